@@ -1,0 +1,33 @@
+//! Exit codes: part of the interface, documented in `docs/operations.md`, never renumbered.
+
+use std::process::ExitCode;
+
+/// What the process tells its caller. The numbers above 2 are those of `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Ok = 0,
+    /// Something failed on a host or in the cluster; the message says which and why.
+    Failed = 1,
+    /// `plan` only: something would change.
+    Changes = 2,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The inventory or a role is wrong.
+    Data = 65,
+    /// A host or the API server does not answer.
+    Unavailable = 69,
+    /// A local file, process or device failed.
+    Os = 71,
+    /// Another run holds the lock, or something else that waiting cures.
+    Temporary = 75,
+    /// A host's key or our login was refused, or root is needed.
+    Permission = 77,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
