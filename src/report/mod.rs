@@ -1,1 +1,3 @@
-//! (room)
+//! What a user sees of work in progress and of its results.
+
+pub mod steps;
