@@ -17,11 +17,9 @@ pub fn main() -> Exit {
     let result = match Cli::parse() {
         Cli::Lab(arguments) => lab::run(arguments),
     };
-    match result {
-        Ok(exit) => exit,
-        Err(failure) => {
-            eprintln!("{:?}", failure.report);
-            failure.exit
-        }
-    }
+    result.unwrap_or_else(|error| {
+        let exit = error.exit();
+        eprintln!("{:?}", miette::Report::new(error));
+        exit
+    })
 }

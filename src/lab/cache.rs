@@ -59,7 +59,7 @@ impl Cache {
         self.root.join("artifacts").join(format!("kubernetes-{kubernetes}"))
     }
 
-    /// Key that opens every node, for `root` and for `admin`.
+    /// Key that opens every node, for `root` and for `admin`; the public half has `.pub` after it.
     pub fn ssh_key(&self) -> PathBuf {
         self.lab().join("ssh/id_ed25519")
     }
@@ -69,7 +69,7 @@ impl Cache {
         self.lab().join("ssh/known_hosts")
     }
 
-    /// Host keys by address; the public half has `.pub` after it.
+    /// Host keys by address.
     pub fn host_keys(&self) -> PathBuf {
         self.lab().join("ssh/hosts")
     }
@@ -77,6 +77,11 @@ impl Cache {
     /// Host key of the node at `address`.
     pub fn host_key(&self, address: Ipv4Addr) -> PathBuf {
         self.host_keys().join(address.to_string())
+    }
+
+    /// Public half of [`Cache::host_key`].
+    pub fn host_key_public(&self, address: Ipv4Addr) -> PathBuf {
+        self.host_keys().join(format!("{address}.pub"))
     }
 
     /// Output of the programs that a set-up step ran.
