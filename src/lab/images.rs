@@ -43,6 +43,7 @@ enum Content {
     StaticServer,
 }
 
+#[derive(Debug)]
 struct Image {
     name: &'static str,
     reference: &'static str,
@@ -80,8 +81,8 @@ const fn image(
 }
 
 /// Everything in this file that the artifacts depend on.
-pub(crate) fn inputs() -> Vec<&'static str> {
-    vec![COLLECT, CRICTL, PROXY_FILES, include_str!("images.rs"), include_str!("oci.rs")]
+pub(crate) fn inputs() -> Vec<String> {
+    vec![COLLECT.into(), CRICTL.into(), PROXY_FILES.into(), format!("{HOST_BINARIES:?} {IMAGES:?}"), oci::FORMAT.into()]
 }
 
 /// Makes the artifact folder at `folder`.
