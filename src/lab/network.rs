@@ -6,7 +6,6 @@ use std::{
     net::Ipv4Addr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
     thread,
 };
 
@@ -16,7 +15,7 @@ use super::{
     cache::{remove, write_atomically},
     config::Config,
     error::LabError,
-    packages, process,
+    process,
 };
 
 /// The bridge that nodes are plugged into.
@@ -124,9 +123,7 @@ impl Namespace {
 }
 
 fn ip(arguments: &[&str]) -> Result<(), LabError> {
-    let mut command = Command::new(packages::find("ip").unwrap_or_else(|| PathBuf::from("ip")));
-    command.args(arguments);
-    process::output(command).map(drop)
+    process::output(process::command("ip", arguments)).map(drop)
 }
 
 #[cfg(test)]

@@ -44,8 +44,7 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         match running.iter().find(|record| record.alive() && record.name == node.name) {
             Some(record) if record.address == node.address => {}
             Some(record) => {
-                let problem = format!("it runs at {}; stop it before it moves", record.address);
-                return Err(LabError::BadNode { node: node.name.clone(), problem });
+                return Err(LabError::Moved { node: node.name.clone(), address: record.address });
             }
             None => missing.push(node),
         }
@@ -118,7 +117,12 @@ fn boot(
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
             let console = config.console(&node.name);
-            return Err(LabError::NoBoot { node: node.name.clone(), cause, tail: process::tail(&console), console });
+            return Err(LabError::NoBoot {
+                node: node.name.clone(),
+                cause,
+                tail: process::tail(&console),
+                console,
+            });
         }
         progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
     }

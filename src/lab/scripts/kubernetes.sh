@@ -56,3 +56,5 @@ gcc -Os -Wall -Wextra -Werror -static -s -o /out/pause /build/pause.c
 
 echo "collecting etcd"
 sh /build/collect.sh /out/etcd /usr/bin/etcd /usr/bin/etcdctl
+chroot /out/etcd /usr/bin/etcd --version
+chroot /out/etcd /usr/bin/etcdctl version
