@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use artifact::{Artifact, Image};
 pub use change::{Change, Detail};
 pub use command::{Command, Wait};
-pub use file::{Absent, Directory, File, Mode};
+pub use file::{Absent, Directory, File, Mode, sha256};
 pub use kernel::{KernelModules, SwapOff, Sysctl};
 pub use package::Package;
 pub use probe::{Observations, PathState, Probe, UnitState, contents_script, probe_script};

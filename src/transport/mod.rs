@@ -74,3 +74,9 @@ pub enum Error {
     #[diagnostic(help("run the same command again: it goes on from where it stopped"))]
     Lost { host: String },
 }
+
+impl Error {
+    pub fn exit(&self) -> crate::exit::Exit {
+        crate::exit::Exit::Unavailable
+    }
+}
