@@ -41,6 +41,23 @@ pub enum Error {
     Mistakes(#[from] yaml::Problems),
 }
 
+impl Error {
+    /// The mistakes for programs, as [`yaml::Problems::to_json`] writes them; a file that cannot be read has
+    /// no line and no column.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Error::Mistakes(problems) => problems.to_json(),
+            Error::Unreadable(error) => serde_json::json!([{
+                "file": error.path(),
+                "line": null,
+                "column": null,
+                "message": error.to_string(),
+                "help": error.help().map(|help| help.to_string()),
+            }]),
+        }
+    }
+}
+
 /// Reads and verifies the inventory in a file.
 ///
 /// # Errors
@@ -66,3 +83,21 @@ fn verified(source: Source) -> Result<Loaded, Error> {
 pub fn schema() -> serde_json::Value {
     yaml::schema_of::<Inventory>()
 }
+
+/// The reference of inventories in Markdown: `docs/inventory.md`.
+pub fn reference() -> String {
+    format!("{REFERENCE_HEAD}{}", yaml::markdown(&schema()))
+}
+
+const REFERENCE_HEAD: &str = "\
+# The inventory: reference
+
+One YAML file says everything about a cluster. Samples to start from are in `inventory/`; `hoist check -i FILE`
+reports every mistake in a file at once, without contacting a host. `hoist schema` prints the same as a JSON
+Schema for editors. This page is generated from the code by `hoist schema --markdown`.
+
+YAML is read as version 1.2: `yes`, `no`, `on` and `off` are strings, versions such as `\"1.20.2\"` are best put
+in quotes, and merge keys (`<<`) are refused. Paths start at the current folder unless they are absolute or
+start with `~`.
+
+";

@@ -140,7 +140,7 @@ impl Builder<'_> {
     }
 
     fn close(&mut self, content: Content, start: Span, end: Span) -> Node {
-        let is_flow = end.len() > 0;
+        let is_flow = !end.is_empty();
         let span = match is_flow {
             true => first_line(self.text, start.offset(), end.offset() + end.len()),
             false => start,
@@ -155,7 +155,7 @@ impl Builder<'_> {
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
         let plain = style == ScalarStyle::Plain;
         let node_span = match self.waiting_key() {
-            Some(key) if span.len() == 0 => key,
+            Some(key) if span.is_empty() => key,
             _ => first_line(self.text, span.offset(), span.offset() + span.len()),
         };
         let value = match tag {

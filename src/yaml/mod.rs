@@ -18,6 +18,7 @@ pub mod schema;
 mod source;
 mod suggest;
 mod syntax;
+mod words;
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;

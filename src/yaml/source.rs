@@ -81,6 +81,17 @@ pub enum ReadError {
     NotUtf8 { path: PathBuf, line: usize, byte: u8 },
 }
 
+impl ReadError {
+    /// The file that could not be read.
+    pub fn path(&self) -> &Path {
+        match self {
+            ReadError::Io { path, .. } | ReadError::TooLarge { path } | ReadError::NotUtf8 { path, .. } => {
+                path
+            }
+        }
+    }
+}
+
 fn reading_advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::NotFound => "check the path; relative ones start at the current folder",

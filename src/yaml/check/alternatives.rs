@@ -6,8 +6,8 @@
 
 use serde_json::Value as Json;
 
-use super::{Checker, words};
-use crate::yaml::{Node, Problem, Value, suggest};
+use super::Checker;
+use crate::yaml::{Node, Problem, Value, suggest, words};
 
 impl<'a> Checker<'a> {
     pub(super) fn alternatives(&mut self, branches: &'a [Json], node: &Node) -> Option<Json> {

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use super::{Checker, words};
-use crate::yaml::{Entry, Node, Problem, format, suggest};
+use super::Checker;
+use crate::yaml::{Entry, Node, Problem, format, suggest, words};
 
 impl<'a> Checker<'a> {
     /// The map without mistaken optional entries; `None` when a required one is missing or mistaken.

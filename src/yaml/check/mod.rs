@@ -6,11 +6,10 @@
 mod alternatives;
 mod collections;
 mod scalars;
-mod words;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Node, Problem, Value};
+use super::{Node, Problem, Value, words};
 
 /// The value in `tree` as far as `schema` allows it: mistaken optional parts are left out, a mistaken
 /// required part takes what requires it along. `None` when nothing is left.

@@ -3,8 +3,8 @@
 use regex::Regex;
 use serde_json::{Number, Value as Json};
 
-use super::{Checker, words};
-use crate::yaml::{Node, Problem, Value, format, scalar, suggest};
+use super::Checker;
+use crate::yaml::{Node, Problem, Value, format, scalar, suggest, words};
 
 impl<'a> Checker<'a> {
     pub(super) fn wrong_type(&mut self, schema: &'a Json, node: &Node) {
