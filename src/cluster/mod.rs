@@ -1,1 +1,5 @@
-//! (room)
+//! What only Kubernetes clusters need.
+
+mod targets;
+
+pub use targets::{Observed, first, targets};

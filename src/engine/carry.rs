@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Instant};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ use super::{
     plan::HostPlan,
 };
 use crate::{
-    task::{Act, Observations},
+    task::{Act, Observations, Task, main_line, sha256},
     transport::{Host, Output, Script, Transfer},
 };
 
@@ -133,7 +133,7 @@ impl Carrier {
 
     fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
         // The statement itself may hold a secret; its digest tells two statements apart just as well.
-        let input = crate::task::sha256(format!("{:?}", step.task).as_bytes());
+        let input = sha256(format!("{:?}", step.task).as_bytes());
         Entry { host: &self.target.name, role: &role.role, step: &step.name, input }
     }
 
@@ -201,7 +201,7 @@ impl Carrier {
 
     /// What the step reads from its standard input, once everything in it is known.
     async fn late_stdin(&self, role: &RoleSteps, step: &Step) -> Result<Option<SecretString>, Stop> {
-        let crate::task::Task::Command(command) = &step.task else { return Ok(None) };
+        let Task::Command(command) = &step.task else { return Ok(None) };
         let Some(stdin) = &command.stdin else { return Ok(None) };
         let mut late = Map::new();
         for name in &step.late {
@@ -216,7 +216,6 @@ impl Carrier {
                     self.stop(role, step, what, output)
                 }
             })?;
-            use secrecy::ExposeSecret;
             let exposed: Map<String, Value> =
                 values.iter().map(|(key, value)| (key.clone(), json!(value.expose_secret()))).collect();
             late.insert(name.clone(), Value::Object(exposed));
@@ -259,11 +258,12 @@ impl Carrier {
         let lines = out.lines().filter(|line| !line.starts_with("step ")).chain(err.lines());
         let lines: Vec<String> =
             lines.filter(|line| !line.trim().is_empty()).map(|line| self.shared.late.redact(line)).collect();
-        let command = step.task.acts(&Observations::default()).into_iter().find_map(|act| match act {
-            Act::Script { text, .. } => text.lines().next().map(String::from),
-            Act::Send { .. } => None,
-        });
-        let what = format!("`{}` ended with status {}", command.unwrap_or_default(), output.status);
+        let what = match &step.task {
+            Task::Command(command) => {
+                format!("`{}` ended with status {}", main_line(&command.run), output.status)
+            }
+            _ => format!("it ended with status {}", output.status),
+        };
         self.stop(role, step, what, lines)
     }
 

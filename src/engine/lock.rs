@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Error;
 use crate::{
-    task::quote,
-    transport::{Host, Script},
+    transport::{Host, Script, quote},
 };
 
 /// Takes the host's lock for as long as its connection lives.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value};
 
 use super::{Error, Library};
@@ -18,11 +18,19 @@ impl Templates {
     pub fn new(library: Library) -> Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_keep_trailing_newline(true);
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        // A line that holds only a block leaves no trace, and a file ends as its template does.
+        let mut syntax = environment.syntax().to_builder();
+        syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+        if let Ok(syntax) = syntax.build() {
+            environment.set_syntax(syntax);
+        }
+        let files = library.clone();
+        environment.set_loader(move |path| match files.template(path) {
+            Ok(text) => Ok(Some(text.into_owned())),
+            Err(Error::NoTemplate { .. }) => Ok(None),
+            Err(error) => Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, error.to_string())),
+        });
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_fuel(None);
         environment.add_filter("to_yaml", to_yaml);
         environment.add_filter("merge", merge);
         Templates { environment, library }
@@ -35,7 +43,7 @@ impl Templates {
     pub fn file(&self, path: &str, context: &Value) -> Result<String, Error> {
         let text = self.library.template(path)?;
         self.environment
-            .render_named_str(path, &text, context)
+            .render_named_str(path, &text, Serde(context))
             .map_err(|error| Error::template(path, error))
     }
 
@@ -47,7 +55,7 @@ impl Templates {
         if !text.contains("{{") && !text.contains("{%") {
             return Ok(text.to_string());
         }
-        self.environment.render_named_str(place, text, context).map_err(|error| Error::template(place, error))
+        self.environment.render_named_str(place, text, Serde(context)).map_err(|error| Error::template(place, error))
     }
 
     /// The value of an expression.
@@ -55,7 +63,7 @@ impl Templates {
     /// # Errors
     /// When it is no expression, or uses what is not there.
     pub fn expression(&self, place: &str, text: &str, context: &Value) -> Result<Value, Error> {
-        let evaluated = self.environment.compile_expression(text).and_then(|compiled| compiled.eval(context));
+        let evaluated = self.environment.compile_expression(text).and_then(|compiled| compiled.eval(Serde(context)));
         let value = evaluated.map_err(|error| Error::template(place, error))?;
         serde_json::to_value(&value).map_err(|error| Error::Expression {
             place: place.to_string(),
@@ -92,7 +100,7 @@ fn merge(base: minijinja::Value, over: minijinja::Value) -> Result<minijinja::Va
     };
     let mut merged = json(base)?;
     merge_json(&mut merged, json(over)?);
-    Ok(minijinja::Value::from_serialize(&merged))
+    Ok(minijinja::Value::from(Serde(&merged)))
 }
 
 /// Merges `over` into `base`: maps key by key, everything else is replaced.

@@ -57,6 +57,11 @@ pub struct Wait {
     pub timeout: u64,
 }
 
+/// The line of a script that says what it does: the last one, after what prepares it.
+pub fn main_line(script: &str) -> &str {
+    script.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim()
+}
+
 impl Kind for Command {
     fn probes(&self) -> Vec<Probe> {
         let path = self.creates.clone().map(Probe::Path);
@@ -70,8 +75,7 @@ impl Kind for Command {
         if created || passed {
             return None;
         }
-        let first = self.run.lines().next().unwrap_or_default();
-        let mut change = Change::new(format!("run {first}"));
+        let mut change = Change::new(format!("run {}", main_line(&self.run)));
         change.disrupts = self.disrupts.clone();
         if let Some(after) = &self.known_after {
             change.details.push(Detail::KnownAfter { what: "its input".to_string(), after: after.clone() });

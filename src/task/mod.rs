@@ -11,7 +11,6 @@ mod file;
 mod kernel;
 mod package;
 mod probe;
-mod quote;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -21,14 +20,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::transport::quote;
+
 pub use artifact::{Artifact, Image};
 pub use change::{Change, Detail};
-pub use command::{Command, Wait};
+pub use command::{Command, Wait, main_line};
 pub use file::{Absent, Directory, File, Mode, sha256};
 pub use kernel::{KernelModules, SwapOff, Sysctl};
 pub use package::Package;
 pub use probe::{Observations, PathState, Probe, UnitState, contents_script, probe_script};
-pub use quote::quote;
 pub use service::Service;
 
 /// What a task does to a host, in order.
@@ -136,4 +136,9 @@ impl Task {
             _ => None,
         }
     }
+}
+
+/// Several values as words of a shell.
+fn quote_all<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
+    values.into_iter().map(quote).collect::<Vec<_>>().join(" ")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Observations, Probe, quote::quote_all};
+use super::{Act, Change, Kind, Observations, Probe, quote_all};
 
 /// Distribution packages that must be installed, in whatever version the host's repositories give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::quote::{quote, quote_all};
+use super::{quote, quote_all};
 
 /// Something to observe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
