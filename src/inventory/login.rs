@@ -53,3 +53,56 @@ fn pick<'a, T: ?Sized>(
 pub fn expand_home(path: &Path, home: &Path) -> PathBuf {
     path.strip_prefix("~").map_or_else(|_| path.to_owned(), |rest| home.join(rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(ssh: &str, own: &str) -> Login {
+        let text = format!(
+            "cluster: {{name: a, kubernetes: 1.20.2}}\nssh: {ssh}\nhosts:\n  \
+             a: {{address: 10.0.0.1, roles: [control-plane], ssh: {own}}}\n"
+        );
+        let inventory = crate::inventory::parse("test", &text).unwrap().inventory;
+        inventory.login(&inventory.hosts["a"], Path::new("/home/u"))
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        assert_eq!(
+            login("{}", "{}"),
+            Login {
+                address: Ipv4Addr::new(10, 0, 0, 1),
+                port: 22,
+                user: "root".into(),
+                key: "/home/u/.ssh/id_ed25519".into(),
+                becoming: Become::Root,
+                known_hosts: "/home/u/.ssh/known_hosts".into(),
+                network_namespace: None,
+            }
+        );
+    }
+
+    #[test]
+    fn a_host_overrides_key_by_key() {
+        let common = "{user: admin, port: 2222, key: ~/k, known_hosts: known, network_namespace: lab}";
+        let found = login(common, "{user: root, key: /etc/k}");
+        assert_eq!(
+            (found.user.as_str(), found.port, found.key.to_str(), found.becoming),
+            ("root", 2222, Some("/etc/k"), Become::Root)
+        );
+        assert_eq!(
+            (found.known_hosts.to_str(), found.network_namespace.as_deref()),
+            (Some("known"), Some("lab"))
+        );
+        assert_eq!(login(common, "{}").becoming, Become::Sudo);
+        assert_eq!(login(common, "{become: root}").becoming, Become::Root);
+    }
+
+    #[test]
+    fn only_a_leading_tilde_is_the_home() {
+        for (path, expanded) in [("~", "/home/u"), ("~/a", "/home/u/a"), ("a/~/b", "a/~/b"), ("/a", "/a")] {
+            assert_eq!(expand_home(Path::new(path), Path::new("/home/u")), Path::new(expanded), "{path}");
+        }
+    }
+}

@@ -23,11 +23,14 @@ pub(super) fn tree(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     match builder.run() {
         Ok(root) => Some(root),
         Err(fatal) => {
-            problems.push(fatal);
+            problems.push(*fatal);
             None
         }
     }
 }
+
+/// A mistake after which reading on makes no sense.
+type Fatal = Box<Problem>;
 
 struct Builder<'a> {
     text: &'a str,
@@ -58,10 +61,11 @@ struct Key {
 }
 
 impl Builder<'_> {
-    fn run(&mut self) -> Result<Node, Problem> {
+    fn run(&mut self) -> Result<Node, Fatal> {
         if self.text.len() > MAX_BYTES {
             return Err(Problem::new(Span::from(0), format!("larger than {} MiB", MAX_BYTES / 1024 / 1024))
-                .help("a file that people write is a few kilobytes: is this the right one?"));
+                .help("a file that people write is a few kilobytes: is this the right one?")
+                .into());
         }
         let mut options = Options::default();
         options.set_emit_comments(false);
@@ -77,17 +81,19 @@ impl Builder<'_> {
             Problem::new(Span::from(0), "the file is empty")
                 .label("nothing but white space and comments")
                 .help("start from one of the samples, or from the reference of this kind of file")
+                .into()
         })
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => Err(Problem::new(
                 span,
                 "several documents in one file",
             )
             .label("a second document starts here")
-            .help("keep one document a file; remove the `---` or move what follows into a file of its own")),
+            .help("keep one document a file; remove the `---` or move what follows into a file of its own")
+            .into()),
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), span);
                 self.finish(node, anchor)
@@ -123,9 +129,9 @@ impl Builder<'_> {
         anchor: usize,
         tag: Option<&Tag>,
         span: Span,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Fatal> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(syntax::too_deep(span));
+            return Err(syntax::too_deep(span).into());
         }
         if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
             self.problems.push(unknown_tag(span));
@@ -181,7 +187,7 @@ impl Builder<'_> {
     }
 
     /// A copy of what an alias stands for.
-    fn expand(&self, target: usize, span: Span) -> Result<Node, Problem> {
+    fn expand(&self, target: usize, span: Span) -> Result<Node, Fatal> {
         let node = self.anchors.get(&target).ok_or_else(|| {
             Problem::new(span, "an alias inside of what it stands for")
                 .label("this would never end")
@@ -189,15 +195,15 @@ impl Builder<'_> {
         })?;
         let (nodes, levels) = node.measure();
         if self.open.len() + levels > MAX_DEPTH {
-            return Err(syntax::too_deep(span));
+            return Err(syntax::too_deep(span).into());
         }
         if self.nodes + nodes > MAX_NODES {
-            return Err(too_many(span));
+            return Err(too_many(span).into());
         }
         Ok(node.clone())
     }
 
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Fatal> {
         self.count(1, node.span)?;
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -206,9 +212,9 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Problem> {
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Fatal> {
         self.nodes += nodes;
-        if self.nodes > MAX_NODES { Err(too_many(span)) } else { Ok(()) }
+        if self.nodes > MAX_NODES { Err(too_many(span).into()) } else { Ok(()) }
     }
 
     /// Puts a finished node where it belongs.

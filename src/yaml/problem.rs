@@ -1,6 +1,10 @@
 //! Mistakes in a source, all of them, ready to be printed.
 
-use std::sync::Arc;
+use std::{
+    fmt::{self, Display},
+    iter,
+    sync::Arc,
+};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 use serde_json::json;
@@ -12,23 +16,23 @@ pub type Span = SourceSpan;
 
 /// How many problems are printed in full; the JSON form has them all.
 const PRINTED: usize = 50;
+/// Bytes; a longer line is not shown, only its number.
+const LONGEST_LINE: usize = 400;
 
 /// One mistake: what was found, where, and how to fix it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("{title}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// A lowercase fragment that makes sense without the snippet.
     pub title: String,
-    #[label(primary, "{label}")]
     pub span: Span,
     /// What the snippet's marker says; may be empty.
     pub label: String,
     /// Other places that have to do with it.
-    #[label(collection)]
     pub also: Vec<LabeledSpan>,
     /// Cause and fix.
-    #[help]
     pub help: String,
+    /// Line and column, where the line is too long to be shown.
+    place: Option<(usize, usize)>,
 }
 
 impl Problem {
@@ -39,6 +43,7 @@ impl Problem {
             label: String::from("here"),
             also: Vec::new(),
             help: String::new(),
+            place: None,
         }
     }
 
@@ -64,6 +69,38 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn spans(&self) -> impl Iterator<Item = Span> {
+        iter::once(self.span).chain(self.also.iter().map(|label| *label.inner()))
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.title)?;
+        match self.place {
+            Some((line, column)) => write!(formatter, " (line {line}, column {column})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        Some(Box::new(&self.help))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if self.place.is_some() {
+            return None;
+        }
+        let primary = LabeledSpan::new_primary_with_span(Some(self.label.clone()), self.span);
+        Some(Box::new(iter::once(primary).chain(self.also.iter().cloned())))
+    }
+}
+
 /// Every mistake in one source, in the order of the text.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.headline())]
@@ -77,6 +114,10 @@ impl Problems {
     pub fn new(source: &Source, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.span.offset());
         list.dedup();
+        for problem in list.iter_mut().take(PRINTED) {
+            let long = problem.spans().any(|span| line_length(source.text(), span.offset()) > LONGEST_LINE);
+            problem.place = long.then(|| position(source.text(), problem.span.offset()));
+        }
         Problems { text: NamedSource::new(source.name(), source.shared_text()), list }
     }
 
@@ -121,6 +162,13 @@ impl Diagnostic for Problems {
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
         Some(Box::new(self.list.iter().take(PRINTED).map(|problem| problem as &dyn Diagnostic)))
     }
+}
+
+/// Bytes in the line around an offset.
+fn line_length(text: &str, offset: usize) -> usize {
+    let before = text.get(..offset).unwrap_or_default().rsplit('\n').next().map_or(0, str::len);
+    let after = text.get(offset..).unwrap_or_default().split('\n').next().map_or(0, str::len);
+    before + after
 }
 
 /// Line and column of a byte offset, both from 1; the column counts characters.

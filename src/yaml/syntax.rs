@@ -7,15 +7,23 @@ use super::{Problem, Span};
 /// The problem behind a parser's error.
 pub(super) fn problem(text: &str, error: &ScanError) -> Problem {
     let offset = error.marker().byte_offset().unwrap_or(0).min(text.len());
-    let (offset, length) = match text.get(offset..).and_then(|rest| rest.chars().next()) {
-        // A tab is reported where it ends.
-        _ if is_tab(error.kind()) && text[..offset].ends_with('\t') => (offset - 1, 1),
-        Some(character) if !character.is_control() => (offset, character.len_utf8()),
-        _ => (offset, 0),
+    let (title, help) = explain(error.kind());
+    if let Some(tab) = is_tab(error.kind()).then(|| next_tab(text, offset)).flatten() {
+        return Problem::new(Span::from((tab, 1)), title).label("a tab").help(help);
+    }
+    let length = match text.get(offset..).and_then(|rest| rest.chars().next()) {
+        Some(character) if !character.is_control() => character.len_utf8(),
+        _ => 0,
     };
     let span = Span::from((offset, length));
-    let (title, help) = explain(error.kind());
     Problem::new(span, title).label("the reader got lost here").help(help)
+}
+
+/// The tab that is meant by an error at `offset`, which may be anywhere between the value before the tab and
+/// the end of the tab.
+fn next_tab(text: &str, offset: usize) -> Option<usize> {
+    let line = text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    text.get(line..)?.find('\t').map(|tab| line + tab)
 }
 
 fn is_tab(kind: &ErrorKind) -> bool {

@@ -4,10 +4,11 @@
 //! by the key that names it (externally tagged enums), by the constant that names it (internally tagged
 //! ones), or by type.
 
+use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Checker;
-use crate::yaml::{Node, Problem, Value, suggest, words};
+use crate::yaml::{Entry, Node, Problem, Value, suggest, words};
 
 impl<'a> Checker<'a> {
     pub(super) fn alternatives(&mut self, branches: &'a [Json], node: &Node) -> Option<Json> {
@@ -68,87 +69,76 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Reports a node of which not even the intended branch is clear.
     fn no_alternative(&mut self, branches: &[&'a Json], node: &Node) {
-        let words: Vec<&str> =
+        let words: Vec<&'a str> =
             branches.iter().filter_map(|branch| words::choices(branch)).flatten().collect();
-        let keys: Vec<&str> = branches
-            .iter()
-            .filter_map(|branch| match discriminator(branch)? {
-                Discriminator::Key(key) => Some(key),
-                Discriminator::Constant(..) => None,
-            })
-            .collect();
-        let tags: Vec<(&str, &str)> = branches
-            .iter()
-            .filter_map(|branch| match discriminator(branch)? {
-                Discriminator::Constant(key, constant) => Some((key, constant)),
-                Discriminator::Key(_) => None,
-            })
-            .collect();
-        match &node.value {
-            Value::String(_) if !words.is_empty() => {
-                self.choice(&words, node);
+        let mut keys = Vec::new();
+        let mut constants = Vec::new();
+        for discriminator in branches.iter().filter_map(|branch| discriminator(branch)) {
+            match discriminator {
+                Discriminator::Key(key) => keys.push(key),
+                Discriminator::Constant(key, constant) => constants.push((key, constant)),
             }
-            Value::Map(entries) if !keys.is_empty() => {
-                let found = entries.iter().find_map(|(key, entry)| {
-                    suggest::nearest(key, keys.iter().copied()).map(|near| (key, entry, near))
-                });
-                let here = self.here();
-                let problem = match found {
-                    Some((key, entry, near)) => {
-                        Problem::new(entry.key_span, format!("unknown key `{key}` in {here}"))
-                            .label("not known")
-                            .help(format!("did you mean `{near}`?"))
-                    }
-                    None => Problem::new(
-                        node.first_span(),
-                        format!(
-                            "{here} should have one of the keys {}",
-                            suggest::listed(keys.iter().copied(), "or")
-                        ),
-                    )
-                    .label("none of them here")
-                    .help("write exactly one of them; it says what this is"),
-                };
-                self.report(problem);
-            }
-            Value::Map(entries) if !tags.is_empty() => {
-                let key = tags[0].0;
-                let constants: Vec<&'a str> = branches
-                    .iter()
-                    .filter_map(|branch| match discriminator(branch)? {
-                        Discriminator::Constant(_, constant) => Some(constant),
-                        Discriminator::Key(_) => None,
-                    })
-                    .collect();
-                match entries.get(key) {
-                    Some(entry) => {
-                        self.within(key.to_owned(), |checker| checker.choice(&constants, &entry.node));
-                    }
-                    None => {
-                        let known = suggest::listed(constants, "or");
-                        let problem =
-                            Problem::new(node.first_span(), format!("{} lacks `{key}`", self.here()))
-                                .label(format!("`{key}` is missing here"))
-                                .help(format!("add `{key}:`, one of {known}"));
-                        self.report(problem);
-                    }
-                }
+        }
+        match (&node.value, constants.first()) {
+            (Value::String(_), _) if !words.is_empty() => _ = self.choice(&words, node),
+            (Value::Map(entries), _) if !keys.is_empty() => self.no_key(&keys, node, entries),
+            (Value::Map(entries), Some(&(key, _))) => {
+                let constants: Vec<&'a str> = constants.into_iter().map(|(_, constant)| constant).collect();
+                self.no_constant(key, &constants, node, entries);
             }
             _ => {
                 let mut expected: Vec<String> =
                     branches.iter().map(|branch| words::expected(branch)).collect();
                 expected.dedup();
                 let expected = expected.join(" or ");
-                let problem = Problem::new(
-                    node.span,
-                    format!("{} should be {expected}, not {}", self.here(), node.kind()),
-                )
-                .label(format!("this is {}", node.kind()))
-                .help(format!("write {expected}"));
-                self.report(problem);
+                let title = format!("{} should be {expected}, not {}", self.here(), node.kind());
+                let label = format!("this is {}", node.kind());
+                self.report(Problem::new(node.span, title).label(label).help(format!("write {expected}")));
             }
         }
+    }
+
+    /// None of the keys that tell the branches apart is there.
+    fn no_key(&mut self, keys: &[&'a str], node: &Node, entries: &IndexMap<String, Entry>) {
+        let here = self.here();
+        let misspelt = entries
+            .iter()
+            .find_map(|(key, entry)| Some((key, entry, suggest::nearest(key, keys.iter().copied())?)));
+        let problem = match misspelt {
+            Some((key, entry, near)) => {
+                Problem::new(entry.key_span, format!("unknown key `{key}` in {here}"))
+                    .label("not known")
+                    .help(format!("did you mean `{near}`?"))
+            }
+            None => {
+                let known = suggest::listed(keys.iter().copied(), "or");
+                Problem::new(node.first_span(), format!("{here} should have one of the keys {known}"))
+                    .label("none of them here")
+                    .help("write exactly one of them; it says what this is")
+            }
+        };
+        self.report(problem);
+    }
+
+    /// The key whose constant tells the branches apart is missing or has another value.
+    fn no_constant(
+        &mut self,
+        key: &str,
+        constants: &[&'a str],
+        node: &Node,
+        entries: &IndexMap<String, Entry>,
+    ) {
+        if let Some(entry) = entries.get(key) {
+            self.within(key.to_owned(), |checker| checker.choice(constants, &entry.node));
+            return;
+        }
+        let known = suggest::listed(constants.iter().copied(), "or");
+        let problem = Problem::new(node.first_span(), format!("{} lacks `{key}`", self.here()))
+            .label(format!("`{key}` is missing here"))
+            .help(format!("add `{key}:`, one of {known}"));
+        self.report(problem);
     }
 }
 

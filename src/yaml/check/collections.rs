@@ -142,12 +142,19 @@ impl<'a> Checker<'a> {
             (_, Some(most)) if length > most => ("at most", most),
             _ => return,
         };
+        let meaning = words::summary(schema).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
+        if (length, bound, count) == (0, "at least", 1) {
+            let problem = Problem::new(node.span, format!("{} should not be empty", self.here()))
+                .label("empty")
+                .help(format!("write at least one {unit}{meaning}"));
+            self.report(problem);
+            return;
+        }
         let unit = match (unit, count) {
             ("entry", count) if count != 1 => "entries",
             ("item", count) if count != 1 => "items",
             (unit, _) => unit,
         };
-        let meaning = words::summary(schema).map(|meaning| format!(" ({meaning})")).unwrap_or_default();
         let problem = Problem::new(
             node.span,
             format!("{} should have {bound} {count} {unit}, not {length}", self.here()),

@@ -9,11 +9,20 @@ use crate::yaml::{Node, Problem, Value, format, scalar, suggest, words};
 impl<'a> Checker<'a> {
     pub(super) fn wrong_type(&mut self, schema: &'a Json, node: &Node) {
         let expected = words::expected(schema);
-        let problem =
-            Problem::new(node.span, format!("{} should be {expected}, not {}", self.here(), node.kind()))
-                .label(format!("this is {}", node.kind()))
-                .help(self.type_advice(schema, node, &expected));
-        self.report(problem);
+        let (title, label) = match node.value {
+            Value::Null => {
+                (format!("{} has no value and should be {expected}", self.here()), String::from("no value"))
+            }
+            _ => {
+                let found = match &node.value {
+                    Value::Number(number) => format!("the number {number}"),
+                    _ => node.kind().to_owned(),
+                };
+                (format!("{} should be {expected}, not {found}", self.here()), format!("this is {found}"))
+            }
+        };
+        let help = self.type_advice(schema, node, &expected);
+        self.report(Problem::new(node.span, title).label(label).help(help));
     }
 
     fn type_advice(&self, schema: &Json, node: &Node, expected: &str) -> String {
@@ -77,8 +86,8 @@ impl<'a> Checker<'a> {
         };
         let problem = Problem::new(node.span, format!("{} should be {known}, not {found}", self.here()))
             .label(match choices {
-                [_] => "the only possible value is another one",
-                _ => "not one of the possible values",
+                [only] => format!("`{only}` is the only possible value"),
+                _ => String::from("not one of the possible values"),
             })
             .help(match (near, choices) {
                 (Some(near), _) => format!("did you mean `{near}`?"),
@@ -98,10 +107,17 @@ impl<'a> Checker<'a> {
             return;
         }
         let length = text.chars().count() as u64;
-        if let Some(least) = schema.get("minLength").and_then(Json::as_u64).filter(|least| length < *least) {
-            let expected =
-                if least == 1 { String::from("a text") } else { format!("at least {least} characters long") };
-            self.unfit(node, &expected, text, String::from("write more, or leave the key out"));
+        let least = schema.get("minLength").and_then(Json::as_u64).unwrap_or(0);
+        if length == 0 && least > 0 {
+            let problem = Problem::new(node.span, format!("{} should not be empty", self.here()))
+                .label("empty")
+                .help("write a text, or leave the key out");
+            self.report(problem);
+            return;
+        }
+        if length < least {
+            let expected = format!("at least {least} characters long");
+            self.unfit(node, &expected, text, String::from("write a longer one"));
         }
         if let Some(most) = schema.get("maxLength").and_then(Json::as_u64).filter(|most| length > *most) {
             self.unfit(
@@ -117,10 +133,11 @@ impl<'a> Checker<'a> {
             pattern.and_then(|pattern| Regex::new(pattern).ok()).filter(|it| !it.is_match(text))
         {
             let example = schema.get("examples").and_then(|all| all.get(0)).and_then(Json::as_str);
-            let expected = words::summary(schema).unwrap_or_else(|| format!("text that matches {pattern}"));
-            let help = match example {
-                Some(example) => format!("write it like {example}; the pattern is {pattern}"),
-                None => format!("the pattern is {pattern}"),
+            let (expected, help) = match example {
+                Some(example) => (format!("like {example}"), format!("the pattern is {pattern}")),
+                None => {
+                    (format!("of the pattern {pattern}"), String::from("use only what the pattern allows"))
+                }
             };
             self.unfit(node, &expected, text, help);
         }
