@@ -92,8 +92,7 @@ impl Opener for Spawner {
         else {
             return Err(failed("it has no streams".into(), String::new()));
         };
-        let pipes = Pipes::over(input, stdout, stderr);
-        tokio::spawn(reap(child));
+        let pipes = Pipes::over(input, stdout, stderr, end(child));
         Shell::start(pipes, self.limit, PATIENCE).await.map_err(|failure| match failure {
             Failure::Ended { reason, tail } => failed(reason, tail),
             Failure::Timeout { tail } => failed("it does not answer".into(), tail),
@@ -106,8 +105,10 @@ impl Opener for Spawner {
     }
 }
 
-/// A shell ends when its input ends.
-async fn reap(mut child: Child) {
-    // Its status is of no interest: the end of its streams is what is acted on.
-    let _ = child.wait().await;
+/// Waits for a shell, which ends at the latest when its input does.
+async fn end(mut child: Child) -> String {
+    match child.wait().await {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
 }

@@ -95,10 +95,10 @@ impl Slot {
         if let Some(reason) = opener.lost() {
             return Err(Error::Lost { host: opener.host().to_owned(), reason });
         }
-        let usable = match self.shell.take() {
-            Some(shell) if shell.usable() => shell,
-            given_up => {
-                self.abandoned.extend(given_up.and_then(|shell| shell.session.clone()));
+        let shell = match self.shell.take_if(|shell| shell.usable()) {
+            Some(shell) => shell,
+            None => {
+                self.abandoned.extend(self.shell.take().and_then(|shell| shell.session));
                 let mut shell = opener.open().await?;
                 while let Some(session) = self.abandoned.pop() {
                     let reaper = Script::new(reaper(&session)).timeout(CLEAR_UP);
@@ -108,7 +108,7 @@ impl Slot {
                 shell
             }
         };
-        Ok(self.shell.insert(usable))
+        Ok(self.shell.insert(shell))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     pin, select,
     sync::mpsc,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -24,6 +24,9 @@ use super::{
 
 /// Most bytes that are kept of each stream of a script.
 pub(crate) const LIMIT: usize = 64 << 20;
+
+/// How long output may still come when the shell has ended: what it started may keep its streams open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What the shell is told first: the same tools and messages wherever it runs, no traces of what it reads.
 const PRELUDE: &str = "set +vx; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; \
@@ -75,16 +78,27 @@ impl Pipes {
     /// How many events may wait.
     pub(crate) const BACKLOG: usize = 64;
 
-    /// Over any three streams.
+    /// Over any three streams; `end` is how it ended, when it has.
     pub(crate) fn over(
         input: impl AsyncWrite + Send + Unpin + 'static,
         stdout: impl AsyncRead + Send + Unpin + 'static,
         stderr: impl AsyncRead + Send + Unpin + 'static,
+        end: impl Future<Output = String> + Send + 'static,
     ) -> Pipes {
         let (sender, events) = mpsc::channel(Pipes::BACKLOG);
         let listening = Listening::new();
         tokio::spawn(pump(stdout, Event::Stdout, sender.clone(), listening.clone()));
-        tokio::spawn(pump(stderr, Event::Stderr, sender, listening.clone()));
+        tokio::spawn(pump(stderr, Event::Stderr, sender.clone(), listening.clone()));
+        tokio::spawn(async move {
+            // Keeps no sender while it waits: the events end when the streams do.
+            let weak = sender.downgrade();
+            drop(sender);
+            let reason = end.await;
+            if let Some(sender) = weak.upgrade() {
+                // Nobody waits any more when the receiver is gone.
+                let _ = sender.send(Event::Exit(reason)).await;
+            }
+        });
         Pipes { input: Box::new(input), events, listening }
     }
 }
@@ -168,7 +182,12 @@ impl Shell {
     }
 
     /// Whether another script can be given to it.
-    pub(crate) fn usable(&self) -> bool {
+    pub(crate) fn usable(&mut self) -> bool {
+        while let Ok(event) = self.pipes.events.try_recv() {
+            if matches!(event, Event::Exit(_)) {
+                self.idle = false;
+            }
+        }
         self.idle && !self.pipes.events.is_closed()
     }
 
@@ -250,9 +269,6 @@ impl Exchange<'_> {
             Err(_) => return Err(Failure::Timeout { tail: self.tail() }),
         }
         self.shell.pipes.listening.set(false);
-        while let Ok(event) = self.shell.pipes.events.try_recv() {
-            drop(event);
-        }
         self.shell.idle = true;
         for (stream, demux) in [("standard output", &self.out), ("standard error", &self.err)] {
             if demux.overflow() {
@@ -296,10 +312,32 @@ impl Exchange<'_> {
                     Some(Event::Stderr(data)) => err.push(&data),
                     Some(Event::Exit(reason)) => *exit = Some(reason),
                     None => break,
-                }
+                },
+                () = sleep(LAST_WORDS), if exit.is_some() => break,
             }
         }
         let reason = exit.take().unwrap_or_else(|| "its streams were closed".into());
         Err(Failure::Ended { reason, tail: self.tail() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_answer_is_given_up() {
+        let (ours, _theirs) = tokio::io::duplex(1 << 20);
+        let (input_end, echo) = tokio::io::duplex(1 << 20);
+        let (echo_out, echo_in) = tokio::io::split(echo);
+        tokio::spawn(async move {
+            let (mut from, mut to) = (echo_out, echo_in);
+            // Like `cat`: what is written comes back, so that the markers are seen, but not as markers.
+            tokio::io::copy(&mut from, &mut to).await
+        });
+        let (stdout, input) = tokio::io::split(input_end);
+        let pipes = Pipes::over(input, stdout, ours, std::future::pending());
+        let failure = Shell::start(pipes, LIMIT, Duration::from_millis(50)).await.err();
+        assert!(matches!(failure, Some(Failure::Timeout { tail }) if tail.contains("printf")));
     }
 }

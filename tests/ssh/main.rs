@@ -3,5 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod connection;
+mod cuts;
+mod files;
+mod hostkeys;
+mod login;
+mod network;
+mod proxy;
+mod scripts;
 mod shells;
+mod sudo;
+mod user;

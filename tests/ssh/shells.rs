@@ -40,7 +40,7 @@ async fn ordinary_scripts() {
     check("exec >/dev/null 2>&1; echo gone", 0, b"", b"").await;
     check("exec >&- 2>&-; exit 5", 5, b"", b"").await;
     check("exec echo replaced", 0, b"replaced\n", b"").await;
-    check("kill -9 $(sh -c 'echo $PPID'); echo not reached", 137, b"", b"").await.to_owned();
+    check("{ sh -c 'kill -9 $$'; } 2>/dev/null; echo $?", 0, b"137\n", b"").await;
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn late_output_of_background_processes_is_dropped() {
 
 #[tokio::test]
 async fn a_hung_script_is_killed_with_all_that_it_started() {
-    for shell in shells().await {
+    let hung = shells().await.into_iter().map(|shell| async move {
         let dir = tempfile::tempdir().unwrap();
         let lock = dir.path().join("lock").display().to_string();
         // Orphans, and processes that do not care about SIGTERM, are killed too.
@@ -160,7 +160,8 @@ async fn a_hung_script_is_killed_with_all_that_it_started() {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&holders.stdout).trim(), "0", "{}", shell.name());
-    }
+    });
+    futures::future::join_all(hung).await;
 }
 
 #[tokio::test]
@@ -195,7 +196,7 @@ async fn a_shell_that_is_killed_is_replaced() {
 
 #[tokio::test]
 async fn what_is_not_a_shell_is_refused() {
-    for program in [&["cat"][..], &["true"], &["no-such-shell"]] {
+    for program in [&["true"][..], &["no-such-shell"]] {
         let Err(error) = Local::with_shell("here", program).await else { panic!("{program:?}") };
         assert!(matches!(error, Error::Start { .. }), "{error}");
     }
