@@ -7,9 +7,11 @@
 mod api;
 mod apply;
 mod error;
+mod explain;
 mod manifest;
 mod status;
 mod tunnel;
+mod wait;
 
 pub use api::{Api, Patience};
 pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
@@ -17,3 +19,4 @@ pub use error::Error;
 pub use manifest::ObjectName;
 pub use status::{NodeStatus, PodStatus};
 pub use tunnel::connect;
+pub use wait::Rollout;
