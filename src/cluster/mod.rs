@@ -1,1 +1,5 @@
-//! (room)
+//! What only Kubernetes clusters need.
+
+pub mod kubeconfig;
+pub mod reach;
+pub mod sample;

@@ -128,9 +128,7 @@ impl Api {
         F: Future<Output = Result<T, ::kube::Error>>,
     {
         match timeout(self.patience.request, question()).await {
-            Ok(answer) => {
-                answer.map_err(|error| Error::classify(error, action, &self.host, &self.server))
-            }
+            Ok(answer) => answer.map_err(|error| Error::classify(error, action, &self.host, &self.server)),
             Err(_) => Err(Error::Timeout { action: action.to_owned(), after: self.patience.request }),
         }
     }

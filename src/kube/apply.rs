@@ -171,7 +171,9 @@ fn essence(object: &DynamicObject) -> Value {
         fields.remove("status");
     }
     if let Some(metadata) = value.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-        for field in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"] {
+        for field in
+            ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"]
+        {
             metadata.remove(field);
         }
     }
@@ -202,7 +204,9 @@ fn hide(old: &mut Value, new: &mut Value) {
                 *value = json!(if same { "(hidden)" } else { "(hidden, new)" });
             }
         }
-        for value in old.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut()) {
+        for value in
+            old.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut())
+        {
             *value = json!("(hidden)");
         }
     }

@@ -24,7 +24,9 @@ pub enum Error {
     Tunnel { host: String, server: String, source: Arc<transport::Error> },
 
     #[error("{host} does not know the address of the API server, {server}")]
-    #[diagnostic(help("make `getent ahosts` on {host} answer for that name, or give the endpoint as an address"))]
+    #[diagnostic(help(
+        "make `getent ahosts` on {host} answer for that name, or give the endpoint as an address"
+    ))]
     Name { host: String, server: String },
 
     #[error("the API server at {server} is not who it should be: {reason}")]
@@ -72,7 +74,9 @@ pub enum Error {
     Timeout { action: String, after: Duration },
 
     #[error("failed to {action}: the answer is not what Kubernetes would say: {reason}")]
-    #[diagnostic(help("a proxy may sit in front of the API server; the kubeconfig must name the API server itself"))]
+    #[diagnostic(help(
+        "a proxy may sit in front of the API server; the kubeconfig must name the API server itself"
+    ))]
     Unexpected { action: String, reason: String },
 
     #[error("the manifests are wrong: {}", mistakes.join("; "))]
@@ -115,7 +119,9 @@ impl Error {
     pub(super) fn classify(error: ::kube::Error, action: &str, host: &str, server: &str) -> Self {
         let action = action.to_owned();
         match error {
-            ::kube::Error::Api(status) => Self::answered(action, status.code, &status.message, &status.reason),
+            ::kube::Error::Api(status) => {
+                Self::answered(action, status.code, &status.message, &status.reason)
+            }
             ::kube::Error::SerdeError(error) => Self::Unexpected { action, reason: error.to_string() },
             other => match root(&other) {
                 Some(Root::Tunnel(source)) => {

@@ -26,10 +26,16 @@ const CURES: &[(&str, &str)] = &[
     ("Insufficient", "the nodes have less left than the pod requests: request less, or add a worker"),
     ("taint", "no node accepts the pod: add a worker, a toleration, or remove the taint"),
     ("Unschedulable", "no node fits what the pod asks for: see the scheduler's words above"),
-    ("FailedCreatePodSandBox", "the network plugin or containerd on that node fails: see `journalctl -u kubelet`"),
+    (
+        "FailedCreatePodSandBox",
+        "the network plugin or containerd on that node fails: see `journalctl -u kubelet`",
+    ),
     ("FailedMount", "a volume cannot be mounted: see that what it names exists"),
     ("quota", "the namespace's quota is used up"),
-    ("Unhealthy", "the container runs and its probe fails: see `kubectl logs`, and the probe's path and port"),
+    (
+        "Unhealthy",
+        "the container runs and its probe fails: see `kubectl logs`, and the probe's path and port",
+    ),
 ];
 
 const NODE_CURE: &str = "on that node, `journalctl -u kubelet -n 50` and `crictl ps -a` say more; a network plugin \
@@ -61,7 +67,9 @@ pub(super) fn deployment(
     let name = deployment.metadata.name.as_deref().unwrap_or_default();
     let mut reasons = complaints(deployment);
     if !rollout.observed {
-        reasons.push("the deployment controller has not looked at it: kube-controller-manager may be down".into());
+        reasons.push(
+            "the deployment controller has not looked at it: kube-controller-manager may be down".into(),
+        );
     }
     let unready: Vec<&Pod> = pods.iter().filter(|pod| !is_ready(pod)).collect();
     reasons.extend(unready.iter().map(|pod| {

@@ -37,7 +37,11 @@ pub(super) struct Manifest {
 /// [`Error::Manifest`] with every document that is not an object with `apiVersion`, `kind` and
 /// `metadata.name`.
 pub(super) fn parse(text: &str) -> Result<Vec<Manifest>, Error> {
-    let documents: Vec<Value> = serde_yaml::from_multiple(text)
+    // As kubectl reads numbers: `defaultMode: 0644` is octal. Unlike it, `on`, `no` and `y` stay text: nobody
+    // means a boolean by them, and the API server says so if somebody does. No snippets: there are Secrets.
+    let options =
+        serde_yaml::options! { legacy_octal_numbers: true, strict_booleans: true, with_snippet: false };
+    let documents: Vec<Value> = serde_yaml::from_multiple_with_options(text, options)
         .map_err(|error| Error::Manifest { mistakes: vec![format!("not YAML: {error}")] })?;
     let mut manifests = Vec::new();
     let mut mistakes = Vec::new();
@@ -84,6 +88,17 @@ mod tests {
     }
 
     #[test]
+    fn scalars_mean_what_they_mean_to_kubernetes() {
+        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: n, labels: {on: no}}\n\
+                    spec: {mode: 0644, port: 8080, on: true, size: 250m, version: \"1.20\"}\n";
+        let object = &parse(text).unwrap()[0].object;
+        let expected =
+            serde_json::json!({"mode": 0o644, "port": 8080, "on": true, "size": "250m", "version": "1.20"});
+        assert_eq!(object.data["spec"], expected);
+        assert_eq!(object.metadata.labels.as_ref().unwrap()["on"], "no");
+    }
+
+    #[test]
     fn every_mistake_is_told_at_once() {
         let text = "kind: Pod\n---\napiVersion: v1\nkind: Pod\nmetadata: {}\n---\n[1]\n";
         let Error::Manifest { mistakes } = parse(text).unwrap_err() else { panic!("another error") };
@@ -101,5 +116,7 @@ mod tests {
     fn broken_yaml_is_named_so() {
         let error = parse("a: [1\n").unwrap_err().to_string();
         assert!(error.contains("not YAML"), "{error}");
+        let error = parse("kind: Secret\ndata: {key: s3cr3t, key: other}\n").unwrap_err().to_string();
+        assert!(!error.contains("s3cr3t"), "{error}");
     }
 }

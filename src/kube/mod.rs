@@ -20,3 +20,8 @@ pub use manifest::ObjectName;
 pub use status::{NodeStatus, PodStatus};
 pub use tunnel::connect;
 pub use wait::Rollout;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,10 @@ impl PodStatus {
             phase,
             ready,
             containers: (containers.iter().filter(|container| container.ready).count(), wanted),
-            restarts: containers.iter().map(|container| u32::try_from(container.restart_count).unwrap_or(0)).sum(),
+            restarts: containers
+                .iter()
+                .map(|container| u32::try_from(container.restart_count).unwrap_or(0))
+                .sum(),
             age: age(&pod.metadata, now),
         }
     }
@@ -126,7 +129,9 @@ pub(super) fn why_not_ready(pod: &Pod) -> String {
     }
     let failed = |name| condition(pod, name).filter(|condition| condition.status == "False");
     match failed("PodScheduled").or_else(|| failed("ContainersReady")) {
-        Some(condition) => explained(condition.reason.as_deref(), condition.message.as_deref(), &condition.type_),
+        Some(condition) => {
+            explained(condition.reason.as_deref(), condition.message.as_deref(), &condition.type_)
+        }
         None => "not started yet".to_owned(),
     }
 }

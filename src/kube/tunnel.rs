@@ -115,14 +115,9 @@ async fn resolve(host: &dyn Host, server: &Server) -> Result<SocketAddr, Error> 
     let unknown = || Error::Name { host: host.name().to_owned(), server: server.to_string() };
     // A name of a URI holds no quotes, so that single quotes are enough.
     let text = format!("getent ahosts '{}' </dev/null", server.name.replace('\'', ""));
-    let output = host
-        .run(Script { text, stdin: None, timeout: LOOKUP_TIMEOUT })
-        .await
-        .map_err(|source| Error::Tunnel {
-            host: host.name().to_owned(),
-            server: server.to_string(),
-            source: Arc::new(source),
-        })?;
+    let output = host.run(Script { text, stdin: None, timeout: LOOKUP_TIMEOUT }).await.map_err(|source| {
+        Error::Tunnel { host: host.name().to_owned(), server: server.to_string(), source: Arc::new(source) }
+    })?;
     String::from_utf8_lossy(&output.stdout)
         .split_whitespace()
         .next()

@@ -71,7 +71,8 @@ impl Api {
         let action = "ask whether the API server is ready";
         loop {
             let ready = || async {
-                let request = http::Request::get("/readyz").body(Vec::new()).map_err(::kube::Error::HttpError)?;
+                let request =
+                    http::Request::get("/readyz").body(Vec::new()).map_err(::kube::Error::HttpError)?;
                 self.client.request_text(request).await
             };
             match self.ask_once(action, ready).await {
@@ -157,7 +158,8 @@ impl Api {
         deployment: &Deployment,
     ) -> Result<(Vec<Pod>, Vec<Event>), Error> {
         let labels = deployment.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
-        let selector: Vec<_> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        let selector: Vec<_> =
+            labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
         let which = ListParams::default().labels(&selector.join(","));
         let pods = self.list_pods(Some(namespace), &which).await?;
         let events: Resources<Event> = Resources::namespaced(self.client.clone(), namespace);

@@ -1,1 +1,4 @@
-//! (room)
+//! What the user sees.
+
+pub mod status;
+pub mod table;
