@@ -1,6 +1,6 @@
 # What every decision needs to know of a host. POSIX sh; each line of the answer is key=value.
 say() { printf '%s=%s\n' "$1" "$2"; }
-first() { IFS= read -r line 2>/dev/null < "$1" && printf %s "$line"; }
+first() { IFS= read -r line 2>/dev/null < "$1"; printf %s "$line"; line=; }
 (
 	. /etc/os-release 2>/dev/null
 	say os.id "$ID"

@@ -1,1 +1,6 @@
-//! (room)
+//! What the user sees.
+
+pub mod plan;
+pub mod progress;
+pub mod status;
+pub mod table;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Mode, Observations, Probe, file::attributes, quote};
+use super::{Act, Change, Kind, Mode, Observations, Probe, file::{attributes, short}, quote};
 
 fn executable() -> Mode {
     Mode(0o755)
@@ -50,8 +50,8 @@ impl Kind for Artifact {
         };
         let mut change = Change::new(format!("install {}", self.path));
         if now.sha256.as_deref() != Some(&self.sha256) {
-            let from = now.sha256.clone().unwrap_or_else(|| now.kind().to_string());
-            change = change.attribute("sha256", from, &self.sha256);
+            let from = now.sha256.as_deref().map_or_else(|| now.kind().to_string(), short);
+            change = change.attribute("content", from, short(&self.sha256));
         }
         attributes(&mut change, now, self.mode, "root", "root");
         (!change.details.is_empty()).then_some(change)

@@ -109,6 +109,11 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Enough of a digest for people to tell two contents apart.
+pub(super) fn short(digest: &str) -> String {
+    format!("sha256 {}…", &digest[..digest.len().min(12)])
+}
+
 /// Differences of mode and owner, which files, directories and artifacts share.
 pub(super) fn attributes(change: &mut Change, now: &PathState, mode: Mode, owner: &str, group: &str) {
     let mut push = |name: &str, from: String, to: String| {
@@ -139,7 +144,7 @@ impl Kind for File {
         if now.sha256.as_deref() != Some(&wanted) {
             change = match seen.contents.get(&self.path) {
                 Some(old) if !self.secret => change.text(&self.path, old, &self.content),
-                _ => change.attribute("sha256", now.sha256.clone().unwrap_or_default(), wanted),
+                _ => change.attribute("content", short(now.sha256.as_deref().unwrap_or_default()), short(&wanted)),
             };
         }
         attributes(&mut change, now, self.mode, &self.owner, &self.group);

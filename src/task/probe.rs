@@ -151,11 +151,10 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
         ));
     }
     if !sysctls.is_empty() {
-        script.push_str("echo '#sysctls'\n");
-        for key in sysctls {
-            let (file, key) = (quote(&sysctl_file(key)), quote(key));
-            script.push_str(&format!("IFS= read -r value 2>/dev/null < {file} && printf '%s %s\\n' {key} \"$value\"\n"));
-        }
+        // Not the shell's `read`: it asks byte by byte, and these files answer only the first time.
+        let files: Vec<String> = sysctls.into_iter().map(sysctl_file).collect();
+        let words = quote_all(files.iter().map(String::as_str));
+        script.push_str(&format!("echo '#sysctls'\ngrep -sH '' {words}\n"));
     }
     script.push_str(&tail);
     for (index, check) in checks(probes).enumerate() {
@@ -176,22 +175,33 @@ fn invocation(unit: &str) -> String {
     format!("/run/systemd/units/invocation:{unit}")
 }
 
+const SYSCTLS: &str = "/proc/sys/";
+
 /// The file of a kernel parameter. As sysctl(8) has it, a `/` in a dotted key stands for a dot in a name.
 pub(super) fn sysctl_file(key: &str) -> String {
+    format!("{SYSCTLS}{}", dots_and_slashes_swapped(key))
+}
+
+fn sysctl_key(file: &str) -> Option<String> {
+    file.strip_prefix(SYSCTLS).map(dots_and_slashes_swapped)
+}
+
+fn dots_and_slashes_swapped(text: &str) -> String {
     let swap = |c| match c {
         '.' => '/',
         '/' => '.',
         other => other,
     };
-    format!("/proc/sys/{}", key.chars().map(swap).collect::<String>())
+    text.chars().map(swap).collect()
 }
 
 fn module_probe(name: &str, evidence: Option<&str>) -> String {
     let evidence = evidence.map(|path| format!("[ -e {} ] || ", quote(path))).unwrap_or_default();
     let directory = quote(&format!("/sys/module/{}", name.replace('-', "_")));
     let builtin = quote(&format!("/{}.ko", name));
+    let filesystem = quote(name);
     format!(
-        "{{ {evidence}[ -d {directory} ] || grep -qsF {builtin} /lib/modules/$(uname -r)/modules.builtin; }} && echo '#module {name}'\n"
+        "{{ {evidence}[ -d {directory} ] || grep -qsw {filesystem} /proc/filesystems || grep -qsF {builtin} /lib/modules/$(uname -r)/modules.builtin; }} && echo '#module {name}'\n"
     )
 }
 
@@ -277,8 +287,8 @@ impl Observations {
                 _ => {}
             },
             "#sysctls" => {
-                if let Some((key, value)) = line.split_once(' ') {
-                    self.sysctls.insert(key.to_string(), words(value));
+                if let Some((key, value)) = line.split_once(':').and_then(|(file, value)| Some((sysctl_key(file)?, value))) {
+                    self.sysctls.insert(key, words(value));
                 }
             }
             "#swap" => match line.strip_prefix("active ") {
