@@ -122,7 +122,7 @@ async fn exchange_keys(
 /// Why there is no encrypted connection.
 fn refused(target: &Target, notes: &Notes, error: &russh::Error) -> Error {
     let (host, address) = (target.name.clone(), target.endpoint());
-    let (key, verdict) = notes.with(|learnt| (learnt.key.take(), learnt.verdict.take()));
+    let (key, verdict) = notes.with(|learnt| (learnt.key.clone(), learnt.verdict.take()));
     let found = key.map(|key| key.to_string()).unwrap_or_default();
     match (verdict, error) {
         (Some(Verdict::Unknown), _) => Error::HostKeyUnknown { host, address, found },

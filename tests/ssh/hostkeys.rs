@@ -62,9 +62,9 @@ async fn an_unknown_host_can_be_trusted() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
     connect(&target).await.unwrap();
-    let ssh =
-        Command::new("ssh-keygen").arg("-F").arg(format!("[127.0.0.1]:{}", sshd.port)).arg("-f").arg(&file);
-    assert!({ ssh }.output().unwrap().status.success());
+    let mut find = Command::new("ssh-keygen");
+    find.arg("-F").arg(format!("[127.0.0.1]:{}", sshd.port)).arg("-f").arg(&file);
+    assert!(find.output().unwrap().status.success());
 }
 
 #[tokio::test]
