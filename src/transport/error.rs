@@ -60,22 +60,17 @@ pub enum Error {
     ))]
     HostKeyUnknown { host: String, address: String, found: String },
 
-    #[error("the key of {host} has changed: {address} showed {found}, expected {}", expected.join(" or "))]
+    #[error(
+        "the key of {host} has changed: {} showed {}, expected {}",
+        change.address, change.found, change.expected.join(" or ")
+    )]
     #[diagnostic(help(
         "either the machine was installed anew, or somebody sits between: compare the fingerprint on the machine \
-         itself; when it is right, `ssh-keygen -R '{name}' -f '{file}'` forgets the old key and \
-         `hoist trust -i INVENTORY {host}` records the new one"
+         itself; when it is right, `ssh-keygen -R '{}' -f '{}'` forgets the old key and \
+         `hoist trust -i INVENTORY {host}` records the new one",
+        change.name, change.file
     ))]
-    HostKeyChanged {
-        host: String,
-        address: String,
-        found: String,
-        /// `ALGORITHM SHA256:… (FILE:LINE)` of every key that is recorded for this host.
-        expected: Vec<String>,
-        /// The name under which the host stands in `file`.
-        name: String,
-        file: String,
-    },
+    HostKeyChanged { host: String, change: Box<Change> },
 
     #[error("the key of {host} is revoked: {address} showed {found}, which {place} revokes")]
     #[diagnostic(help("do not connect: give the machine a new host key and record that"))]
@@ -159,6 +154,19 @@ pub enum Error {
     #[error("failed to reach {to} from {host} ({reason})")]
     #[diagnostic(help("nothing listens there, or `AllowTcpForwarding no` stands in the host's sshd_config"))]
     Forward { host: String, to: String, reason: String },
+}
+
+/// A host key that is not the recorded one.
+#[derive(Debug)]
+pub struct Change {
+    pub address: String,
+    /// `ALGORITHM SHA256:…` of the key that was shown.
+    pub found: String,
+    /// `ALGORITHM SHA256:… (FILE:LINE)` of every key that is recorded for this host.
+    pub expected: Vec<String>,
+    /// The name under which the host stands in `file`.
+    pub name: String,
+    pub file: String,
 }
 
 impl Error {
