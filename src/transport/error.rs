@@ -139,6 +139,12 @@ pub enum Error {
         source: io::Error,
     },
 
+    #[error("the transfer of {path} to {host} came to a halt for {seconds} s")]
+    #[diagnostic(help(
+        "the network or the disk of that machine hangs; a new run sends only what is missing"
+    ))]
+    Stalled { host: String, path: String, seconds: u64 },
+
     #[error("no space for {path} on {host}: {needed} bytes needed, {available} available")]
     #[diagnostic(help("free some space there, or give that folder a larger file system"))]
     NoSpace { host: String, path: String, needed: u64, available: u64 },
@@ -198,6 +204,7 @@ impl Error {
             | Error::ShellEnded { .. }
             | Error::TooMuchOutput { .. }
             | Error::Nul { .. }
+            | Error::Stalled { .. }
             | Error::NoSpace { .. }
             | Error::Digest { .. }
             | Error::Write { .. } => Exit::Failed,

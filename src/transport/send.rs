@@ -139,7 +139,14 @@ async fn attempt<O: Opener>(
     let (offset, lines) = match outcome {
         Ok(answer) => answer,
         Err(Trouble::Source(error)) => return Err(error),
-        Err(Trouble::Shell(failure)) => return Err(root.give_up(slot, failure, verify).await),
+        Err(Trouble::Shell(failure)) => {
+            return Err(match root.give_up(slot, failure, verify).await {
+                Error::Timeout { host, .. } => {
+                    Error::Stalled { host, path: transfer.destination.clone(), seconds: STALL.as_secs() }
+                }
+                error => error,
+            });
+        }
     };
     let last = lines.lines().last().unwrap_or_default();
     let mut words = last.split(' ');

@@ -143,6 +143,25 @@ async fn a_transfer_that_was_cut_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_falls_silent_is_noticed_while_it_is_full() {
+    let Some(sshd) = Sshd::start() else { return };
+    let transfer = transfer(&sshd.path(""), &content(30_000_000), &sshd.path("large"));
+    let proxy = Proxy::start(sshd.address(), Cut::Silence).await;
+    let through = Target { port: proxy.port, keepalive: Duration::from_millis(1000), ..sshd.target() };
+    let known = format!("[127.0.0.1]:{} {}", proxy.port, sshd.public("host_ed25519"));
+    fs::write(sshd.path("known_hosts"), known).unwrap();
+    let host = connect(&through).await.unwrap();
+    let progress = |bytes| {
+        if bytes > 3_000_000 {
+            proxy.cut();
+        }
+    };
+    let sending = host.send(&transfer, &progress);
+    let error = tokio::time::timeout(Duration::from_secs(15), sending).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Lost { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn damaged_leftovers_are_not_built_upon() {
     let Some(sshd) = Sshd::start() else { return };
     let host = connect(&sshd.target()).await.unwrap();
@@ -215,6 +234,9 @@ async fn a_full_disk_is_known_before_and_noticed_meanwhile() {
 
 #[tokio::test]
 async fn a_source_that_is_missing_shrinks_or_grows() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: only root can give files to root");
+    }
     let dir = tempfile::tempdir().unwrap();
     let host = Local::open("here").await.unwrap();
     let good = transfer(dir.path(), &content(2_000_000), &dir.path().join("copy"));
