@@ -60,22 +60,17 @@ pub enum Error {
     ))]
     HostKeyUnknown { host: String, address: String, found: String },
 
-    #[error("the key of {host} has changed: {address} showed {found}, expected {}", expected.join(" or "))]
+    #[error(
+        "the key of {host} has changed: {} showed {}, expected {}",
+        change.address, change.found, change.expected.join(" or ")
+    )]
     #[diagnostic(help(
         "either the machine was installed anew, or somebody sits between: compare the fingerprint on the machine \
-         itself; when it is right, `ssh-keygen -R '{name}' -f '{file}'` forgets the old key and \
-         `hoist trust -i INVENTORY {host}` records the new one"
+         itself; when it is right, `ssh-keygen -R '{}' -f '{}'` forgets the old key and \
+         `hoist trust -i INVENTORY {host}` records the new one",
+        change.name, change.file
     ))]
-    HostKeyChanged {
-        host: String,
-        address: String,
-        found: String,
-        /// `ALGORITHM SHA256:… (FILE:LINE)` of every key that is recorded for this host.
-        expected: Vec<String>,
-        /// The name under which the host stands in `file`.
-        name: String,
-        file: String,
-    },
+    HostKeyChanged { host: String, change: Box<Change> },
 
     #[error("the key of {host} is revoked: {address} showed {found}, which {place} revokes")]
     #[diagnostic(help("do not connect: give the machine a new host key and record that"))]
@@ -144,6 +139,12 @@ pub enum Error {
         source: io::Error,
     },
 
+    #[error("the transfer of {path} to {host} came to a halt for {seconds} s")]
+    #[diagnostic(help(
+        "the network or the disk of that machine hangs; a new run sends only what is missing"
+    ))]
+    Stalled { host: String, path: String, seconds: u64 },
+
     #[error("no space for {path} on {host}: {needed} bytes needed, {available} available")]
     #[diagnostic(help("free some space there, or give that folder a larger file system"))]
     NoSpace { host: String, path: String, needed: u64, available: u64 },
@@ -159,6 +160,19 @@ pub enum Error {
     #[error("failed to reach {to} from {host} ({reason})")]
     #[diagnostic(help("nothing listens there, or `AllowTcpForwarding no` stands in the host's sshd_config"))]
     Forward { host: String, to: String, reason: String },
+}
+
+/// A host key that is not the recorded one.
+#[derive(Debug)]
+pub struct Change {
+    pub address: String,
+    /// `ALGORITHM SHA256:…` of the key that was shown.
+    pub found: String,
+    /// `ALGORITHM SHA256:… (FILE:LINE)` of every key that is recorded for this host.
+    pub expected: Vec<String>,
+    /// The name under which the host stands in `file`.
+    pub name: String,
+    pub file: String,
 }
 
 impl Error {
@@ -190,6 +204,7 @@ impl Error {
             | Error::ShellEnded { .. }
             | Error::TooMuchOutput { .. }
             | Error::Nul { .. }
+            | Error::Stalled { .. }
             | Error::NoSpace { .. }
             | Error::Digest { .. }
             | Error::Write { .. } => Exit::Failed,

@@ -14,10 +14,7 @@ use russh::{
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{
-    Error, HostKey, Target, Verdict,
-    known_hosts::{self, KnownHosts},
-};
+use super::{Error, HostKey, Target, Verdict, hostkey::Shown, known_hosts::KnownHosts};
 
 /// Bytes that a host may send before it has to wait for us. Most of what comes is small answers; the large things
 /// go the other way, where the server's window counts.
@@ -25,8 +22,9 @@ const WINDOW: u32 = 2 << 20;
 
 /// Our end of a connection, as russh calls it.
 pub(super) struct Client {
-    /// What to accept; nothing when only the key is wanted.
-    known: Option<KnownHosts>,
+    known: KnownHosts,
+    /// Leaves as soon as the key is known.
+    only_key: bool,
     address: String,
     port: u16,
     notes: Notes,
@@ -38,8 +36,7 @@ pub(super) struct Notes(Arc<Mutex<Learnt>>);
 
 #[derive(Default)]
 struct Learnt {
-    key: Option<HostKey>,
-    verdict: Option<Verdict>,
+    shown: Option<Shown>,
     /// Why the connection ended.
     end: Option<String>,
 }
@@ -60,12 +57,9 @@ impl client::Handler for Client {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         let key = HostKey::new(shown.public_key());
-        let verdict = self.known.as_ref().map(|known| known.verdict(&self.address, self.port, key.public()));
-        let known = verdict == Some(Verdict::Known);
-        self.notes.with(|learnt| {
-            learnt.key = Some(key);
-            learnt.verdict = verdict;
-        });
+        let verdict = self.known.verdict(&self.address, self.port, key.public());
+        let known = verdict == Verdict::Known && !self.only_key;
+        self.notes.with(|learnt| learnt.shown = Some(Shown { key, verdict }));
         Ok(known)
     }
 
@@ -81,19 +75,18 @@ impl client::Handler for Client {
 
 /// Agrees on keys and ciphers with the server, and checks that it is the one that is known.
 pub(super) async fn handshake(target: &Target, socket: TcpStream) -> Result<(Handle<Client>, Notes), Error> {
-    let known = KnownHosts::load(&target.known_hosts)?;
-    let config = config(target, &known.algorithms(&target.address, target.port));
     let notes = Notes::default();
-    let handle = exchange_keys(target, socket, config, Some(known), &notes).await?;
+    let known = KnownHosts::load(&target.known_hosts)?;
+    let handle = exchange_keys(target, socket, known, false, &notes).await?;
     Ok((handle, notes))
 }
 
 /// Learns the server's key and leaves.
-pub(super) async fn fetch_key(target: &Target, socket: TcpStream) -> Result<HostKey, Error> {
+pub(super) async fn fetch_key(target: &Target, socket: TcpStream, known: KnownHosts) -> Result<Shown, Error> {
     let notes = Notes::default();
-    let outcome = exchange_keys(target, socket, config(target, &[]), None, &notes).await;
-    match (notes.with(|learnt| learnt.key.take()), outcome) {
-        (Some(key), _) => Ok(key),
+    let outcome = exchange_keys(target, socket, known, true, &notes).await;
+    match (notes.with(|learnt| learnt.shown.take()), outcome) {
+        (Some(shown), _) => Ok(shown),
         (None, Err(error)) => Err(error),
         (None, Ok(_)) => Err(closed(target, "before it showed its key", "it has none".into())),
     }
@@ -102,11 +95,13 @@ pub(super) async fn fetch_key(target: &Target, socket: TcpStream) -> Result<Host
 async fn exchange_keys(
     target: &Target,
     socket: TcpStream,
-    config: client::Config,
-    known: Option<KnownHosts>,
+    known: KnownHosts,
+    only_key: bool,
     notes: &Notes,
 ) -> Result<Handle<Client>, Error> {
-    let client = Client { known, address: target.address.clone(), port: target.port, notes: notes.clone() };
+    let config = config(target, &known.algorithms(&target.address, target.port));
+    let (address, port, notes_of_client) = (target.address.clone(), target.port, notes.clone());
+    let client = Client { known, only_key, address, port, notes: notes_of_client };
     let connecting = client::connect_stream(Arc::new(config), socket, client);
     match timeout(target.connect_timeout, connecting).await {
         Ok(Ok(handle)) => Ok(handle),
@@ -121,31 +116,16 @@ async fn exchange_keys(
 
 /// Why there is no encrypted connection.
 fn refused(target: &Target, notes: &Notes, error: &russh::Error) -> Error {
+    if let Some(objection) = notes.with(|learnt| learnt.shown.as_ref()?.objection(target)) {
+        return objection;
+    }
     let (host, address) = (target.name.clone(), target.endpoint());
-    let (key, verdict) = notes.with(|learnt| (learnt.key.take(), learnt.verdict.take()));
-    let found = key.map(|key| key.to_string()).unwrap_or_default();
-    match (verdict, error) {
-        (Some(Verdict::Unknown), _) => Error::HostKeyUnknown { host, address, found },
-        (Some(Verdict::Revoked { place }), _) => Error::HostKeyRevoked { host, address, found, place },
-        (Some(Verdict::Changed { expected }), _) => Error::HostKeyChanged {
-            host,
-            address,
-            found,
-            name: known_hosts::name(&target.address, target.port),
-            file: expected.first().map(|key| key.file.display().to_string()).unwrap_or_default(),
-            expected: expected.iter().map(ToString::to_string).collect(),
-        },
-        (_, russh::Error::Version) => Error::NotSsh { host, address },
-        (_, russh::Error::NoCommonAlgo { kind, theirs, .. }) => {
+    match error {
+        russh::Error::Version => Error::NotSsh { host, address },
+        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             Error::Negotiation { host, reason: format!("{kind:?}, it knows only {}", theirs.join(", ")) }
         }
-        (_, error) => closed(target, "during the key exchange", explain(error)),
-    }
-}
-
-impl std::fmt::Display for known_hosts::Recorded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ({}:{})", self.algorithm, self.fingerprint, self.file.display(), self.line)
+        error => closed(target, "during the key exchange", explain(error)),
     }
 }
 
@@ -235,4 +215,30 @@ fn has_aes() -> bool {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn has_aes() -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_algorithms_are_asked_for_first() {
+        let names = |recorded: &[Algorithm]| {
+            let algorithms = host_key_algorithms(recorded);
+            algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        insta::assert_snapshot!(
+            [
+                names(&[]),
+                names(&[Algorithm::Rsa { hash: None }]),
+                names(&[Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 }, Algorithm::Dsa]),
+            ]
+            .join("\n"),
+            @r"
+        ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
+        rsa-sha2-512 rsa-sha2-256 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521
+        ecdsa-sha2-nistp384 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
+        "
+        );
+    }
 }

@@ -4,7 +4,13 @@ use std::fmt;
 
 use russh::keys::{HashAlg, PublicKey};
 
-use super::{Error, Target, dial::dial_target, handshake};
+use super::{
+    Error, Target, Verdict,
+    dial::dial_target,
+    error::Change,
+    handshake,
+    known_hosts::{self, KnownHosts},
+};
 
 /// The public key of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +53,44 @@ impl fmt::Display for HostKey {
     }
 }
 
-/// Asks a host for its key, of the best algorithm that both sides know, and disconnects before logging in.
+/// A key that a host showed, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub key: HostKey,
+    pub verdict: Verdict,
+}
+
+impl Shown {
+    /// Why the target must not be used with this key; nothing when it is the known one.
+    pub fn objection(&self, target: &Target) -> Option<Error> {
+        let (host, address, found) = (target.name.clone(), target.endpoint(), self.key.to_string());
+        match &self.verdict {
+            Verdict::Known => None,
+            Verdict::Unknown => Some(Error::HostKeyUnknown { host, address, found }),
+            Verdict::Revoked { place } => {
+                Some(Error::HostKeyRevoked { host, address, found, place: place.clone() })
+            }
+            Verdict::Changed { expected } => {
+                let change = Change {
+                    address,
+                    found,
+                    expected: expected.iter().map(ToString::to_string).collect(),
+                    name: known_hosts::name(&target.address, target.port),
+                    file: expected.first().map(|key| key.file.display().to_string()).unwrap_or_default(),
+                };
+                Some(Error::HostKeyChanged { host, change: Box::new(change) })
+            }
+        }
+    }
+}
+
+/// Asks a host for its key and disconnects before logging in. It is of the algorithm that is recorded for the
+/// host, or else of the best one that both sides know.
 ///
 /// # Errors
-/// The network's variants of [`Error`].
-pub async fn host_key(target: &Target) -> Result<HostKey, Error> {
+/// The network's variants of [`Error`], and [`Error::KnownHosts`].
+pub async fn host_key(target: &Target) -> Result<Shown, Error> {
+    let known = KnownHosts::load(&target.known_hosts)?;
     let socket = dial_target(target).await?;
-    handshake::fetch_key(target, socket).await
+    handshake::fetch_key(target, socket, known).await
 }

@@ -28,9 +28,9 @@ mod sudo;
 mod target;
 
 pub use dial::dial;
-pub use error::Error;
+pub use error::{Change, Error};
 pub use frame::quote;
-pub use hostkey::{HostKey, host_key};
+pub use hostkey::{HostKey, Shown, host_key};
 pub use known_hosts::Verdict;
 pub use local::Local;
 pub use ssh::connect;

@@ -1,6 +1,10 @@
 //! Files on their way to a host, through its root shell.
 
-use std::{io::SeekFrom, path::Path, time::Duration};
+use std::{
+    io::{self, SeekFrom},
+    path::Path,
+    time::Duration,
+};
 
 use tokio::{
     fs::File,
@@ -117,9 +121,8 @@ async fn attempt<O: Opener>(
     if !transfer.destination.starts_with('/') || transfer.destination.ends_with('/') {
         return Err(write_error("not the absolute path of a file".into()));
     }
-    let source_error = |source| Error::Source { path: transfer.source.clone(), source };
-    let mut file = File::open(&transfer.source).await.map_err(source_error)?;
-    let size = file.metadata().await.map_err(source_error)?.len();
+    let mut source = Source::open(&transfer.source).await?;
+    let size = source.size;
     let script = format!(
         "dest={} want={} size={size} mode={:o}{RECEIVE}",
         quote(&transfer.destination),
@@ -130,13 +133,20 @@ async fn attempt<O: Opener>(
 
     let shell = slot.ready(root.opener()).await?;
     let outcome = match shell.begin(&script, Input::Raw) {
-        Ok(exchange) => stream(exchange, &mut file, &transfer.source, verify, progress).await,
+        Ok(exchange) => stream(exchange, &mut source, verify, progress).await,
         Err(failure) => Err(Trouble::Shell(failure)),
     };
     let (offset, lines) = match outcome {
         Ok(answer) => answer,
         Err(Trouble::Source(error)) => return Err(error),
-        Err(Trouble::Shell(failure)) => return Err(root.give_up(slot, failure, verify).await),
+        Err(Trouble::Shell(failure)) => {
+            return Err(match root.give_up(slot, failure, verify).await {
+                Error::Timeout { host, .. } => {
+                    Error::Stalled { host, path: transfer.destination.clone(), seconds: STALL.as_secs() }
+                }
+                error => error,
+            });
+        }
     };
     let last = lines.lines().last().unwrap_or_default();
     let mut words = last.split(' ');
@@ -167,29 +177,49 @@ impl From<Failure> for Trouble {
     }
 }
 
+/// The local file.
+struct Source<'a> {
+    path: &'a Path,
+    file: File,
+    size: u64,
+}
+
+impl Source<'_> {
+    async fn open(path: &Path) -> Result<Source<'_>, Error> {
+        let failed = |source| Error::Source { path: path.to_owned(), source };
+        let file = File::open(path).await.map_err(failed)?;
+        let size = file.metadata().await.map_err(failed)?.len();
+        Ok(Source { path, file, size })
+    }
+
+    fn error(&self, source: io::Error) -> Trouble {
+        Trouble::Source(Error::Source { path: self.path.to_owned(), source })
+    }
+}
+
 /// Drives the script, with the file from the offset that the host asks for. Returns that and all answers.
 async fn stream(
     mut exchange: Exchange<'_>,
-    file: &mut File,
-    source: &Path,
+    source: &mut Source<'_>,
     verify: Duration,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(u64, String), Trouble> {
     let stalled = |exchange: &Exchange<'_>| Trouble::Shell(Failure::Timeout { tail: exchange.tail() });
-    let source_error = |error| Trouble::Source(Error::Source { path: source.to_owned(), source: error });
     // The host may have to compute the digest of what it has already.
     let Ok(verdict) = timeout(verify, exchange.line(0)).await else { return Err(stalled(&exchange)) };
     let verdict = verdict?.unwrap_or_default();
     let offset = verdict.strip_prefix("send ").and_then(|offset| offset.parse().ok());
     if let Some(offset) = offset {
-        file.seek(SeekFrom::Start(offset)).await.map_err(source_error)?;
+        source.file.seek(SeekFrom::Start(offset)).await.map_err(|error| source.error(error))?;
         progress(offset);
-        let mut sent = offset;
+        let mut sent: u64 = offset;
         let mut chunk = vec![0; CHUNK];
-        while !exchange.ended() {
-            let count = file.read(&mut chunk).await.map_err(source_error)?;
+        while sent < source.size && !exchange.ended() {
+            // Never a byte more than was announced, however the file grows: the shell would read it as a command.
+            let room = usize::try_from(source.size - sent).unwrap_or(CHUNK).min(CHUNK);
+            let count = source.file.read(&mut chunk[..room]).await.map_err(|error| source.error(error))?;
             if count == 0 {
-                break;
+                return Err(source.error(io::ErrorKind::UnexpectedEof.into()));
             }
             let Ok(written) = timeout(STALL, exchange.write(&chunk[..count])).await else {
                 return Err(stalled(&exchange));

@@ -209,11 +209,12 @@ impl Shell {
             return Err(Failure::Nul { what: "standard input of a script" });
         }
         let nonce = Nonce::new().map_err(Failure::Nonce)?;
+        let raw = matches!(input, Input::Raw);
         let frame = encode(&nonce, script, input);
         self.pipes.listening.set(true);
         let (out, err) = (Demux::new(&nonce, self.limit), Demux::new(&nonce, self.limit));
         self.idle = false;
-        Ok(Exchange { shell: self, frame, out, err, exit: None })
+        Ok(Exchange { shell: self, frame, raw, out, err, exit: None })
     }
 }
 
@@ -222,6 +223,8 @@ pub(crate) struct Exchange<'a> {
     shell: &'a mut Shell,
     /// What is still to be written before anything else.
     frame: Vec<u8>,
+    /// Whether the shell ends with the script if that fails.
+    raw: bool,
     out: Demux,
     err: Demux,
     exit: Option<String>,
@@ -269,13 +272,13 @@ impl Exchange<'_> {
             Err(_) => return Err(Failure::Timeout { tail: self.tail() }),
         }
         self.shell.pipes.listening.set(false);
-        self.shell.idle = true;
+        let status = self.out.status().unwrap_or(255);
+        self.shell.idle = !self.raw || status == 0;
         for (stream, demux) in [("standard output", &self.out), ("standard error", &self.err)] {
             if demux.overflow() {
                 return Err(Failure::TooMuch { stream, tail: demux.tail() });
             }
         }
-        let status = self.out.status().unwrap_or(255);
         Ok(Output { status, stdout: self.out.take(), stderr: self.err.take() })
     }
 

@@ -99,6 +99,6 @@ async fn a_server_that_goes_away() {
     let Some(sshd) = Sshd::start() else { return };
     let host = connect(&sshd.target()).await.unwrap();
     // Of this connection only: the process between the shell and the listener.
-    let error = host.run(Script::new("kill -9 $(cut -d' ' -f4 /proc/$$/stat); sleep 100")).await.unwrap_err();
+    let error = host.run(Script::new("kill -9 $(cut -d' ' -f4 /proc/$$/stat); sleep 1")).await.unwrap_err();
     assert!(matches!(error, Error::Lost { .. }), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
@@ -124,11 +125,12 @@ async fn a_transfer_that_was_cut_is_resumed() {
     let known = format!("[127.0.0.1]:{} {}", proxy.port, sshd.public("host_ed25519"));
     fs::write(sshd.path("known_hosts"), known).unwrap();
     let host = connect(&through).await.unwrap();
-    let cut = host.send(&transfer, &|bytes| {
+    let progress = |bytes| {
         if bytes > 8_000_000 {
             proxy.cut();
         }
-    });
+    };
+    let cut = host.send(&transfer, &progress);
     let error = cut.await.unwrap_err();
     assert!(matches!(error, Error::Lost { .. }), "{error}");
     assert!(!destination.exists());
@@ -138,6 +140,25 @@ async fn a_transfer_that_was_cut_is_resumed() {
     assert!(told[0] > 1_000_000, "it began again at {}", told[0]);
     assert_eq!(fs::read(&destination).unwrap(), bytes);
     assert_eq!(leftovers(&sshd.path("")), [] as [PathBuf; 0]);
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_noticed_while_it_is_full() {
+    let Some(sshd) = Sshd::start() else { return };
+    let transfer = transfer(&sshd.path(""), &content(30_000_000), &sshd.path("large"));
+    let proxy = Proxy::start(sshd.address(), Cut::Silence).await;
+    let through = Target { port: proxy.port, keepalive: Duration::from_millis(1000), ..sshd.target() };
+    let known = format!("[127.0.0.1]:{} {}", proxy.port, sshd.public("host_ed25519"));
+    fs::write(sshd.path("known_hosts"), known).unwrap();
+    let host = connect(&through).await.unwrap();
+    let progress = |bytes| {
+        if bytes > 3_000_000 {
+            proxy.cut();
+        }
+    };
+    let sending = host.send(&transfer, &progress);
+    let error = tokio::time::timeout(Duration::from_secs(15), sending).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Lost { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -197,11 +218,12 @@ async fn a_full_disk_is_known_before_and_noticed_meanwhile() {
     let fits = transfer(&sshd.path(""), &content(3_000_000), &destination);
     // It is filled by something else once the host has said that there is room.
     let filler = small.0.join("filler");
-    let filled = host.send(&fits, &|bytes| {
+    let progress = |bytes| {
         if bytes == 0 {
             fs::write(&filler, content(2_500_000)).unwrap();
         }
-    });
+    };
+    let filled = host.send(&fits, &progress);
     let error = filled.await.unwrap_err();
     assert!(matches!(error, Error::NoSpace { needed: 3_000_000, .. }), "{error}");
     assert_eq!(leftovers(&small.0), [] as [PathBuf; 0]);
@@ -211,18 +233,33 @@ async fn a_full_disk_is_known_before_and_noticed_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_missing_or_shrinks() {
+async fn a_source_that_is_missing_shrinks_or_grows() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: only root can give files to root");
+    }
     let dir = tempfile::tempdir().unwrap();
     let host = Local::open("here").await.unwrap();
     let good = transfer(dir.path(), &content(2_000_000), &dir.path().join("copy"));
     let missing = Transfer { source: dir.path().join("missing"), ..good.clone() };
     assert!(matches!(send(&host, &missing).await, Err(Error::Source { .. })));
-    let shrink = host.send(&good, &|bytes| {
+    let progress = |bytes| {
         if bytes == 0 {
             fs::File::options().write(true).open(&good.source).unwrap().set_len(1000).unwrap();
         }
-    });
+    };
+    let shrink = host.send(&good, &progress);
     let error = tokio::time::timeout(Duration::from_secs(5), shrink).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Source { .. }), "{error}");
+    // More than what was announced must never reach the shell, which would run it.
+    fs::write(&good.source, content(2_000_000)).unwrap();
+    let marker = dir.path().join("ran");
+    let grow = |bytes| {
+        if bytes == 0 {
+            let mut file = fs::File::options().append(true).open(&good.source).unwrap();
+            writeln!(file, "\ntouch {}\n", marker.display()).unwrap();
+        }
+    };
+    host.send(&good, &grow).await.unwrap();
     assert_eq!(host.run(Script::new("echo fine")).await.unwrap().stdout, b"fine\n");
+    assert!(!marker.exists());
 }

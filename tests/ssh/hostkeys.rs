@@ -3,6 +3,7 @@
 use std::{fs, process::Command};
 
 use hoist::{
+    cli::trust::trust,
     exit::Exit,
     transport::{Error, HostKey, Target, connect, host_key, known_hosts},
 };
@@ -55,16 +56,16 @@ async fn an_unknown_host_can_be_trusted() {
     assert!(matches!(&error, Error::HostKeyUnknown { found, .. } if found.contains(&expected)), "{error}");
     assert_eq!(error.exit(), Exit::Permission);
 
-    let key = host_key(&target).await.unwrap();
+    let key = host_key(&target).await.unwrap().key;
     assert_eq!(key.fingerprint(), expected);
     for _ in 0..2 {
         known_hosts::append(&file, &target.address, target.port, &key).unwrap();
     }
     assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
     connect(&target).await.unwrap();
-    let ssh =
-        Command::new("ssh-keygen").arg("-F").arg(format!("[127.0.0.1]:{}", sshd.port)).arg("-f").arg(&file);
-    assert!({ ssh }.output().unwrap().status.success());
+    let mut find = Command::new("ssh-keygen");
+    find.arg("-F").arg(format!("[127.0.0.1]:{}", sshd.port)).arg("-f").arg(&file);
+    assert!(find.output().unwrap().status.success());
 }
 
 #[tokio::test]
@@ -100,7 +101,7 @@ async fn a_key_of_another_algorithm_is_a_change() {
     sshd.write_known_hosts(&["old"]);
     let error = refusal(&target).await;
     assert!(
-        matches!(&error, Error::HostKeyChanged { expected, .. } if expected[0].starts_with("ssh-rsa ")),
+        matches!(&error, Error::HostKeyChanged { change, .. } if change.expected[0].starts_with("ssh-rsa ")),
         "{error}"
     );
 }
@@ -127,4 +128,37 @@ async fn an_unreadable_file_is_not_an_empty_one() {
     assert!(matches!(&error, Error::KnownHosts { path, .. } if *path == folder), "{error}");
     let key = HostKey::parse(&sshd.public("host_ed25519")).unwrap();
     assert!(known_hosts::append(&folder, "h", 22, &key).is_err());
+}
+
+#[tokio::test]
+async fn trust_records_what_is_unknown_and_nothing_else() {
+    let (Some(new), Some(known), Some(changed)) = (Sshd::start(), Sshd::start(), Sshd::start()) else {
+        return;
+    };
+    let file = new.path("all");
+    changed.keygen("old", "ed25519", "");
+    let line = |sshd: &Sshd, key: &str| format!("[127.0.0.1]:{} {}", sshd.port, sshd.public(key));
+    let before = line(&known, "host_ed25519") + &line(&changed, "old");
+    fs::write(&file, &before).unwrap();
+    let silent = Target { connect_timeout: std::time::Duration::from_millis(300), ..new.target() };
+    let closed = Target { port: 1, ..silent.clone() };
+    let mut targets = vec![new.target(), known.target(), changed.target(), closed];
+    for target in &mut targets {
+        target.known_hosts = vec![file.clone()];
+    }
+    // The output of a test is no terminal: nobody can be asked.
+    let declined = trust(&targets, false).await;
+    assert_eq!((declined.known, declined.recorded, declined.declined), (1, 0, 1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+
+    let trusted = trust(&targets, true).await;
+    assert_eq!((trusted.known, trusted.recorded, trusted.declined), (1, 1, 0));
+    assert!(
+        matches!(&trusted.failures[..], [Error::HostKeyChanged { .. }, Error::Refused { .. }]),
+        "{:?}",
+        trusted.failures
+    );
+    let added = line(&new, "host_ed25519").trim_end().trim_end_matches(" test").to_owned() + "\n";
+    assert_eq!(fs::read_to_string(&file).unwrap(), before + &added);
+    connect(&targets[0]).await.unwrap();
 }

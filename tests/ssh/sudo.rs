@@ -71,7 +71,7 @@ async fn a_script_that_hangs_under_sudo_is_killed() {
     let hung = Script::new(format!("sleep {marker}")).timeout(std::time::Duration::from_millis(200));
     let error = host.run(hung).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    let look = format!("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep {marker} '");
+    let look = format!("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[s]leep {marker} '");
     assert_eq!(host.run(Script::new(look)).await.unwrap().stdout, b"0\n");
 }
 

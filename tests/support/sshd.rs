@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hoist::transport::{Agent, Become, Target};
+use hoist::transport::{Agent, Target};
 
 /// Where Debian, Fedora and others put the server: it wants to be started by its absolute path.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
@@ -34,15 +34,17 @@ impl Sshd {
             eprintln!("skipped: there is no sshd (Debian: openssh-server)");
             return None;
         };
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: only a server of root's gives root shells");
+            return None;
+        }
         let dir = tempfile::tempdir().unwrap();
         for (name, kind) in [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("user", "ed25519")] {
             keygen(&dir.path().join(name), kind, "");
         }
         fs::copy(dir.path().join("user.pub"), dir.path().join("authorized_keys")).unwrap();
-        if nix::unistd::geteuid().is_root() {
-            // The unprivileged process of the server lives there.
-            fs::create_dir_all("/run/sshd").unwrap();
-        }
+        // The unprivileged process of the server lives there.
+        fs::create_dir_all("/run/sshd").unwrap();
         // Somebody else may take the port between our choosing it and the server's binding to it.
         for _ in 0..20 {
             let port = free_port();
@@ -76,18 +78,16 @@ impl Sshd {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// A target with the key that the server accepts and the host keys that it has, as the user of this process.
+    /// A target with the key that the server accepts and the host keys that it has, as root.
     pub fn target(&self) -> Target {
         self.write_known_hosts(&["host_ed25519", "host_ecdsa"]);
-        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
         Target {
             port: self.port,
             keys: vec![self.path("user")],
             agent: Agent::Off,
-            r#become: Become::Root,
             known_hosts: vec![self.path("known_hosts")],
             connect_timeout: Duration::from_secs(10),
-            ..Target::new("cp1", "127.0.0.1", user)
+            ..Target::new("cp1", "127.0.0.1", "root")
         }
     }
 
