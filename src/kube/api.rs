@@ -56,6 +56,11 @@ impl Api {
         Self { patience, ..self }
     }
 
+    pub(super) fn with_total_patience(mut self, total: Duration) -> Self {
+        self.patience.total = total;
+        self
+    }
+
     /// Host and port of the API server, as its kubeconfig writes them.
     pub fn server(&self) -> &str {
         &self.server

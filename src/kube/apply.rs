@@ -161,15 +161,12 @@ async fn look_up(api: &Api, manifest: &Manifest) -> Result<(ApiResource, Scope),
 }
 
 fn compare(before: Option<&DynamicObject>, after: &DynamicObject) -> Change {
-    let Some(before) = before else { return Change::Created };
-    // Equal versions are the common case. Other versions may still say the same: a controller writes the
-    // status, and some API servers note the time of an apply that changed nothing.
-    if before.metadata.resource_version == after.metadata.resource_version
-        || essence(before) == essence(after)
-    {
-        Change::Unchanged
-    } else {
-        Change::Changed
+    // Versions would not do: a dry run keeps the old one, a controller that writes the status makes a new one,
+    // and some API servers note the time of an apply that changed nothing.
+    match before {
+        None => Change::Created,
+        Some(before) if essence(before) == essence(after) => Change::Unchanged,
+        Some(_) => Change::Changed,
     }
 }
 
@@ -251,6 +248,7 @@ mod tests {
         assert_eq!(compare(Some(&live("1", 0, 3)), &live("1", 0, 3)), Change::Unchanged);
         assert_eq!(compare(Some(&live("1", 0, 3)), &live("2", 1, 3)), Change::Unchanged);
         assert_eq!(compare(Some(&live("1", 0, 3)), &live("2", 0, 4)), Change::Changed);
+        assert_eq!(compare(Some(&live("1", 0, 3)), &live("1", 0, 4)), Change::Changed, "a dry run");
     }
 
     #[test]

@@ -173,3 +173,88 @@ fn age(metadata: &ObjectMeta, now: Timestamp) -> Duration {
     let Some(Time(created)) = metadata.creation_timestamp.as_ref() else { return Duration::ZERO };
     Duration::try_from(now.duration_since(*created)).unwrap_or(Duration::ZERO)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:02:00Z".parse().unwrap()
+    }
+
+    fn node(value: Value) -> NodeStatus {
+        NodeStatus::read(&serde_json::from_value(value).unwrap(), now())
+    }
+
+    fn pod(status: Value) -> PodStatus {
+        let pod = json!({"metadata": {"name": "p", "namespace": "n", "creationTimestamp": "2026-01-01T00:00:30Z"},
+                         "spec": {"nodeName": "w1", "containers": [{"name": "a"}, {"name": "b"}]}, "status": status});
+        PodStatus::read(&serde_json::from_value(pod).unwrap(), now())
+    }
+
+    #[test]
+    fn a_control_plane_of_an_old_cluster() {
+        let status = node(json!({
+            "metadata": {"name": "cp1", "creationTimestamp": "2026-01-01T00:00:30Z", "labels": {
+                "kubernetes.io/os": "linux",
+                "node-role.kubernetes.io/control-plane": "", "node-role.kubernetes.io/master": ""}},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "MemoryPressure", "status": "False"},
+                                      {"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+                       "addresses": [{"type": "Hostname", "address": "cp1"},
+                                     {"type": "ExternalIP", "address": "203.0.113.9"},
+                                     {"type": "InternalIP", "address": "10.0.0.1"}]}}));
+        assert_eq!((status.ready, status.schedulable, status.reason.as_str()), (true, false, ""));
+        assert_eq!(status.roles, ["control-plane", "master"]);
+        assert_eq!(status.addresses, ["10.0.0.1", "203.0.113.9"]);
+        assert_eq!(status.age, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_node_that_is_silent_and_one_that_has_said_nothing_yet() {
+        let silent = json!({"metadata": {"name": "w"}, "status": {"conditions": [{"type": "Ready",
+            "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}]}});
+        let silent = node(silent);
+        assert_eq!(silent.reason, "NodeStatusUnknown: Kubelet stopped posting node status.");
+        assert!(!silent.ready);
+        assert_eq!(node(json!({"metadata": {"name": "w"}})).reason, "the kubelet has not reported yet");
+        let future = json!({"metadata": {"name": "w", "creationTimestamp": "2027-01-01T00:00:00Z"}});
+        assert_eq!(node(future).age, Duration::ZERO);
+    }
+
+    #[test]
+    fn pods_in_every_state() {
+        let container = |ready: bool, restarts: u32, state: Value| json!({"name": "a", "image": "", "imageID": "", "ready": ready, "restartCount": restarts, "state": state});
+        let running = || container(true, 2, json!({"running": {}}));
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let unready = json!([{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "False",
+            "reason": "ContainersNotReady", "message": "containers with unready status: [b]"}]);
+        let killed = container(false, 1, json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
+        for (status, reason) in [
+            (
+                json!({"phase": "Running", "conditions": ready, "containerStatuses": [running(), running()]}),
+                "",
+            ),
+            (json!({"phase": "Succeeded"}), ""),
+            (
+                json!({"phase": "Running", "conditions": unready, "containerStatuses": [running()]}),
+                "ContainersNotReady: containers with unready status: [b]",
+            ),
+            (
+                json!({"phase": "Running", "containerStatuses": [running(), killed]}),
+                "OOMKilled (exit code 137)",
+            ),
+            (
+                json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}),
+                "Evicted: low on memory",
+            ),
+            (json!({"phase": "Pending"}), "not started yet"),
+        ] {
+            assert_eq!(pod(status.clone()).reason, reason, "{status}");
+        }
+        let status = pod(json!({"phase": "Running", "containerStatuses": [running(), running()]}));
+        assert_eq!((status.containers, status.restarts, status.ready), ((2, 2), 4, false));
+    }
+}

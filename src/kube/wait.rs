@@ -97,7 +97,7 @@ impl Api {
         let deadline = Instant::now() + timeout;
         let mut last: Option<Vec<NodeStatus>> = None;
         loop {
-            let all = self.nodes().await?;
+            let all = self.until(deadline).nodes().await?;
             let named = |name: &String| all.iter().find(|node| node.name == *name).cloned();
             let nodes: Vec<_> = names.iter().filter_map(named).collect();
             let timeless = |nodes: &[NodeStatus]| -> Vec<_> {
@@ -135,7 +135,7 @@ impl Api {
         let action = format!("read Deployment {namespace}/{name}");
         let mut last = None;
         loop {
-            let deployment = self.ask(&action, || deployments.get(name)).await?;
+            let deployment = self.until(deadline).ask(&action, || deployments.get(name)).await?;
             let rollout = Rollout::read(&deployment);
             if last != Some(rollout) {
                 on_change(&rollout);
@@ -150,6 +150,12 @@ impl Api {
             }
             sleep_until(deadline.min(Instant::now() + pause())).await;
         }
+    }
+
+    /// The same API server with patience until the end of a wait, however short or long that is: one that
+    /// restarts meanwhile does not end the wait.
+    fn until(&self, deadline: Instant) -> Self {
+        self.clone().with_total_patience(deadline.saturating_duration_since(Instant::now()))
     }
 
     async fn circumstances(
