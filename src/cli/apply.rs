@@ -31,6 +31,14 @@ pub struct Args {
     output: Output,
 }
 
+impl Args {
+    /// With everything but the inventory at its default.
+    pub fn of(inventory: InventoryArg) -> Args {
+        let engine = EngineArgs { roles: None, forks: 32 };
+        Args { inventory, engine, output: Output::Text }
+    }
+}
+
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let json = args.output == Output::Json;

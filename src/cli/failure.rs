@@ -1,6 +1,6 @@
 //! From every room's error to a report and an exit code.
 
-use crate::{artifact, cluster, engine, exit::Exit, inventory, kube, transport};
+use crate::{artifact, cluster, engine, exit::Exit, inventory, kube, lab, transport};
 
 /// What a verb ends with when it cannot do what was asked.
 pub struct Failure {
@@ -55,7 +55,7 @@ macro_rules! with_own_exit {
     )*};
 }
 
-with_own_exit!(artifact::Error, engine::Error, transport::Error, cluster::Unreached);
+with_own_exit!(artifact::Error, engine::Error, transport::Error, cluster::Unreached, lab::LabError);
 
 macro_rules! failed {
     ($($error:ty),*) => {$(

@@ -2,13 +2,16 @@
 
 mod apply;
 pub mod check;
+mod demo;
 mod failure;
 mod kubeconfig;
+pub mod lab;
 mod plan;
 mod sample;
 pub mod schema;
 mod shared;
 mod status;
+pub mod trust;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -28,12 +31,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
+    Lab(lab::LabArgs),
     Check(check::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
     Sample(sample::Args),
+    Trust(trust::Args),
     Schema(schema::Args),
 }
 
@@ -60,16 +66,24 @@ pub fn main() -> Exit {
 }
 
 fn run(verb: Verb) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::os)?;
-    runtime.block_on(async {
-        match verb {
-            Verb::Check(args) => Ok(check::run(&args)?),
-            Verb::Plan(args) => plan::run(&args).await,
-            Verb::Apply(args) => apply::run(&args).await,
-            Verb::Status(args) => status::run(&args).await,
-            Verb::Kubeconfig(args) => kubeconfig::run(&args).await,
-            Verb::Sample(args) => sample::run(&args).await,
-            Verb::Schema(args) => Ok(schema::run(&args)?),
+    match verb {
+        // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
+        Verb::Lab(args) => Ok(lab::run(args)?),
+        Verb::Check(args) => Ok(check::run(&args)?),
+        Verb::Schema(args) => Ok(schema::run(&args)?),
+        Verb::Demo(args) => {
+            let clock = demo::prepare(&args)?;
+            block_on(demo::run(&args, clock))
         }
-    })
+        Verb::Plan(args) => block_on(plan::run(&args)),
+        Verb::Apply(args) => block_on(apply::run(&args)),
+        Verb::Status(args) => block_on(status::run(&args)),
+        Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
+        Verb::Sample(args) => block_on(sample::run(&args)),
+        Verb::Trust(args) => block_on(trust::run(&args)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::runtime::Runtime::new().map_err(Failure::os)?.block_on(work)
 }

@@ -30,7 +30,7 @@ const REACHED: Duration = Duration::from_secs(60);
 #[command(after_help = "Example:\n  hoist sample -i inventory/lab.yaml")]
 pub struct Args {
     #[command(flatten)]
-    inventory: InventoryArg,
+    pub inventory: InventoryArg,
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {

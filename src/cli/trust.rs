@@ -3,7 +3,51 @@
 use console::Term;
 use futures::future::join_all;
 
-use crate::transport::{Error, Shown, Target, Verdict, host_key, known_hosts};
+use super::{
+    Failure,
+    shared::{InventoryArg, home},
+};
+use crate::{
+    cluster::Session,
+    exit::Exit,
+    transport::{Error, Shown, Target, Verdict, host_key, known_hosts},
+};
+
+/// Shows the keys of hosts that are not known yet and, after asking, records them in known_hosts. A key that has
+/// changed is never replaced.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hoist trust -i inventory/three.yaml w1")]
+pub struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// Only these hosts.
+    #[arg(value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Do not ask: the fingerprints have been compared already.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let inventory = args.inventory.load()?;
+    let mut targets = Session::targets(&inventory, &home());
+    if !args.hosts.is_empty() {
+        if let Some(unknown) = args.hosts.iter().find(|name| !inventory.hosts.contains_key(*name)) {
+            let known: Vec<&str> = inventory.hosts.keys().map(String::as_str).collect();
+            let report = miette::miette!(help = format!("the hosts are: {}", known.join(", ")), "there is no host \"{unknown}\" in the inventory");
+            return Err(Failure { report, exit: Exit::Usage });
+        }
+        targets.retain(|target| args.hosts.contains(&target.name));
+    }
+    let trusted = trust(&targets, args.yes).await;
+    eprintln!("{} known already, {} recorded, {} not recorded", trusted.known, trusted.recorded, trusted.declined);
+    let mut exit = if trusted.declined == 0 { Exit::Ok } else { Exit::Permission };
+    for failure in trusted.failures {
+        exit = failure.exit();
+        eprintln!("{:?}", miette::Report::new(failure));
+    }
+    Ok(exit)
+}
 
 /// What became of the hosts.
 #[derive(Debug, Default)]

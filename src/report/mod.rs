@@ -3,4 +3,5 @@
 pub mod plan;
 pub mod progress;
 pub mod status;
+pub mod steps;
 pub mod table;

@@ -1,0 +1,167 @@
+//! Root file systems of nodes: a folder each, unpacked from the cache and given a name, an address and keys.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    cache::{Cache, create_folder, remove, write_atomically},
+    config::{Config, NodeSpec},
+    error::LabError,
+    network::{GATEWAY, PREFIX},
+    process,
+};
+
+/// Bytes that a node takes on disk in use; it starts with a fifth of it.
+pub(crate) const SIZE: u64 = 2_000_000_000;
+
+/// Makes the disk of a node, or makes sure that the one it has goes with its address.
+pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
+    let disk = config.disk(&node.name);
+    if disk.exists() {
+        return if address(&disk) == Some(node.address) { Ok(()) } else { locate(config, &disk, node.address) };
+    }
+    let partial = config.disks().join(format!(".{}.partial", node.name));
+    remove(&partial)?;
+    create_folder(&partial)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"]);
+    tar.args(["--xattrs", "--xattrs-include=*", "--file"]).arg(config.cache.node_tar());
+    tar.arg("--directory").arg(&partial);
+    process::output(tar)?;
+    identify(config, &partial, node)?;
+    locate(config, &partial, node.address)?;
+    fs::rename(&partial, &disk).map_err(LabError::io("rename", &partial))
+}
+
+/// The address that a disk was made for.
+pub(crate) fn address(disk: &Path) -> Option<Ipv4Addr> {
+    let text = fs::read_to_string(disk.join("etc/lab/network")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("ADDRESS=")?.split('/').next()?.parse().ok())
+}
+
+/// Bytes that a disk takes; what is mounted in the node is not part of it.
+pub(crate) fn usage(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let own = fs::symlink_metadata(folder).map(|metadata| metadata.blocks() * 512).unwrap_or_default();
+    let Ok(items) = fs::read_dir(folder) else { return own };
+    items.flatten().fold(own, |sum, item| {
+        // A file that goes away while the node runs counts for nothing.
+        let Ok(metadata) = item.metadata() else { return sum };
+        sum + if metadata.is_dir() { usage(&item.path()) } else { metadata.blocks() * 512 }
+    })
+}
+
+/// Makes the host key of an address, once, and the known_hosts of all addresses.
+pub(crate) fn ensure_host_key(cache: &Cache, address: Ipv4Addr) -> Result<(), LabError> {
+    let key = cache.host_key(address);
+    if !key.exists() {
+        create_folder(&cache.host_keys())?;
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "hoist lab", "-f"]).arg(&key);
+        process::output(keygen)?;
+    }
+    let folder = cache.host_keys();
+    let mut lines: Vec<String> = fs::read_dir(&folder)
+        .map_err(LabError::io("read", &folder))?
+        .flatten()
+        .filter_map(|item| {
+            let address = item.file_name().to_str()?.strip_suffix(".pub")?.to_owned();
+            known_host(&address, &fs::read_to_string(item.path()).ok()?)
+        })
+        .collect();
+    lines.sort();
+    write_atomically(&cache.known_hosts(), lines.concat().as_bytes())
+}
+
+/// A line of known_hosts for a public key file; its comment is left out.
+fn known_host(address: &str, public: &str) -> Option<String> {
+    let mut words = public.split_whitespace();
+    Some(format!("{address} {} {}\n", words.next()?, words.next()?))
+}
+
+/// What stays with the disk: name and the administrators' key.
+fn identify(config: &Config, disk: &Path, node: &NodeSpec) -> Result<(), LabError> {
+    let name = &node.name;
+    for (path, content) in [
+        ("etc/hostname", format!("{name}\n")),
+        ("etc/hosts", format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost\n")),
+        // Nobody answers there, which a resolver learns at once.
+        ("etc/resolv.conf", format!("nameserver {GATEWAY}\n")),
+    ] {
+        write_atomically(&disk.join(path), content.as_bytes())?;
+    }
+    let public = config.cache.ssh_key().with_extension("pub");
+    let public = fs::read(&public).map_err(LabError::io("read", &public))?;
+    let admin = owner(disk, "admin").unwrap_or((1000, 1000));
+    for (home, (user, group)) in [("root", (0, 0)), ("home/admin", admin)] {
+        let folder = disk.join(home).join(".ssh");
+        let keys = folder.join("authorized_keys");
+        write_atomically(&keys, &public)?;
+        for (path, mode) in [(folder, 0o700), (keys, 0o600)] {
+            set(&path, mode)?;
+            chown(&path, Some(user), Some(group)).map_err(LabError::io("give away", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// What goes with the address: the address itself, and the host key that clients know it by.
+fn locate(config: &Config, disk: &Path, address: Ipv4Addr) -> Result<(), LabError> {
+    let network = format!("ADDRESS={address}/{PREFIX}\nGATEWAY={GATEWAY}\n");
+    write_atomically(&disk.join("etc/lab/network"), network.as_bytes())?;
+    for (source, name, mode) in [
+        (config.cache.host_key(address), "ssh_host_ed25519_key", 0o600),
+        (config.cache.host_key_public(address), "ssh_host_ed25519_key.pub", 0o644),
+    ] {
+        let content = fs::read(&source).map_err(LabError::io("read", &source))?;
+        let path = disk.join("etc/ssh").join(name);
+        write_atomically(&path, &content)?;
+        set(&path, mode)?;
+    }
+    Ok(())
+}
+
+fn set(path: &Path, mode: u32) -> Result<(), LabError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(LabError::io("change", path))
+}
+
+/// User and group number of a user of the disk.
+fn owner(disk: &Path, user: &str) -> Option<(u32, u32)> {
+    let passwd: PathBuf = disk.join("etc/passwd");
+    let text = fs::read_to_string(passwd).ok()?;
+    let line = text.lines().find(|line| line.split(':').next() == Some(user))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_hosts_lines_have_no_comment() {
+        assert_eq!(
+            known_host("10.77.0.11", "ssh-ed25519 AAAA hoist lab\n").as_deref(),
+            Some("10.77.0.11 ssh-ed25519 AAAA\n")
+        );
+        assert_eq!(known_host("10.77.0.11", ""), None);
+    }
+
+    #[test]
+    fn addresses_and_owners_are_read_back() {
+        let disk = tempfile::tempdir().unwrap();
+        assert_eq!(address(disk.path()), None);
+        fs::create_dir_all(disk.path().join("etc/lab")).unwrap();
+        fs::write(disk.path().join("etc/lab/network"), "ADDRESS=10.77.0.12/24\nGATEWAY=10.77.0.1\n").unwrap();
+        assert_eq!(address(disk.path()), Some(Ipv4Addr::new(10, 77, 0, 12)));
+        fs::write(disk.path().join("etc/passwd"), "root:x:0:0::/root:\nadmin:x:1001:1002::/home/admin:\n").unwrap();
+        assert_eq!(owner(disk.path(), "admin"), Some((1001, 1002)));
+        assert_eq!(owner(disk.path(), "nobody"), None);
+        assert!(usage(disk.path()) > 0);
+    }
+}

@@ -1,0 +1,166 @@
+//! Stops all nodes, removes what they used, and proves that nothing is left.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
+
+use super::{
+    cache::remove,
+    cgroup::Cgroups,
+    checks::Failure,
+    config::Config,
+    error::LabError,
+    mounts,
+    network::Namespace,
+    record::{self, Record},
+    setup,
+    supervise::SHUTDOWN,
+};
+use crate::report::steps::{Ended, Progress};
+
+/// Where systemd-nspawn keeps a folder per machine, and leaves it.
+const NSPAWN_RUN: &str = "/run/systemd/nspawn";
+
+/// Stops every node of the lab and removes its network and, unless `keep_disks`, its disks. Fine when nothing runs.
+///
+/// # Errors
+/// [`LabError::Leftovers`] naming each process, mount, control group or namespace that could not be removed.
+pub fn down(config: &Config, keep_disks: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
+    if !geteuid().is_root() {
+        let (found, fix) = ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
+        return Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] });
+    }
+    let _lock = setup::lock(&config.lock(), &config.name)?;
+    let records = record::all(config);
+    let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
+    let title = if names.is_empty() { "clear up".to_owned() } else { format!("stop: {}", names.join(", ")) };
+    progress.begin(&title, Duration::from_secs(5));
+    let done = stop_and_clear(config, &records, keep_disks);
+    progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
+    done
+}
+
+fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Result<(), LabError> {
+    let cgroups = Cgroups::of_this_machine()?;
+    let group = Path::new(&config.name);
+    let namespace = Namespace::of(config);
+    let network = namespace.inode().filter(|_| namespace.is_ours());
+
+    records.iter().for_each(Record::terminate);
+    wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
+    // Whatever is in the lab's own groups was started by its nodes: no number can be somebody else's.
+    wait_until(Duration::from_secs(10), || {
+        let processes = cgroups.processes(group);
+        for pid in &processes {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        processes.is_empty()
+    });
+    cgroups.remove(group);
+    namespace.delete()?;
+    for node in nodes(config) {
+        for path in [
+            config.disks().join(format!(".#{node}.lck")),
+            Path::new(NSPAWN_RUN).join("propagate").join(config.machine(&node)),
+        ] {
+            remove(&path)?;
+        }
+    }
+    let left = left(config, &cgroups, network)?;
+    if !left.is_empty() {
+        return Err(LabError::Leftovers { left });
+    }
+    remove(&config.run())?;
+    if keep_disks { Ok(()) } else { remove(&config.disks()) }
+}
+
+/// Everything of the lab that is still there: of a lab that is down, nothing.
+fn left(config: &Config, cgroups: &Cgroups, network: Option<u64>) -> Result<Vec<String>, LabError> {
+    let group = Path::new(&config.name);
+    let mut left = Vec::new();
+    for pid in cgroups.processes(group).into_iter().chain(network.into_iter().flat_map(inside)).collect::<BTreeSet<_>>() {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        left.push(format!("process {pid} ({})", name.trim()));
+    }
+    left.extend(mounts::below(&config.folder())?.iter().map(|path| format!("mount {}", path.display())));
+    left.extend(cgroups.left(group).iter().map(|path| format!("control group {}", path.display())));
+    if network.is_some() && Namespace::of(config).inode() == network {
+        left.push(format!("network namespace {}", config.name));
+    }
+    Ok(left)
+}
+
+/// Processes in a network namespace.
+fn inside(network: u64) -> Vec<i32> {
+    let Ok(items) = fs::read_dir("/proc") else { return Vec::new() };
+    items
+        .flatten()
+        .filter_map(|item| item.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|metadata| metadata.ino() == network))
+        .collect()
+}
+
+/// Names of all nodes that have a disk.
+pub(crate) fn nodes(config: &Config) -> Vec<String> {
+    let Ok(items) = fs::read_dir(config.disks()) else { return Vec::new() };
+    let mut names: Vec<String> = items
+        .flatten()
+        .filter(|item| item.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|item| item.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
+}
+
+fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !done() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Cache;
+
+    #[test]
+    fn only_finished_disks_are_nodes() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Cache::at(folder.path()), "lab").unwrap();
+        assert!(nodes(&config).is_empty());
+        for name in ["w1", "cp1", ".w2.partial"] {
+            fs::create_dir_all(config.disk(name)).unwrap();
+        }
+        fs::write(config.disks().join(".#w1.lck"), "").unwrap();
+        assert_eq!(nodes(&config), ["cp1", "w1"]);
+    }
+
+    #[test]
+    fn this_process_is_inside_its_own_network() {
+        let own = fs::metadata("/proc/self/ns/net").unwrap().ino();
+        assert!(inside(own).contains(&Pid::this().as_raw()));
+        assert!(inside(0).is_empty());
+    }
+
+    #[test]
+    fn waiting_ends_with_the_limit() {
+        let mut calls = 0;
+        wait_until(Duration::ZERO, || {
+            calls += 1;
+            false
+        });
+        assert_eq!(calls, 1);
+    }
+}

@@ -1,0 +1,120 @@
+//! The process that watches over one node: starts it, starts it again when it reboots, and stops it when told to.
+//!
+//! It is hoist itself, run again with a hidden verb, in a session of its own: nodes outlive the command that
+//! started them.
+
+use std::{io, process::Stdio, thread, time::Duration};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::{Pid, setsid},
+};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+use super::{
+    cgroup::Cgroups,
+    config::{Config, NodeSpec},
+    error::LabError,
+    network::{BRIDGE, Namespace},
+    record::{self, Record},
+};
+
+/// How systemd-nspawn ends when the node asked for a reboot.
+const REBOOT: i32 = 133;
+
+/// How long a node may take to shut down before it is switched off. systemd in the node gives its units 10 s.
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(25);
+
+/// Runs a node until it powers off or this process is told to stop it (SIGTERM).
+///
+/// # Errors
+/// When the node cannot be started; they go to the node's console log, where `up` reads them.
+pub fn supervise(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
+    // A process that leads a group already cannot lead a session; then it is nobody's job but its own.
+    match setsid() {
+        Ok(_) | Err(Errno::EPERM) => {}
+        Err(error) => return Err(LabError::io("detach", "the terminal")(error.into())),
+    }
+    // On a thread of its own: the network namespace is a thread's, and so is an asynchronous runtime.
+    let ended = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            Namespace::of(config).enter()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(LabError::io("start", "the supervisor"))?.block_on(watch(config, node))
+        });
+        watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    record::delete(config, &node.name)?;
+    ended
+}
+
+async fn watch(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
+    let failed = || LabError::io("run", config.disk(&node.name));
+    // From here on a signal waits for us instead of ending us, so the record may be found.
+    let mut stop = signal(SignalKind::terminate()).map_err(failed())?;
+    let cgroups = Cgroups::of_this_machine()?;
+    cgroups.create(&config.name, &node.name)?;
+    Record::of_this_process(&node.name, node.address)?.write(config)?;
+    loop {
+        let mut child =
+            cgroups.spawn_in(&config.name, &node.name, || nspawn(config, node).spawn())?.map_err(failed())?;
+        let status = tokio::select! {
+            status = child.wait() => status.map_err(failed())?,
+            _ = stop.recv() => return shut_down(&mut child).await.map_err(failed()),
+        };
+        if status.code() != Some(REBOOT) {
+            return Ok(());
+        }
+    }
+}
+
+/// systemd-nspawn passes SIGTERM on as an orderly power-off.
+async fn shut_down(child: &mut Child) -> io::Result<()> {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        // Not collected yet, so the number is still its own.
+        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+    }
+    match timeout(SHUTDOWN, child.wait()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_) => child.kill().await,
+    }
+}
+
+fn nspawn(config: &Config, node: &NodeSpec) -> Command {
+    let mut command = Command::new("systemd-nspawn");
+    command
+        // Containers in the node bring their own filters and need calls that nspawn's would refuse.
+        .env("SYSTEMD_SECCOMP", "0")
+        // The node's own network settings are writable, those of the machine are not.
+        .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")
+        .args(["--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"])
+        .args(["--private-users=no", "--resolv-conf=off", "--console=pipe", "--bind=/dev/kmsg"])
+        // All that a server has, but not the clock and the kernel modules of the machine below.
+        .args(["--capability=all", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE"])
+        .arg(format!("--network-bridge={BRIDGE}"))
+        .arg(format!("--machine={}", config.machine(&node.name)))
+        .arg(format!("--hostname={}", node.name))
+        .arg("--directory")
+        .arg(config.disk(&node.name))
+        .stdin(Stdio::null());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Cache;
+
+    #[test]
+    fn the_container_is_started_as_intended() {
+        let config = Config::new(Cache::at("/cache"), "hoist-lab").unwrap();
+        let command = nspawn(&config, &NodeSpec::three()[0]);
+        let arguments: Vec<_> = command.as_std().get_args().map(|word| word.to_str().unwrap()).collect();
+        insta::assert_snapshot!(arguments.join("\n"), @"");
+    }
+}
