@@ -134,7 +134,7 @@ impl Host for Loopback {
         self.wanted.lock().unwrap().push(to);
         match TcpStream::connect(self.address).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(_) => Err(Error::Lost { host: "cp1".into() }),
+            Err(_) => Err(Error::Lost { host: "cp1".into(), reason: "refused".into() }),
         }
     }
 }
