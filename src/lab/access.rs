@@ -67,6 +67,11 @@ mod tests {
         let command =
             ssh_command(&Cache::at("/cache"), "root", Ipv4Addr::new(10, 77, 0, 11), &["uname".into(), "-r".into()]);
         let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
-        insta::assert_snapshot!(words.join(" "), @"");
+        assert_eq!(
+            words.join(" "),
+            "-F none -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=none \
+             -o LogLevel=ERROR -o UserKnownHostsFile=/cache/lab/ssh/known_hosts \
+             -i /cache/lab/ssh/id_ed25519 root@10.77.0.11 -- uname -r"
+        );
     }
 }

@@ -192,7 +192,7 @@ fn command(program: &str, arguments: &[&str]) -> Command {
 
 /// Bytes as gigabytes with one decimal, as disks are sold.
 pub(crate) fn gigabytes(bytes: u64) -> String {
-    let tenths = (bytes + 50_000_000) / 100_000_000;
+    let tenths = bytes.saturating_add(50_000_000) / 100_000_000;
     format!("{}.{} GB", tenths / 10, tenths % 10)
 }
 

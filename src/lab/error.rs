@@ -51,7 +51,7 @@ pub enum LabError {
     },
 
     #[error("failed to run `{command}`: {cause}")]
-    #[diagnostic(help("run it by hand to see more; `hoist lab setup` installs the programs the lab needs"))]
+    #[diagnostic(help("check that the program is installed and in PATH, and run it by hand to see more"))]
     Command { command: String, cause: String },
 
     #[error("something is still mounted in {}: {}", path.display(), paths(mounts))]

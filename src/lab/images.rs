@@ -43,6 +43,7 @@ enum Content {
     StaticServer,
 }
 
+#[derive(Debug)]
 struct Image {
     name: &'static str,
     reference: &'static str,
@@ -80,8 +81,8 @@ const fn image(
 }
 
 /// Everything in this file that the artifacts depend on.
-pub(crate) fn inputs() -> Vec<&'static str> {
-    vec![COLLECT, CRICTL, PROXY_FILES, include_str!("images.rs"), include_str!("oci.rs")]
+pub(crate) fn inputs() -> Vec<String> {
+    vec![COLLECT.into(), CRICTL.into(), PROXY_FILES.into(), format!("{HOST_BINARIES:?} {IMAGES:?}"), oci::FORMAT.into()]
 }
 
 /// Makes the artifact folder at `folder`.
@@ -149,7 +150,14 @@ fn iptables_root(workshop: &mut Workshop<'_>) -> Result<PathBuf, LabError> {
     let mut collect = Command::new("chroot");
     collect.arg(&root).args(["sh", "-c", &format!("exec sh /collect.sh /collected {PROXY_FILES}")]);
     workshop.run(collect)?;
-    Ok(root.join("collected"))
+    let collected = root.join("collected");
+    // A library that is missing would show only in a running cluster, as services that do not answer.
+    for program in ["iptables-restore", "conntrack"] {
+        let mut proof = Command::new("chroot");
+        proof.arg(&collected).args([&format!("/usr/sbin/{program}"), "--version"]);
+        workshop.run(proof)?;
+    }
+    Ok(collected)
 }
 
 /// The table above against what kubeadm itself says.

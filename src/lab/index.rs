@@ -94,7 +94,22 @@ mod tests {
         };
         index.write(folder.path()).unwrap();
         let text = std::fs::read_to_string(folder.path().join("index.yaml")).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        kubernetes: "1.20.2"
+        origin: Debian source package kubernetes 1.20.5+really1.20.2-1.1+deb12u1
+        files:
+        - name: kubelet
+          path: kubelet
+          sha256: 1ca4bc7eb9b3d6f1e205da9cfab437c89d3760d0765a29a6bcbccf4ad51a2cb1
+          size: 7
+        images:
+        - name: pause
+          reference: k8s.gcr.io/pause:3.2
+          path: images/pause.tar
+          sha256: "00"
+          size: 1
+          digest: sha256:11
+        "#);
         assert_eq!(serde_yaml::from_str::<Index>(&text).unwrap(), index);
     }
 }

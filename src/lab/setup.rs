@@ -1,9 +1,8 @@
 //! Set-up: says what it will install and build, asks, and does it, step by step.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File, TryLockError},
-    io::{self, IsTerminal, Write as _},
+    io::{self, IsTerminal, Write},
     path::Path,
     process::Command,
     time::Duration,
@@ -68,8 +67,9 @@ impl SetupPlan {
         let mut row = |what: &str, time: Duration, kept: u64| {
             total += time;
             let kept = if kept == 0 { String::new() } else { gigabytes(kept) };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {what:<66} {:>12} {kept:>8}", seconds(time));
+            let row = format!("  {what:<66} {:>12} {kept:>8}", seconds(time));
+            text.push_str(row.trim_end());
+            text.push('\n');
         };
         if !self.packages.is_empty() {
             row(&format!("install from Debian: {}", self.packages.join(" ")), PACKAGES_TIME, 0);
@@ -77,8 +77,7 @@ impl SetupPlan {
         for step in self.pending() {
             row(&step.title, step.expected, step.kept);
         }
-        let _ = write!(
-            text,
+        text += &format!(
             "All together about {} on two cores, and up to {} of disk while it works.",
             seconds(total),
             gigabytes(self.disk())
@@ -92,7 +91,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
     let node = digest(&node_root::inputs());
     let build = digest(&kubernetes::inputs());
     let server = digest(&static_server::inputs());
-    let mut artifacts: Vec<String> = images::inputs().into_iter().map(str::to_owned).collect();
+    let mut artifacts = images::inputs();
     artifacts.extend([node.clone(), build.clone(), server.clone()]);
     vec![
         Step {
@@ -243,7 +242,16 @@ mod tests {
         let plan = SetupPlan::of(&cache);
         assert_eq!(plan.pending_titles().len(), 5);
         let plan = SetupPlan { packages: vec!["mmdebstrap", "systemd-container"], ..plan };
-        insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @"");
+        insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @r"
+        This will be done once; results are kept in CACHE.
+          install from Debian: mmdebstrap systemd-container                          25 s
+          make the node root file system (Debian 13)                                 30 s   0.4 GB
+          build Kubernetes 1.20.2 from Debian's source package                 5 min 40 s   0.5 GB
+          compile the sample application's server                                   3.0 s   0.0 GB
+          make container images and the artifact index                               12 s   0.3 GB
+          make the key that opens the nodes                                         1.0 s
+        All together about 6 min 51 s on two cores, and up to 5.6 GB of disk while it works.
+        ");
         assert!(matches!(require(&cache), Err(LabError::NotSetUp { .. })));
     }
 

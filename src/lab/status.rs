@@ -122,7 +122,14 @@ mod tests {
                 disk: 400_000_000,
             },
         ];
-        insta::assert_snapshot!(table(&nodes), @"");
-        insta::assert_snapshot!(serde_json::to_string(&nodes).unwrap(), @"");
+        insta::assert_snapshot!(table(&nodes), @r"
+        NAME         ADDRESS         STATE          PID    MEMORY      DISK
+        cp1          10.77.0.11      running       4711    431 MB    2.0 GB
+        w1           -               stopped          -         -    0.4 GB
+        ");
+        assert_eq!(
+            serde_json::to_string(&nodes[0]).unwrap(),
+            r#"{"name":"cp1","address":"10.77.0.11","state":"running","pid":4711,"memory":431000000,"disk":2000000000}"#
+        );
     }
 }

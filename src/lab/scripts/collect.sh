@@ -4,6 +4,8 @@
 set -eu
 out=$1
 shift
+# ldd and this script write to it, and a root that was only unpacked has none.
+[ -e /dev/null ] || { mkdir -p /dev && : >/dev/null; }
 for folder in bin sbin lib lib64; do
     mkdir -p "$out/usr/$folder"
     ln -sfn "usr/$folder" "$out/$folder"
