@@ -1,25 +1,89 @@
 //! The command line: one file a verb; parses, calls, prints; no logic.
 
+mod apply;
+pub mod check;
+mod demo;
+mod failure;
+mod kubeconfig;
 pub mod lab;
+mod plan;
+mod sample;
+pub mod schema;
+mod shared;
+mod status;
+pub mod trust;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use failure::Failure;
 
 use crate::exit::Exit;
 
+/// Makes a production Kubernetes cluster out of machines that you already own, over SSH, from one inventory file.
 #[derive(Debug, Parser)]
-#[command(name = "hoist", version, about)]
-enum Cli {
+#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done; 1 something failed on a host or in the cluster; 2 `plan`: something would \
+    change;\n64 wrong command line; 65 wrong inventory or role; 69 a host does not answer; 71 a local file or process; \
+    \n75 locked by another run; 77 a key or login was refused, or root is needed.")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Demo(demo::Args),
     Lab(lab::LabArgs),
+    Check(check::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Status(status::Args),
+    Kubeconfig(kubeconfig::Args),
+    Sample(sample::Args),
+    Trust(trust::Args),
+    Schema(schema::Args),
 }
 
 /// Runs the program with the process's arguments.
 pub fn main() -> Exit {
-    let result = match Cli::parse() {
-        Cli::Lab(arguments) => lab::run(arguments),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit;
+        }
     };
-    result.unwrap_or_else(|error| {
-        let exit = error.exit();
-        eprintln!("{:?}", miette::Report::new(error));
-        exit
-    })
+    // One crypto provider for the whole process; it can only be set once, and this is the only place.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match run(cli.verb) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            eprintln!("{:?}", failure.report);
+            failure.exit
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<Exit, Failure> {
+    match verb {
+        // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
+        Verb::Lab(args) => Ok(lab::run(args)?),
+        Verb::Check(args) => Ok(check::run(&args)?),
+        Verb::Schema(args) => Ok(schema::run(&args)?),
+        Verb::Demo(args) => {
+            let clock = demo::prepare(&args)?;
+            block_on(demo::run(&args, clock))
+        }
+        Verb::Plan(args) => block_on(plan::run(&args)),
+        Verb::Apply(args) => block_on(apply::run(&args)),
+        Verb::Status(args) => block_on(status::run(&args)),
+        Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
+        Verb::Sample(args) => block_on(sample::run(&args)),
+        Verb::Trust(args) => block_on(trust::run(&args)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::runtime::Runtime::new().map_err(Failure::os)?.block_on(work)
 }

@@ -1,1 +1,103 @@
-//! (room)
+//! The inventory: one YAML file that says everything about a cluster.
+//!
+//! [`load`] reads and verifies it; what it returns is consistent as far as that can be known without asking
+//! the hosts.
+
+mod login;
+mod subnet;
+mod types;
+mod verify;
+mod version;
+
+use std::path::Path;
+
+use miette::Diagnostic;
+
+pub use login::{Login, expand_home};
+pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
+pub use types::{
+    Addon, Artifacts, Become, Cluster, Endpoint, Etcd, Host, Inventory, Network, Plugin, Role, Ssh,
+};
+pub use version::SUPPORTED;
+
+use crate::yaml::{self, Node, Source};
+
+/// A verified inventory and where its values stand, for messages about them.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub inventory: Inventory,
+    pub source: Source,
+    pub tree: Node,
+}
+
+/// Why there is no inventory.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unreadable(#[from] yaml::ReadError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mistakes(#[from] yaml::Problems),
+}
+
+impl Error {
+    /// The mistakes for programs, as [`yaml::Problems::to_json`] writes them; a file that cannot be read has
+    /// no line and no column.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Error::Mistakes(problems) => problems.to_json(),
+            Error::Unreadable(error) => serde_json::json!([{
+                "file": error.path(),
+                "line": null,
+                "column": null,
+                "message": error.to_string(),
+                "help": error.help().map(|help| help.to_string()),
+            }]),
+        }
+    }
+}
+
+/// Reads and verifies the inventory in a file.
+///
+/// # Errors
+/// When the file cannot be read; otherwise with every mistake in it.
+pub fn load(path: &Path) -> Result<Loaded, Error> {
+    verified(Source::load(path)?)
+}
+
+/// Verifies an inventory that is at hand as text; errors call it `name`.
+///
+/// # Errors
+/// With every mistake in it.
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Error> {
+    verified(Source::new(name, text))
+}
+
+fn verified(source: Source) -> Result<Loaded, Error> {
+    let document = yaml::read_and(&source, verify::verify)?;
+    Ok(Loaded { inventory: document.value, source, tree: document.tree })
+}
+
+/// The JSON Schema of an inventory.
+pub fn schema() -> serde_json::Value {
+    yaml::schema_of::<Inventory>()
+}
+
+/// The reference of inventories in Markdown: `docs/inventory.md`.
+pub fn reference() -> String {
+    format!("{REFERENCE_HEAD}{}", yaml::markdown(&schema()))
+}
+
+const REFERENCE_HEAD: &str = "\
+# The inventory: reference
+
+One YAML file says everything about a cluster. Samples to start from are in `inventory/`; `hoist check -i FILE`
+reports every mistake in a file at once, without contacting a host. `hoist schema` prints the same as a JSON
+Schema for editors. This page is generated from the code by `hoist schema --markdown`.
+
+YAML is read as version 1.2: `yes`, `no`, `on` and `off` are strings, versions such as `\"1.20.2\"` are best put
+in quotes, and merge keys (`<<`) are refused. Paths start at the current folder unless they are absolute or
+start with `~`.
+
+";

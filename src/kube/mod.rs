@@ -1,1 +1,27 @@
-//! (room)
+//! The only room that talks to the API server, always through a control plane's SSH connection: the
+//! administrator's machine needs no route to it.
+//!
+//! Every question is bounded in time. Errors are sorted by what cures them: those which asking again cures
+//! (an API server that starts, a broken connection) are asked again here, the others name their fix.
+
+mod api;
+mod apply;
+mod error;
+mod explain;
+mod manifest;
+mod status;
+mod tunnel;
+mod wait;
+
+pub use api::{Api, Patience};
+pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
+pub use error::Error;
+pub use manifest::ObjectName;
+pub use status::{NodeStatus, PodStatus};
+pub use tunnel::connect;
+pub use wait::Rollout;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

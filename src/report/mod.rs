@@ -1,3 +1,7 @@
-//! What a user sees of work in progress and of its results.
+//! What the user sees.
 
+pub mod plan;
+pub mod progress;
+pub mod status;
 pub mod steps;
+pub mod table;

@@ -2,6 +2,8 @@
 //!
 //! A [`Host`] is one connection with one root shell. Scripts are POSIX sh; nothing but sh and coreutils is
 //! assumed on the other side, and nothing is left behind there.
+//!
+//! [`connect`] opens one over SSH, [`Local`] is the same protocol on a shell of this machine.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -9,22 +11,65 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod auth;
+mod channel;
+mod dial;
+mod error;
+mod frame;
+mod handshake;
+mod hostkey;
+pub mod known_hosts;
+mod local;
+mod root;
+mod send;
+mod shell;
+mod ssh;
+mod sudo;
+mod target;
+
+pub use dial::dial;
+pub use error::{Change, Error};
+pub use frame::quote;
+pub use hostkey::{HostKey, Shown, host_key};
+pub use known_hosts::Verdict;
+pub use local::Local;
+pub use ssh::connect;
+pub use target::{Agent, Become, Target, default_known_hosts};
+
 /// A script for the root shell of a host.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// POSIX sh, run in a subshell of its own: `cd`, `exit`, `set` and variables do not outlive it.
     /// Seen by nobody but that shell: it is in no argument list and in no file.
+    /// What it leaves running in the background must not keep its output streams.
     pub text: String,
     /// What the script reads from its standard input; nothing when absent. The way for secrets.
     pub stdin: Option<SecretString>,
-    /// How long it may take before the host is given up.
+    /// How long it may take. Then everything it started is killed, but for what made a session of its own.
     pub timeout: Duration,
+}
+
+impl Script {
+    /// A script without input that may take a minute.
+    pub fn new(text: impl Into<String>) -> Script {
+        Script { text: text.into(), stdin: None, timeout: Duration::from_secs(60) }
+    }
+
+    /// With something to read on its standard input.
+    pub fn stdin(self, stdin: SecretString) -> Script {
+        Script { stdin: Some(stdin), ..self }
+    }
+
+    /// With another time limit.
+    pub fn timeout(self, timeout: Duration) -> Script {
+        Script { timeout, ..self }
+    }
 }
 
 /// What a script left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Exit status, 0 to 255.
+    /// Exit status, 0 to 255; 128 + N when signal N ended it.
     pub status: i32,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -34,6 +79,7 @@ pub struct Output {
 #[derive(Debug, Clone)]
 pub struct Transfer {
     pub source: PathBuf,
+    /// Absolute path on the host; missing folders are made, with mode 0755.
     pub destination: String,
     /// Lower-case hex SHA-256 of the content; the file is put in place only when what arrived has it.
     pub sha256: String,
@@ -50,7 +96,8 @@ pub type Destination = SocketAddr;
 
 /// A host with an open root shell.
 ///
-/// Scripts on one host run one after another; calls may come from several tasks.
+/// Scripts on one host run one after another; calls may come from several tasks. A call that is dropped before it
+/// ends kills its script.
 #[async_trait]
 pub trait Host: Send + Sync {
     /// The name the inventory gives it.
@@ -60,17 +107,11 @@ pub trait Host: Send + Sync {
     async fn run(&self, script: Script) -> Result<Output, Error>;
 
     /// Streams a file there, checks its digest, then renames it into place: a reader on the host sees the
-    /// old file or the whole new one. `progress` is told of the bytes sent so far.
+    /// old file or the whole new one. `progress` is told of the bytes that need not be sent any more: those sent,
+    /// and those that were there already. A transfer that was cut off goes on where it stopped.
     async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error>;
 
-    /// Opens a TCP connection from the host to `to` (SSH direct-tcpip).
+    /// Opens a TCP connection from the host to `to` (SSH direct-tcpip). Its reader must keep reading: what is not
+    /// read holds up everything else on the same host.
     async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error>;
-}
-
-/// Why a host could not be used.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum Error {
-    #[error("the connection to {host} was lost")]
-    #[diagnostic(help("run the same command again: it goes on from where it stopped"))]
-    Lost { host: String },
 }

@@ -1,0 +1,70 @@
+//! From every room's error to a report and an exit code.
+
+use crate::{artifact, cluster, engine, exit::Exit, inventory, kube, lab, transport};
+
+/// What a verb ends with when it cannot do what was asked.
+pub struct Failure {
+    pub report: miette::Report,
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A local file, process or device failed.
+    pub fn os(error: std::io::Error) -> Failure {
+        Failure { report: miette::Report::msg(error), exit: Exit::Os }
+    }
+}
+
+impl From<miette::Report> for Failure {
+    fn from(report: miette::Report) -> Self {
+        Failure { report, exit: Exit::Failed }
+    }
+}
+
+impl From<inventory::Error> for Failure {
+    fn from(error: inventory::Error) -> Self {
+        let exit = super::check::exit_of(&error);
+        Failure { report: error.into(), exit }
+    }
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let exit = if error.is_retryable() { Exit::Unavailable } else { Exit::Failed };
+        Failure { report: error.into(), exit }
+    }
+}
+
+impl From<cluster::AccessError> for Failure {
+    fn from(error: cluster::AccessError) -> Self {
+        match error {
+            cluster::AccessError::Api(error) => error.into(),
+            other => Failure { report: other.into(), exit: Exit::Failed },
+        }
+    }
+}
+
+macro_rules! with_own_exit {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let exit = error.exit();
+                Failure { report: error.into(), exit }
+            }
+        }
+    )*};
+}
+
+with_own_exit!(artifact::Error, engine::Error, transport::Error, cluster::Unreached, lab::LabError);
+
+macro_rules! failed {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Failure { report: error.into(), exit: Exit::Failed }
+            }
+        }
+    )*};
+}
+
+failed!(cluster::kubeconfig::Error, cluster::sample::Error, cluster::reach::Error);

@@ -1,0 +1,38 @@
+//! `hoist kubeconfig`: credentials for kubectl.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+
+use super::{
+    Failure,
+    shared::{InventoryArg, home},
+};
+use crate::{
+    cluster::{self, Session, kubeconfig},
+    exit::Exit,
+};
+
+/// Prints the administrator's kubeconfig, taken from a living control plane.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hoist kubeconfig -i inventory/lab.yaml --file lab.kubeconfig")]
+pub struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// Write it here, readable by you alone, instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let inventory = args.inventory.load()?;
+    let session = Session::open(&inventory, &home()).await?;
+    let (_, text) = cluster::speaker(&inventory, &session).await?;
+    let (address, port) = inventory.endpoint().unwrap_or_default();
+    let text = kubeconfig::rename(&text, &inventory.cluster.name, &format!("https://{address}:{port}"))?;
+    match &args.file {
+        Some(path) => kubeconfig::write(path, &text)?,
+        None => print!("{}", text.expose_secret()),
+    }
+    Ok(Exit::Ok)
+}

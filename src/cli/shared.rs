@@ -1,0 +1,63 @@
+//! Arguments and beginnings that several verbs share.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::{
+    artifact::Index,
+    cluster::Session,
+    engine::{Library, Subject},
+    inventory::{self, Inventory, expand_home},
+};
+
+/// Which inventory.
+#[derive(Debug, clap::Args)]
+pub struct InventoryArg {
+    /// The inventory file.
+    #[arg(short = 'i', long = "inventory", value_name = "FILE", env = "HOIST_INVENTORY")]
+    pub file: PathBuf,
+}
+
+/// For whom an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+/// Where roles come from, and how much happens at the same time.
+#[derive(Debug, clap::Args)]
+pub struct EngineArgs {
+    /// A folder with `roles/` and `templates/` whose files come before the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub roles: Option<PathBuf>,
+    /// How many hosts are read or changed at the same time.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub forks: u16,
+}
+
+impl EngineArgs {
+    pub fn library(&self) -> Library {
+        Library { folder: self.roles.clone() }
+    }
+}
+
+/// The home folder: what `~` means in an inventory.
+pub fn home() -> PathBuf {
+    std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
+}
+
+impl InventoryArg {
+    pub fn load(&self) -> Result<Inventory, Failure> {
+        Ok(inventory::load(&self.file)?.inventory)
+    }
+}
+
+/// Connects to all hosts and compiles what they shall be.
+pub async fn open(inventory: &Inventory, library: &Library) -> Result<(Session, Vec<Subject>), Failure> {
+    let folder = expand_home(&inventory.artifacts.folder, &home());
+    let index = Index::load(&folder, &inventory.cluster.kubernetes.to_string())?;
+    let session = Session::open(inventory, &home()).await?;
+    let subjects = session.subjects(inventory, &index, library)?;
+    Ok((session, subjects))
+}

@@ -1,0 +1,197 @@
+//! The administrator's kubeconfig: read from a control plane, made fit for use from outside, written safely.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use miette::Diagnostic;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::transport::{self, Host, Script};
+
+/// Where kubeadm puts it, on every control plane.
+pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Reads the admin.conf of a control plane.
+///
+/// # Errors
+/// [`Error::Missing`] if the host has none: it is no control plane, or not one yet.
+pub async fn fetch(host: &dyn Host) -> Result<SecretString, Error> {
+    let script = Script { text: format!("cat {ADMIN_CONF}"), stdin: None, timeout: READ_TIMEOUT };
+    let output = host.run(script).await?;
+    if output.status != 0 {
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::Missing { host: host.name().to_owned(), reason });
+    }
+    let text = String::from_utf8(output.stdout).map_err(|_| Error::NotOne { reason: "it is not text" })?;
+    parse(&text)?;
+    Ok(text.into())
+}
+
+/// The same credentials with `server` (such as `https://192.168.18.200:6443`) as the address of the API server
+/// and cluster, context and user named after the cluster, so that it can be merged with others.
+pub fn rename(text: &SecretString, cluster: &str, server: &str) -> Result<SecretString, Error> {
+    let mut config = parse(text.expose_secret())?;
+    let user = format!("{cluster}-admin");
+    config["clusters"][0]["name"] = json!(cluster);
+    config["clusters"][0]["cluster"]["server"] = json!(server);
+    config["users"][0]["name"] = json!(user);
+    config["contexts"][0]["name"] = json!(cluster);
+    config["contexts"][0]["context"]["cluster"] = json!(cluster);
+    config["contexts"][0]["context"]["user"] = json!(user);
+    config["current-context"] = json!(cluster);
+    let text = serde_yaml::to_string(&config).map_err(|_| Error::NotOne { reason: "it is not YAML" })?;
+    Ok(text.into())
+}
+
+/// Writes the kubeconfig so that only its owner can read it, and a reader sees the old file or the new one.
+pub fn write(path: &Path, text: &SecretString) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // What failed is told; what is left over, if even that fails, is readable by its owner only.
+        let _ = fs::remove_file(&temporary);
+        Error::Write { path: path.to_owned(), source }
+    })
+}
+
+fn write_new(path: &Path, text: &SecretString) -> io::Result<()> {
+    // Left by a process that had the same id and was killed.
+    if path.exists() {
+        fs::remove_file(path)?;
+    }
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.expose_secret().as_bytes())?;
+    file.sync_all()
+}
+
+/// Reads a kubeconfig with one cluster, one user and one context: what kubeadm writes. No error quotes it.
+fn parse(text: &str) -> Result<Value, Error> {
+    let config: Value = serde_yaml::from_str(text).map_err(|_| Error::NotOne { reason: "it is not YAML" })?;
+    if config["kind"] != "Config" {
+        return Err(Error::NotOne { reason: "its kind is not Config" });
+    }
+    let one = |list: &str, inside: &str| {
+        config[list].as_array().is_some_and(|list| list.len() == 1 && list[0][inside].is_object())
+    };
+    if !one("clusters", "cluster") || !one("users", "user") || !one("contexts", "context") {
+        return Err(Error::NotOne { reason: "it does not have one cluster, one user and one context" });
+    }
+    if !config["clusters"][0]["cluster"]["certificate-authority-data"].is_string() {
+        return Err(Error::NotOne { reason: "it has no certificate authority in it" });
+    }
+    Ok(config)
+}
+
+/// Why there is no kubeconfig.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] transport::Error),
+
+    #[error("{host} has no {ADMIN_CONF}: {reason}")]
+    #[diagnostic(help("a control plane has it once `hoist apply` has finished there"))]
+    Missing { host: String, reason: String },
+
+    #[error("{ADMIN_CONF} is not what kubeadm writes: {reason}")]
+    #[diagnostic(help("write it anew on the control plane with `kubeadm init phase kubeconfig admin`"))]
+    NotOne { reason: &'static str },
+
+    #[error("failed to write {}", path.display())]
+    #[diagnostic(help("the folder must exist and be writable, with some space left"))]
+    Write { path: PathBuf, source: io::Error },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::transport::{Destination, Output, Stream, Transfer};
+
+    const ADMIN: &str = "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: Q0E=\n    server: \
+        https://10.0.0.1:6443\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: \
+        kubernetes-admin\n  name: kubernetes-admin@kubernetes\ncurrent-context: \
+        kubernetes-admin@kubernetes\nkind: Config\npreferences: {}\nusers:\n- name: kubernetes-admin\n  user:\n    \
+        client-certificate-data: Q0VSVA==\n    client-key-data: S0VZ\n";
+
+    #[test]
+    fn a_renamed_kubeconfig() {
+        let text = rename(&ADMIN.into(), "office", "https://192.168.18.200:6443").unwrap();
+        insta::assert_snapshot!(text.expose_secret());
+    }
+
+    #[test]
+    fn a_cluster_may_be_called_what_yaml_takes_for_something_else() {
+        for name in ["no", "on", "1", "1e3", "null", "0x1f"] {
+            let text = rename(&ADMIN.into(), name, "https://a:6443").unwrap();
+            let quoted = ['"', '\''].map(|quote| format!("current-context: {quote}{name}{quote}\n"));
+            assert!(quoted.iter().any(|line| text.expose_secret().contains(line)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_kubeconfig_is_refused_and_not_quoted() {
+        for (text, reason) in [
+            ("S0VZ: [", "not YAML"),
+            ("kind: Secret\ndata: {key: S0VZ}", "kind is not Config"),
+            ("kind: Config\nclusters: []\nusers: [{user: {client-key-data: S0VZ}}]", "one cluster"),
+            (&ADMIN.replace("certificate-authority-data", "certificate-authority"), "certificate authority"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+            assert!(!error.contains("S0VZ"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_its_owners_and_replaces_a_looser_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&path, &ADMIN.into()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), ADMIN);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let missing = write(&folder.path().join("no/config"), &ADMIN.into()).unwrap_err();
+        assert!(matches!(missing, Error::Write { .. }));
+    }
+
+    struct Answers(i32, &'static str, &'static str);
+
+    #[async_trait]
+    impl Host for Answers {
+        fn name(&self) -> &str {
+            "cp1"
+        }
+        async fn run(&self, script: Script) -> Result<Output, transport::Error> {
+            assert_eq!(script.text, "cat /etc/kubernetes/admin.conf");
+            Ok(Output { status: self.0, stdout: self.1.into(), stderr: self.2.into() })
+        }
+        async fn send(&self, _: &Transfer, _: &(dyn Fn(u64) + Sync)) -> Result<(), transport::Error> {
+            unreachable!()
+        }
+        async fn forward(&self, _: Destination) -> Result<Box<dyn Stream>, transport::Error> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn fetched_from_a_control_plane_or_said_why_not() {
+        assert_eq!(fetch(&Answers(0, ADMIN, "")).await.unwrap().expose_secret(), ADMIN);
+        let error = fetch(&Answers(1, "", "cat: No such file\n")).await.unwrap_err();
+        assert_eq!(error.to_string(), "cp1 has no /etc/kubernetes/admin.conf: cat: No such file");
+    }
+}

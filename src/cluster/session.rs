@@ -1,0 +1,115 @@
+//! All hosts of an inventory, connected and observed.
+
+use std::{path::Path, sync::Arc};
+
+use futures::future::join_all;
+use indexmap::IndexMap;
+use secrecy::SecretString;
+
+use super::{Observed, targets};
+use crate::{
+    artifact::Index,
+    engine::{self, Library, Subject, Templates, compile},
+    exit::Exit,
+    facts,
+    inventory::{Become, Host, Inventory},
+    transport,
+};
+
+/// Connections to all hosts, and what was observed of them.
+pub struct Session {
+    pub hosts: IndexMap<String, Arc<dyn transport::Host>>,
+    pub facts: Observed,
+}
+
+/// The hosts that could not be reached or used, all of them.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{} of {all} hosts cannot be used", failures.len())]
+#[diagnostic(help("nothing was changed; the others answered"))]
+pub struct Unreached {
+    pub all: usize,
+    #[related]
+    pub failures: Vec<facts::Error>,
+}
+
+impl Unreached {
+    /// What the process ends with: a refused login weighs more than silence, because waiting does not cure it.
+    pub fn exit(&self) -> Exit {
+        let exits = self.failures.iter().map(|failure| match failure {
+            facts::Error::Transport(error) => error.exit(),
+            facts::Error::Unfit { .. } => Exit::Failed,
+        });
+        exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Unavailable)
+    }
+}
+
+impl Session {
+    /// Connects to every host at the same time and asks each for its facts. `home` is what `~` means.
+    ///
+    /// # Errors
+    /// Every host that did not answer well.
+    pub async fn open(inventory: &Inventory, home: &Path) -> Result<Session, Unreached> {
+        let attempts = inventory.hosts.iter().map(|(name, host)| async move {
+            let connection = transport::connect(&target(inventory, name, host, home)).await?;
+            let facts = facts::gather(&*connection).await?;
+            Ok::<_, facts::Error>((name.clone(), connection, facts))
+        });
+        let mut session = Session { hosts: IndexMap::new(), facts: Observed::new() };
+        let mut failures = Vec::new();
+        for attempt in join_all(attempts).await {
+            match attempt {
+                Ok((name, connection, facts)) => {
+                    session.hosts.insert(name.clone(), connection);
+                    session.facts.insert(name, facts);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(session) } else { Err(Unreached { all: inventory.hosts.len(), failures }) }
+    }
+
+    /// What the engine works on.
+    ///
+    /// # Errors
+    /// Mistakes in roles and templates.
+    pub fn subjects(
+        &self,
+        inventory: &Inventory,
+        index: &Index,
+        library: &Library,
+    ) -> Result<Vec<Subject>, engine::Error> {
+        let templates = Templates::new(library.clone());
+        let mut subjects = Vec::new();
+        for target in targets(inventory, &self.facts, index) {
+            let roles = compile(library, &templates, &target)?;
+            if let Some(host) = self.hosts.get(&target.name) {
+                subjects.push(Subject { roles, host: host.clone(), target });
+            }
+        }
+        Ok(subjects)
+    }
+}
+
+/// How a host of the inventory is connected to. A password for sudo comes from the environment.
+pub(super) fn target(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> transport::Target {
+    let login = inventory.login(host, home);
+    let mut target = transport::Target::new(name, login.address.to_string(), login.user);
+    target.port = login.port;
+    target.keys = vec![login.key];
+    target.r#become = match login.becoming {
+        Become::Root => transport::Become::Root,
+        Become::Sudo => transport::Become::Sudo {
+            password: std::env::var("HOIST_SUDO_PASSWORD").ok().map(SecretString::from),
+        },
+    };
+    target.known_hosts = vec![login.known_hosts];
+    target.network_namespace = login.network_namespace;
+    target
+}
+
+impl Session {
+    /// How each host is connected to, for what only needs the address and the key.
+    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
+        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
+    }
+}

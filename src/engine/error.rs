@@ -1,0 +1,113 @@
+//! What can go wrong in the engine.
+
+use std::{fmt, path::PathBuf};
+
+use crate::{exit::Exit, transport, yaml};
+
+/// Why roles could not be compiled or a run not be carried out at all.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    #[error("there is no role \"{name}\"")]
+    #[diagnostic(help("the roles are: {}", known.join(", ")))]
+    NoRole { name: String, known: Vec<String> },
+    #[error("there is no template \"{path}\"")]
+    #[diagnostic(help("a role names it: add templates/{path}, or mend the name in the role"))]
+    NoTemplate { path: String },
+    #[error("roles need each other in a circle: {}", circle.join(" -> "))]
+    #[diagnostic(help("remove one of them from the `needs` of the other"))]
+    Circle { circle: Vec<String> },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Role(#[from] yaml::Problems),
+    #[error("failed to render {place}: {reason}")]
+    #[diagnostic(help("{help}"))]
+    Template { place: String, reason: String, help: String },
+    #[error("the expression of {place} gives no usable value: {reason}")]
+    #[diagnostic(help("`when` gives true or false, `loop` gives a list"))]
+    Expression { place: String, reason: String },
+    #[error("two roles provide \"{name}\": {first} and {second}")]
+    #[diagnostic(help("rename one of them"))]
+    ProvidedTwice { name: String, first: String, second: String },
+    #[error("no role of this run provides \"{name}\", which {place} uses")]
+    #[diagnostic(help("give a host the role that provides it"))]
+    NotProvided { name: String, place: String },
+    #[error("failed to read {}", path.display())]
+    #[diagnostic(help("check the folder given with --roles"))]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("failed to write the run's journal {}", path.display())]
+    #[diagnostic(help("nothing is changed without a journal: make room or make the folder writable, then run again"))]
+    Journal {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("another run is at work on {host}: {holder}")]
+    #[diagnostic(help("wait for it to end; the lock goes away with the other run's connection"))]
+    Locked { host: String, holder: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Transport(#[from] transport::Error),
+}
+
+impl Error {
+    pub(super) fn template(place: &str, error: minijinja::Error) -> Error {
+        let line = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
+        let help = match error.kind() {
+            minijinja::ErrorKind::UndefinedError => {
+                "a name in it is not defined: check its spelling, or give it a value under `vars`"
+            }
+            _ => "mend the template",
+        };
+        // The whole chain: the outermost message alone does not say which name it is.
+        let mut reason = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            reason.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
+    }
+
+    /// What the process ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Locked { .. } => Exit::Temporary,
+            Error::Journal { .. } | Error::Unreadable { .. } => Exit::Os,
+            Error::Transport(error) => error.exit(),
+            _ => Exit::Data,
+        }
+    }
+}
+
+/// Why one host did not get to its end: said so that nobody has to look anything up.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    pub host: String,
+    pub role: String,
+    pub step: String,
+    /// What went wrong, such as the command and its status.
+    pub what: String,
+    /// The last lines that the command wrote.
+    pub output: Vec<String>,
+    /// What this usually comes from, when hoist knows.
+    pub cause: Option<String>,
+    /// What to do now.
+    pub next: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}: {}: {}", self.host, self.role, self.step, self.what)?;
+        for line in &self.output {
+            writeln!(f, "  | {line}")?;
+        }
+        if let Some(cause) = &self.cause {
+            writeln!(f, "  likely cause: {cause}")?;
+        }
+        write!(f, "  next: {}", self.next)
+    }
+}

@@ -1,0 +1,160 @@
+//! Values that exist only when another host's role is done, such as a token to join with.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OnceCell, watch};
+
+use crate::transport::{Host, Script};
+
+/// How far a host's role is in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Pending,
+    Done,
+    Failed,
+}
+
+/// Who provides a value, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Provider {
+    pub role: String,
+    pub run: String,
+    /// The hosts that have the role, in the order of the inventory.
+    pub hosts: Vec<String>,
+}
+
+/// Why a value could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The hosts that could have given it have failed.
+    Blocked { by: String },
+    /// They are there, and their answer was no.
+    Refused { host: String, status: i32, output: Vec<String> },
+}
+
+type Values = BTreeMap<String, SecretString>;
+
+/// The late values of a run: each is asked for once, by the first who needs it.
+pub(super) struct Late {
+    providers: HashMap<String, Provider>,
+    hosts: HashMap<String, Arc<dyn Host>>,
+    progress: watch::Sender<HashMap<(String, String), Progress>>,
+    cells: Mutex<HashMap<String, Arc<OnceCell<Arc<Values>>>>>,
+    /// Everything handed out so far, never to be shown.
+    secrets: Mutex<BTreeSet<String>>,
+}
+
+impl Late {
+    pub fn new(providers: HashMap<String, Provider>, hosts: HashMap<String, Arc<dyn Host>>) -> Late {
+        Late {
+            providers,
+            hosts,
+            progress: watch::Sender::new(HashMap::new()),
+            cells: Mutex::default(),
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// Tells everybody who waits how far a host's role is.
+    pub fn report(&self, host: &str, role: &str, progress: Progress) {
+        self.progress.send_modify(|all| {
+            all.insert((host.to_string(), role.to_string()), progress);
+        });
+    }
+
+    /// The same, for a role that has not been done.
+    pub fn report_unfinished(&self, host: &str, role: &str, progress: Progress) {
+        self.progress.send_modify(|all| {
+            all.entry((host.to_string(), role.to_string())).or_insert(progress);
+        });
+    }
+
+    /// The value, as soon as a host other than `asking` can give it.
+    pub async fn get(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
+        let cell = {
+            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.entry(name.to_string()).or_default().clone()
+        };
+        cell.get_or_try_init(|| self.fetch(name, asking)).await.cloned()
+    }
+
+    async fn fetch(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
+        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
+        let provider = self.providers.get(name).ok_or_else(nobody)?;
+        let mut progress = self.progress.subscribe();
+        let mut tried: BTreeSet<&str> = BTreeSet::from([asking]);
+        let mut refusal = None;
+        loop {
+            let (ready, pending, failed) = {
+                let all = progress.borrow_and_update();
+                let state = |host: &str| {
+                    let key = (host.to_string(), provider.role.clone());
+                    all.get(&key).copied().unwrap_or(Progress::Pending)
+                };
+                let others = || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
+                (
+                    others().find(|host| state(host) == Progress::Done),
+                    others().any(|host| state(host) == Progress::Pending),
+                    provider.hosts.iter().find(|host| state(host) == Progress::Failed).cloned(),
+                )
+            };
+            match ready {
+                Some(host) => match self.ask(host, provider).await {
+                    Ok(values) => return Ok(values),
+                    Err(missing) => {
+                        tried.insert(host);
+                        refusal = Some(missing);
+                    }
+                },
+                None if pending => {
+                    // The sender lives as long as `self`.
+                    let _ = progress.changed().await;
+                }
+                None => {
+                    return Err(refusal.or_else(|| failed.map(|by| Missing::Blocked { by })).unwrap_or_else(nobody));
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, name: &str, provider: &Provider) -> Result<Arc<Values>, Missing> {
+        let Some(host) = self.hosts.get(name) else {
+            return Err(Missing::Blocked { by: name.to_string() });
+        };
+        let script = Script { text: provider.run.clone(), stdin: None, timeout: Duration::from_secs(60) };
+        let output = match host.run(script).await {
+            Ok(output) => output,
+            Err(error) => {
+                let output = vec![error.to_string()];
+                return Err(Missing::Refused { host: name.to_string(), status: 255, output });
+            }
+        };
+        if output.status != 0 {
+            // Its standard output may hold half a secret: only what it complained is shown.
+            let output_lines = String::from_utf8_lossy(&output.stderr).lines().map(String::from).collect();
+            return Err(Missing::Refused { host: name.to_string(), status: output.status, output: output_lines });
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let values: Values =
+            pairs.map(|(key, value)| (key.to_string(), SecretString::from(value.to_string()))).collect();
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.extend(values.values().map(|value| value.expose_secret().to_string()));
+        Ok(Arc::new(values))
+    }
+
+    /// The line without any of the values handed out.
+    pub fn redact(&self, line: &str) -> String {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        // A value of a few characters is no secret, and would tear unrelated words apart.
+        secrets
+            .iter()
+            .filter(|secret| secret.len() >= 8)
+            .fold(line.to_string(), |line, secret| line.replace(secret.as_str(), "[secret]"))
+    }
+}

@@ -1,0 +1,118 @@
+//! Templates: minijinja, where an undefined value is an error with its place.
+
+use std::collections::BTreeSet;
+
+use minijinja::{Environment, UndefinedBehavior, value::Serde};
+use serde_json::{Map, Value};
+
+use super::{Error, Library};
+
+/// Renders the library's templates and the strings in its roles.
+#[derive(Debug)]
+pub struct Templates {
+    environment: Environment<'static>,
+    library: Library,
+}
+
+impl Templates {
+    pub fn new(library: Library) -> Templates {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // A line that holds only a block leaves no trace, and a file ends as its template does.
+        let mut syntax = environment.syntax().to_builder();
+        syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+        if let Ok(syntax) = syntax.build() {
+            environment.set_syntax(syntax);
+        }
+        let files = library.clone();
+        environment.set_loader(move |path| match files.template(path) {
+            Ok(text) => Ok(Some(text.into_owned())),
+            Err(Error::NoTemplate { .. }) => Ok(None),
+            Err(error) => Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, error.to_string())),
+        });
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.add_filter("to_yaml", to_yaml);
+        environment.add_filter("merge", merge);
+        Templates { environment, library }
+    }
+
+    /// The template at this path of `templates/`.
+    ///
+    /// # Errors
+    /// When it is missing, is no template, or uses what is not there.
+    pub fn file(&self, path: &str, context: &Value) -> Result<String, Error> {
+        let text = self.library.template(path)?;
+        self.environment
+            .render_named_str(path, &text, Serde(context))
+            .map_err(|error| Error::template(path, error))
+    }
+
+    /// A string of a role; `place` is what errors call it.
+    ///
+    /// # Errors
+    /// When it is no template, or uses what is not there.
+    pub fn text(&self, place: &str, text: &str, context: &Value) -> Result<String, Error> {
+        if !text.contains("{{") && !text.contains("{%") {
+            return Ok(text.to_string());
+        }
+        self.environment.render_named_str(place, text, Serde(context)).map_err(|error| Error::template(place, error))
+    }
+
+    /// The value of an expression.
+    ///
+    /// # Errors
+    /// When it is no expression, or uses what is not there.
+    pub fn expression(&self, place: &str, text: &str, context: &Value) -> Result<Value, Error> {
+        let evaluated = self.environment.compile_expression(text).and_then(|compiled| compiled.eval(Serde(context)));
+        let value = evaluated.map_err(|error| Error::template(place, error))?;
+        serde_json::to_value(&value).map_err(|error| Error::Expression {
+            place: place.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The names of the late values that a template uses: `join` of `late.join.token`.
+    ///
+    /// # Errors
+    /// When it is missing or is no template.
+    pub fn late_names(&self, path: &str) -> Result<BTreeSet<String>, Error> {
+        let text = self.library.template(path)?;
+        let template =
+            self.environment.template_from_named_str(path, &text).map_err(|error| Error::template(path, error))?;
+        let names = template.undeclared_variables(true);
+        Ok(names.iter().filter_map(|name| Some(name.strip_prefix("late.")?.split('.').next()?.to_string())).collect())
+    }
+}
+
+/// A value as a block of YAML, ending in a newline.
+fn to_yaml(value: minijinja::Value) -> Result<String, minijinja::Error> {
+    let failed = |reason: String| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, reason);
+    let json = serde_json::to_value(&value).map_err(|error| failed(error.to_string()))?;
+    let text = serde_yaml::to_string(&json).map_err(|error| failed(error.to_string()))?;
+    Ok(format!("{}\n", text.trim_end_matches('\n')))
+}
+
+/// Two maps as one: the second wins, maps in both are merged in turn.
+fn merge(base: minijinja::Value, over: minijinja::Value) -> Result<minijinja::Value, minijinja::Error> {
+    let json = |value| {
+        serde_json::to_value(value)
+            .map_err(|error| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, error.to_string()))
+    };
+    let mut merged = json(base)?;
+    merge_json(&mut merged, json(over)?);
+    Ok(minijinja::Value::from(Serde(&merged)))
+}
+
+/// Merges `over` into `base`: maps key by key, everything else is replaced.
+pub(super) fn merge_json(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => merge_maps(base, over),
+        (base, over) => *base = over,
+    }
+}
+
+fn merge_maps(base: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (key, value) in over {
+        merge_json(base.entry(key).or_insert(Value::Null), value);
+    }
+}

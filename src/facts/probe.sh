@@ -1,0 +1,32 @@
+# What every decision needs to know of a host. POSIX sh; each line of the answer is key=value.
+say() { printf '%s=%s\n' "$1" "$2"; }
+first() { IFS= read -r line 2>/dev/null < "$1"; printf %s "$line"; line=; }
+(
+	. /etc/os-release 2>/dev/null
+	say os.id "$ID"
+	say os.version "$VERSION_ID"
+	say os.like "$ID_LIKE"
+	say os.name "$PRETTY_NAME"
+)
+say kernel "$(uname -r)"
+say architecture "$(uname -m)"
+say hostname "$(first /proc/sys/kernel/hostname)"
+say machine_id "$(first /etc/machine-id)"
+say init "$(first /proc/1/comm)"
+say virtualization "$(systemd-detect-virt 2>/dev/null)"
+say clock "$(date +%s)"
+say cpus "$(nproc 2>/dev/null)"
+while read -r key value unit; do
+	case $key in MemTotal:) say memory_kib "$value" ;; esac
+done < /proc/meminfo
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; else say cgroup 1; fi
+df -Pk /var 2>/dev/null | while read -r device size used free rest; do
+	case $free in *[!0-9]* | '') ;; *) say free_kib "$free" ;; esac
+done
+if command -v apt-get >/dev/null; then say packages apt; elif command -v dnf >/dev/null; then say packages dnf; fi
+ip -o addr show scope global 2>/dev/null | while read -r index interface family address rest; do
+	say address "$interface ${address%/*}"
+done
+[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
+[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
+exit 0

@@ -1,0 +1,138 @@
+//! Labels and taints, as `kubectl` takes them.
+
+use crate::{
+    inventory::Inventory,
+    yaml::{Document, Problem, listed, nearest},
+};
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    for (name, host) in &document.value.hosts {
+        for (key, value) in &host.labels {
+            let path = ["hosts", name, "labels", key];
+            if let Err(reason) = label_key(key) {
+                problems.push(
+                    Problem::new(
+                        document.tree.key_at(&path),
+                        format!("`{key}` cannot be a label of `{name}`"),
+                    )
+                    .label(reason)
+                    .help(KEY_HELP),
+                );
+            }
+            if !value.is_empty() && !is_name(value) {
+                problems.push(
+                    Problem::new(
+                        document.tree.at(&path),
+                        format!("`{value}` cannot be the value of a label"),
+                    )
+                    .label("not allowed in a label")
+                    .help(NAME_HELP),
+                );
+            }
+        }
+        for (index, taint) in host.taints.iter().enumerate() {
+            if let Err((reason, help)) = self::taint(taint) {
+                problems.push(
+                    Problem::new(
+                        document.tree.at(&["hosts", name, "taints", &index.to_string()]),
+                        format!("`{taint}` cannot be a taint of `{name}`"),
+                    )
+                    .label(reason)
+                    .help(help),
+                );
+            }
+        }
+    }
+}
+
+const NAME_HELP: &str =
+    "write at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
+const KEY_HELP: &str = "write a name of at most 63 letters, digits, `-`, `_` and `.`, possibly after a DNS name and \
+                        a slash, such as example.com/disk";
+
+/// `key=value:Effect` or `key:Effect`.
+fn taint(text: &str) -> Result<(), (String, String)> {
+    let Some((rest, effect)) = text.rsplit_once(':') else {
+        return Err((
+            "no effect".into(),
+            format!("write it as key=value:Effect, with one of {}", listed(EFFECTS, "or")),
+        ));
+    };
+    if !EFFECTS.contains(&effect) {
+        let help = match nearest(effect, EFFECTS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the effects are {}", listed(EFFECTS, "and")),
+        };
+        return Err((format!("`{effect}` is no effect"), help));
+    }
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    label_key(key).map_err(|reason| (reason.to_owned(), KEY_HELP.to_owned()))?;
+    if !value.is_empty() && !is_name(value) {
+        return Err((format!("`{value}` is not allowed as a value"), NAME_HELP.to_owned()));
+    }
+    Ok(())
+}
+
+/// A qualified name: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
+fn label_key(key: &str) -> Result<(), &'static str> {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
+        return Err("what is before the slash is not a DNS name");
+    }
+    if is_name(name) { Ok(()) } else { Err("not allowed as a key") }
+}
+
+fn is_name(text: &str) -> bool {
+    let outer = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && outer(bytes.first())
+        && outer(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            is_name(label) && !label.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_keys() {
+        for good in ["disk", "example.com/disk", "node-role.kubernetes.io/gpu", "A_b.c-1", "1"] {
+            assert!(label_key(good).is_ok(), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in ["", "/disk", "a/b/c", "-a", "a-", "a b", "Example.com/disk", "ex_ample/disk", "é", &long]
+        {
+            assert!(label_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn taints() {
+        for good in ["a=b:NoSchedule", "a:NoExecute", "example.com/a=b:PreferNoSchedule", "a=:NoSchedule"] {
+            assert!(taint(good).is_ok(), "{good}");
+        }
+        for (bad, reason, help) in [
+            (
+                "a",
+                "no effect",
+                "write it as key=value:Effect, with one of `NoSchedule`, `PreferNoSchedule` or `NoExecute`",
+            ),
+            ("a=b:noschedule", "`noschedule` is no effect", "did you mean `NoSchedule`?"),
+            ("a=b:", "`` is no effect", "the effects are `NoSchedule`, `PreferNoSchedule` and `NoExecute`"),
+            ("=b:NoSchedule", "not allowed as a key", KEY_HELP),
+            ("a=b=c:NoSchedule", "`b=c` is not allowed as a value", NAME_HELP),
+        ] {
+            assert_eq!(taint(bad), Err((reason.to_owned(), help.to_owned())), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Commands behind a guard, and waiting for a condition.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Act, Change, Detail, Kind, Observations, Probe, Stdin, quote};
+
+fn ten_minutes() -> u64 {
+    600
+}
+
+fn two_minutes() -> u64 {
+    120
+}
+
+/// A command that runs when its guard says that it has not done its work yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// POSIX sh.
+    pub run: String,
+    /// A path that exists when the work is done.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// A check (POSIX sh) that succeeds when the work is done.
+    #[serde(default)]
+    pub unless: Option<String>,
+    /// What the command reads from its standard input, rendered just before it runs.
+    #[serde(default)]
+    pub stdin: Option<Stdin>,
+    /// Seconds it may take.
+    #[serde(default = "ten_minutes")]
+    pub timeout: u64,
+    /// What it interrupts, shown in plans.
+    #[serde(default)]
+    pub disrupts: Option<String>,
+    /// Values that exist only when the run gets there, and after what: shown in plans.
+    #[serde(default)]
+    pub known_after: Option<String>,
+}
+
+/// Something that becomes true by itself soon, such as an API server that starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// What is awaited, in words that fit after "wait until".
+    pub until: String,
+    /// A check (POSIX sh) that succeeds when it is true.
+    pub check: String,
+    /// POSIX sh whose output explains why it did not become true.
+    #[serde(default)]
+    pub explain: Option<String>,
+    /// Seconds after which it is a failure.
+    #[serde(default = "two_minutes")]
+    pub timeout: u64,
+}
+
+/// The line of a script that says what it does: the last one, after what prepares it.
+pub fn main_line(script: &str) -> &str {
+    script.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim()
+}
+
+impl Kind for Command {
+    fn probes(&self) -> Vec<Probe> {
+        let path = self.creates.clone().map(Probe::Path);
+        let check = self.unless.clone().map(Probe::Check);
+        path.into_iter().chain(check).collect()
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let created = self.creates.as_ref().is_some_and(|path| seen.paths.contains_key(path));
+        let passed = self.unless.as_ref().is_some_and(|check| seen.passed.contains(check));
+        if created || passed {
+            return None;
+        }
+        let mut change = Change::new(format!("run {}", main_line(&self.run)));
+        change.disrupts = self.disrupts.clone();
+        if let Some(after) = &self.known_after {
+            change.details.push(Detail::KnownAfter { what: "its input".to_string(), after: after.clone() });
+        }
+        Some(change)
+    }
+
+    fn acts(&self, _: &Observations) -> Vec<Act> {
+        let timeout = Duration::from_secs(self.timeout);
+        vec![Act::Script { text: self.run.clone(), stdin: self.stdin.clone(), timeout }]
+    }
+}
+
+impl Kind for Wait {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Check(self.check.clone())]
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        (!seen.passed.contains(&self.check)).then(|| Change::new(format!("wait until {}", self.until)))
+    }
+
+    fn acts(&self, _: &Observations) -> Vec<Act> {
+        let explain = self.explain.as_deref().unwrap_or(":");
+        let message = quote(&format!("waited {} s in vain until {}", self.timeout, self.until));
+        // A check may take long itself, so that the end is a time and not a count.
+        let text = format!(
+            "end=$(($(date +%s) + {}))\nwhile :; do\n(\n{}\n) >/dev/null 2>&1 </dev/null && exit 0\n\
+             [ \"$(date +%s)\" -lt $end ] || break\nsleep 0.25 2>/dev/null || sleep 1\ndone\n\
+             echo {message} >&2\n(\n{explain}\n) >&2\nexit 1",
+            self.timeout, self.check
+        );
+        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(self.timeout + 60) }]
+    }
+}

@@ -1,0 +1,210 @@
+//! Files and directories.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Act, Change, Detail, Kind, Observations, PathState, Probe, quote};
+
+/// Permission bits, written in octal as a string: `"0644"`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|bits| *bits <= 0o7777)
+            .map(Mode)
+            .ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is no mode such as \"0644\"")))
+    }
+}
+
+impl JsonSchema for Mode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Mode".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-7]{3,4}$", "description": "permission bits in octal, such as \"0644\""})
+    }
+}
+
+fn file_mode() -> Mode {
+    Mode(0o644)
+}
+
+fn directory_mode() -> Mode {
+    Mode(0o755)
+}
+
+fn root() -> String {
+    "root".to_string()
+}
+
+/// A text file with exactly this content. Its parent directories are made when they are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Absolute path on the host.
+    pub path: String,
+    /// The whole content.
+    pub content: String,
+    #[serde(default = "file_mode")]
+    pub mode: Mode,
+    #[serde(default = "root")]
+    pub owner: String,
+    #[serde(default = "root")]
+    pub group: String,
+    /// Never show the content in a plan.
+    #[serde(default)]
+    pub secret: bool,
+}
+
+/// A directory. What is in it is not touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Absolute path on the host.
+    pub path: String,
+    #[serde(default = "directory_mode")]
+    pub mode: Mode,
+    #[serde(default = "root")]
+    pub owner: String,
+    #[serde(default = "root")]
+    pub group: String,
+}
+
+/// A file that must not be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// Absolute path on the host. Directories are never removed.
+    pub path: String,
+}
+
+/// Lower-case hex SHA-256.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Enough of a digest for people to tell two contents apart.
+pub(super) fn short(digest: &str) -> String {
+    format!("sha256 {}…", &digest[..digest.len().min(12)])
+}
+
+/// Differences of mode and owner, which files, directories and artifacts share.
+pub(super) fn attributes(change: &mut Change, now: &PathState, mode: Mode, owner: &str, group: &str) {
+    let mut push = |name: &str, from: String, to: String| {
+        if from != to {
+            change.details.push(Detail::Attribute { name: name.to_string(), from, to });
+        }
+    };
+    push("mode", Mode(now.permissions()).to_string(), mode.to_string());
+    push("owner", now.owner.clone(), owner.to_string());
+    push("group", now.group.clone(), group.to_string());
+}
+
+impl Kind for File {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Path(self.path.clone())]
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let Some(now) = seen.paths.get(&self.path) else {
+            let change = Change::new(format!("create {} ({})", self.path, self.mode));
+            return Some(if self.secret { change } else { change.text(&self.path, "", &self.content) });
+        };
+        if !now.is_file() {
+            return Some(Change::new(format!("replace {}", self.path)).attribute("type", now.kind(), "file"));
+        }
+        let mut change = Change::new(format!("write {}", self.path));
+        let wanted = sha256(self.content.as_bytes());
+        if now.sha256.as_deref() != Some(&wanted) {
+            change = match seen.contents.get(&self.path) {
+                Some(old) if !self.secret => change.text(&self.path, old, &self.content),
+                _ => change.attribute("content", short(now.sha256.as_deref().unwrap_or_default()), short(&wanted)),
+            };
+        }
+        attributes(&mut change, now, self.mode, &self.owner, &self.group);
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    fn acts(&self, _: &Observations) -> Vec<Act> {
+        let path = quote(&self.path);
+        let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        let part = quote(&format!("{folder}/.{name}.hoist"));
+        // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
+        // in its place is an error, never removed: `mv -T` would be GNU only, so look first.
+        vec![Act::quick(format!(
+            "[ ! -d {path} ] || {{ echo 'a directory is in its place' >&2; exit 1; }}\n\
+             mkdir -p {folder} && (umask 077; printf %s {content} > {part}) && chmod {mode} {part} && \
+             chown {owner} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+            folder = quote(if folder.is_empty() { "/" } else { folder }),
+            content = quote(&self.content),
+            mode = self.mode,
+            owner = quote(&format!("{}:{}", self.owner, self.group)),
+        ))]
+    }
+}
+
+impl Kind for Directory {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Path(self.path.clone())]
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let Some(now) = seen.paths.get(&self.path) else {
+            return Some(Change::new(format!("create directory {} ({})", self.path, self.mode)));
+        };
+        if !now.is_directory() {
+            return Some(
+                Change::new(format!("create directory {}", self.path)).attribute("type", now.kind(), "directory"),
+            );
+        }
+        let mut change = Change::new(format!("change directory {}", self.path));
+        attributes(&mut change, now, self.mode, &self.owner, &self.group);
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    fn acts(&self, _: &Observations) -> Vec<Act> {
+        let path = quote(&self.path);
+        let owner = quote(&format!("{}:{}", self.owner, self.group));
+        vec![Act::quick(format!("mkdir -p {path} && chmod {} {path} && chown {owner} {path}", self.mode))]
+    }
+}
+
+impl Kind for Absent {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Path(self.path.clone())]
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        seen.paths.get(&self.path).map(|now| Change::new(format!("remove {} {}", now.kind(), self.path)))
+    }
+
+    fn acts(&self, _: &Observations) -> Vec<Act> {
+        vec![Act::quick(format!("rm -f {}", quote(&self.path)))]
+    }
+}

@@ -1,0 +1,151 @@
+//! Kernel parameters, modules and swap: each for now and for after the next boot.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Act, Change, File, Kind, Mode, Observations, Probe,
+    probe::{sysctl_file, words},
+    quote,
+};
+
+/// Kernel parameters, set now and written to a file of `/etc/sysctl.d` for every later boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sysctl {
+    /// The file, such as `/etc/sysctl.d/90-kubernetes.conf`. It belongs to this task alone.
+    pub file: String,
+    /// Dotted names and their values.
+    pub values: BTreeMap<String, String>,
+}
+
+/// Kernel modules, loaded now and listed in a file of `/etc/modules-load.d` for every later boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KernelModules {
+    /// The file, such as `/etc/modules-load.d/kubernetes.conf`. It belongs to this task alone.
+    pub file: String,
+    /// Each module's name, and a path that exists only when the kernel has it (built in or loaded), or null.
+    pub modules: BTreeMap<String, Option<String>>,
+}
+
+/// No swap, now and after every boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwapOff {}
+
+/// A configuration file that a kernel task keeps.
+fn kept(path: &str, content: String) -> File {
+    let root = || "root".to_string();
+    File { path: path.to_string(), content, mode: Mode(0o644), owner: root(), group: root(), secret: false }
+}
+
+impl Sysctl {
+    fn kept(&self) -> File {
+        let lines: String = self.values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        kept(&self.file, lines)
+    }
+
+    fn wrong<'a>(&'a self, seen: &'a Observations) -> impl Iterator<Item = (&'a String, &'a String)> {
+        self.values.iter().filter(|(key, value)| seen.sysctls.get(*key) != Some(&words(value)))
+    }
+}
+
+impl Kind for Sysctl {
+    fn probes(&self) -> Vec<Probe> {
+        let values = self.values.keys().map(|key| Probe::Sysctl(key.clone()));
+        values.chain(self.kept().probes()).collect()
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let mut change = Change::new(format!("set kernel parameters ({})", self.file));
+        for (key, value) in self.wrong(seen) {
+            let now = seen.sysctls.get(key).cloned().unwrap_or_else(|| "absent".to_string());
+            change = change.attribute(key, now, value);
+        }
+        if let Some(file) = self.kept().diff(seen) {
+            change.details.extend(file.details);
+        }
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        let mut acts = self.kept().acts(seen);
+        acts.extend(self.wrong(seen).map(|(key, value)| {
+            Act::quick(format!("printf '%s\\n' {} > {}", quote(value), quote(&sysctl_file(key))))
+        }));
+        acts
+    }
+}
+
+impl KernelModules {
+    fn kept(&self) -> File {
+        kept(&self.file, self.modules.keys().map(|name| format!("{name}\n")).collect())
+    }
+
+    fn missing<'a>(&'a self, seen: &'a Observations) -> impl Iterator<Item = &'a String> {
+        self.modules.keys().filter(|name| !seen.modules.contains(*name))
+    }
+}
+
+impl Kind for KernelModules {
+    fn probes(&self) -> Vec<Probe> {
+        let modules = self
+            .modules
+            .iter()
+            .map(|(name, evidence)| Probe::Module { name: name.clone(), evidence: evidence.clone() });
+        modules.chain(self.kept().probes()).collect()
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let mut change = Change::new(format!("load kernel modules ({})", self.file));
+        for name in self.missing(seen) {
+            change = change.attribute(name, "absent", "loaded");
+        }
+        if let Some(file) = self.kept().diff(seen) {
+            change.details.extend(file.details);
+        }
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        let mut acts = self.kept().acts(seen);
+        acts.extend(self.missing(seen).map(|name| Act::quick(format!("modprobe {}", quote(name)))));
+        acts
+    }
+}
+
+impl Kind for SwapOff {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Swap]
+    }
+
+    fn diff(&self, seen: &Observations) -> Option<Change> {
+        let mut change = Change::new("turn swap off for good");
+        if !seen.swaps.is_empty() {
+            change = change.attribute("active", seen.swaps.join(" "), "none");
+        }
+        if seen.swap_in_fstab {
+            change = change.attribute("/etc/fstab", "activates swap", "does not");
+        }
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        let mut acts = Vec::new();
+        if seen.swap_in_fstab {
+            // Commented out, not deleted: the administrator sees what was there.
+            acts.push(Act::quick(
+                "sed -E 's/^([^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]])/# hoist: no swap on a node: \\1/' \
+                 /etc/fstab > /etc/.fstab.hoist && chmod 0644 /etc/.fstab.hoist && mv -f /etc/.fstab.hoist /etc/fstab"
+                    .to_string(),
+            ));
+        }
+        if !seen.swaps.is_empty() {
+            acts.push(Act::quick("swapoff -a".to_string()));
+        }
+        acts
+    }
+}

@@ -1,0 +1,244 @@
+//! From a TCP connection to an encrypted one with a server that is the right one.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use russh::{
+    Preferred, cipher,
+    client::{self, DisconnectReason, Handle},
+    compression,
+    keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate},
+};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{Error, HostKey, Target, Verdict, hostkey::Shown, known_hosts::KnownHosts};
+
+/// Bytes that a host may send before it has to wait for us. Most of what comes is small answers; the large things
+/// go the other way, where the server's window counts.
+const WINDOW: u32 = 2 << 20;
+
+/// Our end of a connection, as russh calls it.
+pub(super) struct Client {
+    known: KnownHosts,
+    /// Leaves as soon as the key is known.
+    only_key: bool,
+    address: String,
+    port: u16,
+    notes: Notes,
+}
+
+/// What was learnt on the way, for errors.
+#[derive(Clone, Default)]
+pub(super) struct Notes(Arc<Mutex<Learnt>>);
+
+#[derive(Default)]
+struct Learnt {
+    shown: Option<Shown>,
+    /// Why the connection ended.
+    end: Option<String>,
+}
+
+impl Notes {
+    fn with<T>(&self, what: impl FnOnce(&mut Learnt) -> T) -> T {
+        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the connection ended.
+    pub(super) fn end(&self) -> String {
+        self.with(|learnt| learnt.end.clone()).unwrap_or_else(|| "it ended without a reason".into())
+    }
+}
+
+impl client::Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let key = HostKey::new(shown.public_key());
+        let verdict = self.known.verdict(&self.address, self.port, key.public());
+        let known = verdict == Verdict::Known && !self.only_key;
+        self.notes.with(|learnt| learnt.shown = Some(Shown { key, verdict }));
+        Ok(known)
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<russh::Error>) -> Result<(), russh::Error> {
+        let (text, result) = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => (info.message, Ok(())),
+            DisconnectReason::Error(error) => (explain(&error), Err(error)),
+        };
+        self.notes.with(|learnt| learnt.end = Some(text));
+        result
+    }
+}
+
+/// Agrees on keys and ciphers with the server, and checks that it is the one that is known.
+pub(super) async fn handshake(target: &Target, socket: TcpStream) -> Result<(Handle<Client>, Notes), Error> {
+    let notes = Notes::default();
+    let known = KnownHosts::load(&target.known_hosts)?;
+    let handle = exchange_keys(target, socket, known, false, &notes).await?;
+    Ok((handle, notes))
+}
+
+/// Learns the server's key and leaves.
+pub(super) async fn fetch_key(target: &Target, socket: TcpStream, known: KnownHosts) -> Result<Shown, Error> {
+    let notes = Notes::default();
+    let outcome = exchange_keys(target, socket, known, true, &notes).await;
+    match (notes.with(|learnt| learnt.shown.take()), outcome) {
+        (Some(shown), _) => Ok(shown),
+        (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Err(closed(target, "before it showed its key", "it has none".into())),
+    }
+}
+
+async fn exchange_keys(
+    target: &Target,
+    socket: TcpStream,
+    known: KnownHosts,
+    only_key: bool,
+    notes: &Notes,
+) -> Result<Handle<Client>, Error> {
+    let config = config(target, &known.algorithms(&target.address, target.port));
+    let (address, port, notes_of_client) = (target.address.clone(), target.port, notes.clone());
+    let client = Client { known, only_key, address, port, notes: notes_of_client };
+    let connecting = client::connect_stream(Arc::new(config), socket, client);
+    match timeout(target.connect_timeout, connecting).await {
+        Ok(Ok(handle)) => Ok(handle),
+        Ok(Err(error)) => Err(refused(target, notes, &error)),
+        Err(_) => Err(Error::NoAnswer {
+            host: target.name.clone(),
+            address: format!("the SSH server on {}", target.endpoint()),
+            seconds: target.connect_timeout.as_secs(),
+        }),
+    }
+}
+
+/// Why there is no encrypted connection.
+fn refused(target: &Target, notes: &Notes, error: &russh::Error) -> Error {
+    if let Some(objection) = notes.with(|learnt| learnt.shown.as_ref()?.objection(target)) {
+        return objection;
+    }
+    let (host, address) = (target.name.clone(), target.endpoint());
+    match error {
+        russh::Error::Version => Error::NotSsh { host, address },
+        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
+            Error::Negotiation { host, reason: format!("{kind:?}, it knows only {}", theirs.join(", ")) }
+        }
+        error => closed(target, "during the key exchange", explain(error)),
+    }
+}
+
+/// The error for a server that went away.
+pub(super) fn closed(target: &Target, stage: &'static str, reason: String) -> Error {
+    Error::Closed { host: target.name.clone(), address: target.endpoint(), stage, reason }
+}
+
+/// The end of a connection in words.
+pub(super) fn explain(error: &russh::Error) -> String {
+    match error {
+        russh::Error::Disconnect | russh::Error::HUP => "the other side closed it".into(),
+        russh::Error::KeepaliveTimeout => "it did not answer any more".into(),
+        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the other side closed it".into()
+        }
+        russh::Error::IO(error) => error.to_string(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+fn config(target: &Target, recorded: &[Algorithm]) -> client::Config {
+    client::Config {
+        window_size: WINDOW,
+        keepalive_interval: Some(target.keepalive.max(Duration::from_secs(1))),
+        keepalive_max: 3,
+        nodelay: true,
+        preferred: Preferred {
+            key: Cow::Owned(host_key_algorithms(recorded)),
+            cipher: Cow::Borrowed(ciphers()),
+            // Artifacts are compressed already, and on a local network compressing costs more than it saves.
+            compression: Cow::Borrowed(&[compression::NONE]),
+            ..Preferred::default()
+        },
+        ..client::Config::default()
+    }
+}
+
+/// The host key algorithms in the order in which they are asked for: first those of the recorded keys, as OpenSSH
+/// does, so that a server with several keys shows the one that can be compared. RSA with SHA-1 is not asked for.
+fn host_key_algorithms(recorded: &[Algorithm]) -> Vec<Algorithm> {
+    let mut algorithms = vec![
+        Algorithm::Ed25519,
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+    ];
+    let known = |algorithm: &Algorithm| {
+        let rsa = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Rsa { .. });
+        recorded.iter().any(|key| key == algorithm || (rsa(key) && rsa(algorithm)))
+    };
+    algorithms.sort_by_key(|algorithm| !known(algorithm));
+    algorithms
+}
+
+/// AES-GCM first where the processor computes it; ChaCha20 is faster where it does not.
+fn ciphers() -> &'static [cipher::Name] {
+    const WITH_AES: &[cipher::Name] = &[
+        cipher::AES_128_GCM,
+        cipher::AES_256_GCM,
+        cipher::CHACHA20_POLY1305,
+        cipher::AES_256_CTR,
+        cipher::AES_128_CTR,
+    ];
+    const WITHOUT_AES: &[cipher::Name] = &[
+        cipher::CHACHA20_POLY1305,
+        cipher::AES_128_GCM,
+        cipher::AES_256_GCM,
+        cipher::AES_256_CTR,
+        cipher::AES_128_CTR,
+    ];
+    if has_aes() { WITH_AES } else { WITHOUT_AES }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_aes() -> bool {
+    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn has_aes() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_algorithms_are_asked_for_first() {
+        let names = |recorded: &[Algorithm]| {
+            let algorithms = host_key_algorithms(recorded);
+            algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        insta::assert_snapshot!(
+            [
+                names(&[]),
+                names(&[Algorithm::Rsa { hash: None }]),
+                names(&[Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 }, Algorithm::Dsa]),
+            ]
+            .join("\n"),
+            @r"
+        ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
+        rsa-sha2-512 rsa-sha2-256 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521
+        ecdsa-sha2-nistp384 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
+        "
+        );
+    }
+}

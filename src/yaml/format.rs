@@ -1,0 +1,153 @@
+//! String formats: what `format` means in a schema, how it is checked and how it is called in messages.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// One format.
+pub(super) struct Format {
+    name: &'static str,
+    /// Completes "should be …".
+    pub expected: &'static str,
+    pub accepts: fn(&str) -> bool,
+    /// A fix for what is not accepted, where one can be guessed.
+    pub fix: fn(&str) -> Option<String>,
+}
+
+/// The format of that name; `None` for names that only describe, such as `uint16`.
+pub(super) fn named(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+const FORMATS: &[Format] = &[
+    Format {
+        name: "ip",
+        expected: "an IP address such as 192.168.18.201",
+        accepts: |text| text.parse::<IpAddr>().is_ok(),
+        fix: without_prefix,
+    },
+    Format {
+        name: "ipv4",
+        expected: "an IPv4 address such as 192.168.18.201",
+        accepts: |text| text.parse::<Ipv4Addr>().is_ok(),
+        fix: without_prefix,
+    },
+    Format {
+        name: "ipv6",
+        expected: "an IPv6 address such as fd00::1",
+        accepts: |text| text.parse::<Ipv6Addr>().is_ok(),
+        fix: without_prefix,
+    },
+    Format {
+        name: "network",
+        expected: "a network such as 10.244.0.0/16",
+        accepts: |text| text.parse::<IpNet>().is_ok_and(|network| network.trunc() == network),
+        fix: whole_network,
+    },
+    Format {
+        name: "ipv4-network",
+        expected: "an IPv4 network such as 10.244.0.0/16",
+        accepts: |text| text.parse::<Ipv4Net>().is_ok_and(|network| network.trunc() == network),
+        fix: whole_network,
+    },
+    Format {
+        name: "dns-label",
+        expected: "a name of lower-case letters, digits and inner hyphens, at most 63 of them (RFC 1123)",
+        accepts: is_dns_label,
+        fix: as_dns_label,
+    },
+    Format {
+        name: "host",
+        expected: "an IP address or a DNS name such as api.example.lan",
+        accepts: |text| text.parse::<IpAddr>().is_ok() || is_dns_name(text),
+        fix: without_prefix,
+    },
+    Format {
+        name: "version",
+        expected: "a version of three numbers such as 1.20.2",
+        accepts: |text| semver::Version::parse(text).is_ok(),
+        fix: |text| {
+            let bare = text.strip_prefix('v')?;
+            semver::Version::parse(bare).ok().map(|_| format!("write it without the `v`: \"{bare}\""))
+        },
+    },
+];
+
+/// RFC 1123 with the length limit of RFC 1035: what Kubernetes asks of a name.
+fn is_dns_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn as_dns_label(text: &str) -> Option<String> {
+    let candidate = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
+    is_dns_label(&candidate).then(|| format!("`{candidate}` would do"))
+}
+
+/// Labels joined by dots; the last one is not a number, so that a mistyped address is not taken for a name.
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(is_dns_label)
+        && text.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_err())
+}
+
+fn without_prefix(text: &str) -> Option<String> {
+    let network: IpNet = text.parse().ok()?;
+    Some(format!("an address has no prefix length: write {}", network.addr()))
+}
+
+fn whole_network(text: &str) -> Option<String> {
+    if let Ok(network) = text.parse::<IpNet>() {
+        return Some(format!("{text} is an address inside a network: the network is {}", network.trunc()));
+    }
+    let address: IpAddr = text.parse().ok()?;
+    Some(format!("add the length of the prefix, such as {address}/16"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_accept_and_refuse() {
+        for (name, good, bad) in [
+            ("ip", &["10.0.0.1", "fd00::1"][..], &["10.0.0", "10.0.0.1/24", "a"][..]),
+            ("ipv4", &["10.0.0.1"], &["fd00::1", "10.0.0.256", "010.0.0.1", ""]),
+            ("ipv6", &["fd00::1"], &["10.0.0.1"]),
+            ("network", &["10.0.0.0/8", "fd00::/8"], &["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33"]),
+            ("ipv4-network", &["0.0.0.0/0", "10.244.0.0/16"], &["fd00::/8", "10.244.1.0/16"]),
+            ("dns-label", &["a", "w1", "a-b", "1"], &["", "A", "a_b", "-a", "a-", "a.b", "é"]),
+            ("host", &["10.0.0.1", "api.example.lan", "cp1", "1a.b"], &["10.0.0.256", "a..b", "a b", "Api"]),
+            ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
+        ] {
+            let format = named(name).expect(name);
+            for text in good {
+                assert!((format.accepts)(text), "{name} refuses {text:?}");
+            }
+            for text in bad {
+                assert!(!(format.accepts)(text), "{name} accepts {text:?}");
+            }
+        }
+        assert!(!is_dns_label(&"a".repeat(64)));
+        assert!(is_dns_label(&"a".repeat(63)));
+    }
+
+    #[test]
+    fn fixes_are_offered_where_they_can_be_guessed() {
+        let fix = |name, text| (named(name).expect(name).fix)(text);
+        assert_eq!(fix("version", "v1.20.2").as_deref(), Some("write it without the `v`: \"1.20.2\""));
+        assert_eq!(fix("dns-label", "Node_1").as_deref(), Some("`node-1` would do"));
+        assert_eq!(
+            fix("ipv4-network", "10.244.1.0/16").as_deref(),
+            Some("10.244.1.0/16 is an address inside a network: the network is 10.244.0.0/16")
+        );
+        assert_eq!(
+            fix("ipv4", "10.0.0.1/24").as_deref(),
+            Some("an address has no prefix length: write 10.0.0.1")
+        );
+        assert_eq!(fix("version", "latest"), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! Schemas for types of other crates, to be named in `#[schemars(schema_with = "…")]`.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// [`ipnet::IpNet`]: a network without host bits.
+pub fn network(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "network"})
+}
+
+/// [`ipnet::Ipv4Net`]: an IPv4 network without host bits.
+pub fn ipv4_network(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "ipv4-network"})
+}
+
+/// An IP address or a DNS name.
+pub fn host(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "host"})
+}
+
+/// A name as RFC 1123 allows it.
+pub fn dns_label(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "dns-label"})
+}
+
+/// [`semver::Version`]: three numbers, and possibly a pre-release.
+pub fn version(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "version"})
+}

@@ -1,0 +1,152 @@
+//! A real OpenSSH server on 127.0.0.1, with keys and a configuration of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use hoist::transport::{Agent, Target};
+
+/// Where Debian, Fedora and others put the server: it wants to be started by its absolute path.
+const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+
+/// A running server; it ends with this value.
+pub struct Sshd {
+    dir: tempfile::TempDir,
+    child: Child,
+    pub port: u16,
+}
+
+impl Sshd {
+    /// Starts a server, or says why it cannot and returns nothing: then the test is skipped.
+    pub fn start() -> Option<Sshd> {
+        Sshd::with("")
+    }
+
+    /// Starts a server with additional lines of sshd_config, which win over the usual ones.
+    pub fn with(config: &str) -> Option<Sshd> {
+        let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).exists()) else {
+            eprintln!("skipped: there is no sshd (Debian: openssh-server)");
+            return None;
+        };
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: only a server of root's gives root shells");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for (name, kind) in [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("user", "ed25519")] {
+            keygen(&dir.path().join(name), kind, "");
+        }
+        fs::copy(dir.path().join("user.pub"), dir.path().join("authorized_keys")).unwrap();
+        // The unprivileged process of the server lives there.
+        fs::create_dir_all("/run/sshd").unwrap();
+        // Somebody else may take the port between our choosing it and the server's binding to it.
+        for _ in 0..20 {
+            let port = free_port();
+            let text = format!(
+                "{config}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host_ed25519\nHostKey {0}/host_ecdsa\n\
+                 AuthorizedKeysFile {0}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n\
+                 PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+                 MaxStartups 100\nSubsystem sftp internal-sftp\n",
+                dir.path().display()
+            );
+            fs::write(dir.path().join("sshd_config"), text).unwrap();
+            let config = dir.path().join("sshd_config");
+            let mut command = Command::new(program);
+            command.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+            let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+            if listening(&mut child) {
+                return Some(Sshd { dir, child, port });
+            }
+            child.kill().ok();
+            child.wait().unwrap();
+        }
+        panic!("sshd does not start");
+    }
+
+    /// The folder with the keys, for other files of the test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// A target with the key that the server accepts and the host keys that it has, as root.
+    pub fn target(&self) -> Target {
+        self.write_known_hosts(&["host_ed25519", "host_ecdsa"]);
+        Target {
+            port: self.port,
+            keys: vec![self.path("user")],
+            agent: Agent::Off,
+            known_hosts: vec![self.path("known_hosts")],
+            connect_timeout: Duration::from_secs(10),
+            ..Target::new("cp1", "127.0.0.1", "root")
+        }
+    }
+
+    /// Writes `known_hosts` with the public halves of these keys for this server.
+    pub fn write_known_hosts(&self, keys: &[&str]) {
+        let lines = keys.iter().map(|key| format!("[127.0.0.1]:{} {}", self.port, self.public(key)));
+        fs::write(self.path("known_hosts"), lines.collect::<String>()).unwrap();
+    }
+
+    /// The public half of a key, a line.
+    pub fn public(&self, key: &str) -> String {
+        fs::read_to_string(self.path(&format!("{key}.pub"))).unwrap()
+    }
+
+    /// Makes a key.
+    pub fn keygen(&self, name: &str, kind: &str, passphrase: &str) -> PathBuf {
+        let path = self.path(name);
+        keygen(&path, kind, passphrase);
+        path
+    }
+
+    /// Lets a user in with this key too.
+    pub fn authorize(&self, key: &str) {
+        let authorized = self.path("authorized_keys");
+        let text = fs::read_to_string(&authorized).unwrap() + &self.public(key);
+        fs::write(authorized, text).unwrap();
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn keygen(path: &Path, kind: &str, passphrase: &str) {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]).arg(path);
+    assert!(command.status().unwrap().success());
+}
+
+/// Waits for the server to say that it listens, and goes on reading its log so that it never blocks.
+fn listening(child: &mut Child) -> bool {
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            if line.starts_with("Server listening") {
+                sender.send(()).ok();
+            }
+            if std::env::var_os("SSHD_LOG").is_some() {
+                eprintln!("sshd: {line}");
+            }
+        }
+    });
+    receiver.recv_timeout(Duration::from_secs(10)).is_ok()
+}
