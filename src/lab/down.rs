@@ -41,7 +41,7 @@ pub fn down(config: &Config, keep_disks: bool, progress: &mut dyn Progress) -> R
             ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
         return Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] });
     }
-    let _lock = setup::lock(&config.lock(), &config.name)?;
+    let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
     let records = record::all(config);
     let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
     let title = if names.is_empty() { "clear up".to_owned() } else { format!("stop: {}", names.join(", ")) };

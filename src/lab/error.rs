@@ -22,7 +22,7 @@ pub enum LabError {
     #[diagnostic(help("set HOIST_CACHE to a folder with some gigabytes of space"))]
     NoCache,
 
-    #[error("the lab is not set up: {missing} is missing or out of date")]
+    #[error("the lab is not set up; still to do: {missing}")]
     #[diagnostic(help("run `hoist lab setup`; it says first what it will install and build"))]
     NotSetUp { missing: String },
 
@@ -64,7 +64,7 @@ pub enum LabError {
     #[diagnostic(help("unmount it (`umount PATH`), then run the same command again"))]
     StillMounted { path: PathBuf, mounts: Vec<PathBuf> },
 
-    #[error("another hoist is working on lab `{name}`")]
+    #[error("another hoist is busy with {name}")]
     #[diagnostic(help("wait until it has finished, then run the same command again"))]
     Busy { name: String },
 

@@ -9,7 +9,10 @@ use std::{
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    mount::umount,
+    sched::{CloneFlags, setns},
+};
 
 use super::{
     cache::{remove, write_atomically},
@@ -18,6 +21,8 @@ use super::{
     process,
 };
 
+/// Where `ip netns` keeps namespaces.
+const FOLDER: &str = "/run/netns";
 /// The bridge that nodes are plugged into.
 pub(crate) const BRIDGE: &str = "br0";
 /// The bridge's own address, and the nodes' default route: it answers, and leads nowhere.
@@ -45,7 +50,7 @@ impl Namespace {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             name: config.name.clone(),
-            path: Path::new("/run/netns").join(&config.name),
+            path: Path::new(FOLDER).join(&config.name),
             record: config.run().join("network"),
         }
     }
@@ -99,6 +104,7 @@ impl Namespace {
     pub(crate) fn delete(&self) -> Result<(), LabError> {
         if self.is_ours() {
             ip(&["netns", "del", &self.name])?;
+            tidy(Path::new(FOLDER));
         }
         remove(&self.record)
     }
@@ -119,6 +125,16 @@ impl Namespace {
             let inside = scope.spawn(|| self.enter().map(|()| work()));
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+}
+
+/// `ip netns` mounts its folder over itself and never unmounts it. Once it is empty it goes; whoever needs it next
+/// makes it again.
+fn tidy(folder: &Path) {
+    // Fails for a folder that is in use or not empty, as it should.
+    if fs::read_dir(folder).is_ok_and(|mut items| items.next().is_none()) {
+        let _ = umount(folder);
+        let _ = fs::remove_dir(folder);
     }
 }
 

@@ -16,7 +16,9 @@ use super::{
     disk,
     error::LabError,
     network::Namespace,
-    process, record, setup,
+    process,
+    record::{self, Record},
+    setup,
 };
 use crate::report::steps::{Ended, Progress};
 
@@ -36,13 +38,14 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let new = nodes.iter().filter(|node| !config.disk(&node.name).exists()).count() as u64;
     checks::before_nodes(config.cache.root(), new * disk::SIZE)?;
     setup::require(&config.cache)?;
-    let _lock = setup::lock(&config.lock(), &config.name)?;
+    let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
 
-    let running = record::all(config);
+    let alive: Vec<_> = record::all(config).into_iter().filter(Record::alive).collect();
     let mut missing = Vec::new();
+    let mut running = Vec::new();
     for node in nodes {
-        match running.iter().find(|record| record.alive() && record.name == node.name) {
-            Some(record) if record.address == node.address => {}
+        match alive.iter().find(|record| record.name == node.name) {
+            Some(record) if record.address == node.address => running.push(record),
             Some(record) => {
                 return Err(LabError::Moved { node: node.name.clone(), address: record.address });
             }
@@ -66,6 +69,14 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         step(progress, &format!("boot: {}", names(&missing)), Duration::from_secs(7), |progress| {
             boot(config, &namespace, &missing, progress)
         })?;
+    }
+    // Those that ran already answer at once, or are on their way through a reboot.
+    let deadline = Instant::now() + config.boot_limit;
+    for record in running {
+        let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
+        if let Some(cause) = namespace.run(|| wait(record.address, deadline, ended))? {
+            return Err(no_boot(config, &record.name, cause));
+        }
     }
     Ok(missing.iter().map(|node| node.name.clone()).collect())
 }
@@ -112,21 +123,26 @@ fn boot(
         supervisors.push((*node, start(config, node)?));
     }
     for (node, mut supervisor) in supervisors {
-        let cause = namespace.run(|| wait(node.address, &mut supervisor, since + config.boot_limit))?;
+        let deadline = since + config.boot_limit;
+        let ended = || match supervisor.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
+            Err(error) => Some(error.to_string()),
+        };
+        let cause = namespace.run(|| wait(node.address, deadline, ended))?;
         // Nodes outlive this command; while it lives, it collects the supervisor when that ends.
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
-            let console = config.console(&node.name);
-            return Err(LabError::NoBoot {
-                node: node.name.clone(),
-                cause,
-                tail: process::tail(&console),
-                console,
-            });
+            return Err(no_boot(config, &node.name, cause));
         }
         progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
     }
     Ok(())
+}
+
+fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
+    let console = config.console(node);
+    LabError::NoBoot { node: node.to_owned(), cause, tail: process::tail(&console), console }
 }
 
 fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
@@ -145,16 +161,15 @@ fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
         .map_err(LabError::io("run", &config.program))
 }
 
-/// Why the node does not answer; nothing when it does. Called from inside the lab's network.
-fn wait(address: Ipv4Addr, supervisor: &mut Child, deadline: Instant) -> Option<String> {
+/// Why the node does not answer; nothing when it does. From inside the lab's network; `ended` tells why nobody can
+/// answer any more.
+fn wait(address: Ipv4Addr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
     loop {
         if banner(address) {
             return None;
         }
-        match supervisor.try_wait() {
-            Ok(None) => {}
-            Ok(Some(status)) => return Some(format!("its supervisor ended with {status}")),
-            Err(error) => return Some(error.to_string()),
+        if let Some(cause) = ended() {
+            return Some(cause);
         }
         if Instant::now() > deadline {
             return Some("it does not answer SSH in time".to_owned());
@@ -175,4 +190,19 @@ pub(crate) fn banner(address: Ipv4Addr) -> bool {
         Ok(line)
     };
     greeting().is_ok_and(|line| line.starts_with(b"SSH-2.0-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_with_the_limit_or_with_the_node() {
+        // Nothing listens on port 22 of this loopback address, or it is no SSH server of ours to be found.
+        let nobody = Ipv4Addr::new(127, 77, 0, 99);
+        let cause = wait(nobody, Instant::now() - Duration::from_secs(1), || None);
+        assert_eq!(cause.as_deref(), Some("it does not answer SSH in time"));
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(wait(nobody, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
+    }
 }
