@@ -57,7 +57,7 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let made_now = namespace.ensure()?;
     if !made_now {
         for node in &missing {
-            if namespace.run(|| banner(node.address))? {
+            if namespace.run(|| answers(ssh(node.address)))? {
                 return Err(LabError::AddressInUse { node: node.name.clone(), address: node.address });
             }
         }
@@ -74,7 +74,7 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let deadline = Instant::now() + config.boot_limit;
     for record in running {
         let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
-        if let Some(cause) = namespace.run(|| wait(record.address, deadline, ended))? {
+        if let Some(cause) = namespace.run(|| wait(ssh(record.address), deadline, ended))? {
             return Err(no_boot(config, &record.name, cause));
         }
     }
@@ -129,7 +129,7 @@ fn boot(
             Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
             Err(error) => Some(error.to_string()),
         };
-        let cause = namespace.run(|| wait(node.address, deadline, ended))?;
+        let cause = namespace.run(|| wait(ssh(node.address), deadline, ended))?;
         // Nodes outlive this command; while it lives, it collects the supervisor when that ends.
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
@@ -163,9 +163,9 @@ fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
 
 /// Why the node does not answer; nothing when it does. From inside the lab's network; `ended` tells why nobody can
 /// answer any more.
-fn wait(address: Ipv4Addr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
+fn wait(server: SocketAddr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
     loop {
-        if banner(address) {
+        if answers(server) {
             return None;
         }
         if let Some(cause) = ended() {
@@ -178,11 +178,15 @@ fn wait(address: Ipv4Addr, deadline: Instant, mut ended: impl FnMut() -> Option<
     }
 }
 
-/// Whether an SSH server answers at the address: it connects, and it greets. From inside the lab's network.
-pub(crate) fn banner(address: Ipv4Addr) -> bool {
-    let address = SocketAddr::from((address, SSH_PORT));
+/// Where a node's SSH server is.
+pub(crate) fn ssh(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::from((address, SSH_PORT))
+}
+
+/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network.
+pub(crate) fn answers(server: SocketAddr) -> bool {
     let greeting = || -> std::io::Result<Vec<u8>> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
+        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         let mut line = Vec::new();
         // RFC 4253: the identification is at most 255 bytes.
@@ -194,15 +198,33 @@ pub(crate) fn banner(address: Ipv4Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, net::TcpListener};
+
     use super::*;
+
+    /// A server that greets once with `greeting`.
+    fn server(greeting: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || listener.accept().unwrap().0.write_all(greeting).unwrap());
+        address
+    }
+
+    #[test]
+    fn only_an_ssh_server_answers() {
+        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n")));
+        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n")));
+        assert!(!answers(server(b"")));
+    }
 
     #[test]
     fn waiting_ends_with_the_limit_or_with_the_node() {
-        // Nothing listens on port 22 of this loopback address, or it is no SSH server of ours to be found.
-        let nobody = Ipv4Addr::new(127, 77, 0, 99);
-        let cause = wait(nobody, Instant::now() - Duration::from_secs(1), || None);
+        // Nobody listens on a port that was given back.
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let cause = wait(nobody, Instant::now(), || None);
         assert_eq!(cause.as_deref(), Some("it does not answer SSH in time"));
         let later = Instant::now() + Duration::from_secs(60);
         assert_eq!(wait(nobody, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
+        assert_eq!(wait(server(b"SSH-2.0-x\n"), later, || Some("gone".to_owned())), None);
     }
 }
