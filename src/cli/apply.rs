@@ -59,7 +59,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
         let (events, receiver) = events();
         let following = tokio::spawn(Progress::new(json).follow(receiver));
-        let run = Run { subjects: subjects, library, journal, events, forks };
+        let run = Run { subjects, library, journal, events, forks };
         let outcomes = run.carry_out(&plan.hosts).await?;
         // The run has dropped its end, so that this ends too.
         let _ = following.await;

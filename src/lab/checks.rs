@@ -53,7 +53,10 @@ fn failure(check: &'static str, found: impl Into<String>, fix: impl Into<String>
 pub(crate) fn before_setup(cache: &Path, disk: u64) -> Result<(), LabError> {
     let mut failures = before_nodes_failures();
     let wanted = [packages::SETUP, packages::NODES].concat();
-    failures.extend(packages_failure(&wanted, packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN)));
+    failures.extend(packages_failure(
+        &wanted,
+        packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN),
+    ));
     if packages::rustc().is_none() {
         failures.push(failure(
             "rustc",
@@ -125,7 +128,12 @@ fn disk_failure(cache: &Path, needed: u64) -> Option<Failure> {
     (free < needed).then(|| {
         failure(
             "disk",
-            format!("{} are free in {}, {} are needed", gigabytes(free), existing.display(), gigabytes(needed)),
+            format!(
+                "{} are free in {}, {} are needed",
+                gigabytes(free),
+                existing.display(),
+                gigabytes(needed)
+            ),
             "free some space, or set HOIST_CACHE to a folder on a larger disk",
         )
     })

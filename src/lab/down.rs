@@ -37,7 +37,8 @@ const NSPAWN_RUN: &str = "/run/systemd/nspawn";
 /// [`LabError::Leftovers`] naming each process, mount, control group or namespace that could not be removed.
 pub fn down(config: &Config, keep_disks: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
     if !geteuid().is_root() {
-        let (found, fix) = ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
+        let (found, fix) =
+            ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
         return Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] });
     }
     let _lock = setup::lock(&config.lock(), &config.name)?;
@@ -88,7 +89,12 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
 fn left(config: &Config, cgroups: &Cgroups, network: Option<u64>) -> Result<Vec<String>, LabError> {
     let group = Path::new(&config.name);
     let mut left = Vec::new();
-    for pid in cgroups.processes(group).into_iter().chain(network.into_iter().flat_map(inside)).collect::<BTreeSet<_>>() {
+    for pid in cgroups
+        .processes(group)
+        .into_iter()
+        .chain(network.into_iter().flat_map(inside))
+        .collect::<BTreeSet<_>>()
+    {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         left.push(format!("process {pid} ({})", name.trim()));
     }
@@ -106,7 +112,9 @@ fn inside(network: u64) -> Vec<i32> {
     items
         .flatten()
         .filter_map(|item| item.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|metadata| metadata.ino() == network))
+        .filter(|pid| {
+            fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|metadata| metadata.ino() == network)
+        })
         .collect()
 }
 

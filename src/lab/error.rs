@@ -1,6 +1,10 @@
 //! What can go wrong in the lab, and what to do about it.
 
-use std::{io, net::Ipv4Addr, path::{Path, PathBuf}};
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -38,7 +42,9 @@ pub enum LabError {
     Step { step: String, cause: String, tail: String, log: PathBuf },
 
     #[error("kubeadm wants images that the build does not make: {}", names.join(", "))]
-    #[diagnostic(help("the image table in src/lab/images.rs must name what `kubeadm config images list` prints"))]
+    #[diagnostic(help(
+        "the image table in src/lab/images.rs must name what `kubeadm config images list` prints"
+    ))]
     ImageNames { names: Vec<String> },
 
     #[error("failed to {action} {}", path.display())]
@@ -69,11 +75,17 @@ pub enum LabError {
     ForeignNamespace { name: String },
 
     #[error("node `{node}`: {problem}")]
-    #[diagnostic(help("names are lower-case letters, digits and `-`, each once; addresses are in 10.77.0.0/24, each once, and not 10.77.0.1"))]
+    #[diagnostic(help(
+        "names are lower-case letters, digits and `-`, each once; addresses are in 10.77.0.0/24, each once, and not 10.77.0.1"
+    ))]
     BadNode { node: String, problem: String },
 
-    #[error("address {address} of node `{node}` is in use: something in the lab's network answers there already")]
-    #[diagnostic(help("`hoist lab status` shows the nodes; give this one another address, or stop what answers"))]
+    #[error(
+        "address {address} of node `{node}` is in use: something in the lab's network answers there already"
+    )]
+    #[diagnostic(help(
+        "`hoist lab status` shows the nodes; give this one another address, or stop what answers"
+    ))]
     AddressInUse { node: String, address: Ipv4Addr },
 
     #[error("node `{node}` did not come up: {cause}{}", quoted(tail))]
@@ -110,7 +122,9 @@ impl LabError {
             Self::Busy { .. } => Exit::Temporary,
             Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } => Exit::Unavailable,
             Self::Io { .. } | Self::NoCache | Self::StillMounted { .. } => Exit::Os,
-            Self::Checks { failures } if failures.iter().any(|failure| failure.check == "root") => Exit::Permission,
+            Self::Checks { failures } if failures.iter().any(|failure| failure.check == "root") => {
+                Exit::Permission
+            }
             _ => Exit::Failed,
         }
     }

@@ -1,6 +1,9 @@
 //! What this machine needs from its distribution.
 
-use std::{env, path::{Path, PathBuf}};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// Something that must be on this machine, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,11 +29,7 @@ pub(crate) fn output(mut command: Command) -> Result<String, LabError> {
 
 /// Runs a program to its end; what it prints goes to the end of `log`, and line by line to `on_line`.
 /// The error is the reason in words, for whoever knows which step this was.
-pub(crate) fn logged(
-    mut command: Command,
-    log: &Path,
-    mut on_line: impl FnMut(&str),
-) -> Result<(), String> {
+pub(crate) fn logged(mut command: Command, log: &Path, mut on_line: impl FnMut(&str)) -> Result<(), String> {
     let shown = describe(&command);
     let run = || -> io::Result<std::process::ExitStatus> {
         let mut log = File::options().create(true).append(true).open(log)?;

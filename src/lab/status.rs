@@ -5,15 +5,8 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 use serde::Serialize;
 
 use super::{
-    cgroup::Cgroups,
-    checks::gigabytes,
-    config::Config,
-    disk,
-    down,
-    error::LabError,
-    network::Namespace,
-    record,
-    up::banner,
+    cgroup::Cgroups, checks::gigabytes, config::Config, disk, down, error::LabError, network::Namespace,
+    record, up::banner,
 };
 
 /// Where a node is in its life.
@@ -83,7 +76,10 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
 /// The table that people read.
 pub fn table(nodes: &[NodeStatus]) -> String {
     let dash = || "-".to_owned();
-    let mut text = format!("{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n", "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK");
+    let mut text = format!(
+        "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",
+        "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK"
+    );
     for node in nodes {
         text += &format!(
             "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",

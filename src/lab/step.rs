@@ -1,6 +1,11 @@
 //! One thing that set-up makes: done once, kept in the cache, made anew when what it is made from changes.
 
-use std::{fs, path::{Path, PathBuf}, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 

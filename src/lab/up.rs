@@ -118,7 +118,12 @@ fn boot(
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
             let console = config.console(&node.name);
-            return Err(LabError::NoBoot { node: node.name.clone(), cause, tail: process::tail(&console), console });
+            return Err(LabError::NoBoot {
+                node: node.name.clone(),
+                cause,
+                tail: process::tail(&console),
+                console,
+            });
         }
         progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
     }

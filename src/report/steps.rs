@@ -40,11 +40,7 @@ impl Progress for Silent {
 
 /// Progress on standard error: a spinner on a terminal, one line a step elsewhere.
 pub fn on_stderr() -> Box<dyn Progress> {
-    if io::stderr().is_terminal() {
-        Box::new(Spinner::default())
-    } else {
-        Box::new(Plain::new(io::stderr()))
-    }
+    if io::stderr().is_terminal() { Box::new(Spinner::default()) } else { Box::new(Plain::new(io::stderr())) }
 }
 
 /// A spinner with elapsed and expected time and the last output line.
