@@ -3,7 +3,8 @@
 //!
 //! Two kinds of machine: cgroup v2 with one tree, and the hybrid of systemd's older releases, where every v1
 //! controller has a tree of its own. On v2 a group with processes must not have children, so the supervisor stays
-//! in a leaf beside the one that systemd-nspawn divides further.
+//! in a leaf beside the one that systemd-nspawn divides further. The hybrid is what this has run on; the v2 path
+//! follows the kernel's and systemd's rules and has not met a machine yet.
 
 use std::{
     collections::BTreeSet,

@@ -22,7 +22,7 @@ pub enum LabError {
     #[diagnostic(help("set HOIST_CACHE to a folder with some gigabytes of space"))]
     NoCache,
 
-    #[error("the lab is not set up: {missing} is missing or out of date")]
+    #[error("the lab is not set up; still to do: {missing}")]
     #[diagnostic(help("run `hoist lab setup`; it says first what it will install and build"))]
     NotSetUp { missing: String },
 
@@ -64,7 +64,7 @@ pub enum LabError {
     #[diagnostic(help("unmount it (`umount PATH`), then run the same command again"))]
     StillMounted { path: PathBuf, mounts: Vec<PathBuf> },
 
-    #[error("another hoist is working on lab `{name}`")]
+    #[error("another hoist is busy with {name}")]
     #[diagnostic(help("wait until it has finished, then run the same command again"))]
     Busy { name: String },
 
@@ -79,6 +79,10 @@ pub enum LabError {
         "names are lower-case letters, digits and `-`, each once; addresses are in 10.77.0.0/24, each once, and not 10.77.0.1"
     ))]
     BadNode { node: String, problem: String },
+
+    #[error("node `{node}` runs at {address} already")]
+    #[diagnostic(help("name that address, or stop the lab with `hoist lab down` before the node moves"))]
+    Moved { node: String, address: Ipv4Addr },
 
     #[error(
         "address {address} of node `{node}` is in use: something in the lab's network answers there already"
@@ -118,7 +122,7 @@ impl LabError {
     /// The exit code that goes with the error.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoTerminal | Self::BadNode { .. } => Exit::Usage,
+            Self::NoTerminal | Self::BadNode { .. } | Self::Moved { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::Temporary,
             Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } => Exit::Unavailable,
             Self::Io { .. } | Self::NoCache | Self::StillMounted { .. } => Exit::Os,

@@ -163,7 +163,7 @@ fn iptables_root(workshop: &mut Workshop<'_>) -> Result<PathBuf, LabError> {
     let mut unpack = Command::new("tar");
     // Only what iptables needs: programs, libraries and the links of alternatives.
     unpack.arg("--extract").arg("--file").arg(workshop.cache().node_tar()).arg("--directory").arg(&root);
-    unpack.args(["./usr", "./etc/alternatives", "./bin", "./sbin", "./lib", "./lib64"]);
+    unpack.args(["./usr", "./etc/alternatives", "./dev", "./bin", "./sbin", "./lib", "./lib64"]);
     workshop.run(unpack)?;
     let script = root.join("collect.sh");
     fs::write(&script, COLLECT).map_err(LabError::io("write", &script))?;
@@ -171,11 +171,11 @@ fn iptables_root(workshop: &mut Workshop<'_>) -> Result<PathBuf, LabError> {
     collect.arg(&root).args(["sh", "-c", &format!("exec sh /collect.sh /collected {PROXY_FILES}")]);
     workshop.run(collect)?;
     let collected = root.join("collected");
-    // A library that is missing would show only in a running cluster, as services that do not answer.
-    for program in ["iptables-restore", "conntrack"] {
-        let mut proof = Command::new("chroot");
-        proof.arg(&collected).args([&format!("/usr/sbin/{program}"), "--version"]);
-        workshop.run(proof)?;
+    // A library that was missed shows here, and not weeks later in a cluster without services.
+    for program in ["/usr/sbin/iptables", "/usr/sbin/ip6tables-restore", "/usr/sbin/conntrack"] {
+        let mut test = Command::new("chroot");
+        test.arg(&collected).args([program, "--version"]);
+        workshop.run(test)?;
     }
     Ok(collected)
 }

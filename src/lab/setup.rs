@@ -155,7 +155,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
 pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
     let plan = SetupPlan::of(cache);
     checks::before_setup(cache.root(), plan.disk())?;
-    let _lock = lock(&cache.lab().join("setup.lock"), "set-up")?;
+    let _lock = lock(&cache.lab().join("setup.lock"), "the lab's set-up")?;
     if !plan.is_empty() {
         eprintln!("{}", plan.describe(cache));
         if !yes {

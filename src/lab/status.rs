@@ -5,8 +5,14 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 use serde::Serialize;
 
 use super::{
-    cgroup::Cgroups, checks::gigabytes, config::Config, disk, down, error::LabError, network::Namespace,
-    record, up::banner,
+    cgroup::Cgroups,
+    checks::gigabytes,
+    config::Config,
+    disk, down,
+    error::LabError,
+    network::Namespace,
+    record,
+    up::{answers, ssh},
 };
 
 /// Where a node is in its life.
@@ -58,7 +64,7 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
         let record = alive.iter().find(|record| record.name == name);
         let state = match record {
             None => State::Stopped,
-            Some(record) if namespace.run(|| banner(record.address))? => State::Running,
+            Some(record) if namespace.run(|| answers(ssh(record.address)))? => State::Running,
             Some(_) => State::Starting,
         };
         nodes.push(NodeStatus {
