@@ -23,13 +23,6 @@ use crate::exit::Exit;
 /// Makes a production Kubernetes cluster out of machines that you already own, over SSH, from one inventory file.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
-<<<<<<< HEAD
-#[command(
-    after_help = "Exit codes: 0 done; 1 something failed on a host or in the cluster; 2 `plan`: something would \
-    change;\n64 wrong command line; 65 wrong inventory or role; 69 a host does not answer; 71 a local file or process; \
-    \n75 locked by another run; 77 a key or login was refused, or root is needed."
-)]
-=======
 #[command(after_help = "Exit codes:\n  \
     0   done, or nothing to do\n  \
     1   something failed on a host or in the cluster\n  \
@@ -40,7 +33,6 @@ use crate::exit::Exit;
     71  a local file, process or device failed\n  \
     75  another run holds the lock\n  \
     77  a key or login was refused, or root is needed")]
->>>>>>> e2e
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
