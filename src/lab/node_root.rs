@@ -39,10 +39,9 @@ const FILES: &[(&str, &str)] = &[
 const CUSTOMIZE: &str = include_str!("scripts/node-customize.sh");
 
 /// Everything that the result depends on.
-pub(crate) fn inputs() -> Vec<&'static str> {
-    let mut inputs = vec![SUITE, CUSTOMIZE, include_str!("debian.rs")];
-    inputs.extend(PACKAGES);
-    inputs.extend(FILES.iter().flat_map(|(path, content)| [*path, *content]));
+pub(crate) fn inputs() -> Vec<String> {
+    let mut inputs = vec![SUITE.into(), CUSTOMIZE.into(), format!("{:?}", debian::bootstrap(PACKAGES))];
+    inputs.extend(FILES.iter().flat_map(|(path, content)| [(*path).into(), (*content).into()]));
     inputs
 }
 

@@ -1,9 +1,8 @@
 //! Set-up: says what it will install and build, asks, and does it, step by step.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File, TryLockError},
-    io::{self, IsTerminal, Write as _},
+    io::{self, IsTerminal, Write},
     path::Path,
     process::Command,
     time::Duration,
@@ -68,8 +67,9 @@ impl SetupPlan {
         let mut row = |what: &str, time: Duration, kept: u64| {
             total += time;
             let kept = if kept == 0 { String::new() } else { gigabytes(kept) };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {what:<66} {:>12} {kept:>8}", seconds(time));
+            let row = format!("  {what:<66} {:>12} {kept:>8}", seconds(time));
+            text.push_str(row.trim_end());
+            text.push('\n');
         };
         if !self.packages.is_empty() {
             row(&format!("install from Debian: {}", self.packages.join(" ")), PACKAGES_TIME, 0);
@@ -77,8 +77,7 @@ impl SetupPlan {
         for step in self.pending() {
             row(&step.title, step.expected, step.kept);
         }
-        let _ = write!(
-            text,
+        text += &format!(
             "All together about {} on two cores, and up to {} of disk while it works.",
             seconds(total),
             gigabytes(self.disk())
@@ -92,7 +91,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
     let node = digest(&node_root::inputs());
     let build = digest(&kubernetes::inputs());
     let server = digest(&static_server::inputs());
-    let mut artifacts: Vec<String> = images::inputs().into_iter().map(str::to_owned).collect();
+    let mut artifacts = images::inputs();
     artifacts.extend([node.clone(), build.clone(), server.clone()]);
     vec![
         Step {
@@ -156,7 +155,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
 pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
     let plan = SetupPlan::of(cache);
     checks::before_setup(cache.root(), plan.disk())?;
-    let _lock = lock(&cache.lab().join("setup.lock"), "set-up")?;
+    let _lock = lock(&cache.lab().join("setup.lock"), "the lab's set-up")?;
     if !plan.is_empty() {
         eprintln!("{}", plan.describe(cache));
         if !yes {
@@ -178,7 +177,11 @@ pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<()
 /// [`LabError::NotSetUp`] naming what is missing.
 pub(crate) fn require(cache: &Cache) -> Result<(), LabError> {
     let plan = SetupPlan::of(cache);
-    if plan.pending.is_empty() { Ok(()) } else { Err(LabError::NotSetUp { missing: plan.pending_titles().join(", ") }) }
+    if plan.pending.is_empty() {
+        Ok(())
+    } else {
+        Err(LabError::NotSetUp { missing: plan.pending_titles().join(", ") })
+    }
 }
 
 /// Keeps a second hoist from doing the same at the same time; the lock ends with the file's handle.
@@ -202,7 +205,11 @@ fn ask() -> Result<(), LabError> {
     io::stderr().flush().map_err(LabError::io("write to", "standard error"))?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(LabError::io("read", "standard input"))?;
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(LabError::Declined) }
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(LabError::Declined)
+    }
 }
 
 /// No step like the others: its output is not in the cache.
@@ -218,7 +225,12 @@ fn install(names: &[&str], cache: &Cache, progress: &mut dyn Progress) -> Result
     let install = [&["install", "--quiet", "--yes", "--no-install-recommends"], names].concat();
     let done = run(&["update", "--quiet"]).and_then(|()| run(&install));
     progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
-    done.map_err(|cause| LabError::Step { step: "packages".to_owned(), cause, tail: process::tail(&log), log })
+    done.map_err(|cause| LabError::Step {
+        step: "packages".to_owned(),
+        cause,
+        tail: process::tail(&log),
+        log,
+    })
 }
 
 /// The private half is the step's output; the public half is laid beside it.
@@ -243,7 +255,16 @@ mod tests {
         let plan = SetupPlan::of(&cache);
         assert_eq!(plan.pending_titles().len(), 5);
         let plan = SetupPlan { packages: vec!["mmdebstrap", "systemd-container"], ..plan };
-        insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @"");
+        insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @r"
+        This will be done once; results are kept in CACHE.
+          install from Debian: mmdebstrap systemd-container                          25 s
+          make the node root file system (Debian 13)                                 30 s   0.4 GB
+          build Kubernetes 1.20.2 from Debian's source package                 5 min 40 s   0.5 GB
+          compile the sample application's server                                   3.0 s   0.0 GB
+          make container images and the artifact index                               12 s   0.3 GB
+          make the key that opens the nodes                                         1.0 s
+        All together about 6 min 51 s on two cores, and up to 5.6 GB of disk while it works.
+        ");
         assert!(matches!(require(&cache), Err(LabError::NotSetUp { .. })));
     }
 

@@ -8,12 +8,11 @@ use super::{
     cgroup::Cgroups,
     checks::gigabytes,
     config::Config,
-    disk,
-    down,
+    disk, down,
     error::LabError,
     network::Namespace,
     record,
-    up::banner,
+    up::{answers, ssh},
 };
 
 /// Where a node is in its life.
@@ -65,7 +64,7 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
         let record = alive.iter().find(|record| record.name == name);
         let state = match record {
             None => State::Stopped,
-            Some(record) if namespace.run(|| banner(record.address))? => State::Running,
+            Some(record) if namespace.run(|| answers(ssh(record.address)))? => State::Running,
             Some(_) => State::Starting,
         };
         nodes.push(NodeStatus {
@@ -83,7 +82,10 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
 /// The table that people read.
 pub fn table(nodes: &[NodeStatus]) -> String {
     let dash = || "-".to_owned();
-    let mut text = format!("{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n", "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK");
+    let mut text = format!(
+        "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",
+        "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK"
+    );
     for node in nodes {
         text += &format!(
             "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",
@@ -122,7 +124,14 @@ mod tests {
                 disk: 400_000_000,
             },
         ];
-        insta::assert_snapshot!(table(&nodes), @"");
-        insta::assert_snapshot!(serde_json::to_string(&nodes).unwrap(), @"");
+        insta::assert_snapshot!(table(&nodes), @r"
+        NAME         ADDRESS         STATE          PID    MEMORY      DISK
+        cp1          10.77.0.11      running       4711    431 MB    2.0 GB
+        w1           -               stopped          -         -    0.4 GB
+        ");
+        assert_eq!(
+            serde_json::to_string(&nodes[0]).unwrap(),
+            r#"{"name":"cp1","address":"10.77.0.11","state":"running","pid":4711,"memory":431000000,"disk":2000000000}"#
+        );
     }
 }

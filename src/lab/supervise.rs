@@ -21,6 +21,7 @@ use super::{
     config::{Config, NodeSpec},
     error::LabError,
     network::{BRIDGE, Namespace},
+    packages,
     record::{self, Record},
 };
 
@@ -88,6 +89,7 @@ async fn shut_down(child: &mut Child) -> io::Result<()> {
 fn nspawn(config: &Config, node: &NodeSpec) -> Command {
     let mut command = Command::new("systemd-nspawn");
     command
+        .env("PATH", packages::path())
         // Containers in the node bring their own filters and need calls that nspawn's would refuse.
         .env("SYSTEMD_SECCOMP", "0")
         // The node's own network settings are writable, those of the machine are not.
@@ -115,6 +117,23 @@ mod tests {
         let config = Config::new(Cache::at("/cache"), "hoist-lab").unwrap();
         let command = nspawn(&config, &NodeSpec::three()[0]);
         let arguments: Vec<_> = command.as_std().get_args().map(|word| word.to_str().unwrap()).collect();
-        insta::assert_snapshot!(arguments.join("\n"), @"");
+        insta::assert_snapshot!(arguments.join("\n"), @r"
+        --quiet
+        --boot
+        --register=no
+        --keep-unit
+        --link-journal=no
+        --private-users=no
+        --resolv-conf=off
+        --console=pipe
+        --bind=/dev/kmsg
+        --capability=all
+        --drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE
+        --network-bridge=br0
+        --machine=hoist-lab-cp1
+        --hostname=cp1
+        --directory
+        /cache/lab/labs/hoist-lab/nodes/cp1
+        ");
     }
 }
