@@ -53,7 +53,9 @@ fn traces() -> BTreeSet<String> {
         // Our own hoist children have ended; this test itself does not carry the lab's name.
         found.extend(command.contains(LAB).then(|| format!("process {} {command}", item.path().display())));
     }
-    for folder in ["/run/netns", "/sys/class/net", "/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks"] {
+    for folder in
+        ["/run/netns", "/sys/class/net", "/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks"]
+    {
         let Ok(items) = fs::read_dir(folder) else { continue };
         found.extend(items.flatten().map(|item| item.path().display().to_string()));
     }
@@ -112,7 +114,9 @@ fn nodes_live_and_go_without_a_trace() {
 
     // A second `up` changes nothing; a name that runs elsewhere and an address that is taken are refused.
     let first = boot_id("a").unwrap();
-    assert!(String::from_utf8(hoist(&[&["up"][..], &NODES].concat()).stderr).unwrap().contains("running already"));
+    assert!(
+        String::from_utf8(hoist(&[&["up"][..], &NODES].concat()).stderr).unwrap().contains("running already")
+    );
     assert_eq!(boot_id("a").unwrap(), first);
     assert!(!hoist(&["up", "--node", "a=10.77.0.29"]).status.success());
     let refused = hoist(&["up", "--node", "c=10.77.0.22"]);

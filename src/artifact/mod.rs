@@ -24,6 +24,7 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// Unique in the index.
     pub name: String,
     /// Relative to the index until it is loaded.
     pub path: PathBuf,
@@ -36,6 +37,7 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
+    /// Unique in the index.
     pub name: String,
     /// What pods call it.
     pub reference: String,
@@ -44,7 +46,7 @@ pub struct Image {
     /// Lower-case hex digest of the archive.
     pub sha256: String,
     pub size: u64,
-    /// Digest of the image's manifest.
+    /// Digest of the image's manifest, `sha256:…`: what `ctr images list` shows.
     pub digest: String,
 }
 
@@ -52,7 +54,9 @@ pub struct Image {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
     #[error("there are no artifacts for Kubernetes {version} in {}", folder.display())]
-    #[diagnostic(help("`hoist lab setup` makes those of the lab; `artifacts.folder` in the inventory says where they are"))]
+    #[diagnostic(help(
+        "`hoist lab setup` makes those of the lab; `artifacts.folder` in the inventory says where they are"
+    ))]
     Missing { version: String, folder: PathBuf },
     #[error("failed to read {}", path.display())]
     Unreadable {
@@ -97,7 +101,9 @@ impl Index {
         let images = index.images.iter_mut().map(|image| (&mut image.path, image.size));
         for (path, expected) in files.chain(images) {
             *path = home.join(&*path);
-            let found = std::fs::metadata(&*path).map_err(|cause| Error::Unreadable { path: path.clone(), cause })?.len();
+            let found = std::fs::metadata(&*path)
+                .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?
+                .len();
             if found != expected {
                 return Err(Error::Damaged { path: path.clone(), expected, found });
             }
@@ -135,7 +141,10 @@ mod tests {
     #[test]
     fn a_short_file_and_a_missing_version_are_named() {
         let folder = folder(2);
-        assert!(matches!(Index::load(folder.path(), "1.20.2"), Err(Error::Damaged { expected: 3, found: 2, .. })));
+        assert!(matches!(
+            Index::load(folder.path(), "1.20.2"),
+            Err(Error::Damaged { expected: 3, found: 2, .. })
+        ));
         assert!(matches!(Index::load(folder.path(), "1.21.0"), Err(Error::Missing { .. })));
     }
 }

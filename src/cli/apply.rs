@@ -59,7 +59,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
         let (events, receiver) = events();
         let following = tokio::spawn(Progress::new(json).follow(receiver));
-        let run = Run { subjects: subjects, library, journal, events, forks };
+        let run = Run { subjects, library, journal, events, forks };
         let outcomes = run.carry_out(&plan.hosts).await?;
         // The run has dropped its end, so that this ends too.
         let _ = following.await;
@@ -73,7 +73,11 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let nodes = api.wait_for_nodes_ready(&names, READY, &mut |_| {}).await?;
     if !json {
         print!("{}", report::status::nodes(&nodes));
-        eprintln!("Done in {:.1} s: {changes} changes, {} nodes ready.", begun.elapsed().as_secs_f64(), nodes.len());
+        eprintln!(
+            "Done in {:.1} s: {changes} changes, {} nodes ready.",
+            begun.elapsed().as_secs_f64(),
+            nodes.len()
+        );
     }
     Ok(Exit::Ok)
 }
@@ -86,7 +90,6 @@ async fn lock_all(session: &Session) -> Result<(), Failure> {
     futures::future::try_join_all(locks).await?;
     Ok(())
 }
-
 
 fn state_folder(inventory: &Inventory) -> std::path::PathBuf {
     let state = std::env::var_os("XDG_STATE_HOME").map(std::path::PathBuf::from);

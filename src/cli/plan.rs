@@ -34,7 +34,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let plan = Plan { hosts: observe_all(&subjects, contents, args.engine.forks.into()).await? };
     match args.output {
         Output::Text => print!("{}", report::plan::plan(&plan, args.diff)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| Failure::os(error.into()))?),
+        Output::Json => {
+            println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| Failure::os(error.into()))?)
+        }
     }
     Ok(if plan.changes() == 0 { Exit::Ok } else { Exit::Changes })
 }

@@ -53,7 +53,12 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let dial = |address| transport::dial(namespace, address, Duration::from_secs(5));
     let times = reach(&targets, &sample.page, REACHED, dial).await?;
     for (target, time) in targets.iter().zip(times) {
-        println!("http://{} answers through {} after {:.1} s", target.address, target.node, time.as_secs_f64());
+        println!(
+            "http://{} answers through {} after {:.1} s",
+            target.address,
+            target.node,
+            time.as_secs_f64()
+        );
     }
     print!("{}", report::status::pods(&api.pods(Some(&sample.namespace)).await?));
     Ok(Exit::Ok)

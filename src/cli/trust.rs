@@ -34,13 +34,19 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     if !args.hosts.is_empty() {
         if let Some(unknown) = args.hosts.iter().find(|name| !inventory.hosts.contains_key(*name)) {
             let known: Vec<&str> = inventory.hosts.keys().map(String::as_str).collect();
-            let report = miette::miette!(help = format!("the hosts are: {}", known.join(", ")), "there is no host \"{unknown}\" in the inventory");
+            let report = miette::miette!(
+                help = format!("the hosts are: {}", known.join(", ")),
+                "there is no host \"{unknown}\" in the inventory"
+            );
             return Err(Failure { report, exit: Exit::Usage });
         }
         targets.retain(|target| args.hosts.contains(&target.name));
     }
     let trusted = trust(&targets, args.yes).await;
-    eprintln!("{} known already, {} recorded, {} not recorded", trusted.known, trusted.recorded, trusted.declined);
+    eprintln!(
+        "{} known already, {} recorded, {} not recorded",
+        trusted.known, trusted.recorded, trusted.declined
+    );
     let mut exit = if trusted.declined == 0 { Exit::Ok } else { Exit::Permission };
     for failure in trusted.failures {
         exit = failure.exit();

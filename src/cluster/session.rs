@@ -65,7 +65,11 @@ impl Session {
                 Err(failure) => failures.push(failure),
             }
         }
-        if failures.is_empty() { Ok(session) } else { Err(Unreached { all: inventory.hosts.len(), failures }) }
+        if failures.is_empty() {
+            Ok(session)
+        } else {
+            Err(Unreached { all: inventory.hosts.len(), failures })
+        }
     }
 
     /// What the engine works on.

@@ -118,7 +118,9 @@ fn host_context(inventory: &Inventory, name: &str, host: &Host, index: &Index, i
 /// Whether a host needs an image: those of the control plane only where one runs.
 fn wanted(host: &Host, image: &str) -> bool {
     match image {
-        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "etcd" => host.has(Role::ControlPlane),
+        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "etcd" => {
+            host.has(Role::ControlPlane)
+        }
         "pause" | "kube-proxy" => true,
         // What users deploy, by default not on hosts that are only control planes.
         _ => host.has(Role::Worker),

@@ -83,10 +83,8 @@ impl Carrier {
             let seen = observe(&*self.host, steps.iter())
                 .await
                 .map_err(|error| self.lost(role, &steps[0], &error.to_string()))?;
-            let differing: Vec<(&Step, String)> = steps
-                .iter()
-                .filter_map(|step| Some((step, step.task.diff(&seen)?.summary)))
-                .collect();
+            let differing: Vec<(&Step, String)> =
+                steps.iter().filter_map(|step| Some((step, step.task.diff(&seen)?.summary))).collect();
             if !differing.is_empty() {
                 self.act(role, &differing, &seen).await?;
                 made += differing.len();
@@ -97,7 +95,12 @@ impl Carrier {
     }
 
     /// The one gate to the host: everything that changes it is journalled here, before and after.
-    async fn act(&self, role: &RoleSteps, steps: &[(&Step, String)], seen: &Observations) -> Result<(), Stop> {
+    async fn act(
+        &self,
+        role: &RoleSteps,
+        steps: &[(&Step, String)],
+        seen: &Observations,
+    ) -> Result<(), Stop> {
         let (first, _) = steps[0];
         let stdin = self.late_stdin(role, first).await?;
         let _fork = self.shared.forks.acquire().await;
@@ -158,10 +161,15 @@ impl Carrier {
                     }
                 }
                 Act::Send { source, destination, sha256, mode } => {
-                    let transfer = Transfer { source: PathBuf::from(source), destination, sha256, mode: mode.0 };
+                    let transfer =
+                        Transfer { source: PathBuf::from(source), destination, sha256, mode: mode.0 };
                     let (host, name) = (&self.target.name, &step.name);
                     let sent = |bytes| {
-                        self.shared.events.send(Event::Sent { host: host.clone(), step: name.clone(), bytes });
+                        self.shared.events.send(Event::Sent {
+                            host: host.clone(),
+                            step: name.clone(),
+                            bytes,
+                        });
                     };
                     self.host
                         .send(&transfer, &sent)
@@ -174,7 +182,12 @@ impl Carrier {
     }
 
     /// Quick steps as one script, which stops at the first that fails and says which.
-    async fn batch(&self, role: &RoleSteps, steps: &[(&Step, String)], seen: &Observations) -> Result<(), Stop> {
+    async fn batch(
+        &self,
+        role: &RoleSteps,
+        steps: &[(&Step, String)],
+        seen: &Observations,
+    ) -> Result<(), Stop> {
         let mut text = String::new();
         for (index, (step, _)) in steps.iter().enumerate() {
             for act in step.task.acts(seen) {
@@ -207,15 +220,16 @@ impl Carrier {
         for name in &step.late {
             let (host, role_name, step_name, value) = self.names(role, step, name);
             self.shared.events.send(Event::Waiting { host, role: role_name, step: step_name, value });
-            let values = self.shared.late.get(name, &self.target.name).await.map_err(|missing| match missing {
-                Missing::Blocked { by } => {
-                    Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
-                }
-                Missing::Refused { host, status, output } => {
-                    let what = format!("{host} could not give \"{name}\" (status {status})");
-                    self.stop(role, step, what, output)
-                }
-            })?;
+            let values =
+                self.shared.late.get(name, &self.target.name).await.map_err(|missing| match missing {
+                    Missing::Blocked { by } => {
+                        Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
+                    }
+                    Missing::Refused { host, status, output } => {
+                        let what = format!("{host} could not give \"{name}\" (status {status})");
+                        self.stop(role, step, what, output)
+                    }
+                })?;
             let exposed: Map<String, Value> =
                 values.iter().map(|(key, value)| (key.clone(), json!(value.expose_secret()))).collect();
             late.insert(name.clone(), Value::Object(exposed));
@@ -232,7 +246,8 @@ impl Carrier {
         let Some(last) = self.roles.last() else { return Ok(()) };
         let steps = || self.roles.iter().flat_map(|role| &role.steps);
         let Some(step) = last.steps.last() else { return Ok(()) };
-        let seen = observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error.to_string()))?;
+        let seen =
+            observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error.to_string()))?;
         let left = HostPlan::new(&self.target.name, &self.roles, &seen).changes;
         let Some(first) = left.first() else { return Ok(()) };
         let lines = left.iter().map(|left| format!("{}: {}: {}", left.role, left.step, left.change.summary));
@@ -277,7 +292,9 @@ impl Carrier {
             what,
             output: output[shown..].to_vec(),
             cause: cause.map(String::from),
-            next: next.unwrap_or("mend it, then run the same command again: it goes on from here").to_string(),
+            next: next
+                .unwrap_or("mend it, then run the same command again: it goes on from here")
+                .to_string(),
         })
     }
 }

@@ -95,7 +95,12 @@ fn order(
     Ok(())
 }
 
-fn role_steps(templates: &Templates, target: &Target, role: String, file: &RoleFile) -> Result<RoleSteps, Error> {
+fn role_steps(
+    templates: &Templates,
+    target: &Target,
+    role: String,
+    file: &RoleFile,
+) -> Result<RoleSteps, Error> {
     let mut vars = Value::Object(file.defaults.clone());
     merge_json(&mut vars, target.context["vars"].clone());
     let mut context = target.context.clone();
@@ -147,7 +152,9 @@ fn step(templates: &Templates, place: &str, spec: &TaskSpec, context: &Value) ->
         && command.creates.is_none()
         && command.unless.is_none()
     {
-        return Err(unusable("a command needs `creates` or `unless`, or it would run every time".to_string()));
+        return Err(unusable(
+            "a command needs `creates` or `unless`, or it would run every time".to_string(),
+        ));
     }
     Ok(Step { name: templates.text(place, &spec.name, context)?, task, late })
 }

@@ -39,7 +39,9 @@ pub enum Error {
         cause: std::io::Error,
     },
     #[error("failed to write the run's journal {}", path.display())]
-    #[diagnostic(help("nothing is changed without a journal: make room or make the folder writable, then run again"))]
+    #[diagnostic(help(
+        "nothing is changed without a journal: make room or make the folder writable, then run again"
+    ))]
     Journal {
         path: PathBuf,
         #[source]

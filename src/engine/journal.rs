@@ -158,7 +158,8 @@ mod tests {
         journal.done(&[entry("one")]).unwrap();
         journal.failed(&[entry("three")]).unwrap();
         // Killed in the middle of a line.
-        fs::write(journal.path(), [fs::read(journal.path()).unwrap(), b"{\"at\":1,\"sta".to_vec()].concat()).unwrap();
+        fs::write(journal.path(), [fs::read(journal.path()).unwrap(), b"{\"at\":1,\"sta".to_vec()].concat())
+            .unwrap();
         let (_, before) = Journal::begin(folder.path()).unwrap();
         let two = Interrupted { host: "cp1".into(), role: "base".into(), step: "two".into() };
         assert_eq!(before, [two]);

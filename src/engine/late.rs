@@ -96,7 +96,8 @@ impl Late {
                     let key = (host.to_string(), provider.role.clone());
                     all.get(&key).copied().unwrap_or(Progress::Pending)
                 };
-                let others = || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
+                let others =
+                    || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
                 (
                     others().find(|host| state(host) == Progress::Done),
                     others().any(|host| state(host) == Progress::Pending),
@@ -116,7 +117,9 @@ impl Late {
                     let _ = progress.changed().await;
                 }
                 None => {
-                    return Err(refusal.or_else(|| failed.map(|by| Missing::Blocked { by })).unwrap_or_else(nobody));
+                    return Err(refusal
+                        .or_else(|| failed.map(|by| Missing::Blocked { by }))
+                        .unwrap_or_else(nobody));
                 }
             }
         }
@@ -137,7 +140,11 @@ impl Late {
         if output.status != 0 {
             // Its standard output may hold half a secret: only what it complained is shown.
             let output_lines = String::from_utf8_lossy(&output.stderr).lines().map(String::from).collect();
-            return Err(Missing::Refused { host: name.to_string(), status: output.status, output: output_lines });
+            return Err(Missing::Refused {
+                host: name.to_string(),
+                status: output.status,
+                output: output_lines,
+            });
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let pairs = text.lines().filter_map(|line| line.split_once('='));

@@ -24,7 +24,8 @@ impl Library {
     /// When there is no such role, or every mistake in its file.
     pub fn role(&self, name: &str) -> Result<RoleFile, Error> {
         let path = format!("roles/{name}/role.yaml");
-        let text = self.text(&path)?.ok_or_else(|| Error::NoRole { name: name.to_string(), known: self.roles() })?;
+        let text =
+            self.text(&path)?.ok_or_else(|| Error::NoRole { name: name.to_string(), known: self.roles() })?;
         let source = Source::new(path, text.into_owned());
         let document = yaml::read_and::<RoleFile>(&source, |document| {
             let tasks = document.value.tasks.iter().enumerate();
@@ -48,7 +49,8 @@ impl Library {
     pub fn roles(&self) -> Vec<String> {
         let embedded = ROLES.dirs().filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
         let folder = self.folder.as_ref().and_then(|folder| folder.join("roles").read_dir().ok());
-        let own = folder.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let own =
+            folder.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = embedded.chain(own).collect();
         names.sort();
         names.dedup();

@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Error;
-use crate::{
-    transport::{Host, Script, quote},
-};
+use crate::transport::{Host, Script, quote};
 
 /// Takes the host's lock for as long as its connection lives.
 ///

@@ -12,7 +12,10 @@ use crate::{
 const PROBE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Observes what these steps need, in one round trip.
-pub(super) async fn observe(host: &dyn Host, steps: impl Iterator<Item = &Step>) -> Result<Observations, Error> {
+pub(super) async fn observe(
+    host: &dyn Host,
+    steps: impl Iterator<Item = &Step>,
+) -> Result<Observations, Error> {
     let probes: BTreeSet<_> = steps.flat_map(|step| step.task.probes()).collect();
     if probes.is_empty() {
         return Ok(Observations::default());

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::task::{
-    Absent, Artifact, Command, Directory, File, Image, KernelModules, Mode, Package, Service, SwapOff, Sysctl, Wait,
+    Absent, Artifact, Command, Directory, File, Image, KernelModules, Mode, Package, Service, SwapOff,
+    Sysctl, Wait,
 };
 
 /// `roles/<name>/role.yaml`: how to make a host fit for something, as a list of statements.
@@ -107,8 +108,19 @@ impl TaskSpec {
             )*};
         }
         collect!(
-            file, template, directory, absent, package, service, sysctl, kernel_modules, swap_off, artifact, image,
-            command, wait
+            file,
+            template,
+            directory,
+            absent,
+            package,
+            service,
+            sysctl,
+            kernel_modules,
+            swap_off,
+            artifact,
+            image,
+            command,
+            wait
         );
         match given.len() {
             1 => given.pop_first().ok_or_else(Vec::new),

@@ -27,10 +27,16 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything holds; so many statements were made true.
-    Converged { changes: usize },
+    Converged {
+        changes: usize,
+    },
     Failed(Failure),
     /// It could not go on because of another host.
-    Blocked { role: String, step: String, by: String },
+    Blocked {
+        role: String,
+        step: String,
+        by: String,
+    },
 }
 
 /// Reads all hosts at the same time and says what differs. `contents` also fetches what diffs show.
@@ -68,7 +74,8 @@ impl Run {
     /// # Errors
     /// Only when nothing could be begun.
     pub async fn carry_out(self, plans: &[HostPlan]) -> Result<Vec<(String, Outcome)>, Error> {
-        let hosts = self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone())).collect();
+        let hosts =
+            self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone())).collect();
         let shared = Arc::new(Shared {
             late: Late::new(self.providers()?, hosts),
             templates: Templates::new(self.library),

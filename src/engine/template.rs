@@ -28,7 +28,9 @@ impl Templates {
         environment.set_loader(move |path| match files.template(path) {
             Ok(text) => Ok(Some(text.into_owned())),
             Err(Error::NoTemplate { .. }) => Ok(None),
-            Err(error) => Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, error.to_string())),
+            Err(error) => {
+                Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, error.to_string()))
+            }
         });
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_filter("to_yaml", to_yaml);
@@ -55,7 +57,9 @@ impl Templates {
         if !text.contains("{{") && !text.contains("{%") {
             return Ok(text.to_string());
         }
-        self.environment.render_named_str(place, text, Serde(context)).map_err(|error| Error::template(place, error))
+        self.environment
+            .render_named_str(place, text, Serde(context))
+            .map_err(|error| Error::template(place, error))
     }
 
     /// The value of an expression.
@@ -63,12 +67,11 @@ impl Templates {
     /// # Errors
     /// When it is no expression, or uses what is not there.
     pub fn expression(&self, place: &str, text: &str, context: &Value) -> Result<Value, Error> {
-        let evaluated = self.environment.compile_expression(text).and_then(|compiled| compiled.eval(Serde(context)));
+        let evaluated =
+            self.environment.compile_expression(text).and_then(|compiled| compiled.eval(Serde(context)));
         let value = evaluated.map_err(|error| Error::template(place, error))?;
-        serde_json::to_value(&value).map_err(|error| Error::Expression {
-            place: place.to_string(),
-            reason: error.to_string(),
-        })
+        serde_json::to_value(&value)
+            .map_err(|error| Error::Expression { place: place.to_string(), reason: error.to_string() })
     }
 
     /// The names of the late values that a template uses: `join` of `late.join.token`.
@@ -77,10 +80,15 @@ impl Templates {
     /// When it is missing or is no template.
     pub fn late_names(&self, path: &str) -> Result<BTreeSet<String>, Error> {
         let text = self.library.template(path)?;
-        let template =
-            self.environment.template_from_named_str(path, &text).map_err(|error| Error::template(path, error))?;
+        let template = self
+            .environment
+            .template_from_named_str(path, &text)
+            .map_err(|error| Error::template(path, error))?;
         let names = template.undeclared_variables(true);
-        Ok(names.iter().filter_map(|name| Some(name.strip_prefix("late.")?.split('.').next()?.to_string())).collect())
+        Ok(names
+            .iter()
+            .filter_map(|name| Some(name.strip_prefix("late.")?.split('.').next()?.to_string()))
+            .collect())
     }
 }
 

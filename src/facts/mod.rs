@@ -110,9 +110,14 @@ impl Facts {
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
-                "address" => facts.addresses.extend(value.split_once(' ').and_then(|(interface, address)| {
-                    Some(InterfaceAddress { interface: interface.to_string(), address: address.parse().ok()? })
-                })),
+                "address" => {
+                    facts.addresses.extend(value.split_once(' ').and_then(|(interface, address)| {
+                        Some(InterfaceAddress {
+                            interface: interface.to_string(),
+                            address: address.parse().ok()?,
+                        })
+                    }))
+                }
                 _ => {}
             }
         }
@@ -178,6 +183,12 @@ mod tests {
         let mut facts = Facts::parse(DEBIAN);
         facts.init = "init".to_string();
         assert!(facts.fit().unwrap_err().0.contains("not systemd"));
-        assert!(Facts { packages: String::new(), ..Facts::parse(DEBIAN) }.fit().unwrap_err().0.contains("apt nor dnf"));
+        assert!(
+            Facts { packages: String::new(), ..Facts::parse(DEBIAN) }
+                .fit()
+                .unwrap_err()
+                .0
+                .contains("apt nor dnf")
+        );
     }
 }

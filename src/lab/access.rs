@@ -17,7 +17,9 @@ pub fn enter_network(config: &Config) -> Result<(), LabError> {
 pub fn ssh(config: &Config, node: &str, command: &[OsString]) -> LabError {
     let alive: Vec<_> = record::all(config).into_iter().filter(record::Record::alive).collect();
     match alive.iter().find(|record| record.name == node) {
-        Some(record) => become_in_network(config, ssh_command(&config.cache, "root", record.address, command)),
+        Some(record) => {
+            become_in_network(config, ssh_command(&config.cache, "root", record.address, command))
+        }
         None => {
             let running = alive.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(", ");
             LabError::NoNode { node: node.to_owned(), lab: config.name.clone(), running }
@@ -64,8 +66,12 @@ mod tests {
 
     #[test]
     fn ssh_verifies_the_host_and_uses_the_labs_key() {
-        let command =
-            ssh_command(&Cache::at("/cache"), "root", Ipv4Addr::new(10, 77, 0, 11), &["uname".into(), "-r".into()]);
+        let command = ssh_command(
+            &Cache::at("/cache"),
+            "root",
+            Ipv4Addr::new(10, 77, 0, 11),
+            &["uname".into(), "-r".into()],
+        );
         let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
             words.join(" "),

@@ -3,7 +3,8 @@
 //!
 //! Two kinds of machine: cgroup v2 with one tree, and the hybrid of systemd's older releases, where every v1
 //! controller has a tree of its own. On v2 a group with processes must not have children, so the supervisor stays
-//! in a leaf beside the one that systemd-nspawn divides further.
+//! in a leaf beside the one that systemd-nspawn divides further. The hybrid is what this has run on; the v2 path
+//! follows the kernel's and systemd's rules and has not met a machine yet.
 
 use std::{
     collections::BTreeSet,
@@ -36,9 +37,12 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// Finds them among the mounts; the error names the hierarchy that is missing.
     pub(crate) fn find(mounts: &[Mount]) -> Result<Self, &'static str> {
-        let v1: Vec<&Mount> =
-            mounts.iter().filter(|mount| mount.kind == "cgroup" && mount.point.starts_with("/sys/fs/cgroup")).collect();
-        let v2 = mounts.iter().find(|mount| mount.kind == "cgroup2" && mount.point.starts_with("/sys/fs/cgroup"));
+        let v1: Vec<&Mount> = mounts
+            .iter()
+            .filter(|mount| mount.kind == "cgroup" && mount.point.starts_with("/sys/fs/cgroup"))
+            .collect();
+        let v2 =
+            mounts.iter().find(|mount| mount.kind == "cgroup2" && mount.point.starts_with("/sys/fs/cgroup"));
         if v1.is_empty() {
             let root = v2.ok_or("cgroup")?.point.clone();
             return Ok(Self { roots: vec![root.clone()], memory: root, unified: true });
@@ -90,7 +94,12 @@ impl Cgroups {
     }
 
     /// Runs `spawn` in the node's group; what it starts stays there.
-    pub(crate) fn spawn_in<T>(&self, lab: &str, node: &str, spawn: impl FnOnce() -> T) -> Result<T, LabError> {
+    pub(crate) fn spawn_in<T>(
+        &self,
+        lab: &str,
+        node: &str,
+        spawn: impl FnOnce() -> T,
+    ) -> Result<T, LabError> {
         self.join(lab, node, "machine")?;
         let spawned = spawn();
         self.join(lab, node, "hoist")?;
@@ -203,10 +212,13 @@ mod tests {
 
     #[test]
     fn v1_needs_every_controller_and_the_named_tree() {
-        let mut mounts: Vec<Mount> = ["cpu,cpuacct", "cpuset", "memory", "devices", "freezer", "pids", "name=systemd"]
-            .iter()
-            .map(|options| mount(&format!("/sys/fs/cgroup/{options}"), "cgroup", &format!("rw,{options}")))
-            .collect();
+        let mut mounts: Vec<Mount> =
+            ["cpu,cpuacct", "cpuset", "memory", "devices", "freezer", "pids", "name=systemd"]
+                .iter()
+                .map(|options| {
+                    mount(&format!("/sys/fs/cgroup/{options}"), "cgroup", &format!("rw,{options}"))
+                })
+                .collect();
         mounts.push(mount("/sys/fs/cgroup/unified", "cgroup2", "rw"));
         let found = Cgroups::find(&mounts).unwrap();
         assert!(!found.unified);

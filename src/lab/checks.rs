@@ -1,11 +1,6 @@
 //! What must be true of this machine before the lab does anything. All failures are found at once.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-};
+use std::{fmt, fs, path::Path, thread};
 
 use nix::{
     sched::{CloneFlags, unshare},
@@ -53,7 +48,10 @@ fn failure(check: &'static str, found: impl Into<String>, fix: impl Into<String>
 pub(crate) fn before_setup(cache: &Path, disk: u64) -> Result<(), LabError> {
     let mut failures = before_nodes_failures();
     let wanted = [packages::SETUP, packages::NODES].concat();
-    failures.extend(packages_failure(&wanted, packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN)));
+    failures.extend(packages_failure(
+        &wanted,
+        packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN),
+    ));
     if packages::rustc().is_none() {
         failures.push(failure(
             "rustc",
@@ -125,7 +123,12 @@ fn disk_failure(cache: &Path, needed: u64) -> Option<Failure> {
     (free < needed).then(|| {
         failure(
             "disk",
-            format!("{} are free in {}, {} are needed", gigabytes(free), existing.display(), gigabytes(needed)),
+            format!(
+                "{} are free in {}, {} are needed",
+                gigabytes(free),
+                existing.display(),
+                gigabytes(needed)
+            ),
             "free some space, or set HOIST_CACHE to a folder on a larger disk",
         )
     })
@@ -154,7 +157,7 @@ fn overlay_failure() -> Option<Failure> {
     };
     if !known() {
         // A kernel with modules knows overlay only once it is loaded.
-        let _ = process::output(command("modprobe", &["overlay"]));
+        let _ = process::output(process::command("modprobe", &["overlay"]));
     }
     (!known()).then(|| {
         failure("overlay", "the kernel has no overlay file system", "use a kernel with CONFIG_OVERLAY_FS")
@@ -163,16 +166,15 @@ fn overlay_failure() -> Option<Failure> {
 
 /// Makes a bridge and a veth pair for real, in a network namespace that ends with the thread.
 fn network_failure() -> Option<Failure> {
-    let ip = packages::find("ip")?;
-    let probe = thread::spawn(move || -> Result<(), String> {
+    // Without it there is nothing to probe with, and another check says so.
+    packages::find("ip")?;
+    let probe = thread::spawn(|| -> Result<(), String> {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace: {error}"))?;
         for arguments in [
             &["link", "add", "probe-bridge", "type", "bridge"][..],
             &["link", "add", "probe-a", "type", "veth", "peer", "name", "probe-b"][..],
         ] {
-            let mut command = Command::new(&ip);
-            command.args(arguments);
-            process::output(command).map_err(|error| error.to_string())?;
+            process::output(process::command("ip", arguments)).map_err(|error| error.to_string())?;
         }
         Ok(())
     });
@@ -182,12 +184,6 @@ fn network_failure() -> Option<Failure> {
         Err(_) => "the probe ended early".to_owned(),
     };
     Some(failure("network", found, "use a kernel with CONFIG_NET_NS, CONFIG_BRIDGE and CONFIG_VETH"))
-}
-
-fn command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(packages::find(program).unwrap_or_else(|| PathBuf::from(program)));
-    command.args(arguments);
-    command
 }
 
 /// Bytes as gigabytes with one decimal, as disks are sold.

@@ -115,7 +115,11 @@ fn check_name(name: &str) -> Result<(), LabError> {
         && name.chars().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-');
-    if good { Ok(()) } else { Err(LabError::BadNode { node: name.to_owned(), problem: "not a usable name".to_owned() }) }
+    if good {
+        Ok(())
+    } else {
+        Err(LabError::BadNode { node: name.to_owned(), problem: "not a usable name".to_owned() })
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ pub(crate) const SIZE: u64 = 2_000_000_000;
 pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     let disk = config.disk(&node.name);
     if disk.exists() {
-        return if address(&disk) == Some(node.address) { Ok(()) } else { locate(config, &disk, node.address) };
+        return if address(&disk) == Some(node.address) {
+            Ok(())
+        } else {
+            locate(config, &disk, node.address)
+        };
     }
     let partial = config.disks().join(format!(".{}.partial", node.name));
     remove(&partial)?;
@@ -159,7 +163,8 @@ mod tests {
         fs::create_dir_all(disk.path().join("etc/lab")).unwrap();
         fs::write(disk.path().join("etc/lab/network"), "ADDRESS=10.77.0.12/24\nGATEWAY=10.77.0.1\n").unwrap();
         assert_eq!(address(disk.path()), Some(Ipv4Addr::new(10, 77, 0, 12)));
-        fs::write(disk.path().join("etc/passwd"), "root:x:0:0::/root:\nadmin:x:1001:1002::/home/admin:\n").unwrap();
+        fs::write(disk.path().join("etc/passwd"), "root:x:0:0::/root:\nadmin:x:1001:1002::/home/admin:\n")
+            .unwrap();
         assert_eq!(owner(disk.path(), "admin"), Some((1001, 1002)));
         assert_eq!(owner(disk.path(), "nobody"), None);
         assert!(usage(disk.path()) > 0);

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::report::steps::{Ended, Progress};
 
-/// Where systemd-nspawn keeps a folder per machine, and leaves it.
+/// Where systemd-nspawn keeps what it knows about machines.
 const NSPAWN_RUN: &str = "/run/systemd/nspawn";
 
 /// Stops every node of the lab and removes its network and, unless `keep_disks`, its disks. Fine when nothing runs.
@@ -37,10 +37,11 @@ const NSPAWN_RUN: &str = "/run/systemd/nspawn";
 /// [`LabError::Leftovers`] naming each process, mount, control group or namespace that could not be removed.
 pub fn down(config: &Config, keep_disks: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
     if !geteuid().is_root() {
-        let (found, fix) = ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
+        let (found, fix) =
+            ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
         return Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] });
     }
-    let _lock = setup::lock(&config.lock(), &config.name)?;
+    let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
     let records = record::all(config);
     let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
     let title = if names.is_empty() { "clear up".to_owned() } else { format!("stop: {}", names.join(", ")) };
@@ -56,8 +57,11 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
     let namespace = Namespace::of(config);
     let network = namespace.inode().filter(|_| namespace.is_ours());
 
-    records.iter().for_each(Record::terminate);
-    wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
+    if keep_disks {
+        // An orderly shutdown, so that what is on the disks is whole.
+        records.iter().for_each(Record::terminate);
+        wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
+    }
     // Whatever is in the lab's own groups was started by its nodes: no number can be somebody else's.
     wait_until(Duration::from_secs(10), || {
         let processes = cgroups.processes(group);
@@ -69,12 +73,7 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
     cgroups.remove(group);
     namespace.delete()?;
     for node in nodes(config) {
-        for path in [
-            config.disks().join(format!(".#{node}.lck")),
-            Path::new(NSPAWN_RUN).join("propagate").join(config.machine(&node)),
-        ] {
-            remove(&path)?;
-        }
+        remove_nspawn_files(config, &node)?;
     }
     let left = left(config, &cgroups, network)?;
     if !left.is_empty() {
@@ -84,11 +83,26 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
     if keep_disks { Ok(()) } else { remove(&config.disks()) }
 }
 
+/// What systemd-nspawn leaves: a lock beside the disk, one named after its inode, and a folder for mounts.
+fn remove_nspawn_files(config: &Config, node: &str) -> Result<(), LabError> {
+    let disk = config.disk(node);
+    let metadata = fs::metadata(&disk).map_err(LabError::io("look at", &disk))?;
+    let run = Path::new(NSPAWN_RUN);
+    remove(&config.disks().join(format!(".#{node}.lck")))?;
+    remove(&run.join("locks").join(format!("inode-{}:{}", metadata.dev(), metadata.ino())))?;
+    remove(&run.join("propagate").join(config.machine(node)))
+}
+
 /// Everything of the lab that is still there: of a lab that is down, nothing.
 fn left(config: &Config, cgroups: &Cgroups, network: Option<u64>) -> Result<Vec<String>, LabError> {
     let group = Path::new(&config.name);
     let mut left = Vec::new();
-    for pid in cgroups.processes(group).into_iter().chain(network.into_iter().flat_map(inside)).collect::<BTreeSet<_>>() {
+    for pid in cgroups
+        .processes(group)
+        .into_iter()
+        .chain(network.into_iter().flat_map(inside))
+        .collect::<BTreeSet<_>>()
+    {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         left.push(format!("process {pid} ({})", name.trim()));
     }
@@ -106,7 +120,9 @@ fn inside(network: u64) -> Vec<i32> {
     items
         .flatten()
         .filter_map(|item| item.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|metadata| metadata.ino() == network))
+        .filter(|pid| {
+            fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|metadata| metadata.ino() == network)
+        })
         .collect()
 }
 

@@ -1,6 +1,10 @@
 //! What can go wrong in the lab, and what to do about it.
 
-use std::{io, net::Ipv4Addr, path::{Path, PathBuf}};
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -18,7 +22,7 @@ pub enum LabError {
     #[diagnostic(help("set HOIST_CACHE to a folder with some gigabytes of space"))]
     NoCache,
 
-    #[error("the lab is not set up: {missing} is missing or out of date")]
+    #[error("the lab is not set up; still to do: {missing}")]
     #[diagnostic(help("run `hoist lab setup`; it says first what it will install and build"))]
     NotSetUp { missing: String },
 
@@ -38,7 +42,9 @@ pub enum LabError {
     Step { step: String, cause: String, tail: String, log: PathBuf },
 
     #[error("kubeadm wants images that the build does not make: {}", names.join(", "))]
-    #[diagnostic(help("the image table in src/lab/images.rs must name what `kubeadm config images list` prints"))]
+    #[diagnostic(help(
+        "the image table in src/lab/images.rs must name what `kubeadm config images list` prints"
+    ))]
     ImageNames { names: Vec<String> },
 
     #[error("failed to {action} {}", path.display())]
@@ -58,7 +64,7 @@ pub enum LabError {
     #[diagnostic(help("unmount it (`umount PATH`), then run the same command again"))]
     StillMounted { path: PathBuf, mounts: Vec<PathBuf> },
 
-    #[error("another hoist is working on lab `{name}`")]
+    #[error("another hoist is busy with {name}")]
     #[diagnostic(help("wait until it has finished, then run the same command again"))]
     Busy { name: String },
 
@@ -69,11 +75,21 @@ pub enum LabError {
     ForeignNamespace { name: String },
 
     #[error("node `{node}`: {problem}")]
-    #[diagnostic(help("names are lower-case letters, digits and `-`, each once; addresses are in 10.77.0.0/24, each once, and not 10.77.0.1"))]
+    #[diagnostic(help(
+        "names are lower-case letters, digits and `-`, each once; addresses are in 10.77.0.0/24, each once, and not 10.77.0.1"
+    ))]
     BadNode { node: String, problem: String },
 
-    #[error("address {address} of node `{node}` is in use: something in the lab's network answers there already")]
-    #[diagnostic(help("`hoist lab status` shows the nodes; give this one another address, or stop what answers"))]
+    #[error("node `{node}` runs at {address} already")]
+    #[diagnostic(help("name that address, or stop the lab with `hoist lab down` before the node moves"))]
+    Moved { node: String, address: Ipv4Addr },
+
+    #[error(
+        "address {address} of node `{node}` is in use: something in the lab's network answers there already"
+    )]
+    #[diagnostic(help(
+        "`hoist lab status` shows the nodes; give this one another address, or stop what answers"
+    ))]
     AddressInUse { node: String, address: Ipv4Addr },
 
     #[error("node `{node}` did not come up: {cause}{}", quoted(tail))]
@@ -106,11 +122,13 @@ impl LabError {
     /// The exit code that goes with the error.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoTerminal | Self::BadNode { .. } => Exit::Usage,
+            Self::NoTerminal | Self::BadNode { .. } | Self::Moved { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::Temporary,
             Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } => Exit::Unavailable,
             Self::Io { .. } | Self::NoCache | Self::StillMounted { .. } => Exit::Os,
-            Self::Checks { failures } if failures.iter().any(|failure| failure.check == "root") => Exit::Permission,
+            Self::Checks { failures } if failures.iter().any(|failure| failure.check == "root") => {
+                Exit::Permission
+            }
             _ => Exit::Failed,
         }
     }

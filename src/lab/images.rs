@@ -10,12 +10,12 @@ use std::{
 use super::{
     cache::{Cache, create_folder, remove},
     error::LabError,
-    index::{FileArtifact, ImageArtifact, Index},
-    kubernetes,
+    index, kubernetes,
     oci::{self, Spec, Tree},
     process,
     step::Workshop,
 };
+use crate::artifact::{self, Index};
 
 const COLLECT: &str = include_str!("scripts/collect.sh");
 const CRICTL: &str = include_str!("scripts/crictl.sh");
@@ -82,7 +82,13 @@ const fn image(
 
 /// Everything in this file that the artifacts depend on.
 pub(crate) fn inputs() -> Vec<String> {
-    vec![COLLECT.into(), CRICTL.into(), PROXY_FILES.into(), format!("{HOST_BINARIES:?} {IMAGES:?}"), oci::FORMAT.into()]
+    vec![
+        COLLECT.into(),
+        CRICTL.into(),
+        PROXY_FILES.into(),
+        format!("{HOST_BINARIES:?} {IMAGES:?}"),
+        oci::FORMAT.into(),
+    ]
 }
 
 /// Makes the artifact folder at `folder`.
@@ -108,17 +114,31 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
         let archive = folder.join(&path);
         let digest = tree(image, &cache, &iptables)
             .and_then(|tree| {
-                oci::write(&archive, &Spec { reference: image.reference, entrypoint: image.entrypoint }, &tree)
+                oci::write(
+                    &archive,
+                    &Spec { reference: image.reference, entrypoint: image.entrypoint },
+                    &tree,
+                )
             })
             .map_err(LabError::io("write", &archive))?;
-        let FileArtifact { name, path, sha256, size } = FileArtifact::of(folder, image.name, &path)?;
-        images.push(ImageArtifact { name, reference: image.reference.to_owned(), path, sha256, size, digest });
+        let artifact::File { name, path, sha256, size } = index::file(folder, image.name, &path)?;
+        images.push(artifact::Image {
+            name,
+            reference: image.reference.to_owned(),
+            path,
+            sha256,
+            size,
+            digest,
+        });
     }
     let mut files = Vec::new();
     for name in HOST_BINARIES.iter().chain(&["crictl"]) {
-        files.push(FileArtifact::of(folder, name, name)?);
+        files.push(index::file(folder, name, name)?);
     }
-    Index { kubernetes: kubernetes::VERSION.to_owned(), origin: kubernetes::origin(), files, images }.write(folder)
+    index::write(
+        &Index { kubernetes: kubernetes::VERSION.to_owned(), origin: kubernetes::origin(), files, images },
+        folder,
+    )
 }
 
 fn tree(image: &Image, cache: &Cache, iptables: &Path) -> std::io::Result<Tree> {
@@ -143,7 +163,7 @@ fn iptables_root(workshop: &mut Workshop<'_>) -> Result<PathBuf, LabError> {
     let mut unpack = Command::new("tar");
     // Only what iptables needs: programs, libraries and the links of alternatives.
     unpack.arg("--extract").arg("--file").arg(workshop.cache().node_tar()).arg("--directory").arg(&root);
-    unpack.args(["./usr", "./etc/alternatives", "./bin", "./sbin", "./lib", "./lib64"]);
+    unpack.args(["./usr", "./etc/alternatives", "./dev", "./bin", "./sbin", "./lib", "./lib64"]);
     workshop.run(unpack)?;
     let script = root.join("collect.sh");
     fs::write(&script, COLLECT).map_err(LabError::io("write", &script))?;
@@ -151,11 +171,11 @@ fn iptables_root(workshop: &mut Workshop<'_>) -> Result<PathBuf, LabError> {
     collect.arg(&root).args(["sh", "-c", &format!("exec sh /collect.sh /collected {PROXY_FILES}")]);
     workshop.run(collect)?;
     let collected = root.join("collected");
-    // A library that is missing would show only in a running cluster, as services that do not answer.
-    for program in ["iptables-restore", "conntrack"] {
-        let mut proof = Command::new("chroot");
-        proof.arg(&collected).args([&format!("/usr/sbin/{program}"), "--version"]);
-        workshop.run(proof)?;
+    // A library that was missed shows here, and not weeks later in a cluster without services.
+    for program in ["/usr/sbin/iptables", "/usr/sbin/ip6tables-restore", "/usr/sbin/conntrack"] {
+        let mut test = Command::new("chroot");
+        test.arg(&collected).args([program, "--version"]);
+        workshop.run(test)?;
     }
     Ok(collected)
 }

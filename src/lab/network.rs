@@ -6,19 +6,23 @@ use std::{
     net::Ipv4Addr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    mount::umount,
+    sched::{CloneFlags, setns},
+};
 
 use super::{
     cache::{remove, write_atomically},
     config::Config,
     error::LabError,
-    packages, process,
+    process,
 };
 
+/// Where `ip netns` keeps namespaces.
+const FOLDER: &str = "/run/netns";
 /// The bridge that nodes are plugged into.
 pub(crate) const BRIDGE: &str = "br0";
 /// The bridge's own address, and the nodes' default route: it answers, and leads nowhere.
@@ -46,7 +50,7 @@ impl Namespace {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             name: config.name.clone(),
-            path: Path::new("/run/netns").join(&config.name),
+            path: Path::new(FOLDER).join(&config.name),
             record: config.run().join("network"),
         }
     }
@@ -100,6 +104,7 @@ impl Namespace {
     pub(crate) fn delete(&self) -> Result<(), LabError> {
         if self.is_ours() {
             ip(&["netns", "del", &self.name])?;
+            tidy(Path::new(FOLDER));
         }
         remove(&self.record)
     }
@@ -123,10 +128,18 @@ impl Namespace {
     }
 }
 
+/// `ip netns` mounts its folder over itself and never unmounts it. Once it is empty it goes; whoever needs it next
+/// makes it again.
+fn tidy(folder: &Path) {
+    // Fails for a folder that is in use or not empty, as it should.
+    if fs::read_dir(folder).is_ok_and(|mut items| items.next().is_none()) {
+        let _ = umount(folder);
+        let _ = fs::remove_dir(folder);
+    }
+}
+
 fn ip(arguments: &[&str]) -> Result<(), LabError> {
-    let mut command = Command::new(packages::find("ip").unwrap_or_else(|| PathBuf::from("ip")));
-    command.args(arguments);
-    process::output(command).map(drop)
+    process::output(process::command("ip", arguments)).map(drop)
 }
 
 #[cfg(test)]

@@ -260,10 +260,11 @@ mod tests {
         fs::set_permissions(folder.join("root/usr/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
         symlink("usr/bin", folder.join("root/bin")).unwrap();
         fs::write(folder.join("server"), "server").unwrap();
-        Tree::default()
-            .folder(&folder.join("root"))
-            .unwrap()
-            .file("usr/local/bin/server", &folder.join("server"), 0o755)
+        Tree::default().folder(&folder.join("root")).unwrap().file(
+            "usr/local/bin/server",
+            &folder.join("server"),
+            0o755,
+        )
     }
 
     const SPEC: Spec<'_> = Spec { reference: "example.test/tool:1", entrypoint: &["/usr/bin/tool"] };

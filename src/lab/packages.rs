@@ -1,6 +1,10 @@
 //! What this machine needs from its distribution.
 
-use std::{env, path::{Path, PathBuf}};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// Something that must be on this machine, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +51,20 @@ pub(crate) fn names(requirements: &[Requirement]) -> Vec<&'static str> {
     names
 }
 
-/// Where a command is; root's `PATH` lacks the `sbin` folders after a plain `su`.
+/// `PATH` with the `sbin` folders, which root lacks after a plain `su`.
+pub(crate) fn path() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    // Fails only for a folder with a colon in its name, which cannot have come out of PATH.
+    env::join_paths(folders).unwrap_or(path)
+}
+
+/// Where a command or a file is.
 pub(crate) fn find(what: &str) -> Option<PathBuf> {
     if what.starts_with('/') {
         return Some(PathBuf::from(what)).filter(|path| path.exists());
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(what))
-        .find(|file| file.is_file())
+    env::split_paths(&path()).map(|folder| folder.join(what)).find(|file| file.is_file())
 }
 
 /// The Rust compiler, which rustup keeps in the home folder and out of root's `PATH`.

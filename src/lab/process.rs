@@ -7,10 +7,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{cache::create_folder, error::LabError};
+use super::{cache::create_folder, error::LabError, packages};
 
 /// How many of a log's last lines an error shows.
 const TAIL_LINES: usize = 20;
+
+/// A program and its arguments.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
 
 /// Runs a program to its end and returns what it printed.
 ///
@@ -19,7 +26,11 @@ const TAIL_LINES: usize = 20;
 pub(crate) fn output(mut command: Command) -> Result<String, LabError> {
     let shown = describe(&command);
     let failed = |cause: String| LabError::Command { command: shown.clone(), cause };
-    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    let output = command
+        .env("PATH", packages::path())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -29,17 +40,13 @@ pub(crate) fn output(mut command: Command) -> Result<String, LabError> {
 
 /// Runs a program to its end; what it prints goes to the end of `log`, and line by line to `on_line`.
 /// The error is the reason in words, for whoever knows which step this was.
-pub(crate) fn logged(
-    mut command: Command,
-    log: &Path,
-    mut on_line: impl FnMut(&str),
-) -> Result<(), String> {
+pub(crate) fn logged(mut command: Command, log: &Path, mut on_line: impl FnMut(&str)) -> Result<(), String> {
     let shown = describe(&command);
     let run = || -> io::Result<std::process::ExitStatus> {
         let mut log = File::options().create(true).append(true).open(log)?;
         writeln!(log, "# {shown}")?;
         let (reader, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        command.env("PATH", packages::path()).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let mut child = command.spawn()?;
         // The command holds our copies of the pipe's writing end; without this the pipe never ends.
         drop(command);

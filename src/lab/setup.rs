@@ -155,7 +155,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
 pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
     let plan = SetupPlan::of(cache);
     checks::before_setup(cache.root(), plan.disk())?;
-    let _lock = lock(&cache.lab().join("setup.lock"), "set-up")?;
+    let _lock = lock(&cache.lab().join("setup.lock"), "the lab's set-up")?;
     if !plan.is_empty() {
         eprintln!("{}", plan.describe(cache));
         if !yes {
@@ -177,7 +177,11 @@ pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<()
 /// [`LabError::NotSetUp`] naming what is missing.
 pub(crate) fn require(cache: &Cache) -> Result<(), LabError> {
     let plan = SetupPlan::of(cache);
-    if plan.pending.is_empty() { Ok(()) } else { Err(LabError::NotSetUp { missing: plan.pending_titles().join(", ") }) }
+    if plan.pending.is_empty() {
+        Ok(())
+    } else {
+        Err(LabError::NotSetUp { missing: plan.pending_titles().join(", ") })
+    }
 }
 
 /// Keeps a second hoist from doing the same at the same time; the lock ends with the file's handle.
@@ -201,7 +205,11 @@ fn ask() -> Result<(), LabError> {
     io::stderr().flush().map_err(LabError::io("write to", "standard error"))?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(LabError::io("read", "standard input"))?;
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(LabError::Declined) }
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(LabError::Declined)
+    }
 }
 
 /// No step like the others: its output is not in the cache.
@@ -217,7 +225,12 @@ fn install(names: &[&str], cache: &Cache, progress: &mut dyn Progress) -> Result
     let install = [&["install", "--quiet", "--yes", "--no-install-recommends"], names].concat();
     let done = run(&["update", "--quiet"]).and_then(|()| run(&install));
     progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
-    done.map_err(|cause| LabError::Step { step: "packages".to_owned(), cause, tail: process::tail(&log), log })
+    done.map_err(|cause| LabError::Step {
+        step: "packages".to_owned(),
+        cause,
+        tail: process::tail(&log),
+        log,
+    })
 }
 
 /// The private half is the step's output; the public half is laid beside it.

@@ -8,12 +8,11 @@ use super::{
     cgroup::Cgroups,
     checks::gigabytes,
     config::Config,
-    disk,
-    down,
+    disk, down,
     error::LabError,
     network::Namespace,
     record,
-    up::banner,
+    up::{answers, ssh},
 };
 
 /// Where a node is in its life.
@@ -65,7 +64,7 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
         let record = alive.iter().find(|record| record.name == name);
         let state = match record {
             None => State::Stopped,
-            Some(record) if namespace.run(|| banner(record.address))? => State::Running,
+            Some(record) if namespace.run(|| answers(ssh(record.address)))? => State::Running,
             Some(_) => State::Starting,
         };
         nodes.push(NodeStatus {
@@ -83,7 +82,10 @@ pub fn status(config: &Config) -> Result<Vec<NodeStatus>, LabError> {
 /// The table that people read.
 pub fn table(nodes: &[NodeStatus]) -> String {
     let dash = || "-".to_owned();
-    let mut text = format!("{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n", "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK");
+    let mut text = format!(
+        "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",
+        "NAME", "ADDRESS", "STATE", "PID", "MEMORY", "DISK"
+    );
     for node in nodes {
         text += &format!(
             "{:<12} {:<15} {:<9} {:>8} {:>9} {:>9}\n",

@@ -1,6 +1,11 @@
 //! One thing that set-up makes: done once, kept in the cache, made anew when what it is made from changes.
 
-use std::{fs, path::{Path, PathBuf}, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -43,11 +48,11 @@ impl Step {
 
     /// Makes the output, or says that it is there.
     pub(crate) fn run(&self, cache: &Cache, progress: &mut dyn Progress) -> Result<(), LabError> {
-        progress.begin(&self.title, self.expected);
         if self.complete(cache) {
-            progress.end(Ended::Cached);
+            progress.cached(&self.title);
             return Ok(());
         }
+        progress.begin(&self.title, self.expected);
         let made = self.make(cache, progress);
         progress.end(if made.is_ok() { Ended::Done } else { Ended::Failed });
         made

@@ -21,6 +21,7 @@ use super::{
     config::{Config, NodeSpec},
     error::LabError,
     network::{BRIDGE, Namespace},
+    packages,
     record::{self, Record},
 };
 
@@ -88,6 +89,7 @@ async fn shut_down(child: &mut Child) -> io::Result<()> {
 fn nspawn(config: &Config, node: &NodeSpec) -> Command {
     let mut command = Command::new("systemd-nspawn");
     command
+        .env("PATH", packages::path())
         // Containers in the node bring their own filters and need calls that nspawn's would refuse.
         .env("SYSTEMD_SECCOMP", "0")
         // The node's own network settings are writable, those of the machine are not.

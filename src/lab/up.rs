@@ -16,7 +16,9 @@ use super::{
     disk,
     error::LabError,
     network::Namespace,
-    process, record, setup,
+    process,
+    record::{self, Record},
+    setup,
 };
 use crate::report::steps::{Ended, Progress};
 
@@ -36,16 +38,16 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let new = nodes.iter().filter(|node| !config.disk(&node.name).exists()).count() as u64;
     checks::before_nodes(config.cache.root(), new * disk::SIZE)?;
     setup::require(&config.cache)?;
-    let _lock = setup::lock(&config.lock(), &config.name)?;
+    let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
 
-    let running = record::all(config);
+    let alive: Vec<_> = record::all(config).into_iter().filter(Record::alive).collect();
     let mut missing = Vec::new();
+    let mut running = Vec::new();
     for node in nodes {
-        match running.iter().find(|record| record.alive() && record.name == node.name) {
-            Some(record) if record.address == node.address => {}
+        match alive.iter().find(|record| record.name == node.name) {
+            Some(record) if record.address == node.address => running.push(record),
             Some(record) => {
-                let problem = format!("it runs at {}; stop it before it moves", record.address);
-                return Err(LabError::BadNode { node: node.name.clone(), problem });
+                return Err(LabError::Moved { node: node.name.clone(), address: record.address });
             }
             None => missing.push(node),
         }
@@ -55,7 +57,7 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let made_now = namespace.ensure()?;
     if !made_now {
         for node in &missing {
-            if namespace.run(|| banner(node.address))? {
+            if namespace.run(|| answers(ssh(node.address)))? {
                 return Err(LabError::AddressInUse { node: node.name.clone(), address: node.address });
             }
         }
@@ -67,6 +69,14 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         step(progress, &format!("boot: {}", names(&missing)), Duration::from_secs(7), |progress| {
             boot(config, &namespace, &missing, progress)
         })?;
+    }
+    // Those that ran already answer at once, or are on their way through a reboot.
+    let deadline = Instant::now() + config.boot_limit;
+    for record in running {
+        let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
+        if let Some(cause) = namespace.run(|| wait(ssh(record.address), deadline, ended))? {
+            return Err(no_boot(config, &record.name, cause));
+        }
     }
     Ok(missing.iter().map(|node| node.name.clone()).collect())
 }
@@ -113,16 +123,26 @@ fn boot(
         supervisors.push((*node, start(config, node)?));
     }
     for (node, mut supervisor) in supervisors {
-        let cause = namespace.run(|| wait(node.address, &mut supervisor, since + config.boot_limit))?;
+        let deadline = since + config.boot_limit;
+        let ended = || match supervisor.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
+            Err(error) => Some(error.to_string()),
+        };
+        let cause = namespace.run(|| wait(ssh(node.address), deadline, ended))?;
         // Nodes outlive this command; while it lives, it collects the supervisor when that ends.
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
-            let console = config.console(&node.name);
-            return Err(LabError::NoBoot { node: node.name.clone(), cause, tail: process::tail(&console), console });
+            return Err(no_boot(config, &node.name, cause));
         }
         progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
     }
     Ok(())
+}
+
+fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
+    let console = config.console(node);
+    LabError::NoBoot { node: node.to_owned(), cause, tail: process::tail(&console), console }
 }
 
 fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
@@ -141,16 +161,15 @@ fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
         .map_err(LabError::io("run", &config.program))
 }
 
-/// Why the node does not answer; nothing when it does. Called from inside the lab's network.
-fn wait(address: Ipv4Addr, supervisor: &mut Child, deadline: Instant) -> Option<String> {
+/// Why the node does not answer; nothing when it does. From inside the lab's network; `ended` tells why nobody can
+/// answer any more.
+fn wait(server: SocketAddr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
     loop {
-        if banner(address) {
+        if answers(server) {
             return None;
         }
-        match supervisor.try_wait() {
-            Ok(None) => {}
-            Ok(Some(status)) => return Some(format!("its supervisor ended with {status}")),
-            Err(error) => return Some(error.to_string()),
+        if let Some(cause) = ended() {
+            return Some(cause);
         }
         if Instant::now() > deadline {
             return Some("it does not answer SSH in time".to_owned());
@@ -159,11 +178,15 @@ fn wait(address: Ipv4Addr, supervisor: &mut Child, deadline: Instant) -> Option<
     }
 }
 
-/// Whether an SSH server answers at the address: it connects, and it greets. From inside the lab's network.
-pub(crate) fn banner(address: Ipv4Addr) -> bool {
-    let address = SocketAddr::from((address, SSH_PORT));
+/// Where a node's SSH server is.
+pub(crate) fn ssh(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::from((address, SSH_PORT))
+}
+
+/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network.
+pub(crate) fn answers(server: SocketAddr) -> bool {
     let greeting = || -> std::io::Result<Vec<u8>> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
+        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         let mut line = Vec::new();
         // RFC 4253: the identification is at most 255 bytes.
@@ -171,4 +194,37 @@ pub(crate) fn banner(address: Ipv4Addr) -> bool {
         Ok(line)
     };
     greeting().is_ok_and(|line| line.starts_with(b"SSH-2.0-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, net::TcpListener};
+
+    use super::*;
+
+    /// A server that greets once with `greeting`.
+    fn server(greeting: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || listener.accept().unwrap().0.write_all(greeting).unwrap());
+        address
+    }
+
+    #[test]
+    fn only_an_ssh_server_answers() {
+        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n")));
+        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n")));
+        assert!(!answers(server(b"")));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_limit_or_with_the_node() {
+        // Nobody listens on a port that was given back.
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let cause = wait(nobody, Instant::now(), || None);
+        assert_eq!(cause.as_deref(), Some("it does not answer SSH in time"));
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(wait(nobody, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
+        assert_eq!(wait(server(b"SSH-2.0-x\n"), later, || Some("gone".to_owned())), None);
+    }
 }

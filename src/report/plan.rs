@@ -58,10 +58,10 @@ fn host_changes(text: &mut String, host: &HostPlan, diffs: bool) {
                     }
                 }
                 Detail::Text { diff } => {
-                    let count = |sign| {
-                        diff.lines().skip(2).filter(|line: &&str| line.starts_with(sign)).count()
-                    };
-                    let _ = writeln!(text, "        +{} -{} lines (--diff shows them)", count('+'), count('-'));
+                    let count =
+                        |sign| diff.lines().skip(2).filter(|line: &&str| line.starts_with(sign)).count();
+                    let _ =
+                        writeln!(text, "        +{} -{} lines (--diff shows them)", count('+'), count('-'));
                 }
             }
         }
@@ -79,8 +79,22 @@ mod tests {
     fn sample() -> Plan {
         let change = |role: &str, change| PlannedChange { role: role.into(), step: "a step".into(), change };
         let changes = vec![
-            change("base", Change::new("set kernel parameters (/etc/sysctl.d/90-kubernetes.conf)").attribute("net.ipv4.ip_forward", "0", "1")),
-            change("containerd", Change::new("write /etc/containerd/config.toml").text("/etc/containerd/config.toml", "version = 1\n", "version = 2\n")),
+            change(
+                "base",
+                Change::new("set kernel parameters (/etc/sysctl.d/90-kubernetes.conf)").attribute(
+                    "net.ipv4.ip_forward",
+                    "0",
+                    "1",
+                ),
+            ),
+            change(
+                "containerd",
+                Change::new("write /etc/containerd/config.toml").text(
+                    "/etc/containerd/config.toml",
+                    "version = 1\n",
+                    "version = 2\n",
+                ),
+            ),
             change("containerd", Change::new("restart containerd.service").disrupting("containerd")),
         ];
         let idle = HostPlan { host: "w1".into(), statements: 4, changes: vec![] };

@@ -85,7 +85,9 @@ fn words(event: &Event) -> Option<(&str, String)> {
     Some(match event {
         Event::HostStarted { host, changes: 0 } => (host, "nothing to change".to_string()),
         Event::HostStarted { host, changes } => (host, format!("{changes} statements to make true")),
-        Event::Waiting { host, role, step, value } => (host, format!("{role}: {step}: waits for \"{value}\"")),
+        Event::Waiting { host, role, step, value } => {
+            (host, format!("{role}: {step}: waits for \"{value}\""))
+        }
         Event::StepStarted { host, role, summary, .. } => (host, format!("{role}: {summary}")),
         Event::HostDone { host, changes, seconds } => {
             (host, format!("{} {changes} changes in {seconds:.1} s", style("done:").green()))

@@ -12,8 +12,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub enum Ended {
     /// It did its work.
     Done,
-    /// Its result was there already.
-    Cached,
     /// It failed; the error that follows says why.
     Failed,
 }
@@ -26,6 +24,8 @@ pub trait Progress {
     fn line(&mut self, line: &str);
     /// The step is over.
     fn end(&mut self, ended: Ended);
+    /// A step that need not begin: its result is there already.
+    fn cached(&mut self, title: &str);
 }
 
 /// For callers that show nothing.
@@ -36,15 +36,12 @@ impl Progress for Silent {
     fn begin(&mut self, _title: &str, _expected: Duration) {}
     fn line(&mut self, _line: &str) {}
     fn end(&mut self, _ended: Ended) {}
+    fn cached(&mut self, _title: &str) {}
 }
 
 /// Progress on standard error: a spinner on a terminal, one line a step elsewhere.
 pub fn on_stderr() -> Box<dyn Progress> {
-    if io::stderr().is_terminal() {
-        Box::new(Spinner::default())
-    } else {
-        Box::new(Plain::new(io::stderr()))
-    }
+    if io::stderr().is_terminal() { Box::new(Spinner::default()) } else { Box::new(Plain::new(io::stderr())) }
 }
 
 /// A spinner with elapsed and expected time and the last output line.
@@ -78,11 +75,15 @@ impl Progress for Spinner {
         if let Some((bar, title)) = self.current.take() {
             bar.finish_and_clear();
             let mark = match ended {
-                Ended::Done | Ended::Cached => console::style("✔").green(),
+                Ended::Done => console::style("✔").green(),
                 Ended::Failed => console::style("✘").red(),
             };
             eprintln!("{} {}", mark.for_stderr(), outcome(&title, ended, bar.elapsed()));
         }
+    }
+
+    fn cached(&mut self, title: &str) {
+        eprintln!("{} {title} … already there", console::style("✔").green().for_stderr());
     }
 }
 
@@ -116,12 +117,15 @@ impl<W: Write> Progress for Plain<W> {
             self.print(&outcome(&title, ended, since.elapsed()));
         }
     }
+
+    fn cached(&mut self, title: &str) {
+        self.print(&format!("{title} … already there"));
+    }
 }
 
 fn outcome(title: &str, ended: Ended, took: Duration) -> String {
     match ended {
         Ended::Done => format!("{title} … done in {}", seconds(took)),
-        Ended::Cached => format!("{title} … already there"),
         Ended::Failed => format!("{title} … failed after {}", seconds(took)),
     }
 }
@@ -167,15 +171,13 @@ mod tests {
     #[test]
     fn plain_progress_is_two_lines_a_step() {
         let mut plain = Plain::new(Vec::new());
-        plain.begin("node root file system", Duration::from_secs(51));
-        plain.line("unpacking");
-        plain.end(Ended::Cached);
         plain.begin("images", Duration::from_secs(12));
+        plain.line("unpacking");
         plain.end(Ended::Failed);
+        plain.cached("node root file system");
         assert_eq!(
             String::from_utf8(plain.out).unwrap(),
-            "node root file system … about 51 s\nnode root file system … already there\n\
-             images … about 12 s\nimages … failed after 0.0 s\n"
+            "images … about 12 s\nimages … failed after 0.0 s\nnode root file system … already there\n"
         );
     }
 

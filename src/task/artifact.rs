@@ -5,7 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Mode, Observations, Probe, file::{attributes, short}, quote};
+use super::{
+    Act, Change, Kind, Mode, Observations, Probe,
+    file::{attributes, short},
+    quote,
+};
 
 fn executable() -> Mode {
     Mode(0o755)

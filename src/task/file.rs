@@ -144,7 +144,11 @@ impl Kind for File {
         if now.sha256.as_deref() != Some(&wanted) {
             change = match seen.contents.get(&self.path) {
                 Some(old) if !self.secret => change.text(&self.path, old, &self.content),
-                _ => change.attribute("content", short(now.sha256.as_deref().unwrap_or_default()), short(&wanted)),
+                _ => change.attribute(
+                    "content",
+                    short(now.sha256.as_deref().unwrap_or_default()),
+                    short(&wanted),
+                ),
             };
         }
         attributes(&mut change, now, self.mode, &self.owner, &self.group);
@@ -179,9 +183,11 @@ impl Kind for Directory {
             return Some(Change::new(format!("create directory {} ({})", self.path, self.mode)));
         };
         if !now.is_directory() {
-            return Some(
-                Change::new(format!("create directory {}", self.path)).attribute("type", now.kind(), "directory"),
-            );
+            return Some(Change::new(format!("create directory {}", self.path)).attribute(
+                "type",
+                now.kind(),
+                "directory",
+            ));
         }
         let mut change = Change::new(format!("change directory {}", self.path));
         attributes(&mut change, now, self.mode, &self.owner, &self.group);

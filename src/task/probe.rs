@@ -133,7 +133,9 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
     if !paths.is_empty() {
         let words = quote_all(paths.iter().map(String::as_str));
         // Two processes however many paths there are; what is missing is simply not answered.
-        script.push_str(&format!("set -- {words}\necho '#paths'\nstat -c '%f %U %G %s %.9Y %n' -- \"$@\" 2>/dev/null\n"));
+        script.push_str(&format!(
+            "set -- {words}\necho '#paths'\nstat -c '%f %U %G %s %.9Y %n' -- \"$@\" 2>/dev/null\n"
+        ));
         script.push_str("echo '#digests'\nsha256sum -- \"$@\" 2>/dev/null\n");
     }
     if !packages.is_empty() {
@@ -287,7 +289,9 @@ impl Observations {
                 _ => {}
             },
             "#sysctls" => {
-                if let Some((key, value)) = line.split_once(':').and_then(|(file, value)| Some((sysctl_key(file)?, value))) {
+                if let Some((key, value)) =
+                    line.split_once(':').and_then(|(file, value)| Some((sysctl_key(file)?, value)))
+                {
                     self.sysctls.insert(key, words(value));
                 }
             }

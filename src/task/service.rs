@@ -67,7 +67,8 @@ impl Kind for Service {
         if now.load == "masked" {
             change = change.attribute("masked", "yes", "no");
         }
-        let enabled = matches!(now.file.as_str(), "enabled" | "enabled-runtime" | "static" | "alias" | "generated");
+        let enabled =
+            matches!(now.file.as_str(), "enabled" | "enabled-runtime" | "static" | "alias" | "generated");
         if self.enabled && !enabled {
             change = change.attribute("at boot", "not started", "started");
         }

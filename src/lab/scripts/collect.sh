@@ -4,8 +4,6 @@
 set -eu
 out=$1
 shift
-# ldd and this script write to it, and a root that was only unpacked has none.
-[ -e /dev/null ] || { mkdir -p /dev && : >/dev/null; }
 for folder in bin sbin lib lib64; do
     mkdir -p "$out/usr/$folder"
     ln -sfn "usr/$folder" "$out/$folder"
@@ -23,8 +21,24 @@ take() {
 
 for file in "$@"; do
     take "$file"
-    # A static program has no libraries, which ldd calls a failure.
-    for library in $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*' || true); do
-        take "$library"
+    if ! libraries=$(ldd "$file" 2>&1); then
+        # A static program has no libraries, which ldd calls a failure.
+        case $libraries in
+        *'not a dynamic executable'*) continue ;;
+        esac
+        echo "ldd $file: $libraries" >&2
+        exit 1
+    fi
+    case $libraries in
+    *'not found'*)
+        echo "ldd $file: $libraries" >&2
+        exit 1
+        ;;
+    esac
+    # The kernel's own library has no path; of all others the path is all that is wanted.
+    for word in $libraries; do
+        case $word in
+        /*) take "$word" ;;
+        esac
     done
 done
