@@ -24,6 +24,7 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// Unique in the index.
     pub name: String,
     /// Relative to the index until it is loaded.
     pub path: PathBuf,
@@ -36,6 +37,7 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
+    /// Unique in the index.
     pub name: String,
     /// What pods call it.
     pub reference: String,
@@ -44,7 +46,7 @@ pub struct Image {
     /// Lower-case hex digest of the archive.
     pub sha256: String,
     pub size: u64,
-    /// Digest of the image's manifest.
+    /// Digest of the image's manifest, `sha256:…`: what `ctr images list` shows.
     pub digest: String,
 }
 

@@ -45,7 +45,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
     let library = args.engine.library();
     let forks = usize::from(args.engine.forks);
-    let (session, subjects) = open(&inventory, &library).await?;
+    let (mut session, subjects) = open(&inventory, &library).await?;
     lock_all(&session).await?;
     let plan = Plan { hosts: observe_all(&subjects, false, forks).await? };
     if !json {
@@ -59,7 +59,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
         let (events, receiver) = events();
         let following = tokio::spawn(Progress::new(json).follow(receiver));
-        let run = Run { subjects: subjects, library, journal, events, forks };
+        let run = Run { subjects, library, journal, events, forks };
         let outcomes = run.carry_out(&plan.hosts).await?;
         // The run has dropped its end, so that this ends too.
         let _ = following.await;
@@ -67,7 +67,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             return Ok(Exit::Failed);
         }
     }
-    let session = if changes > 0 { Session::open(&inventory, &home()).await? } else { session };
+    if changes > 0 {
+        session.refresh().await?;
+    }
     let api = cluster::api(&inventory, &session).await?;
     let names: Vec<String> = inventory.hosts.keys().cloned().collect();
     let nodes = api.wait_for_nodes_ready(&names, READY, &mut |_| {}).await?;

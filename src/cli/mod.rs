@@ -2,10 +2,12 @@
 
 mod apply;
 pub mod check;
+mod completions;
 mod demo;
 mod failure;
 mod kubeconfig;
 pub mod lab;
+mod man;
 mod plan;
 mod sample;
 pub mod schema;
@@ -13,7 +15,7 @@ mod shared;
 mod status;
 pub mod trust;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Failure;
 
 use crate::exit::Exit;
@@ -21,11 +23,16 @@ use crate::exit::Exit;
 /// Makes a production Kubernetes cluster out of machines that you already own, over SSH, from one inventory file.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
-#[command(
-    after_help = "Exit codes: 0 done; 1 something failed on a host or in the cluster; 2 `plan`: something would \
-    change;\n64 wrong command line; 65 wrong inventory or role; 69 a host does not answer; 71 a local file or process; \
-    \n75 locked by another run; 77 a key or login was refused, or root is needed."
-)]
+#[command(after_help = "Exit codes:\n  \
+    0   done, or nothing to do\n  \
+    1   something failed on a host or in the cluster\n  \
+    2   `plan`: something would change\n  \
+    64  the command line is wrong\n  \
+    65  the inventory or a role is wrong\n  \
+    69  a host or the API server does not answer\n  \
+    71  a local file, process or device failed\n  \
+    75  another run holds the lock\n  \
+    77  a key or login was refused, or root is needed")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -43,6 +50,8 @@ enum Verb {
     Sample(sample::Args),
     Trust(trust::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the program with the process's arguments.
@@ -72,7 +81,9 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
         Verb::Lab(args) => Ok(lab::run(args)?),
         Verb::Check(args) => Ok(check::run(&args)?),
-        Verb::Schema(args) => Ok(schema::run(&args)?),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Completions(args) => completions::run(&args, Cli::command()),
+        Verb::Man(args) => man::run(&args, Cli::command()),
         Verb::Demo(args) => {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
@@ -88,4 +99,14 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
 
 fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     tokio::runtime::Runtime::new().map_err(Failure::os)?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

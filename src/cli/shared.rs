@@ -1,12 +1,16 @@
 //! Arguments and beginnings that several verbs share.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use super::Failure;
 use crate::{
     artifact::Index,
     cluster::Session,
     engine::{Library, Subject},
+    exit::Exit,
     inventory::{self, Inventory, expand_home},
 };
 
@@ -14,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct InventoryArg {
     /// The inventory file.
-    #[arg(short = 'i', long = "inventory", value_name = "FILE", env = "HOIST_INVENTORY")]
+    #[arg(id = "inventory", short = 'i', long, value_name = "FILE", env = "HOIST_INVENTORY")]
     pub file: PathBuf,
 }
 
@@ -60,4 +64,12 @@ pub async fn open(inventory: &Inventory, library: &Library) -> Result<(Session, 
     let session = Session::open(inventory, &home()).await?;
     let subjects = session.subjects(inventory, &index, library)?;
     Ok((session, subjects))
+}
+
+/// Writes an answer to standard output. A reader that has had enough (`| head`) is no error.
+pub fn print(answer: &[u8]) -> Result<Exit, Failure> {
+    match io::stdout().write_all(answer) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::os(error)),
+        _ => Ok(Exit::Ok),
+    }
 }

@@ -25,7 +25,7 @@ pub struct Session {
 /// The hosts that could not be reached or used, all of them.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{} of {all} hosts cannot be used", failures.len())]
-#[diagnostic(help("nothing was changed; the others answered"))]
+#[diagnostic(help("a run begins only when every host of the inventory answers"))]
 pub struct Unreached {
     pub all: usize,
     #[related]
@@ -72,6 +72,26 @@ impl Session {
         }
     }
 
+    /// Asks every host for its facts again, on the connections there are.
+    ///
+    /// # Errors
+    /// Every host that did not answer well.
+    pub async fn refresh(&mut self) -> Result<(), Unreached> {
+        let answers = join_all(self.hosts.iter().map(|(name, host)| async move {
+            facts::gather(&**host).await.map(|facts| (name.clone(), facts))
+        }));
+        let mut failures = Vec::new();
+        for answer in answers.await {
+            match answer {
+                Ok((name, facts)) => {
+                    self.facts.insert(name, facts);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(Unreached { all: self.hosts.len(), failures }) }
+    }
+
     /// What the engine works on.
     ///
     /// # Errors
@@ -92,6 +112,11 @@ impl Session {
         }
         Ok(subjects)
     }
+
+    /// How each host is connected to, for what only needs the address and the key.
+    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
+        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
+    }
 }
 
 /// How a host of the inventory is connected to. A password for sudo comes from the environment.
@@ -109,11 +134,4 @@ pub(super) fn target(inventory: &Inventory, name: &str, host: &Host, home: &Path
     target.known_hosts = vec![login.known_hosts];
     target.network_namespace = login.network_namespace;
     target
-}
-
-impl Session {
-    /// How each host is connected to, for what only needs the address and the key.
-    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
-        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
-    }
 }

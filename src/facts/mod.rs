@@ -52,7 +52,7 @@ pub struct InterfaceAddress {
     pub address: IpAddr,
 }
 
-/// What kubeadm has done on the host so far.
+/// What kubeadm has finished on the host so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubernetes {
     /// Its kubelet has credentials of a cluster.

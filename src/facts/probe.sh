@@ -27,6 +27,9 @@ if command -v apt-get >/dev/null; then say packages apt; elif command -v dnf >/d
 ip -o addr show scope global 2>/dev/null | while read -r index interface family address rest; do
 	say address "$interface ${address%/*}"
 done
-[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
-[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
+# While kubeadm is at work, or was killed at it, nothing here is a member of anything.
+if [ ! -e /var/lib/hoist/kubeadm-at-work ]; then
+	[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
+	[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
+fi
 exit 0

@@ -10,12 +10,12 @@ use std::{
 use super::{
     cache::{Cache, create_folder, remove},
     error::LabError,
-    index::{FileArtifact, ImageArtifact, Index},
-    kubernetes,
+    index, kubernetes,
     oci::{self, Spec, Tree},
     process,
     step::Workshop,
 };
+use crate::artifact::{self, Index};
 
 const COLLECT: &str = include_str!("scripts/collect.sh");
 const CRICTL: &str = include_str!("scripts/crictl.sh");
@@ -121,8 +121,8 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
                 )
             })
             .map_err(LabError::io("write", &archive))?;
-        let FileArtifact { name, path, sha256, size } = FileArtifact::of(folder, image.name, &path)?;
-        images.push(ImageArtifact {
+        let artifact::File { name, path, sha256, size } = index::file(folder, image.name, &path)?;
+        images.push(artifact::Image {
             name,
             reference: image.reference.to_owned(),
             path,
@@ -133,10 +133,12 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
     }
     let mut files = Vec::new();
     for name in HOST_BINARIES.iter().chain(&["crictl"]) {
-        files.push(FileArtifact::of(folder, name, name)?);
+        files.push(index::file(folder, name, name)?);
     }
-    Index { kubernetes: kubernetes::VERSION.to_owned(), origin: kubernetes::origin(), files, images }
-        .write(folder)
+    index::write(
+        &Index { kubernetes: kubernetes::VERSION.to_owned(), origin: kubernetes::origin(), files, images },
+        folder,
+    )
 }
 
 fn tree(image: &Image, cache: &Cache, iptables: &Path) -> std::io::Result<Tree> {

@@ -36,7 +36,6 @@ pub use checks::Failure;
 pub use config::{Config, DEFAULT_LAB, NodeSpec};
 pub use down::down;
 pub use error::LabError;
-pub use index::{FileArtifact, ImageArtifact, Index};
 pub use kubernetes::VERSION as KUBERNETES;
 pub use network::GATEWAY;
 pub use setup::{SetupPlan, setup};

@@ -44,6 +44,10 @@ KUBE_GIT_MAJOR='$major'
 KUBE_GIT_MINOR='$minor'
 EOF
 
+# The same source gives the same bytes, so that artifacts made twice are not installed twice.
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -STimestamp)
+export SOURCE_DATE_EPOCH
+
 echo "building Kubernetes $version"
 CGO_ENABLED=0 GOLDFLAGS='-s -w' KUBE_GIT_VERSION_FILE=/build/version KUBE_VERBOSE=1 \
     make WHAT='cmd/kubeadm cmd/kubelet cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy cmd/kubectl'

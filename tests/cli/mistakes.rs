@@ -1,0 +1,67 @@
+//! What a user's mistake is answered with: exit code and the exact words.
+
+use super::{ask, inventory};
+
+const MINIMAL: &str =
+    "cluster: {name: one, kubernetes: \"1.20.2\"}\nartifacts: {folder: ARTIFACTS}\nhosts:\n  a: {address: 10.0.0.1, roles: [control-plane]}\n";
+
+/// The answer with the folder's name taken out, which differs from run to run.
+fn golden(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {
+    let (exit, output, errors) = ask(arguments);
+    assert_eq!(output, "", "mistakes go to standard error");
+    (exit, errors.replace(folder.to_str().unwrap(), "DIR"))
+}
+
+#[test]
+fn wrong_command_lines_exit_with_64() {
+    for (arguments, says) in [
+        (&["aply"][..], "apply"),
+        (&["apply"], "--inventory"),
+        (&["apply", "-i", "x", "--fork", "3"], "--forks"),
+        (&["apply", "-i", "x", "--forks", "0"], "0"),
+        (&["completions", "tcsh"], "bash"),
+        (&["lab", "up", "--node", "cp1"], "NAME=ADDRESS"),
+        (&[], "Usage"),
+    ] {
+        let (exit, output, errors) = ask(arguments);
+        assert_eq!((exit, output.as_str()), (64, ""), "{arguments:?}: {errors}");
+        assert!(errors.contains(says), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_typo_in_an_inventory_is_shown_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = inventory(folder.path(), &MINIMAL.replace("roles:", "rols:"));
+    for verb in ["check", "plan", "apply", "status", "kubeconfig", "sample", "trust"] {
+        let (exit, errors) = golden(folder.path(), &[verb, "-i", &file]);
+        assert_eq!(exit, 65, "{verb}: {errors}");
+        insta::assert_snapshot!("inventory-typo", errors);
+    }
+}
+
+#[test]
+fn an_inventory_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("none.yaml");
+    let (exit, errors) = golden(folder.path(), &["plan", "-i", file.to_str().unwrap()]);
+    assert_eq!(exit, 71, "{errors}");
+    insta::assert_snapshot!("inventory-missing", errors);
+}
+
+#[test]
+fn artifacts_that_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let file = inventory(folder.path(), &MINIMAL.replace("ARTIFACTS", artifacts.to_str().unwrap()));
+    let (exit, errors) = golden(folder.path(), &["apply", "-i", &file]);
+    assert_eq!(exit, 71, "{errors}");
+    insta::assert_snapshot!("artifacts-missing", errors);
+}
+
+#[test]
+fn a_host_of_no_inventory() {
+    let (exit, output, errors) = ask(&["trust", "-i", "inventory/lab.yaml", "w9"]);
+    assert_eq!((exit, output.as_str()), (64, ""));
+    insta::assert_snapshot!("host-unknown", errors);
+}
