@@ -1,11 +1,15 @@
 //! `hoist demo`: everything, from nothing to an application that answers.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use super::{Failure, apply, sample, shared::InventoryArg};
 use crate::{
+    cluster::sample::Sample,
     exit::Exit,
-    inventory,
+    inventory::{self, Inventory},
     lab::{self, Cache, Config, NodeSpec},
     report::steps,
 };
@@ -40,7 +44,9 @@ impl Clock {
 pub fn prepare(args: &Args) -> Result<Clock, Failure> {
     let mut clock = Clock { parts: Vec::new(), last: Instant::now() };
     let inventory = inventory::load(&args.file)?.inventory;
-    let config = Config::new(Cache::locate()?, lab::DEFAULT_LAB)?;
+    // A lab's network namespace has the lab's name.
+    let Some(name) = &inventory.ssh.network_namespace else { return Err(no_lab(args)) };
+    let config = Config::new(Cache::locate()?, name)?;
     lab::setup(&config.cache, args.yes, &mut *steps::on_stderr())?;
     clock.part("set-up");
     let nodes: Vec<NodeSpec> = inventory
@@ -51,6 +57,16 @@ pub fn prepare(args: &Args) -> Result<Clock, Failure> {
     lab::up(&config, &nodes, &mut *steps::on_stderr())?;
     clock.part("nodes");
     Ok(clock)
+}
+
+/// A data centre's inventory, given by mistake.
+fn no_lab(args: &Args) -> Failure {
+    let report = miette::miette!(
+        help = "start from inventory/lab.yaml; what `hoist apply` installs are the hosts of any inventory",
+        "{} is not the inventory of a lab: `ssh.network_namespace` does not name one",
+        args.file.display()
+    );
+    Failure { report, exit: Exit::Data }
 }
 
 pub async fn run(args: &Args, mut clock: Clock) -> Result<Exit, Failure> {
@@ -68,16 +84,49 @@ pub async fn run(args: &Args, mut clock: Clock) -> Result<Exit, Failure> {
     for (name, seconds) in &clock.parts {
         println!("{name:<14} {seconds:7.1} s");
     }
-    let file = args.file.display();
-    println!(
-        "\nWhat to do next:\n  \
-         hoist plan -i {file}                       what would change (nothing)\n  \
-         hoist status -i {file}                     nodes and pods\n  \
-         hoist kubeconfig -i {file} --file k.yaml   credentials for kubectl, then\n  \
-         hoist lab exec -- kubectl --kubeconfig k.yaml get pods -A\n  \
-         hoist lab exec -- curl http://10.77.0.12:30080/\n  \
-         hoist lab ssh w1                           a shell on a node; break something, then plan and apply\n  \
-         hoist lab down                             stop everything, leave nothing behind"
-    );
+    print!("\nWhat to do next:\n{}", next(&args.file, &inventory::load(&args.file)?.inventory));
     Ok(exit)
+}
+
+/// What to try on a cluster that runs.
+fn next(file: &Path, inventory: &Inventory) -> String {
+    let file = file.display();
+    let lab = match inventory.ssh.network_namespace.as_deref() {
+        None | Some(lab::DEFAULT_LAB) => "hoist lab".to_owned(),
+        Some(name) => format!("hoist lab --lab {name}"),
+    };
+    let mut rows = vec![
+        (format!("hoist plan -i {file}"), "what would change (nothing)"),
+        (format!("hoist status -i {file}"), "nodes and pods"),
+        (format!("hoist kubeconfig -i {file} --file k.yaml"), "credentials for kubectl, then"),
+        (format!("{lab} exec -- kubectl --kubeconfig k.yaml get pods -A"), ""),
+    ];
+    if let Some((name, host)) = inventory.hosts.last() {
+        let port = Sample::default().node_port;
+        rows.push((format!("{lab} exec -- curl http://{}:{port}/", host.address), "the application"));
+        rows.push((format!("{lab} ssh {name}"), "a shell on a node; break something, then plan and apply"));
+    }
+    rows.push((format!("{lab} down"), "stop everything, leave nothing behind"));
+    let width = rows.iter().filter(|(_, what)| !what.is_empty()).map(|(command, _)| command.len()).max().unwrap_or(0);
+    rows.iter().map(|(command, what)| format!("  {}\n", format!("{command:width$}  {what}").trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_next_names_the_lab_and_its_nodes() {
+        let text = include_str!("../../inventory/lab.yaml").replace("network_namespace: hoist-lab", "network_namespace: two");
+        let inventory = inventory::parse("two.yaml", &text).unwrap().inventory;
+        insta::assert_snapshot!(next(Path::new("two.yaml"), &inventory), @r"
+          hoist plan -i two.yaml                                what would change (nothing)
+          hoist status -i two.yaml                              nodes and pods
+          hoist kubeconfig -i two.yaml --file k.yaml            credentials for kubectl, then
+          hoist lab --lab two exec -- kubectl --kubeconfig k.yaml get pods -A
+          hoist lab --lab two exec -- curl http://10.77.0.13:30080/  the application
+          hoist lab --lab two ssh w2                            a shell on a node; break something, then plan and apply
+          hoist lab --lab two down                              stop everything, leave nothing behind
+        ");
+    }
 }

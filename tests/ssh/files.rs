@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     proxy::{Cut, Proxy},
-    support::sshd::Sshd,
+    support::{skip::skip, sshd::Sshd},
 };
 
 fn digest(content: &[u8]) -> String {
@@ -189,7 +189,7 @@ impl Small {
         fs::create_dir(&at).unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&at).status();
         if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: a tmpfs cannot be mounted here");
+            skip("a tmpfs cannot be mounted here");
             return None;
         }
         Some(Small(at))
@@ -235,7 +235,7 @@ async fn a_full_disk_is_known_before_and_noticed_meanwhile() {
 #[tokio::test]
 async fn a_source_that_is_missing_shrinks_or_grows() {
     if !nix::unistd::geteuid().is_root() {
-        return eprintln!("skipped: only root can give files to root");
+        return skip("only root can give files to root");
     }
     let dir = tempfile::tempdir().unwrap();
     let host = Local::open("here").await.unwrap();

@@ -14,6 +14,8 @@ use hoist::{
 };
 use nix::sched::{CloneFlags, setns};
 
+use crate::support::skip::skip;
+
 fn target(address: SocketAddr) -> Target {
     Target {
         port: address.port(),
@@ -69,7 +71,7 @@ impl Namespace {
         let name = format!("hoist-test-{}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).status();
         if !made.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: a network namespace cannot be made here");
+            skip("a network namespace cannot be made here");
             return None;
         }
         let namespace = Namespace(name);

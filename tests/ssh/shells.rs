@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hoist::transport::{Error, Host, Local, Output, Script};
 
+use crate::support::skip::skip;
+
 /// Every shell that is installed here; one of the three always is.
 async fn shells() -> Vec<Local> {
     let mut shells = Vec::new();
@@ -11,7 +13,7 @@ async fn shells() -> Vec<Local> {
         let name = shell.join(" ");
         match Local::with_shell(&name, shell).await {
             Ok(local) => shells.push(local),
-            Err(error) => eprintln!("skipped: {name}: {error}"),
+            Err(error) => skip(&format!("{name}: {error}")),
         }
     }
     assert!(!shells.is_empty());

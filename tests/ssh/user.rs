@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::support::skip::skip;
+
 /// A user with a home folder and a login shell; it ends with this value.
 pub struct TestUser {
     pub name: String,
@@ -17,7 +19,7 @@ impl TestUser {
     /// Makes a user, or says why it cannot and returns nothing: then the test is skipped.
     pub fn create(purpose: &str) -> Option<TestUser> {
         if !nix::unistd::geteuid().is_root() {
-            eprintln!("skipped: only root can make a user");
+            skip("only root can make a user");
             return None;
         }
         let name = format!("hoist-{purpose}-{}", std::process::id());
@@ -28,7 +30,7 @@ impl TestUser {
         match useradd.arg(home.path()).arg(&name).status() {
             Ok(status) if status.success() => {}
             other => {
-                eprintln!("skipped: useradd does not work: {other:?}");
+                skip(&format!("useradd does not work: {other:?}"));
                 return None;
             }
         }
@@ -48,7 +50,7 @@ impl TestUser {
     pub fn sudoers(&mut self, lines: &str) -> bool {
         let folder = std::path::Path::new("/etc/sudoers.d");
         if !folder.is_dir() || !std::path::Path::new("/usr/bin/sudo").exists() {
-            eprintln!("skipped: there is no sudo");
+            skip("there is no sudo");
             return false;
         }
         let file = folder.join(&self.name);

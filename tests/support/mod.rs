@@ -1,3 +1,4 @@
 //! What tests of several kinds share.
 
+pub mod skip;
 pub mod sshd;

@@ -12,6 +12,8 @@ use std::{
 
 use hoist::transport::{Agent, Target};
 
+use super::skip::skip;
+
 /// Where Debian, Fedora and others put the server: it wants to be started by its absolute path.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 
@@ -31,11 +33,11 @@ impl Sshd {
     /// Starts a server with additional lines of sshd_config, which win over the usual ones.
     pub fn with(config: &str) -> Option<Sshd> {
         let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).exists()) else {
-            eprintln!("skipped: there is no sshd (Debian: openssh-server)");
+            skip("there is no sshd (Debian: openssh-server)");
             return None;
         };
         if !nix::unistd::geteuid().is_root() {
-            eprintln!("skipped: only a server of root's gives root shells");
+            skip("only a server of root's gives root shells");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,131 @@
+//! Runs that end too early, and runs that come together.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Lines},
+    process::{Child, ChildStdout, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{
+    nothing_to_change,
+    stage::{Stage, until},
+};
+
+/// A run in the background, followed by its events.
+struct Run<'a> {
+    stage: &'a Stage,
+    child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+}
+
+impl<'a> Run<'a> {
+    fn begin(stage: &'a Stage) -> Run<'a> {
+        let errors = File::create(stage.path("background.log")).unwrap();
+        let mut command = stage.command(&["apply", "--output", "json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        Run { stage, child, events }
+    }
+
+    /// The next event, until the run's output ends.
+    fn next(&mut self) -> Option<Value> {
+        let line = self.events.next()?.unwrap();
+        self.stage.hear(&line);
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}")))
+    }
+
+    /// Follows it until an event is as wanted.
+    fn until(&mut self, wanted: impl Fn(&Value) -> bool) {
+        while let Some(event) = self.next() {
+            if wanted(&event) {
+                return;
+            }
+        }
+        panic!("the run ended before: {}", std::fs::read_to_string(self.stage.path("background.log")).unwrap());
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Our own child, not waited for yet: the number is still its own.
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+        self.hear_errors();
+    }
+
+    fn end(mut self) -> Option<i32> {
+        while self.next().is_some() {}
+        let status = self.child.wait().unwrap();
+        self.hear_errors();
+        status.code()
+    }
+
+    fn hear_errors(&self) {
+        self.stage.hear(&std::fs::read_to_string(self.stage.path("background.log")).unwrap());
+    }
+}
+
+fn is(event: &Value, kind: &str, host: &str, step: &str) -> bool {
+    event["event"] == kind && event["host"] == host && event["step"] == step
+}
+
+/// The first is held still while it has the lock, so that there is no race.
+pub fn two_at_once(stage: &Stage) {
+    stage.on("w1", "sysctl -qw net.ipv4.ip_forward=0");
+    let mut first = Run::begin(stage);
+    first.until(|_| true);
+    first.signal(Signal::SIGSTOP);
+    let second = stage.hoist(&["apply"]);
+    first.signal(Signal::SIGCONT);
+    second.exits(75).says("another run is at work on").says("hoist apply").within(15);
+    assert_eq!(first.end(), Some(0), "the first goes on undisturbed");
+    nothing_to_change(stage);
+}
+
+/// Killed right after its first event, after its second, and so on until it ends before it can be killed.
+pub fn killed_while_changing(stage: &Stage) {
+    let mut after = 1;
+    loop {
+        stage.on("w1", "echo '# edited by hand' >> /etc/containerd/config.toml; sysctl -qw net.ipv4.ip_forward=0");
+        let mut run = Run::begin(stage);
+        let mut ended = false;
+        for _ in 0..after {
+            ended |= run.next().is_none_or(|event| event["event"] == "host-done" && event["host"] == "w1");
+        }
+        if ended {
+            assert_eq!(run.end(), Some(0));
+            break;
+        }
+        run.kill();
+        stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
+        nothing_to_change(stage);
+        after += 1;
+    }
+    assert!(after > 5, "only {after} events");
+    nothing_to_change(stage);
+}
+
+/// A worker that lost everything joins again, and the run is killed while kubeadm is at work.
+pub fn killed_while_joining(stage: &Stage) {
+    const STEP: &str = "the host is a node of the cluster";
+    stage.kubectl(&["delete", "node", "w2"]).exits(0);
+    stage.on("w2", "kubeadm reset --force");
+    stage.hoist(&["plan"]).exits(2).says("known after: the control plane is initialised");
+    let mut run = Run::begin(stage);
+    run.until(|event| is(event, "step-started", "w2", STEP));
+    until("kubeadm is at work on w2", 20, || stage.holds_on("w2", "test -e /var/lib/hoist/kubeadm-at-work"));
+    run.kill();
+    stage.hoist(&["plan"]).exits(2);
+    stage.hoist(&["apply"]).exits(0).says(&format!("w2: worker: {STEP}")).says("3 nodes ready");
+    nothing_to_change(stage);
+    assert!(!stage.holds_on("w2", "test -e /var/lib/hoist"), "nothing of ours is left on the node");
+    stage.kubectl(&["wait", "--for=condition=Ready", "node/w2", "--timeout=30s"]).exits(0);
+}

@@ -1,0 +1,194 @@
+//! Where the story takes place: a lab of its own, an inventory of it, and everything that was said.
+
+use std::{
+    cell::RefCell,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Not the default lab, so that somebody's own stays as it is.
+pub const LAB: &str = "first-light";
+pub const HOSTS: [(&str, &str); 3] = [("cp1", "10.77.0.11"), ("w1", "10.77.0.12"), ("w2", "10.77.0.13")];
+const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
+
+/// One run of a program that has ended.
+pub struct Ran {
+    command: String,
+    pub exit: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Ran {
+    /// Fails unless it ended with this code.
+    #[track_caller]
+    pub fn exits(self, expected: i32) -> Ran {
+        assert_eq!(self.exit, Some(expected), "{self}");
+        self
+    }
+
+    /// Fails unless both outputs together contain it. Lines may be broken and indented in any way.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Ran {
+        let flat = |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(flat(&format!("{} {}", self.stdout, self.stderr)).contains(words), "expected {words:?} in {self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn within(self, seconds: u64) -> Ran {
+        assert!(self.took < Duration::from_secs(seconds), "expected at most {seconds} s: {self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Ran { command, exit, stdout, stderr, took } = self;
+        write!(f, "$ {command}\nexit {exit:?} after {:.1} s\n{stdout}\n{stderr}", took.as_secs_f64())
+    }
+}
+
+/// The lab is down when this goes, however the test ends.
+pub struct Stage {
+    folder: tempfile::TempDir,
+    /// Everything that hoist printed so far.
+    heard: RefCell<String>,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        // Somebody who is not root must be able to come here.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let stage = Stage { folder, heard: RefCell::default() };
+        stage.inventory("inventory.yaml", &[]);
+        stage
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The lab's inventory with these replacements, each of which must have its place.
+    pub fn inventory(&self, name: &str, edits: &[(&str, &str)]) -> PathBuf {
+        let mut text = include_str!("../../inventory/lab.yaml").to_owned();
+        let cache = cache();
+        let usual = [("network_namespace: hoist-lab", "network_namespace: first-light"), ("~/.cache/hoist", cache.to_str().unwrap())];
+        for (from, to) in usual.iter().chain(edits) {
+            assert!(text.contains(from), "{from:?} is not in the inventory");
+            text = text.replace(from, to);
+        }
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(HOIST);
+        command.args(arguments).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK");
+        command.env("HOIST_LAB", LAB).env("XDG_STATE_HOME", self.path("state"));
+        command.env("HOIST_INVENTORY", self.path("inventory.yaml"));
+        command
+    }
+
+    /// Runs hoist on this lab to its end.
+    pub fn hoist(&self, arguments: &[&str]) -> Ran {
+        self.run(self.command(arguments))
+    }
+
+    pub fn run(&self, mut command: Command) -> Ran {
+        let begun = Instant::now();
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        self.hear(&stdout);
+        self.hear(&stderr);
+        Ran { command: format!("{command:?}"), exit: output.status.code(), stdout, stderr, took: begun.elapsed() }
+    }
+
+    pub fn hear(&self, text: &str) {
+        self.heard.borrow_mut().push_str(text);
+    }
+
+    pub fn heard(&self) -> String {
+        self.heard.borrow().clone()
+    }
+
+    /// Runs a command on a node as root; what it printed. Nobody's output but the test's: it is not listened to.
+    #[track_caller]
+    pub fn on(&self, node: &str, command: &str) -> String {
+        let output = self.command(&["lab", "ssh", node, "--", command]).output().unwrap();
+        assert!(output.status.success(), "{node}: {command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Whether a command on a node succeeds; a node that does not answer is a no.
+    pub fn holds_on(&self, node: &str, command: &str) -> bool {
+        self.command(&["lab", "ssh", node, "--", command]).output().unwrap().status.success()
+    }
+
+    /// The real kubectl, from inside the lab's network, with what `hoist kubeconfig` wrote.
+    pub fn kubectl(&self, arguments: &[&str]) -> Ran {
+        let (kubectl, config) = (cache().join("artifacts/kubernetes-1.20.2/kubectl"), self.path("kubeconfig"));
+        let mut command = self.command(&["lab", "exec", "--"]);
+        command.arg(kubectl).arg("--kubeconfig").arg(config).args(arguments);
+        self.run(command)
+    }
+
+    /// A step of the story: says its name and how long it took.
+    pub fn step<T>(&self, name: &str, play: impl FnOnce() -> T) -> T {
+        eprint!("  {name:<76}");
+        let begun = Instant::now();
+        let done = play();
+        eprintln!("{:7.1} s", begun.elapsed().as_secs_f64());
+        done
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let down = self.command(&["lab", "down"]).output().unwrap();
+        if !down.status.success() {
+            eprintln!("the lab is not down: {}", String::from_utf8_lossy(&down.stderr));
+        }
+    }
+}
+
+/// Where the lab keeps its artifacts and keys.
+pub fn cache() -> PathBuf {
+    let named = env::var_os("HOIST_CACHE").map(PathBuf::from);
+    named.unwrap_or_else(|| env::home_dir().unwrap().join(".cache/hoist"))
+}
+
+/// The lab's known host keys.
+pub fn known_hosts() -> PathBuf {
+    cache().join("lab/ssh/known_hosts")
+}
+
+/// Looks again and again until it is so; fails after `limit` seconds.
+#[track_caller]
+pub fn until(what: &str, limit: u64, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(limit);
+    while !so() {
+        assert!(Instant::now() < deadline, "not within {limit} s: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Runs a program that must succeed; what it printed.
+#[track_caller]
+pub fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
