@@ -23,6 +23,9 @@ use crate::{
 /// How many of the last lines of a failed command are shown.
 const SHOWN_LINES: usize = 15;
 
+/// Begins the line with which a batch says which of its steps failed.
+const FAILED_STEP: &str = "#hoist-failed-step ";
+
 /// Why a host stops.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -192,7 +195,9 @@ impl Carrier {
         for (index, (step, _)) in steps.iter().enumerate() {
             for act in step.task.acts(seen) {
                 if let Act::Script { text: script, .. } = act {
-                    text.push_str(&format!("(\n{script}\n) || {{ s=$?; echo 'step {index}'; exit $s; }}\n"));
+                    text.push_str(&format!(
+                        "(\n{script}\n) || {{ s=$?; echo '{FAILED_STEP}{index}'; exit $s; }}\n"
+                    ));
                 }
             }
         }
@@ -207,7 +212,8 @@ impl Carrier {
             return Ok(());
         }
         let answer = String::from_utf8_lossy(&output.stdout);
-        let index = answer.lines().rev().find_map(|line| line.strip_prefix("step ")?.parse::<usize>().ok());
+        let index =
+            answer.lines().rev().find_map(|line| line.strip_prefix(FAILED_STEP)?.parse::<usize>().ok());
         let failed = index.and_then(|index| steps.get(index)).map_or(first, |(step, _)| *step);
         Err(self.refused(role, failed, &output))
     }
@@ -270,9 +276,8 @@ impl Carrier {
         // What went wrong is usually on standard error; some programs say it on standard output.
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
-        let lines = out.lines().filter(|line| !line.starts_with("step ")).chain(err.lines());
-        let lines: Vec<String> =
-            lines.filter(|line| !line.trim().is_empty()).map(|line| self.shared.late.redact(line)).collect();
+        let lines = out.lines().filter(|line| !line.starts_with(FAILED_STEP)).chain(err.lines());
+        let lines: Vec<String> = lines.filter(|line| !line.trim().is_empty()).map(String::from).collect();
         let what = match &step.task {
             Task::Command(command) => {
                 format!("`{}` ended with status {}", main_line(&command.run), output.status)
@@ -282,7 +287,11 @@ impl Carrier {
         self.stop(role, step, what, lines)
     }
 
+    /// Everything that is said of a failure comes through here, so that no late value gets out: errors of the
+    /// transport quote output as well.
     fn stop(&self, role: &RoleSteps, step: &Step, what: String, output: Vec<String>) -> Stop {
+        let what = self.shared.late.redact(&what);
+        let output: Vec<String> = output.iter().map(|line| self.shared.late.redact(line)).collect();
         let (cause, next) = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what))).unzip();
         let shown = output.len().saturating_sub(SHOWN_LINES);
         Stop::Failed(Failure {

@@ -102,7 +102,9 @@ fn role_steps(
     file: &RoleFile,
 ) -> Result<RoleSteps, Error> {
     let mut vars = Value::Object(file.defaults.clone());
-    merge_json(&mut vars, target.context["vars"].clone());
+    if let own @ Value::Object(_) = &target.context["vars"] {
+        merge_json(&mut vars, own.clone());
+    }
     let mut context = target.context.clone();
     merge_json(&mut context, json!({ "vars": vars }));
     let mut steps = Vec::new();

@@ -71,6 +71,8 @@ impl Error {
             reason.push_str(&format!(": {cause}"));
             source = cause.source();
         }
+        // Of an included template, the line is in that one.
+        let place = error.name().unwrap_or(place);
         Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
     }
 

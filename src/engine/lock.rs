@@ -14,7 +14,7 @@ use crate::transport::{Host, Script, quote};
 /// [`Error::Locked`] with the name of whoever has it.
 pub async fn lock(host: &Arc<dyn Host>, holder: &str) -> Result<(), Error> {
     let text = format!(
-        "f=/run/hoist.lock\nexec 8>>$f && flock -w 3 8 || {{ cat $f; exit 75; }}\n\
+        "f=/run/hoist.lock\ncommand -v flock >/dev/null || {{ echo 'flock is not installed' >&2; exit 127; }}\nexec 8>>$f && flock -w 3 8 || {{ cat $f; exit 75; }}\n\
          printf '%s\\n' {} > $f\n\
          # The keeper inherits the lock and ends within a second of the root shell that asked for it.\n\
          ( exec >/dev/null 2>&1 </dev/null; while kill -0 $$; do sleep 1; done ) &\nexit 0",

@@ -48,10 +48,7 @@ fn failure(check: &'static str, found: impl Into<String>, fix: impl Into<String>
 pub(crate) fn before_setup(cache: &Path, disk: u64) -> Result<(), LabError> {
     let mut failures = before_nodes_failures();
     let wanted = [packages::SETUP, packages::NODES].concat();
-    failures.extend(packages_failure(
-        &wanted,
-        packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN),
-    ));
+    failures.extend(packages_failure(&wanted, installs_packages()));
     if packages::rustc().is_none() {
         failures.push(failure(
             "rustc",
@@ -66,10 +63,18 @@ pub(crate) fn before_setup(cache: &Path, disk: u64) -> Result<(), LabError> {
 /// Checks before nodes start: `disk` is how many bytes they need in `cache`.
 pub(crate) fn before_nodes(cache: &Path, disk: u64) -> Result<(), LabError> {
     let mut failures = before_nodes_failures();
-    // Set-up is what installs packages, so here they must be there.
-    failures.extend(packages_failure(packages::NODES, false));
+    // Set-up is what installs packages; here they must be there.
+    failures.extend(packages_failure(packages::NODES, false).map(|failure| match installs_packages() {
+        true => Failure { fix: "run `hoist lab setup`, which installs them".to_owned(), ..failure },
+        false => failure,
+    }));
     failures.extend(disk_failure(cache, disk));
     report(failures)
+}
+
+/// Whether set-up installs packages on this machine.
+fn installs_packages() -> bool {
+    packages::this_debian().is_some_and(|release| release >= OLDEST_DEBIAN)
 }
 
 fn report(failures: Vec<Failure>) -> Result<(), LabError> {

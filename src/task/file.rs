@@ -143,7 +143,9 @@ impl Kind for File {
         let wanted = sha256(self.content.as_bytes());
         if now.sha256.as_deref() != Some(&wanted) {
             change = match seen.contents.get(&self.path) {
-                Some(old) if !self.secret => change.text(&self.path, old, &self.content),
+                // Not even digests of secrets are shown: short ones could be guessed from them.
+                _ if self.secret => change.attribute("content", "another", "as stated"),
+                Some(old) => change.text(&self.path, old, &self.content),
                 _ => change.attribute(
                     "content",
                     short(now.sha256.as_deref().unwrap_or_default()),
@@ -160,11 +162,13 @@ impl Kind for File {
         let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
         let part = quote(&format!("{folder}/.{name}.hoist"));
         // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
-        // in its place is an error, never removed: `mv -T` would be GNU only, so look first.
+        // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
+        // comes last: a change of owner clears the set-id bits.
         vec![Act::quick(format!(
-            "[ ! -d {path} ] || {{ echo 'a directory is in its place' >&2; exit 1; }}\n\
-             mkdir -p {folder} && (umask 077; printf %s {content} > {part}) && chmod {mode} {part} && \
-             chown {owner} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+            "if [ -d {path} ]; then\n\
+             [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
+             mkdir -p {folder} && (umask 077; printf %s {content} > {part}) && chown {owner} {part} && \
+             chmod {mode} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
             folder = quote(if folder.is_empty() { "/" } else { folder }),
             content = quote(&self.content),
             mode = self.mode,
@@ -173,13 +177,20 @@ impl Kind for File {
     }
 }
 
+impl Directory {
+    fn target(&self) -> String {
+        format!("{}/", self.path.trim_end_matches('/'))
+    }
+}
+
 impl Kind for Directory {
     fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Path(self.path.clone())]
+        // With a slash it is what a symbolic link leads to: a link to a directory is as good as one.
+        vec![Probe::Path(self.path.clone()), Probe::Path(self.target())]
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
-        let Some(now) = seen.paths.get(&self.path) else {
+        let Some(now) = seen.paths.get(&self.target()).or_else(|| seen.paths.get(&self.path)) else {
             return Some(Change::new(format!("create directory {} ({})", self.path, self.mode)));
         };
         if !now.is_directory() {
@@ -197,7 +208,8 @@ impl Kind for Directory {
     fn acts(&self, _: &Observations) -> Vec<Act> {
         let path = quote(&self.path);
         let owner = quote(&format!("{}:{}", self.owner, self.group));
-        vec![Act::quick(format!("mkdir -p {path} && chmod {} {path} && chown {owner} {path}", self.mode))]
+        // Five digits: with four, GNU chmod keeps the set-id bits that a directory has or inherits.
+        vec![Act::quick(format!("mkdir -p {path} && chown {owner} {path} && chmod 0{} {path}", self.mode))]
     }
 }
 

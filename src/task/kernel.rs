@@ -138,7 +138,7 @@ impl Kind for SwapOff {
         if seen.swap_in_fstab {
             // Commented out, not deleted: the administrator sees what was there.
             acts.push(Act::quick(
-                "sed -E 's/^([^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]])/# hoist: no swap on a node: \\1/' \
+                "sed -E 's/^([[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([[:space:]]|$))/# hoist: no swap on a node: \\1/' \
                  /etc/fstab > /etc/.fstab.hoist && chmod 0644 /etc/.fstab.hoist && mv -f /etc/.fstab.hoist /etc/fstab"
                     .to_string(),
             ));

@@ -3,5 +3,6 @@
 kubeadm_once() {
 	mark=/var/lib/hoist/kubeadm-at-work
 	[ ! -e $mark ] || kubeadm reset --force </dev/null || exit 1
-	mkdir -p /var/lib/hoist && : > $mark && sync $mark && kubeadm "$@" && rm -f $mark && rmdir /var/lib/hoist
+	mkdir -p /var/lib/hoist && : > $mark && sync $mark && kubeadm "$@" && rm -f $mark || exit
+	rmdir /var/lib/hoist 2>/dev/null || :
 }

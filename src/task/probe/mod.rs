@@ -1,0 +1,147 @@
+//! Observing a host: all probes in one script, one answer, one typed result.
+//!
+//! The script asks each tool once for everything (`stat` for all paths, `systemctl show` for all units), so
+//! that reading a host costs a handful of processes there. Its output is line-oriented; sections start with
+//! a line `#name`, which no answer can contain because every answer's lines start otherwise.
+
+mod parse;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use script::{contents_script, probe_script};
+
+/// Something to observe.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
+    /// A path: kind, mode, owner, modification time and, for a regular file, digest.
+    Path(String),
+    /// A distribution package.
+    Package(String),
+    /// A systemd unit.
+    Unit(String),
+    /// A kernel parameter, in dotted form.
+    Sysctl(String),
+    /// A kernel module: loaded, built in, or evidenced by a path that exists only with it.
+    Module { name: String, evidence: Option<String> },
+    /// Swap: what is active, and what fstab would activate.
+    Swap,
+    /// The images in containerd's namespace for Kubernetes.
+    Images,
+    /// A script whose exit status is the answer.
+    Check(String),
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PathState {
+    /// `st_mode`: file type and permission bits.
+    pub mode: u32,
+    pub owner: String,
+    pub group: String,
+    pub size: u64,
+    /// Modification time, seconds and fraction since the epoch as `stat` prints them.
+    pub modified: String,
+    /// Lower-case hex SHA-256 of a regular file.
+    pub sha256: Option<String>,
+}
+
+impl PathState {
+    const TYPE: u32 = 0o170000;
+
+    /// Permission bits with set-id and sticky bits.
+    pub fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.mode & Self::TYPE == 0o040000
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.mode & Self::TYPE == 0o100000
+    }
+
+    /// The type in words.
+    pub fn kind(&self) -> &'static str {
+        match self.mode & Self::TYPE {
+            0o040000 => "directory",
+            0o100000 => "file",
+            0o120000 => "symbolic link",
+            _ => "special file",
+        }
+    }
+}
+
+/// What systemd says of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnitState {
+    /// `LoadState`: `loaded`, `not-found`, `masked` …
+    pub load: String,
+    /// `ActiveState`: `active`, `inactive`, `failed`, `activating` …
+    pub active: String,
+    /// `UnitFileState`: `enabled`, `disabled`, `static` …
+    pub file: String,
+    /// `NeedDaemonReload`: the unit file is newer than what systemd has read.
+    pub stale: bool,
+    /// When the running invocation began, as `stat` prints times; nothing when it does not run.
+    pub started: Option<String>,
+}
+
+/// Everything that was observed of a host in one probe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observations {
+    pub paths: BTreeMap<String, PathState>,
+    /// Installed packages and their versions.
+    pub packages: BTreeMap<String, String>,
+    pub units: BTreeMap<String, UnitState>,
+    pub sysctls: BTreeMap<String, String>,
+    pub modules: BTreeSet<String>,
+    /// Devices or files that are swapped to now.
+    pub swaps: Vec<String>,
+    /// Whether fstab would bring swap back.
+    pub swap_in_fstab: bool,
+    /// References of images and the digest of each.
+    pub images: BTreeMap<String, String>,
+    /// Scripts of [`Probe::Check`] that answered 0.
+    pub passed: BTreeSet<String>,
+    /// Present contents of text files that differ; read in a second round trip, only to be shown.
+    pub contents: BTreeMap<String, String>,
+}
+
+/// Where systemd keeps a link for the running invocation of a unit; its age is the age of the invocation.
+fn invocation(unit: &str) -> String {
+    format!("/run/systemd/units/invocation:{unit}")
+}
+
+const SYSCTLS: &str = "/proc/sys/";
+
+/// The file of a kernel parameter. As sysctl(8) has it, a `/` in a dotted key stands for a dot in a name.
+pub(in crate::task) fn sysctl_file(key: &str) -> String {
+    format!("{SYSCTLS}{}", dots_and_slashes_swapped(key))
+}
+
+fn sysctl_key(file: &str) -> Option<String> {
+    file.strip_prefix(SYSCTLS).map(dots_and_slashes_swapped)
+}
+
+fn dots_and_slashes_swapped(text: &str) -> String {
+    let swap = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    text.chars().map(swap).collect()
+}
+
+fn checks(probes: &BTreeSet<Probe>) -> impl Iterator<Item = &String> {
+    probes.iter().filter_map(|probe| match probe {
+        Probe::Check(script) => Some(script),
+        _ => None,
+    })
+}
+
+/// A kernel parameter with several values answers them divided by tabs; people write blanks.
+pub(in crate::task) fn words(value: &str) -> String {
+    value.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,136 @@
+//! From a host's answer to what was observed.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
+use super::{Observations, PathState, Probe, UnitState, checks, invocation, sysctl_key, words};
+
+impl Observations {
+    /// Reads the answer to [`probe_script`] for the same probes. Lines it does not know are passed over.
+    pub fn parse(probes: &BTreeSet<Probe>, answer: &str) -> Observations {
+        let mut seen = Observations::default();
+        let mut section = "";
+        let (mut id, mut unit) = (String::new(), UnitState::default());
+        let mut asked: Vec<&String> = probes
+            .iter()
+            .filter_map(|probe| match probe {
+                Probe::Unit(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let scripts: Vec<&String> = checks(probes).collect();
+        // Blocks of units are divided by an empty line; the end of the section closes the last one.
+        for line in answer.lines().chain(["#end"]) {
+            if section == "#units" {
+                if let Some(value) = line.strip_prefix("Id=") {
+                    id = value.to_string();
+                }
+                let ended = (line.is_empty() || line.starts_with('#')) && !unit.load.is_empty();
+                if ended && let Some(name) = answered(&mut asked, &id) {
+                    let started = seen.paths.get(&invocation(name)).map(|path| path.modified.clone());
+                    seen.units.insert(name.clone(), UnitState { started, ..std::mem::take(&mut unit) });
+                }
+            }
+            if line.starts_with('#') {
+                if let Some(name) = line.strip_prefix("#module ") {
+                    seen.modules.insert(name.to_string());
+                } else if let Some(script) =
+                    line.strip_prefix("#passed ").and_then(|index| scripts.get(index.parse::<usize>().ok()?))
+                {
+                    seen.passed.insert(script.to_string());
+                }
+                section = line;
+                continue;
+            }
+            seen.line(section, line, &mut unit);
+        }
+        seen
+    }
+
+    /// Adds the answer to [`contents_script`]. What is not UTF-8 is not text and is not shown.
+    pub fn add_contents(&mut self, answer: &str) {
+        for block in answer.split("#content ").skip(1) {
+            if let Some((path, encoded)) = block.split_once('\n')
+                && let Ok(bytes) = BASE64.decode(encoded.replace('\n', ""))
+                && let Ok(text) = String::from_utf8(bytes)
+            {
+                self.contents.insert(path.to_string(), text);
+            }
+        }
+    }
+
+    fn line(&mut self, section: &str, line: &str, unit: &mut UnitState) {
+        match section {
+            "#paths" => {
+                if let Some((path, state)) = path_line(line) {
+                    self.paths.insert(path, state);
+                }
+            }
+            "#digests" => {
+                if let Some((digest, path)) = digest_line(line)
+                    && let Some(state) = self.paths.get_mut(&path)
+                    && state.is_file()
+                {
+                    state.sha256 = Some(digest);
+                }
+            }
+            "#packages" => {
+                if let ["installed", name, version] = line.split(' ').collect::<Vec<_>>()[..] {
+                    self.packages.insert(name.to_string(), version.to_string());
+                }
+            }
+            "#units" => match line.split_once('=') {
+                Some(("LoadState", value)) => unit.load = value.to_string(),
+                Some(("ActiveState", value)) => unit.active = value.to_string(),
+                Some(("UnitFileState", value)) => unit.file = value.to_string(),
+                Some(("NeedDaemonReload", value)) => unit.stale = value == "yes",
+                _ => {}
+            },
+            "#sysctls" => {
+                if let Some((key, value)) =
+                    line.split_once(':').and_then(|(file, value)| Some((sysctl_key(file)?, value)))
+                {
+                    self.sysctls.insert(key, words(value));
+                }
+            }
+            "#swap" => match line.strip_prefix("active ") {
+                Some(device) => self.swaps.push(device.to_string()),
+                None => self.swap_in_fstab |= line == "fstab",
+            },
+            "#images" => {
+                let columns: Vec<&str> = line.split_whitespace().collect();
+                if let [reference, _, digest, ..] = columns[..]
+                    && digest.starts_with("sha256:")
+                {
+                    self.images.insert(reference.to_string(), digest.to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Which of the units asked for a block is about. A name that is not valid gets no block, and an alias a block
+/// with another name: the name decides where it can, the order where it cannot.
+fn answered<'a>(asked: &mut Vec<&'a String>, id: &str) -> Option<&'a String> {
+    let index = asked.iter().position(|name| *name == id).unwrap_or(0);
+    (!asked.is_empty()).then(|| asked.remove(index))
+}
+
+/// `DIGEST  PATH`; a line that begins with a backslash has backslashes in its path escaped.
+fn digest_line(line: &str) -> Option<(String, String)> {
+    let escaped = line.strip_prefix('\\');
+    let (digest, path) = escaped.unwrap_or(line).split_once("  ")?;
+    let path = if escaped.is_some() { path.replace("\\\\", "\\") } else { path.to_string() };
+    Some((digest.to_string(), path))
+}
+
+fn path_line(line: &str) -> Option<(String, PathState)> {
+    let mut parts = line.splitn(6, ' ');
+    let mode = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let (owner, group) = (parts.next()?.to_string(), parts.next()?.to_string());
+    let size = parts.next()?.parse().ok()?;
+    let modified = parts.next()?.to_string();
+    Some((parts.next()?.to_string(), PathState { mode, owner, group, size, modified, sha256: None }))
+}
