@@ -8,7 +8,7 @@ use std::{
 use super::Failure;
 use crate::{
     artifact::Index,
-    cluster::Session,
+    cluster::{self, Session},
     engine::{Library, Subject},
     exit::Exit,
     inventory::{self, Inventory, expand_home},
@@ -62,6 +62,16 @@ pub async fn open(inventory: &Inventory, library: &Library) -> Result<(Session, 
     let folder = expand_home(&inventory.artifacts.folder, &home());
     let index = Index::load(&folder, &inventory.cluster.kubernetes.to_string())?;
     let session = Session::open(inventory, &home()).await?;
+    let orphans = cluster::orphans(inventory, &session.facts);
+    if !orphans.is_empty() {
+        let report = miette::miette!(
+            help = "restore the control plane from its backup; or, to give that cluster up, run `kubeadm reset --force` \
+                    on each of them and try again",
+            "no control plane lives, but {} belong to a cluster: a new one would abandon them",
+            orphans.join(", ")
+        );
+        return Err(Failure { report, exit: Exit::Failed });
+    }
     let subjects = session.subjects(inventory, &index, library)?;
     Ok((session, subjects))
 }

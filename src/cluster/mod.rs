@@ -9,4 +9,4 @@ mod targets;
 
 pub use access::{AccessError, api, speaker};
 pub use session::{Session, Unreached};
-pub use targets::{Observed, first, targets};
+pub use targets::{Observed, first, orphans, targets};

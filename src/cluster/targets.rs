@@ -19,6 +19,14 @@ pub fn first<'a>(inventory: &'a Inventory, facts: &Observed) -> Option<&'a str> 
     inventory.with_role(Role::ControlPlane).map(|(name, _)| name).find(living)
 }
 
+/// Hosts that belong to a cluster of which no control plane lives: to begin a new one would abandon them.
+pub fn orphans<'a>(inventory: &Inventory, facts: &'a Observed) -> Vec<&'a str> {
+    if first(inventory, facts).is_some() {
+        return Vec::new();
+    }
+    facts.iter().filter(|(_, facts)| facts.kubernetes.joined).map(|(name, _)| name.as_str()).collect()
+}
+
 /// What each observed host shall be.
 pub fn targets(inventory: &Inventory, facts: &Observed, index: &Index) -> Vec<Target> {
     // Where no control plane lives, the first in the inventory begins the cluster.
@@ -153,4 +161,59 @@ fn taints(host: &Host) -> Vec<Value> {
         taints.push(json!({"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}));
     }
     taints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{facts::Kubernetes, inventory};
+
+    fn facts(joined: [bool; 3], control_plane: bool) -> Observed {
+        let state = |(index, joined): (usize, bool)| {
+            let kubernetes = Kubernetes { joined, control_plane: control_plane && index == 0 };
+            (["cp1", "w1", "w2"][index].to_string(), Facts { kubernetes, ..Facts::default() })
+        };
+        joined.into_iter().enumerate().map(state).collect()
+    }
+
+    #[test]
+    fn workers_of_a_lost_control_plane_are_not_abandoned() {
+        let inventory =
+            inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        for (joined, control_plane, orphaned) in [
+            ([false, false, false], false, vec![]),
+            ([true, true, true], true, vec![]),
+            ([true, false, false], true, vec![]),
+            ([false, true, true], false, vec!["w1", "w2"]),
+        ] {
+            assert_eq!(orphans(&inventory, &facts(joined, control_plane)), orphaned, "{joined:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_in_the_inventory_begins_and_the_living_one_goes_on() {
+        let inventory =
+            inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        assert_eq!(first(&inventory, &facts([false; 3], false)), None);
+        assert_eq!(first(&inventory, &facts([true; 3], true)), Some("cp1"));
+    }
+
+    #[test]
+    fn a_host_that_is_only_a_control_plane_keeps_workloads_away() {
+        let taints_of = |text: &str, name: &str| {
+            let inventory = inventory::parse("t.yaml", text).unwrap().inventory;
+            serde_json::to_string(&taints(&inventory.hosts[name])).unwrap()
+        };
+        let lab = include_str!("../../inventory/lab.yaml");
+        let master = r#"[{"key":"node-role.kubernetes.io/master","effect":"NoSchedule"}]"#;
+        assert_eq!(taints_of(lab, "cp1"), master);
+        assert_eq!(taints_of(lab, "w1"), "[]");
+        let both = lab.replace("roles: [control-plane]", "roles: [control-plane, worker]");
+        assert_eq!(taints_of(&both, "cp1"), "[]");
+        let three = include_str!("../../inventory/three.yaml");
+        assert_eq!(
+            taints_of(three, "w2"),
+            r#"[{"key":"storage","value":"slow","effect":"PreferNoSchedule"}]"#
+        );
+    }
 }

@@ -39,12 +39,57 @@ impl HostPlan {
     /// Compares all statements about a host with what was observed of it.
     pub fn new(host: &str, roles: &[RoleSteps], seen: &Observations) -> HostPlan {
         let steps = || roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step)));
-        let changes = steps()
-            .filter_map(|(role, step)| {
-                let change = step.task.diff(seen)?;
-                Some(PlannedChange { role: role.role.clone(), step: step.name.clone(), change })
-            })
-            .collect();
+        let mut seen = seen.clone();
+        let mut changes = Vec::new();
+        for (role, step) in steps() {
+            if let Some(change) = step.task.diff(&seen) {
+                changes.push(PlannedChange { role: role.role.clone(), step: step.name.clone(), change });
+                // A file that will be written makes its units restart: a plan that is silent about it lies.
+                step.task.foresee(&mut seen);
+            }
+        }
         HostPlan { host: host.to_string(), statements: steps().count(), changes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        engine::Step,
+        task::{Absent, Service, Task, UnitState},
+    };
+
+    fn step(name: &str, task: Task) -> Step {
+        Step { name: name.to_string(), task, late: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_plan_names_the_restart_that_its_own_change_will_cause() {
+        let file = r#"{"path": "/etc/app.conf", "content": "new"}"#;
+        let service = r#"{"unit": "app.service", "restart_after": ["/etc/app.conf"]}"#;
+        let service: Service = serde_json::from_str(service).unwrap();
+        let steps = vec![
+            step("the file", Task::File(serde_json::from_str(file).unwrap())),
+            step("the unit", Task::Service(service)),
+            step("nothing", Task::Absent(Absent { path: "/none".to_string() })),
+        ];
+        let roles = [RoleSteps { role: "app".to_string(), steps, context: serde_json::Value::Null }];
+        let mut seen = Observations::default();
+        let running = UnitState {
+            load: "loaded".to_string(),
+            active: "active".to_string(),
+            file: "enabled".to_string(),
+            stale: false,
+            started: Some("100.5".to_string()),
+        };
+        seen.units.insert("app.service".to_string(), running);
+        let plan = HostPlan::new("w1", &roles, &seen);
+        let summaries: Vec<&str> =
+            plan.changes.iter().map(|planned| planned.change.summary.as_str()).collect();
+        assert_eq!(summaries, ["create /etc/app.conf (0644)", "restart app.service"]);
+        assert_eq!(plan.changes[1].change.disrupts.as_deref(), Some("app.service"));
     }
 }

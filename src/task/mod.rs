@@ -129,6 +129,23 @@ impl Task {
         )
     }
 
+    /// Changes what was observed to what will be, as far as statements that come later on the host depend on it:
+    /// a file that is written becomes newer than every unit, and a unit's own file makes the unit stale.
+    pub fn foresee(&self, seen: &mut Observations) {
+        let path = match self {
+            Task::File(file) => &file.path,
+            Task::Artifact(artifact) => &artifact.path,
+            _ => return,
+        };
+        seen.paths.entry(path.clone()).or_default().modified = u64::MAX.to_string();
+        for (name, unit) in &mut seen.units {
+            let own =
+                path.strip_prefix("/etc/systemd/system/").and_then(|file| file.strip_prefix(name.as_str()));
+            unit.stale |=
+                own.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/")) && unit.load == "loaded";
+        }
+    }
+
     /// The text file this statement is about, whose present content a diff wants to show.
     pub fn text_path(&self) -> Option<&str> {
         match self {

@@ -1,0 +1,167 @@
+//! Every embedded role, compiled for the sample inventories: golden files of all that would be put on a host.
+
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+
+use hoist::{
+    artifact::{File, Image, Index},
+    cluster::{Observed, targets},
+    engine::{Library, RoleSteps, Templates, compile},
+    facts::Facts,
+    inventory,
+    task::Task,
+};
+use serde_json::json;
+
+fn index() -> Index {
+    let file = |name: &str| File {
+        name: name.into(),
+        path: format!("/artifacts/{name}").into(),
+        sha256: "ab".repeat(32),
+        size: 1,
+    };
+    let image = |name: &str, reference: &str| Image {
+        name: name.into(),
+        reference: reference.into(),
+        path: format!("/artifacts/{name}.tar").into(),
+        sha256: "cd".repeat(32),
+        size: 1,
+        digest: format!("sha256:{}", "ef".repeat(32)),
+    };
+    Index {
+        kubernetes: "1.20.2".into(),
+        origin: "a test".into(),
+        files: vec![file("kubeadm"), file("kubelet")],
+        images: vec![
+            image("kube-apiserver", "k8s.gcr.io/kube-apiserver:v1.20.2"),
+            image("kube-proxy", "k8s.gcr.io/kube-proxy:v1.20.2"),
+            image("pause", "k8s.gcr.io/pause:3.2"),
+            image("static-server", "hoist.local/static-server:1"),
+        ],
+    }
+}
+
+/// All hosts of a sample inventory as they are before the first run.
+fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory").join(name);
+    let inventory = inventory::load(&path).unwrap().inventory;
+    let facts: Observed = inventory
+        .hosts
+        .keys()
+        .map(|host| (host.clone(), Facts::parse(include_str!("fixtures/facts/debian-nspawn.txt"))))
+        .collect();
+    let library = Library::default();
+    let templates = Templates::new(library.clone());
+    targets(&inventory, &facts, &index())
+        .into_iter()
+        .map(|target| (target.name.clone(), compile(&library, &templates, &target).unwrap()))
+        .collect()
+}
+
+/// The whole of what a host gets, readable.
+fn written(roles: &[RoleSteps]) -> String {
+    let mut text = String::new();
+    for role in roles {
+        writeln!(text, "=== {}", role.role).unwrap();
+        for step in &role.steps {
+            writeln!(text, "--- {}", step.name).unwrap();
+            match &step.task {
+                Task::File(file) => write!(text, "{} {}\n{}", file.path, file.mode, file.content).unwrap(),
+                Task::Command(command) => {
+                    writeln!(
+                        text,
+                        "{}\nunless: {:?}",
+                        command.run.trim_end(),
+                        command.unless.as_deref().unwrap_or_default()
+                    )
+                    .unwrap();
+                    if let Some(stdin) = &command.stdin {
+                        let mut context = role.context.clone();
+                        context["late"] = json!({"join": {"token": "TOKEN", "ca_hash": "HASH"}});
+                        let input =
+                            Templates::new(Library::default()).file(&stdin.template, &context).unwrap();
+                        writeln!(text, "stdin:\n{input}").unwrap();
+                    }
+                }
+                other => writeln!(text, "{other:?}").unwrap(),
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn what_each_host_of_the_samples_gets() {
+    for name in ["lab.yaml", "single.yaml", "three.yaml"] {
+        for (host, roles) in compiled(name) {
+            let text = written(&roles);
+            assert!(
+                !text.contains("{{") && !text.contains("{%"),
+                "{name} {host}: a template is left over:\n{text}"
+            );
+            insta::assert_snapshot!(format!("{}-{host}", name.trim_end_matches(".yaml")), text);
+        }
+    }
+}
+
+#[test]
+fn the_samples_between_them_use_every_role_and_template() {
+    let mut roles = BTreeSet::new();
+    for name in ["lab.yaml", "single.yaml", "three.yaml"] {
+        roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
+    }
+    assert_eq!(roles.into_iter().collect::<Vec<_>>(), Library::default().roles());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut users = std::fs::read_to_string(root.join("src/cluster/sample.rs")).unwrap();
+    for role in Library::default().roles() {
+        users.push_str(&std::fs::read_to_string(root.join("roles").join(role).join("role.yaml")).unwrap());
+    }
+    for folder in root.join("templates").read_dir().unwrap().flatten() {
+        for file in folder.path().read_dir().unwrap().flatten() {
+            let name =
+                format!("{}/{}", folder.file_name().to_str().unwrap(), file.file_name().to_str().unwrap());
+            assert!(users.contains(&name), "nobody uses templates/{name}");
+        }
+    }
+}
+
+#[test]
+fn what_programs_read_is_what_they_can_read() {
+    for (host, roles) in compiled("lab.yaml") {
+        let steps = || roles.iter().flat_map(|role| &role.steps);
+        let content = |wanted: &str| {
+            steps().find_map(|step| match &step.task {
+                Task::File(file) if file.path == wanted => Some(file.content.clone()),
+                _ => None,
+            })
+        };
+        let network: serde_json::Value =
+            serde_json::from_str(&content("/etc/cni/net.d/10-bridge.conflist").unwrap()).unwrap();
+        let subnet = network["plugins"][0]["ipam"]["ranges"][0][0]["subnet"].as_str().unwrap();
+        assert!(subnet.starts_with("10.244.1") && subnet.ends_with(".0/24"), "{host}: {subnet}");
+        // No host has a route to its own pods, which are on its bridge.
+        let routes = content("/etc/systemd/system/pod-routes.service").unwrap();
+        assert!(
+            !routes.contains(&format!("route replace {subnet} "))
+                && routes.matches("route replace").count() == 2
+        );
+    }
+}
+
+#[test]
+fn kubeadm_reads_documents_of_its_own_kinds() {
+    let (_, roles) = compiled("lab.yaml").remove(0);
+    let role = roles.iter().find(|role| role.role == "control-plane").unwrap();
+    let init = Templates::new(Library::default()).file("kubeadm/init.yaml", &role.context).unwrap();
+    let documents: Vec<serde_json::Value> = serde_yaml::from_multiple(&init).unwrap();
+    let kinds: Vec<&str> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["InitConfiguration", "ClusterConfiguration", "KubeletConfiguration", "KubeProxyConfiguration"]
+    );
+    assert_eq!(
+        documents[3]["conntrack"],
+        json!({"maxPerCore": 0, "min": 0}),
+        "the inventory's fields are merged in"
+    );
+    assert_eq!(documents[2]["cgroupDriver"], "systemd");
+}
