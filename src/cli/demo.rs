@@ -107,8 +107,11 @@ fn next(file: &Path, inventory: &Inventory) -> String {
         rows.push((format!("{lab} ssh {name}"), "a shell on a node; break something, then plan and apply"));
     }
     rows.push((format!("{lab} down"), "stop everything, leave nothing behind"));
-    let width = rows.iter().filter(|(_, what)| !what.is_empty()).map(|(command, _)| command.len()).max().unwrap_or(0);
-    rows.iter().map(|(command, what)| format!("  {}\n", format!("{command:width$}  {what}").trim_end())).collect()
+    let width =
+        rows.iter().filter(|(_, what)| !what.is_empty()).map(|(command, _)| command.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(command, what)| format!("  {}\n", format!("{command:width$}  {what}").trim_end()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_to_do_next_names_the_lab_and_its_nodes() {
-        let text = include_str!("../../inventory/lab.yaml").replace("network_namespace: hoist-lab", "network_namespace: two");
+        let text = include_str!("../../inventory/lab.yaml")
+            .replace("network_namespace: hoist-lab", "network_namespace: two");
         let inventory = inventory::parse("two.yaml", &text).unwrap().inventory;
         insta::assert_snapshot!(next(Path::new("two.yaml"), &inventory), @r"
           hoist plan -i two.yaml                                what would change (nothing)

@@ -56,7 +56,8 @@ fn every_shell_gets_completions_for_every_verb() {
 fn bash_completes_verbs() {
     let (_, script, _) = ask(&["completions", "bash"]);
     let test = "COMP_WORDS=(hoist kube); COMP_CWORD=1; _hoist hoist kube hoist; echo \"${COMPREPLY[*]}\"";
-    let output = std::process::Command::new("bash").args(["-c", &format!("{script}\n{test}")]).output().unwrap();
+    let output =
+        std::process::Command::new("bash").args(["-c", &format!("{script}\n{test}")]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "kubeconfig", "{output:?}");
 }
 

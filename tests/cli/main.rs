@@ -12,7 +12,9 @@ use assert_cmd::Command;
 fn hoist(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("HOME", "/nonexistent");
-    for name in ["HOIST_INVENTORY", "HOIST_LAB", "HOIST_CACHE", "XDG_STATE_HOME", "CLICOLOR_FORCE", "NO_COLOR"] {
+    for name in
+        ["HOIST_INVENTORY", "HOIST_LAB", "HOIST_CACHE", "XDG_STATE_HOME", "CLICOLOR_FORCE", "NO_COLOR"]
+    {
         command.env_remove(name);
     }
     command

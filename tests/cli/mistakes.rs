@@ -2,8 +2,7 @@
 
 use super::{ask, inventory};
 
-const MINIMAL: &str =
-    "cluster: {name: one, kubernetes: \"1.20.2\"}\nartifacts: {folder: ARTIFACTS}\nhosts:\n  a: {address: 10.0.0.1, roles: [control-plane]}\n";
+const MINIMAL: &str = "cluster: {name: one, kubernetes: \"1.20.2\"}\nartifacts: {folder: ARTIFACTS}\nhosts:\n  a: {address: 10.0.0.1, roles: [control-plane]}\n";
 
 /// The answer with the folder's name taken out, which differs from run to run.
 fn golden(folder: &std::path::Path, arguments: &[&str]) -> (i32, String) {

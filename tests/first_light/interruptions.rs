@@ -47,7 +47,10 @@ impl<'a> Run<'a> {
                 return;
             }
         }
-        panic!("the run ended before: {}", std::fs::read_to_string(self.stage.path("background.log")).unwrap());
+        panic!(
+            "the run ended before: {}",
+            std::fs::read_to_string(self.stage.path("background.log")).unwrap()
+        );
     }
 
     fn signal(&self, signal: Signal) {
@@ -90,17 +93,28 @@ pub fn two_at_once(stage: &Stage) {
     nothing_to_change(stage);
 }
 
-/// Killed right after its first event, after its second, and so on until it ends before it can be killed.
+/// Killed right after its first event about the changed host, after its second, and so on until it ends before it
+/// can be killed.
 pub fn killed_while_changing(stage: &Stage) {
     let mut after = 1;
     loop {
-        stage.on("w1", "echo '# edited by hand' >> /etc/containerd/config.toml; sysctl -qw net.ipv4.ip_forward=0");
+        stage.on(
+            "w1",
+            "echo '# edited by hand' >> /etc/containerd/config.toml; sysctl -qw net.ipv4.ip_forward=0",
+        );
         let mut run = Run::begin(stage);
-        let mut ended = false;
-        for _ in 0..after {
-            ended |= run.next().is_none_or(|event| event["event"] == "host-done" && event["host"] == "w1");
-        }
-        if ended {
+        let mut left = after;
+        let killed = loop {
+            let Some(event) = run.next() else { break false };
+            if event["host"] != "w1" || event["event"] == "role-done" {
+                continue;
+            }
+            left -= 1;
+            if event["event"] == "host-done" || left == 0 {
+                break event["event"] != "host-done";
+            }
+        };
+        if !killed {
             assert_eq!(run.end(), Some(0));
             break;
         }

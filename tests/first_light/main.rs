@@ -29,8 +29,12 @@ fn first_light() {
     stage.step("a changed configuration is shown as a diff, and mended", || changed_configuration(&stage));
     stage.step("a missing network route is mended, and pods reach each other", || missing_route(&stage));
     stage.step("two runs at once: the second is refused", || interruptions::two_at_once(&stage));
-    stage.step("killed at each event of a change, a run goes on", || interruptions::killed_while_changing(&stage));
-    stage.step("killed in the middle of a join, a run goes on", || interruptions::killed_while_joining(&stage));
+    stage.step("killed at each event of a change, a run goes on", || {
+        interruptions::killed_while_changing(&stage)
+    });
+    stage.step("killed in the middle of a join, a run goes on", || {
+        interruptions::killed_while_joining(&stage)
+    });
     stage.step("a node that reboots comes back", || reboot(&stage));
     stage.step("a node that is off is named, soon", || refusals::node_off(&stage));
     stage.step("an unknown host key is refused until it is trusted", || refusals::unknown_host_key(&stage));
@@ -43,7 +47,8 @@ fn first_light() {
 
 fn demo(stage: &Stage) {
     let ran = stage.hoist(&["demo", "--yes", "-i", text(&stage.path("inventory.yaml"))]).exits(0);
-    let mut ran = ran.says("3 nodes ready").says("hoist apply").says("What to do next").says("lab --lab first-light");
+    let mut ran =
+        ran.says("3 nodes ready").says("hoist apply").says("What to do next").says("lab --lab first-light");
     for (node, address) in HOSTS {
         ran = ran.says(&format!("http://{address}:30080 answers through {node}"));
     }
@@ -77,7 +82,10 @@ fn kubeconfig(stage: &Stage) {
 fn application(stage: &Stage) {
     for (_, address) in HOSTS {
         let url = format!("http://{address}:30080/");
-        stage.hoist(&["lab", "exec", "--", "curl", "-sS", "--max-time", "10", &url]).exits(0).says("It works.");
+        stage
+            .hoist(&["lab", "exec", "--", "curl", "-sS", "--max-time", "10", &url])
+            .exits(0)
+            .says("It works.");
     }
     // Doing it again changes nothing.
     stage.hoist(&["sample"]).exits(0).says("Deployment hoist-sample/web unchanged");
@@ -86,7 +94,8 @@ fn application(stage: &Stage) {
 fn changed_sysctl(stage: &Stage) {
     stage.on("w1", "sysctl -qw net.ipv4.ip_forward=0");
     let plan = stage.hoist(&["plan"]).exits(2).says("net.ipv4.ip_forward: 0 -> 1").says("1 of");
-    let hosts: Vec<&str> = plan.stdout.lines().filter(|line| HOSTS.iter().any(|(name, _)| line == name)).collect();
+    let hosts: Vec<&str> =
+        plan.stdout.lines().filter(|line| HOSTS.iter().any(|(name, _)| line == name)).collect();
     assert_eq!(hosts, ["w1"], "{plan}");
     assert_eq!(plan.stdout.matches("->").count(), 1, "exactly one difference: {plan}");
     assert_eq!(stage.on("w1", "sysctl -n net.ipv4.ip_forward"), "0\n", "a plan changes nothing");
@@ -113,13 +122,17 @@ fn missing_route(stage: &Stage) {
     stage.on("w1", "ip route del 10.244.13.0/24");
     stage.hoist(&["plan"]).exits(2).says("systemctl restart pod-routes.service");
     stage.hoist(&["apply"]).exits(0);
-    let pods = stage.kubectl(&["-n", "hoist-sample", "get", "pods", "-o", "jsonpath={.items[*].status.podIP}"]).exits(0);
+    let pods = stage
+        .kubectl(&["-n", "hoist-sample", "get", "pods", "-o", "jsonpath={.items[*].status.podIP}"])
+        .exits(0);
     let addresses: Vec<&str> = pods.stdout.split_whitespace().collect();
     assert_eq!(addresses.len(), 3, "{pods}");
     for (node, _) in HOSTS {
         for address in &addresses {
             // Nodes have no curl: bash speaks enough HTTP.
-            let ask = format!("bash -c 'exec 3<>/dev/tcp/{address}/8080; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'");
+            let ask = format!(
+                "bash -c 'exec 3<>/dev/tcp/{address}/8080; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'"
+            );
             let answer = stage.on(node, &ask);
             assert!(answer.contains("It works."), "{node} to {address}: {answer}");
         }
@@ -132,7 +145,9 @@ fn reboot(stage: &Stage) {
     let before = stage.on("w2", boot);
     // The connection may end before the answer comes.
     stage.holds_on("w2", "systemctl reboot");
-    until("w2 has booted anew", 60, || stage.holds_on("w2", &format!("[ \"$({boot})\" != {} ]", before.trim())));
+    until("w2 has booted anew", 60, || {
+        stage.holds_on("w2", &format!("[ \"$({boot})\" != {} ]", before.trim()))
+    });
     until("w2 is as it should be", 90, || stage.hoist(&["plan"]).exit == Some(0));
     stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
     stage.hoist(&["sample"]).exits(0).says("answers through w2");

@@ -37,7 +37,8 @@ pub fn unknown_host_key(stage: &Stage) {
     fs::write(&file, "").unwrap();
     let inventory = with_known_hosts(stage, &file);
     let inventory = ["-i", text(&inventory)];
-    let refused = stage.hoist(&[&["apply"], &inventory[..]].concat()).exits(77).says("3 of 3 hosts cannot be used");
+    let refused =
+        stage.hoist(&[&["apply"], &inventory[..]].concat()).exits(77).says("3 of 3 hosts cannot be used");
     refused.says("the key of w1 is unknown").says(&fingerprint("10.77.0.12")).says("hoist trust");
     // Without a terminal and without --yes nothing is recorded.
     stage.hoist(&[&["trust"], &inventory[..]].concat()).exits(77).says("3 not recorded");
@@ -60,7 +61,8 @@ pub fn changed_host_key(stage: &Stage) {
     fs::write(&file, lines.concat()).unwrap();
     let inventory = with_known_hosts(stage, &file);
     for verb in ["plan", "apply", "kubeconfig"] {
-        let refused = stage.hoist(&[verb, "-i", text(&inventory)]).exits(77).says("the key of w1 has changed");
+        let refused =
+            stage.hoist(&[verb, "-i", text(&inventory)]).exits(77).says("the key of w1 has changed");
         let refused = refused.says(&fingerprint("10.77.0.12")).says(&fingerprint("10.77.0.13"));
         assert!(!refused.stdout.contains("client-key-data"));
     }
@@ -110,9 +112,12 @@ pub fn machine(stage: &Stage) {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let inventory = stage.path("inventory.yaml");
     let home = stage.path("home");
-    for arguments in
-        [&["lab", "up"][..], &["lab", "down"], &["lab", "setup", "--yes"], &["demo", "--yes", "-i", text(&inventory)]]
-    {
+    for arguments in [
+        &["lab", "up"][..],
+        &["lab", "down"],
+        &["lab", "setup", "--yes"],
+        &["demo", "--yes", "-i", text(&inventory)],
+    ] {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments);
         command.env("HOME", &home).env("HOIST_LAB", LAB).env_remove("HOIST_CACHE").current_dir("/");
@@ -126,5 +131,10 @@ pub fn machine(stage: &Stage) {
     let tiny = Tiny::mount(stage.path("tiny"));
     let mut command = stage.command(&["lab", "setup", "--yes"]);
     command.env("HOIST_CACHE", &tiny.0);
-    stage.run(command).exits(1).says(&format!("are free in {}", tiny.0.display())).says("HOIST_CACHE").within(15);
+    stage
+        .run(command)
+        .exits(1)
+        .says(&format!("are free in {}", tiny.0.display()))
+        .says("HOIST_CACHE")
+        .within(15);
 }

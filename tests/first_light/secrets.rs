@@ -1,11 +1,6 @@
 //! That no secret of the cluster is where it does not belong.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::Stdio,
-};
+use std::{fs, io::Write, path::Path, process::Stdio};
 
 use crate::stage::Stage;
 
@@ -15,7 +10,11 @@ fn secrets(stage: &Stage) -> Vec<String> {
         awk '$1 == \"client-key-data:\" { print $2 }' /etc/kubernetes/admin.conf; \
         for key in ca sa etcd/ca front-proxy-ca; do sed -n 2p /etc/kubernetes/pki/$key.key; done";
     let secrets: Vec<String> = stage.on("cp1", script).lines().map(str::to_owned).collect();
-    assert!(secrets.len() >= 6 && secrets.iter().all(|secret| secret.len() >= 16), "{} secrets", secrets.len());
+    assert!(
+        secrets.len() >= 6 && secrets.iter().all(|secret| secret.len() >= 16),
+        "{} secrets",
+        secrets.len()
+    );
     secrets
 }
 
@@ -40,7 +39,11 @@ pub fn kept(stage: &Stage) {
     assert_eq!(found(&fs::read_to_string(stage.path("kubeconfig")).unwrap()), 1);
 
     let journals = contents(&stage.path("state"));
-    assert!(journals.contains("the host is a node of the cluster"), "the journals are there: {}", stage.path("state").display());
+    assert!(
+        journals.contains("the host is a node of the cluster"),
+        "the journals are there: {}",
+        stage.path("state").display()
+    );
     assert_eq!(found(&journals), 0, "in a journal");
     let heard = stage.heard();
     assert!(heard.contains("step-started") && heard.contains("Done in"), "everything was listened to");

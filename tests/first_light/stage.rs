@@ -35,8 +35,12 @@ impl Ran {
     /// Fails unless both outputs together contain it. Lines may be broken and indented in any way.
     #[track_caller]
     pub fn says(self, words: &str) -> Ran {
-        let flat = |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        assert!(flat(&format!("{} {}", self.stdout, self.stderr)).contains(words), "expected {words:?} in {self}");
+        let flat =
+            |text: &str| text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(
+            flat(&format!("{} {}", self.stdout, self.stderr)).contains(words),
+            "expected {words:?} in {self}"
+        );
         self
     }
 
@@ -79,7 +83,10 @@ impl Stage {
     pub fn inventory(&self, name: &str, edits: &[(&str, &str)]) -> PathBuf {
         let mut text = include_str!("../../inventory/lab.yaml").to_owned();
         let cache = cache();
-        let usual = [("network_namespace: hoist-lab", "network_namespace: first-light"), ("~/.cache/hoist", cache.to_str().unwrap())];
+        let usual = [
+            ("network_namespace: hoist-lab", "network_namespace: first-light"),
+            ("~/.cache/hoist", cache.to_str().unwrap()),
+        ];
         for (from, to) in usual.iter().chain(edits) {
             assert!(text.contains(from), "{from:?} is not in the inventory");
             text = text.replace(from, to);
@@ -109,7 +116,13 @@ impl Stage {
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         self.hear(&stdout);
         self.hear(&stderr);
-        Ran { command: format!("{command:?}"), exit: output.status.code(), stdout, stderr, took: begun.elapsed() }
+        Ran {
+            command: format!("{command:?}"),
+            exit: output.status.code(),
+            stdout,
+            stderr,
+            took: begun.elapsed(),
+        }
     }
 
     pub fn hear(&self, text: &str) {
@@ -135,7 +148,8 @@ impl Stage {
 
     /// The real kubectl, from inside the lab's network, with what `hoist kubeconfig` wrote.
     pub fn kubectl(&self, arguments: &[&str]) -> Ran {
-        let (kubectl, config) = (cache().join("artifacts/kubernetes-1.20.2/kubectl"), self.path("kubeconfig"));
+        let (kubectl, config) =
+            (cache().join("artifacts/kubernetes-1.20.2/kubectl"), self.path("kubeconfig"));
         let mut command = self.command(&["lab", "exec", "--"]);
         command.arg(kubectl).arg("--kubeconfig").arg(config).args(arguments);
         self.run(command)

@@ -16,16 +16,24 @@ pub fn of_lab(lab: &str, network: u64) -> Vec<String> {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let path = process.path();
         let inside = fs::metadata(path.join("ns/net")).is_ok_and(|namespace| namespace.ino() == network);
-        let grouped = fs::read_to_string(path.join("cgroup")).is_ok_and(|groups| groups.contains(&format!("/{lab}")));
-        let rooted = fs::read_link(path.join("root")).is_ok_and(|root| root.to_string_lossy().contains(&format!("/{lab}/")));
+        let grouped =
+            fs::read_to_string(path.join("cgroup")).is_ok_and(|groups| groups.contains(&format!("/{lab}")));
+        let rooted = fs::read_link(path.join("root"))
+            .is_ok_and(|root| root.to_string_lossy().contains(&format!("/{lab}/")));
         if inside || grouped || rooted {
             let command = fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ");
             found.push(format!("process {} {command}", path.display()));
         }
     }
-    let folders = ["/run/netns", "/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks", "/sys/fs/cgroup"];
+    let folders =
+        ["/run/netns", "/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks", "/sys/fs/cgroup"];
     for folder in folders.iter().map(Path::new) {
-        found.extend(names(folder).into_iter().filter(|name| name.contains(lab)).map(|name| format!("{}: {name}", folder.display())));
+        found.extend(
+            names(folder)
+                .into_iter()
+                .filter(|name| name.contains(lab))
+                .map(|name| format!("{}: {name}", folder.display())),
+        );
     }
     // cgroup v1 has a tree for each controller.
     for controller in names(Path::new("/sys/fs/cgroup")) {
