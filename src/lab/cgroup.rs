@@ -153,7 +153,8 @@ impl Cgroups {
             let top = root.join(lab).join(node);
             let own = [top.clone(), top.join("hoist")];
             loop {
-                let left: Vec<_> = deepest_first(&top).into_iter().filter(|folder| !own.contains(folder)).collect();
+                let left: Vec<_> =
+                    deepest_first(&top).into_iter().filter(|folder| !own.contains(folder)).collect();
                 if left.is_empty() || Instant::now() > deadline {
                     break;
                 }
@@ -267,7 +268,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let cgroups = Cgroups { roots: vec![root.clone()], memory: root.clone(), unified: false };
-        for group in ["lab/n1/hoist", "lab/n1/kubepods.slice/pod.slice/container.scope", "lab/n2/kubepods.slice"] {
+        for group in
+            ["lab/n1/hoist", "lab/n1/kubepods.slice/pod.slice/container.scope", "lab/n2/kubepods.slice"]
+        {
             fs::create_dir_all(root.join(group)).unwrap();
         }
         cgroups.clear("lab", "n1");
