@@ -124,13 +124,13 @@ mod tests {
             .replace("network_namespace: hoist-lab", "network_namespace: two");
         let inventory = inventory::parse("two.yaml", &text).unwrap().inventory;
         insta::assert_snapshot!(next(Path::new("two.yaml"), &inventory), @r"
-          hoist plan -i two.yaml                                what would change (nothing)
-          hoist status -i two.yaml                              nodes and pods
-          hoist kubeconfig -i two.yaml --file k.yaml            credentials for kubectl, then
+          hoist plan -i two.yaml                                     what would change (nothing)
+          hoist status -i two.yaml                                   nodes and pods
+          hoist kubeconfig -i two.yaml --file k.yaml                 credentials for kubectl, then
           hoist lab --lab two exec -- kubectl --kubeconfig k.yaml get pods -A
           hoist lab --lab two exec -- curl http://10.77.0.13:30080/  the application
-          hoist lab --lab two ssh w2                            a shell on a node; break something, then plan and apply
-          hoist lab --lab two down                              stop everything, leave nothing behind
+          hoist lab --lab two ssh w2                                 a shell on a node; break something, then plan and apply
+          hoist lab --lab two down                                   stop everything, leave nothing behind
         ");
     }
 }

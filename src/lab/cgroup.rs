@@ -143,6 +143,30 @@ impl Cgroups {
         Some(usage.saturating_sub(cached))
     }
 
+    /// Removes what the last boot of a node left below its group, so that a reboot begins as on a server: without any.
+    ///
+    /// Left where they are, groups of containers that are no more make the kubelet of the next boot look at each in
+    /// vain, so long that it never gets ready. What is in use stays: the supervisor itself is in one of them.
+    pub(crate) fn clear(&self, lab: &str, node: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        for root in &self.roots {
+            let top = root.join(lab).join(node);
+            let own = [top.clone(), top.join("hoist")];
+            loop {
+                let left: Vec<_> =
+                    deepest_first(&top).into_iter().filter(|folder| !own.contains(folder)).collect();
+                if left.is_empty() || Instant::now() > deadline {
+                    break;
+                }
+                for folder in left {
+                    if fs::remove_dir(folder).is_err() {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                }
+            }
+        }
+    }
+
     /// Removes `group` and everything below it; waits while the kernel lets go of ended processes.
     /// What cannot be removed stays for [`Cgroups::left`] to be found.
     pub(crate) fn remove(&self, group: &Path) {
@@ -237,5 +261,22 @@ mod tests {
         fs::create_dir_all(top.join("cp1/inner")).unwrap();
         assert_eq!(deepest_first(&top), [top.join("cp1/inner"), top.join("cp1"), top.clone()]);
         assert!(deepest_first(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn a_reboot_leaves_no_groups_of_the_last_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let cgroups = Cgroups { roots: vec![root.clone()], memory: root.clone(), unified: false };
+        for group in
+            ["lab/n1/hoist", "lab/n1/kubepods.slice/pod.slice/container.scope", "lab/n2/kubepods.slice"]
+        {
+            fs::create_dir_all(root.join(group)).unwrap();
+        }
+        cgroups.clear("lab", "n1");
+        assert!(root.join("lab/n1/hoist").exists(), "the supervisor is in it");
+        assert!(!root.join("lab/n1/kubepods.slice").exists());
+        assert!(root.join("lab/n2/kubepods.slice").exists(), "another node's");
+        cgroups.clear("lab", "no-such-node");
     }
 }

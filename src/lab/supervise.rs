@@ -59,9 +59,10 @@ async fn watch(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     // From here on a signal waits for us instead of ending us, so the record may be found.
     let mut stop = signal(SignalKind::terminate()).map_err(failed())?;
     let cgroups = Cgroups::of_this_machine()?;
-    cgroups.create(&config.name, &node.name)?;
     Record::of_this_process(&node.name, node.address)?.write(config)?;
     loop {
+        cgroups.clear(&config.name, &node.name);
+        cgroups.create(&config.name, &node.name)?;
         let mut child =
             cgroups.spawn_in(&config.name, &node.name, || nspawn(config, node).spawn())?.map_err(failed())?;
         let status = tokio::select! {
