@@ -75,21 +75,23 @@ impl Late {
     }
 
     /// The value, as soon as a host other than `asking` can give it.
+    ///
+    /// Everybody waits on their own, and only the asking itself is one at a time: a provider that waits for another
+    /// provider would otherwise wait for those who wait for it.
     pub async fn get(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
+        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
+        let provider = self.providers.get(name).ok_or_else(nobody)?;
         let cell = {
             let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
             cells.entry(name.to_string()).or_default().clone()
         };
-        cell.get_or_try_init(|| self.fetch(name, asking)).await.cloned()
-    }
-
-    async fn fetch(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
-        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
-        let provider = self.providers.get(name).ok_or_else(nobody)?;
         let mut progress = self.progress.subscribe();
         let mut tried: BTreeSet<&str> = BTreeSet::from([asking]);
         let mut refusal = None;
         loop {
+            if let Some(values) = cell.get() {
+                return Ok(values.clone());
+            }
             let (ready, pending, failed) = {
                 let all = progress.borrow_and_update();
                 let state = |host: &str| {
@@ -105,8 +107,8 @@ impl Late {
                 )
             };
             match ready {
-                Some(host) => match self.ask(host, provider).await {
-                    Ok(values) => return Ok(values),
+                Some(host) => match cell.get_or_try_init(|| self.ask(host, provider)).await {
+                    Ok(values) => return Ok(values.clone()),
                     Err(missing) => {
                         tried.insert(host);
                         refusal = Some(missing);
