@@ -9,7 +9,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OnceCell, watch};
 
-use crate::transport::{Host, Script};
+use crate::transport::{Error, Host, Script};
 
 /// How far a host's role is in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Late {
         let output = match host.run(script).await {
             Ok(output) => output,
             Err(error) => {
-                let output = vec![error.to_string()];
+                let output = vec![without_output(error).to_string()];
                 return Err(Missing::Refused { host: name.to_string(), status: 255, output });
             }
         };
@@ -166,4 +166,16 @@ impl Late {
             .filter(|secret| secret.len() >= 8)
             .fold(line.to_string(), |line, secret| line.replace(secret.as_str(), "[secret]"))
     }
+}
+
+/// The error without what the script had printed, which may be half of a secret that nobody knows as such yet.
+fn without_output(mut error: Error) -> Error {
+    if let Error::Timeout { output, .. }
+    | Error::ShellEnded { output, .. }
+    | Error::TooMuchOutput { output, .. }
+    | Error::Start { output, .. } = &mut error
+    {
+        *output = "(not shown: it may hold a secret)".to_string();
+    }
+    error
 }
