@@ -57,22 +57,24 @@ pub enum Error {
 
 impl Error {
     pub(super) fn template(place: &str, error: minijinja::Error) -> Error {
-        let line = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
-        let help = match error.kind() {
+        // The whole chain: the outermost message alone does not say which name it is. Of an included template, the
+        // innermost error has the place.
+        let mut reason = error.to_string();
+        let mut inner = &error;
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            reason.push_str(&format!(": {cause}"));
+            inner = cause.downcast_ref().unwrap_or(inner);
+            source = cause.source();
+        }
+        let help = match inner.kind() {
             minijinja::ErrorKind::UndefinedError => {
                 "a name in it is not defined: check its spelling, or give it a value under `vars`"
             }
             _ => "mend the template",
         };
-        // The whole chain: the outermost message alone does not say which name it is.
-        let mut reason = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            reason.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        // Of an included template, the line is in that one.
-        let place = error.name().unwrap_or(place);
+        let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
+        let place = inner.name().unwrap_or(place);
         Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
     }
 

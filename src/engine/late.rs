@@ -9,7 +9,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OnceCell, watch};
 
-use crate::transport::{Host, Script};
+use crate::transport::{Error, Host, Script};
 
 /// How far a host's role is in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,21 +75,23 @@ impl Late {
     }
 
     /// The value, as soon as a host other than `asking` can give it.
+    ///
+    /// Everybody waits on their own, and only the asking itself is one at a time: a provider that waits for another
+    /// provider would otherwise wait for those who wait for it.
     pub async fn get(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
+        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
+        let provider = self.providers.get(name).ok_or_else(nobody)?;
         let cell = {
             let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
             cells.entry(name.to_string()).or_default().clone()
         };
-        cell.get_or_try_init(|| self.fetch(name, asking)).await.cloned()
-    }
-
-    async fn fetch(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
-        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
-        let provider = self.providers.get(name).ok_or_else(nobody)?;
         let mut progress = self.progress.subscribe();
         let mut tried: BTreeSet<&str> = BTreeSet::from([asking]);
         let mut refusal = None;
         loop {
+            if let Some(values) = cell.get() {
+                return Ok(values.clone());
+            }
             let (ready, pending, failed) = {
                 let all = progress.borrow_and_update();
                 let state = |host: &str| {
@@ -105,8 +107,8 @@ impl Late {
                 )
             };
             match ready {
-                Some(host) => match self.ask(host, provider).await {
-                    Ok(values) => return Ok(values),
+                Some(host) => match cell.get_or_try_init(|| self.ask(host, provider)).await {
+                    Ok(values) => return Ok(values.clone()),
                     Err(missing) => {
                         tried.insert(host);
                         refusal = Some(missing);
@@ -133,7 +135,7 @@ impl Late {
         let output = match host.run(script).await {
             Ok(output) => output,
             Err(error) => {
-                let output = vec![error.to_string()];
+                let output = vec![without_output(error).to_string()];
                 return Err(Missing::Refused { host: name.to_string(), status: 255, output });
             }
         };
@@ -164,4 +166,16 @@ impl Late {
             .filter(|secret| secret.len() >= 8)
             .fold(line.to_string(), |line, secret| line.replace(secret.as_str(), "[secret]"))
     }
+}
+
+/// The error without what the script had printed, which may be half of a secret that nobody knows as such yet.
+fn without_output(mut error: Error) -> Error {
+    if let Error::Timeout { output, .. }
+    | Error::ShellEnded { output, .. }
+    | Error::TooMuchOutput { output, .. }
+    | Error::Start { output, .. } = &mut error
+    {
+        *output = "(not shown: it may hold a secret)".to_string();
+    }
+    error
 }

@@ -1,0 +1,182 @@
+//! Values that one host gives to another.
+
+use std::fs;
+
+use hoist::engine::{Event, Outcome, Run, events, observe_all};
+
+use crate::bed::Bed;
+
+/// Put together by the provider alone, so that it cannot come from the text of a role.
+const MARKER: &str = "marker4711secret";
+
+/// Gives its value only after somebody has begun to wait for it.
+const PROVIDER: &str = "
+provides:
+  join: {run: \"echo x >> '{{root}}/asked'; printf 'token=marker%ssecret\\\\n' 4711\"}
+tasks:
+  - name: the cluster is there
+    command:
+      run: |
+        until [ -e '{{ vars.root }}/go' ]; do sleep 0.02; done
+        touch '{{ vars.root }}/provided'
+      creates: '{{ vars.root }}/provided'
+      timeout: 15
+";
+
+const CONSUMER: &str = "
+tasks:
+  - name: joined
+    command:
+      run: cat > '{{ vars.root }}/{{ host.name }}.joined'
+      creates: '{{ vars.root }}/{{ host.name }}.joined'
+      stdin: {template: join.txt}
+      known_after: the cluster is there
+";
+
+const JOIN: (&str, &str) = ("join.txt", "{{ host.name }} has {{ late.join.token }}\n");
+
+fn bed(provides: &str, tasks: &str, consumer: &str) -> Bed {
+    let provider = format!("provides: {{join: {{run: {provides:?}}}}}\ntasks:\n{tasks}");
+    Bed::new(&[("provider", &provider), ("consumer", consumer)], &[JOIN])
+}
+
+const DONE: &str = "
+  - name: the cluster is there
+    command:
+      run: touch '{{ vars.root }}/provided'
+      creates: '{{ vars.root }}/provided'
+";
+const BROKEN: &str = "
+  - name: the cluster is there
+    command:
+      run: 'echo broken >&2; exit 7'
+      unless: 'false'
+";
+
+#[tokio::test]
+async fn a_late_value_is_waited_for_had_once_and_never_seen() {
+    for forks in [1, 4] {
+        let bed = Bed::new(&[("consumer", CONSUMER)], &[JOIN]);
+        let root = bed.root();
+        // The script of a provider is no template: its path is written here.
+        let provider = PROVIDER.replace("{{root}}", root.to_str().unwrap());
+        let folder = bed.state().join("roles/provider");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("role.yaml"), format!("description: a test\n{provider}")).unwrap();
+        let ran = bed
+            .run_and(
+                &[("a", &["consumer"]), ("p", &["provider"]), ("b", &["consumer"])],
+                forks,
+                move |event| {
+                    if matches!(event, Event::Waiting { value, .. } if value == "join") {
+                        fs::write(root.join("go"), "").unwrap();
+                    }
+                },
+            )
+            .await;
+        for host in ["a", "p", "b"] {
+            assert_eq!(*ran.outcome(host), Outcome::Converged { changes: 1 }, "{host}, forks {forks}");
+        }
+        assert_eq!(bed.read("a.joined"), format!("a has {MARKER}\n"));
+        assert_eq!(bed.read("b.joined"), format!("b has {MARKER}\n"));
+        assert_eq!(bed.read("asked"), "x\n", "asked once for both");
+        assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+        // Nothing to do is nothing to ask.
+        let again = bed.run(&[("a", &["consumer"]), ("p", &["provider"])], forks).await;
+        assert_eq!(*again.outcome("a"), Outcome::Converged { changes: 0 });
+        assert_eq!(bed.read("asked"), "x\n");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_prints_its_input_does_not_give_it_away() {
+    let consumer = CONSUMER.replace("cat >", "tee /dev/stderr; exit 3 >");
+    let bed = bed("printf 'token=marker%ssecret\\n' 4711", DONE, &consumer);
+    let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"])], 2).await;
+    let failure = ran.failure("a");
+    assert_eq!(failure.output, ["a has [secret]", "a has [secret]"]);
+    assert!(failure.what.contains("status 3"), "{failure}");
+    assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+}
+
+#[tokio::test]
+async fn a_provider_that_dies_after_its_answer_does_not_give_it_away() {
+    let bed = bed("printf 'token=marker%ssecret\\n' 4711; kill -9 $$", DONE, CONSUMER);
+    let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"])], 2).await;
+    let failure = ran.failure("a");
+    assert!(failure.what.starts_with("p could not give \"join\""), "{failure}");
+    assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_says_why() {
+    let bed = bed("echo token=marker4711secret; echo no such cluster >&2; exit 4", DONE, CONSUMER);
+    let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"])], 2).await;
+    let failure = ran.failure("a");
+    assert_eq!(failure.what, "p could not give \"join\" (status 4)");
+    assert_eq!(failure.output, ["no such cluster"]);
+    assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_failed_host_is_blocked_by_its_name() {
+    let bed = bed("echo token=never", BROKEN, CONSUMER);
+    let ran = bed.run(&[("a", &["consumer"]), ("p", &["provider"])], 2).await;
+    assert_eq!(ran.failure("p").output, ["broken"]);
+    let blocked = Outcome::Blocked { role: "consumer".into(), step: "joined".into(), by: "p".into() };
+    assert_eq!(*ran.outcome("a"), blocked);
+    assert!(ran.events.iter().any(|event| matches!(event, Event::HostBlocked { by, .. } if by == "p")));
+    assert_eq!(bed.read("a.joined"), "");
+}
+
+/// The second provider is itself a consumer, as a second control plane is: it must not wait for itself by way of
+/// the others who wait.
+#[tokio::test]
+async fn a_failed_host_blocks_a_provider_that_waits_too() {
+    let first = "
+provides: {join: {run: echo token=never}}
+tasks:
+  - name: begins
+    when: host.name == 'p'
+    command:
+      run: until [ -e '{{ vars.root }}/go' ]; do sleep 0.02; done; exit 7
+      unless: 'false'
+      timeout: 15
+  - name: joins
+    when: host.name != 'p'
+    command:
+      run: cat
+      unless: 'false'
+      stdin: {template: join.txt}
+";
+    let bed = Bed::new(&[("provider", first), ("consumer", CONSUMER)], &[JOIN]);
+    let (root, waiting) = (bed.root(), std::sync::Mutex::new(0));
+    let hosts: &[(&str, &[&str])] =
+        &[("a", &["consumer"]), ("p", &["provider"]), ("q", &["provider"]), ("b", &["consumer"])];
+    let ran = bed
+        .run_and(hosts, 4, move |event| {
+            if matches!(event, Event::Waiting { .. }) {
+                let mut waiting = waiting.lock().unwrap();
+                *waiting += 1;
+                if *waiting == 3 {
+                    fs::write(root.join("go"), "").unwrap();
+                }
+            }
+        })
+        .await;
+    assert!(ran.failure("p").what.contains("status 7"));
+    for host in ["a", "b", "q"] {
+        assert!(matches!(ran.outcome(host), Outcome::Blocked { by, .. } if by == "p"), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
+    let bed = bed("echo token=never", DONE, CONSUMER);
+    let subjects = bed.subjects(&[("a", &["consumer"])]).await;
+    let plans = observe_all(&subjects, false, 1).await.unwrap();
+    let (journal, _) = hoist::engine::Journal::begin(bed.state()).unwrap();
+    let run = Run { subjects, library: bed.library(), journal, events: events().0, forks: 1 };
+    let error = run.carry_out(&plans).await.unwrap_err();
+    assert_eq!(error.to_string(), "no role of this run provides \"join\", which joined uses");
+}

@@ -1,0 +1,8 @@
+//! The engine with roles of its own, on shells of this machine: what a run promises, and what it says when it
+//! cannot keep it.
+
+mod bed;
+mod late;
+mod lock;
+mod roles;
+mod runs;
