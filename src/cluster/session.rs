@@ -25,7 +25,7 @@ pub struct Session {
 /// The hosts that could not be reached or used, all of them.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{} of {all} hosts cannot be used", failures.len())]
-#[diagnostic(help("a run begins only when every host of the inventory answers"))]
+#[diagnostic(help("nothing was changed: a run begins only when every host of the inventory answers"))]
 pub struct Unreached {
     pub all: usize,
     #[related]

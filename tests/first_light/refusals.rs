@@ -16,7 +16,7 @@ use crate::{
 
 pub fn node_off(stage: &Stage) {
     stage.holds_on("w2", "systemctl poweroff");
-    until("w2 is off", 60, || stage.hoist(&["lab", "ssh", "w2", "true"]).exit == Some(69));
+    until("w2 is off", 60, || stage.hoist(&["lab", "ssh", "w2", "--", "true"]).exit == Some(69));
     let refused = stage.hoist(&["plan"]).exits(69).says("1 of 3 hosts cannot be used").within(30);
     let refused = refused.says("failed to connect to w2: 10.77.0.13:22").says("nothing was changed");
     assert!(!refused.stderr.contains("w1"), "{refused}");
