@@ -126,7 +126,7 @@ pub fn machine(stage: &Stage) {
 
     let mut command = stage.command(&["lab", "up"]);
     command.env("PATH", "/nonexistent");
-    stage.run(command).exits(1).says("systemd-container").within(15);
+    stage.run(command).exits(1).says("systemd-nspawn").within(15);
 
     let tiny = Tiny::mount(stage.path("tiny"));
     let mut command = stage.command(&["lab", "setup", "--yes"]);
