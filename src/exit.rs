@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// What the process tells its caller. The numbers above 2 are those of `sysexits.h`.
+/// What the process tells its caller. The numbers from 64 are those of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// `plan` only: something would change.
     Changes = 2,
+    /// `apply FILE` only: the plan does not fit any more.
+    Outdated = 3,
     /// The command line is wrong.
     Usage = 64,
     /// The inventory or a role is wrong.
@@ -29,5 +31,13 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What a run ends with whose hosts failed in different ways: the highest code. A refused key weighs more than
+    /// silence, because waiting does not cure it.
+    pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
+        exits.into_iter().max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
     }
 }

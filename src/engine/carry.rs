@@ -1,7 +1,13 @@
 //! Carrying out one host's roles: observe, act, observe again.
 
-use std::{ops::Range, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use miette::Diagnostic as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -10,18 +16,22 @@ use super::{
     Error, Event, Events, Failure, Journal, Templates,
     compile::{RoleSteps, Step, Target},
     diagnose::diagnose,
+    digest,
     journal::Entry,
     late::{Late, Missing, Progress},
     observe::observe,
     plan::HostPlan,
 };
 use crate::{
-    task::{Act, Observations, Task, main_line, sha256},
-    transport::{Host, Output, Script, Transfer},
+    task::{Act, Observations, Task, main_line},
+    transport::{self, Host, Output, Script, Transfer},
 };
 
 /// How many of the last lines of a failed command are shown.
 const SHOWN_LINES: usize = 15;
+
+/// How long quick steps may take together.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Begins the line with which a batch says which of its steps failed.
 const FAILED_STEP: &str = "#hoist-failed-step ";
@@ -31,6 +41,14 @@ const FAILED_STEP: &str = "#hoist-failed-step ";
 pub(super) enum Stop {
     Failed(Failure),
     Blocked { role: String, step: String, by: String },
+}
+
+/// Why steps that were to be made true together are not.
+struct Halt {
+    /// Which of them failed: those before it are done, those after it were not begun. The first when that is not known,
+    /// because the host was lost.
+    at: usize,
+    stop: Stop,
 }
 
 /// What the hosts of a run share.
@@ -85,7 +103,7 @@ impl Carrier {
             let steps = &role.steps[segment.clone()];
             let seen = observe(&*self.host, steps.iter())
                 .await
-                .map_err(|error| self.lost(role, &steps[0], &error.to_string()))?;
+                .map_err(|error| self.lost(role, &steps[0], &error))?;
             let differing: Vec<(&Step, String)> =
                 steps.iter().filter_map(|step| Some((step, step.task.diff(&seen)?.summary))).collect();
             if !differing.is_empty() {
@@ -113,24 +131,21 @@ impl Carrier {
             self.shared.events.send(Event::StepStarted { host, role, step, summary });
         }
         let entries: Vec<Entry<'_>> = steps.iter().map(|(step, _)| self.entry(role, step)).collect();
-        let journal = |error: Error| self.stop(role, first, error.to_string(), Vec::new());
+        let journal = |error: Error| self.stop(role, first, error.to_string(), Vec::new(), None);
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
-            [(step, _)] => self.one(role, step, seen, stdin).await,
+            [(step, _)] => self.one(role, step, seen, stdin).await.map_err(|stop| Halt { at: 0, stop }),
             many => self.batch(role, many, seen).await,
         };
-        let written = match &result {
-            Ok(()) => self.shared.journal.done(&entries),
-            Err(_) => self.shared.journal.failed(&entries),
-        };
-        result?;
-        written.map_err(journal)?;
+        let failed = result.as_ref().err().map(|halt| halt.at);
+        let written = self.shared.journal.ended(&entries, failed);
         let seconds = begun.elapsed().as_secs_f64();
-        for (step, summary) in steps {
+        for (step, summary) in &steps[..failed.unwrap_or(steps.len())] {
             let (host, role, step, _) = self.names(role, step, summary);
             self.shared.events.send(Event::StepDone { host, role, step, seconds });
         }
-        Ok(())
+        result.map_err(|halt| halt.stop)?;
+        written.map_err(journal)
     }
 
     fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
@@ -138,9 +153,7 @@ impl Carrier {
     }
 
     fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
-        // The statement itself may hold a secret; its digest tells two statements apart just as well.
-        let input = sha256(format!("{:?}", step.task).as_bytes());
-        Entry { host: &self.target.name, role: &role.role, step: &step.name, input }
+        Entry { host: &self.target.name, role: &role.role, step: &step.name, input: digest::statement(step) }
     }
 
     async fn one(
@@ -158,7 +171,7 @@ impl Carrier {
                         .host
                         .run(Script { text, stdin, timeout })
                         .await
-                        .map_err(|error| self.lost(role, step, &error.to_string()))?;
+                        .map_err(|error| self.lost(role, step, &error))?;
                     if output.status != 0 {
                         return Err(self.refused(role, step, &output));
                     }
@@ -177,7 +190,7 @@ impl Carrier {
                     self.host
                         .send(&transfer, &sent)
                         .await
-                        .map_err(|error| self.lost(role, step, &error.to_string()))?;
+                        .map_err(|error| self.lost(role, step, &error))?;
                 }
             }
         }
@@ -190,7 +203,7 @@ impl Carrier {
         role: &RoleSteps,
         steps: &[(&Step, String)],
         seen: &Observations,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Halt> {
         let mut text = String::new();
         for (index, (step, _)) in steps.iter().enumerate() {
             for act in step.task.acts(seen) {
@@ -201,21 +214,16 @@ impl Carrier {
                 }
             }
         }
-        let timeout = std::time::Duration::from_secs(120);
-        let first = steps[0].0;
-        let output = self
-            .host
-            .run(Script { text, stdin: None, timeout })
-            .await
-            .map_err(|error| self.lost(role, first, &error.to_string()))?;
-        if output.status == 0 {
-            return Ok(());
-        }
+        let output = match self.host.run(Script::new(text).timeout(BATCH_TIMEOUT)).await {
+            Ok(output) if output.status == 0 => return Ok(()),
+            Ok(output) => output,
+            Err(error) => return Err(Halt { at: 0, stop: self.lost(role, steps[0].0, &error) }),
+        };
         let answer = String::from_utf8_lossy(&output.stdout);
         let index =
             answer.lines().rev().find_map(|line| line.strip_prefix(FAILED_STEP)?.parse::<usize>().ok());
-        let failed = index.and_then(|index| steps.get(index)).map_or(first, |(step, _)| *step);
-        Err(self.refused(role, failed, &output))
+        let at = index.filter(|index| *index < steps.len()).unwrap_or(0);
+        Err(Halt { at, stop: self.refused(role, steps[at].0, &output) })
     }
 
     /// What the step reads from its standard input, once everything in it is known.
@@ -224,16 +232,18 @@ impl Carrier {
         let Some(stdin) = &command.stdin else { return Ok(None) };
         let mut late = Map::new();
         for name in &step.late {
-            let (host, role_name, step_name, value) = self.names(role, step, name);
-            self.shared.events.send(Event::Waiting { host, role: role_name, step: step_name, value });
+            let waits = |from| {
+                let (host, role, step, value) = self.names(role, step, name);
+                self.shared.events.send(Event::Waiting { host, role, step, value, from });
+            };
             let values =
-                self.shared.late.get(name, &self.target.name).await.map_err(|missing| match missing {
+                self.shared.late.get(name, &self.target.name, waits).await.map_err(|missing| match missing {
                     Missing::Blocked { by } => {
                         Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
                     }
                     Missing::Refused { host, status, output } => {
                         let what = format!("{host} could not give \"{name}\" (status {status})");
-                        self.stop(role, step, what, output)
+                        self.stop(role, step, what, output, None)
                     }
                 })?;
             let exposed: Map<String, Value> =
@@ -243,7 +253,7 @@ impl Carrier {
         let mut context = role.context.clone();
         context["late"] = Value::Object(late);
         let text = self.shared.templates.file(&stdin.template, &context);
-        let text = text.map_err(|error| self.stop(role, step, error.to_string(), Vec::new()))?;
+        let text = text.map_err(|error| self.stop(role, step, error.to_string(), Vec::new(), None))?;
         Ok(Some(SecretString::from(text)))
     }
 
@@ -253,7 +263,7 @@ impl Carrier {
         let steps = || self.roles.iter().flat_map(|role| &role.steps);
         let Some(step) = last.steps.last() else { return Ok(()) };
         let seen =
-            observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error.to_string()))?;
+            observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error))?;
         let left = HostPlan::new(&self.target.name, &self.roles, &seen).changes;
         let Some(first) = left.first() else { return Ok(()) };
         let lines = left.iter().map(|left| format!("{}: {}: {}", left.role, left.step, left.change.summary));
@@ -268,8 +278,16 @@ impl Carrier {
         }))
     }
 
-    fn lost(&self, role: &RoleSteps, step: &Step, error: &str) -> Stop {
-        self.stop(role, step, error.to_string(), Vec::new())
+    /// The host did not answer as it should. What the error quotes of its output is output here, too.
+    fn lost(&self, role: &RoleSteps, step: &Step, error: &transport::Error) -> Stop {
+        let text = error.to_string();
+        let (what, output) = text.split_once('\n').unwrap_or((&text, ""));
+        let mut what = what.to_string();
+        if let Some(cause) = std::error::Error::source(error) {
+            what.push_str(&format!(" ({cause})"));
+        }
+        let next = error.help().map(|help| help.to_string());
+        self.stop(role, step, what, output.lines().map(String::from).collect(), next)
     }
 
     fn refused(&self, role: &RoleSteps, step: &Step, output: &Output) -> Stop {
@@ -284,15 +302,23 @@ impl Carrier {
             }
             _ => format!("it ended with status {}", output.status),
         };
-        self.stop(role, step, what, lines)
+        self.stop(role, step, what, lines, None)
     }
 
-    /// Everything that is said of a failure comes through here, so that no late value gets out: errors of the
-    /// transport quote output as well.
-    fn stop(&self, role: &RoleSteps, step: &Step, what: String, output: Vec<String>) -> Stop {
+    /// Everything that is said of a failure comes through here, so that no late value gets out. It is taken out before
+    /// anything is cut off.
+    fn stop(
+        &self,
+        role: &RoleSteps,
+        step: &Step,
+        what: String,
+        output: Vec<String>,
+        next: Option<String>,
+    ) -> Stop {
         let what = self.shared.late.redact(&what);
         let output: Vec<String> = output.iter().map(|line| self.shared.late.redact(line)).collect();
-        let (cause, next) = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what))).unzip();
+        let known = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what)));
+        let (cause, known_next) = known.unzip();
         let shown = output.len().saturating_sub(SHOWN_LINES);
         Stop::Failed(Failure {
             host: self.target.name.clone(),
@@ -301,9 +327,10 @@ impl Carrier {
             what,
             output: output[shown..].to_vec(),
             cause: cause.map(String::from),
-            next: next
-                .unwrap_or("mend it, then run the same command again: it goes on from here")
-                .to_string(),
+            next: known_next
+                .map(String::from)
+                .or(next)
+                .unwrap_or_else(|| "mend it, then run the same command again: it goes on from here".to_string()),
         })
     }
 }

@@ -44,11 +44,17 @@ pub struct Step {
 /// # Errors
 /// Unknown roles, circles among them, and templates that do not render.
 pub fn compile(library: &Library, templates: &Templates, target: &Target) -> Result<Vec<RoleSteps>, Error> {
+    let ordered = with_needs(library, &target.roles)?;
+    ordered.into_iter().map(|(name, file)| role_steps(templates, target, name, &file)).collect()
+}
+
+/// The roles and what they need, in the order in which they apply.
+pub(super) fn with_needs(library: &Library, roles: &[String]) -> Result<Vec<(String, RoleFile)>, Error> {
     let mut ordered = Vec::new();
-    for role in &target.roles {
+    for role in roles {
         order(library, role, &mut Vec::new(), &mut ordered)?;
     }
-    ordered.into_iter().map(|(name, file)| role_steps(templates, target, name, &file)).collect()
+    Ok(ordered)
 }
 
 /// The late values that roles provide: name, role, script.

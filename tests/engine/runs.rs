@@ -123,12 +123,12 @@ tasks:
 ";
     let bed = Bed::new(&[("endless", role)], &[]);
     let subjects = bed.subjects(&[("a", &["endless"])]).await;
-    let plans = observe_all(&subjects, false, 1).await.unwrap();
+    let plans: Vec<_> = observe_all(&subjects, false, 1).await.into_iter().map(Result::unwrap).collect();
     let (journal, before) = Journal::begin(bed.state()).unwrap();
     assert_eq!(before, []);
     let path = journal.path().to_path_buf();
     let (sender, mut receiver) = events();
-    let run = Run { subjects, library: bed.library(), journal, events: sender, forks: 1 };
+    let run = Run { subjects, bystanders: vec![], library: bed.library(), journal, events: sender, forks: 1 };
     let begun = async {
         while let Some(event) = receiver.recv().await {
             if matches!(event, Event::StepStarted { step, .. } if step == "endless") {
