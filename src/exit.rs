@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// `plan` only: something would change.
     Changes = 2,
-    /// `apply FILE` only: the plan does not fit any more.
+    /// `apply PLAN` only: the plan does not fit any more.
     Outdated = 3,
     /// The command line is wrong.
     Usage = 64,

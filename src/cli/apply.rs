@@ -25,14 +25,15 @@ const READY: Duration = Duration::from_secs(300);
 /// Makes every host as the inventory says, then reads everything again to prove that nothing is left to change.
 /// Safe to repeat and to kill: the next run goes on from there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hoist apply -i inventory/lab.yaml\n  hoist apply office.plan\n  \
+#[command(after_help = "Example:\n  hoist apply -i inventory/lab.yaml\n  hoist apply office.plan\n  \
     hoist apply -i office.yaml --only base --limit w1,w2")]
 pub struct Args {
     /// A plan that `hoist plan --out FILE` wrote: exactly this is done, or nothing if it does not fit any more.
-    #[arg(value_name = "FILE", conflicts_with_all = ["roles", "limit", "only"], required_unless_present = "inventory")]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["roles", "limit", "only"])]
     plan: Option<PathBuf>,
-    #[command(flatten)]
-    inventory: Option<InventoryArg>,
+    /// The inventory file.
+    #[arg(short, long, value_name = "FILE", env = "HOIST_INVENTORY", required_unless_present = "plan")]
+    inventory: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
     /// `json` prints one event a line to standard output.
@@ -43,14 +44,14 @@ pub struct Args {
 impl Args {
     /// With everything but the inventory at its default.
     pub fn of(inventory: InventoryArg) -> Args {
-        Args { plan: None, inventory: Some(inventory), engine: EngineArgs::usual(), output: Output::Text }
+        Args { plan: None, inventory: Some(inventory.file), engine: EngineArgs::usual(), output: Output::Text }
     }
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let json = args.output == Output::Json;
-    let file = args.inventory.as_ref().map(|inventory| inventory.file.as_path());
+    let file = args.inventory.as_deref();
     let saved = args.plan.as_deref().map(|path| read_plan(path, file)).transpose()?;
     let request = match (&saved, file) {
         (Some(saved), _) => Request::again(&saved.source)?,
@@ -110,7 +111,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let own = if whole { Exit::Ok } else { Exit::Failed };
     match nodes {
         Ok(_) => Ok(Exit::worst([own, lost])),
-        Err(Failure { report, exit }) => Err(Failure { report, exit: Exit::worst([exit, lost]) }),
+        Err(failure) => Err(failure.or_worse(lost)),
     }
 }
 

@@ -14,6 +14,11 @@ impl Failure {
         Failure { report: miette::Report::msg(error), exit: Exit::Os }
     }
 
+    /// With the other exit code, if that is worse.
+    pub fn or_worse(self, exit: Exit) -> Failure {
+        Failure { exit: Exit::worst([self.exit, exit]), ..self }
+    }
+
     /// The command line names what there is not.
     pub fn usage(error: inventory::NoSuchHost) -> Failure {
         Failure { report: error.into(), exit: Exit::Usage }

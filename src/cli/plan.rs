@@ -12,7 +12,7 @@ use crate::{engine::SavedPlan, exit::Exit, report};
 /// Shows what `apply` would change, and changes nothing. Exits 0 when everything holds, 2 when something would
 /// change.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hoist plan -i inventory/lab.yaml --diff\n  \
+#[command(after_help = "Example:\n  hoist plan -i inventory/lab.yaml --diff\n  \
     hoist plan -i office.yaml --limit worker --out office.plan && hoist apply office.plan")]
 pub struct Args {
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct Args {
     /// Show the lines of files that would change.
     #[arg(long)]
     diff: bool,
-    /// Write the plan here, readable by you alone; `hoist apply FILE` then does exactly this or nothing.
+    /// Write the plan here, readable by you alone; `hoist apply PLAN` then does exactly this or nothing.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// How to print the plan.

@@ -50,7 +50,9 @@ pub async fn speaker(
 fn nobody(inventory: &Inventory, session: &Session) -> AccessError {
     let silent = session.unreached.iter().map(|lost| lost.host.as_str());
     let silent: Vec<String> = silent
-        .filter(|name| inventory.with_role(Role::ControlPlane).any(|(control_plane, _)| control_plane == *name))
+        .filter(|name| {
+            inventory.with_role(Role::ControlPlane).any(|(control_plane, _)| control_plane == *name)
+        })
         .map(String::from)
         .collect();
     if silent.is_empty() { AccessError::NoCluster } else { AccessError::Silent { silent } }

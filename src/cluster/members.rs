@@ -25,7 +25,7 @@ pub fn first<'a>(inventory: &'a Inventory, facts: &Observed) -> Option<&'a str> 
 /// Why no cluster may be begun.
 #[derive(Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum NoBeginning {
-    #[error("no control plane that answers has a cluster, and {} may have one but cannot be used", silent.join(", "))]
+    #[error("no control plane that answers has a cluster, and {}, which cannot be used, may have one", silent.join(", "))]
     #[diagnostic(help(
         "nothing was changed, for a second cluster beside a living one would tear everything in two: bring it back; or \
          change only hosts that are no control planes, such as with `--limit worker`"
@@ -60,7 +60,8 @@ pub fn may_begin(
     silent: &[&str],
     changed: &[&str],
 ) -> Result<(), NoBeginning> {
-    let control_plane = |name: &str| inventory.hosts.get(name).is_some_and(|host| host.has(Role::ControlPlane));
+    let control_plane =
+        |name: &str| inventory.hosts.get(name).is_some_and(|host| host.has(Role::ControlPlane));
     if first(inventory, facts).is_some() || !changed.iter().any(|name| control_plane(name)) {
         return Ok(());
     }

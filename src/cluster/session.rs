@@ -117,7 +117,8 @@ impl Session {
 
     /// Gives up the hosts that cannot become nodes.
     pub fn keep_fit(&mut self) {
-        let unfit: Vec<Unreached> = self.facts.iter().filter_map(|(name, facts)| unfit(name, facts)).collect();
+        let unfit: Vec<Unreached> =
+            self.facts.iter().filter_map(|(name, facts)| unfit(name, facts)).collect();
         for Unreached { host, .. } in &unfit {
             self.hosts.shift_remove(host);
             self.facts.shift_remove(host);
@@ -127,7 +128,8 @@ impl Session {
 
     /// Asks hosts for their facts again, on the connections there are.
     pub async fn refresh(&mut self, names: impl IntoIterator<Item = &str>) {
-        let hosts = names.into_iter().filter_map(|name| Some((name.to_string(), self.hosts.get(name)?.clone())));
+        let hosts =
+            names.into_iter().filter_map(|name| Some((name.to_string(), self.hosts.get(name)?.clone())));
         let answers = hosts.map(|(name, host)| async move { (name, read(&*host, None).await) });
         for (name, answer) in join_all(answers).await {
             // What a host was is known; one that was lost since then is no news to who asks.

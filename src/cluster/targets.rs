@@ -200,7 +200,10 @@ mod tests {
         let (lab, facts) = lab();
         let begins = |only: Option<&[String]>| {
             let targets = targets(&lab, &facts, None, only).into_iter();
-            targets.filter(|target| target.context["host"]["initializes"] == true).map(|target| target.name).collect()
+            targets
+                .filter(|target| target.context["host"]["initializes"] == true)
+                .map(|target| target.name)
+                .collect()
         };
         let names: Vec<String> = begins(None);
         assert_eq!(names, ["cp1"]);

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::{Session, Unreached, Visit, living, may_begin, members::NoBeginning, targets};
 use crate::{
     artifact::Index,
-    engine::{self, Bystander, HostPlan, Library, Lock, Plan, Subject, Templates, Unread, compile, observe_all},
+    engine::{
+        self, Bystander, HostPlan, Library, Lock, Plan, Subject, Templates, Unread, compile, observe_all,
+    },
     inventory::{Inventory, Role},
 };
 
@@ -47,7 +49,9 @@ impl Scope {
         hosts
             .filter_map(|(name, host)| match self.changes(name) {
                 true => Some(Visit { name, lock }),
-                false if self.only.is_none() && host.has(Role::ControlPlane) => Some(Visit { name, lock: None }),
+                false if self.only.is_none() && host.has(Role::ControlPlane) => {
+                    Some(Visit { name, lock: None })
+                }
                 false => None,
             })
             .collect()
@@ -113,7 +117,11 @@ impl Work {
                 }
                 Err(error) => {
                     let host = subject.target.name;
-                    self.bystanders.push(Bystander { name: host.clone(), roles: subject.target.roles, host: None });
+                    self.bystanders.push(Bystander {
+                        name: host.clone(),
+                        roles: subject.target.roles,
+                        host: None,
+                    });
                     self.session.unreached.push(Unreached { host, why: error.into() });
                 }
             }

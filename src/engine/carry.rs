@@ -45,9 +45,9 @@ pub(super) enum Stop {
 
 /// Why steps that were to be made true together are not.
 struct Halt {
-    /// Which of them failed: those before it are done, those after it were not begun. The first when that is not known,
-    /// because the host was lost.
-    at: usize,
+    /// Which of them failed: those before are done, those after were not begun. All, when the host was lost and nobody
+    /// knows.
+    failed: Range<usize>,
     stop: Stop,
 }
 
@@ -134,13 +134,16 @@ impl Carrier {
         let journal = |error: Error| self.stop(role, first, error.to_string(), Vec::new(), None);
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
-            [(step, _)] => self.one(role, step, seen, stdin).await.map_err(|stop| Halt { at: 0, stop }),
+            [(step, _)] => {
+                self.one(role, step, seen, stdin).await.map_err(|stop| Halt { failed: 0..1, stop })
+            }
             many => self.batch(role, many, seen).await,
         };
-        let failed = result.as_ref().err().map(|halt| halt.at);
+        let failed = result.as_ref().map_or_else(|halt| halt.failed.clone(), |()| steps.len()..steps.len());
+        let done = failed.start;
         let written = self.shared.journal.ended(&entries, failed);
         let seconds = begun.elapsed().as_secs_f64();
-        for (step, summary) in &steps[..failed.unwrap_or(steps.len())] {
+        for (step, summary) in &steps[..done] {
             let (host, role, step, _) = self.names(role, step, summary);
             self.shared.events.send(Event::StepDone { host, role, step, seconds });
         }
@@ -187,10 +190,7 @@ impl Carrier {
                             bytes,
                         });
                     };
-                    self.host
-                        .send(&transfer, &sent)
-                        .await
-                        .map_err(|error| self.lost(role, step, &error))?;
+                    self.host.send(&transfer, &sent).await.map_err(|error| self.lost(role, step, &error))?;
                 }
             }
         }
@@ -217,13 +217,15 @@ impl Carrier {
         let output = match self.host.run(Script::new(text).timeout(BATCH_TIMEOUT)).await {
             Ok(output) if output.status == 0 => return Ok(()),
             Ok(output) => output,
-            Err(error) => return Err(Halt { at: 0, stop: self.lost(role, steps[0].0, &error) }),
+            Err(error) => {
+                return Err(Halt { failed: 0..steps.len(), stop: self.lost(role, steps[0].0, &error) });
+            }
         };
         let answer = String::from_utf8_lossy(&output.stdout);
         let index =
             answer.lines().rev().find_map(|line| line.strip_prefix(FAILED_STEP)?.parse::<usize>().ok());
         let at = index.filter(|index| *index < steps.len()).unwrap_or(0);
-        Err(Halt { at, stop: self.refused(role, steps[at].0, &output) })
+        Err(Halt { failed: at..at + 1, stop: self.refused(role, steps[at].0, &output) })
     }
 
     /// What the step reads from its standard input, once everything in it is known.
@@ -237,15 +239,17 @@ impl Carrier {
                 self.shared.events.send(Event::Waiting { host, role, step, value, from });
             };
             let values =
-                self.shared.late.get(name, &self.target.name, waits).await.map_err(|missing| match missing {
-                    Missing::Blocked { by } => {
-                        Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
-                    }
-                    Missing::Refused { host, status, output } => {
-                        let what = format!("{host} could not give \"{name}\" (status {status})");
-                        self.stop(role, step, what, output, None)
-                    }
-                })?;
+                self.shared.late.get(name, &self.target.name, waits).await.map_err(
+                    |missing| match missing {
+                        Missing::Blocked { by } => {
+                            Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
+                        }
+                        Missing::Refused { host, status, output } => {
+                            let what = format!("{host} could not give \"{name}\" (status {status})");
+                            self.stop(role, step, what, output, None)
+                        }
+                    },
+                )?;
             let exposed: Map<String, Value> =
                 values.iter().map(|(key, value)| (key.clone(), json!(value.expose_secret()))).collect();
             late.insert(name.clone(), Value::Object(exposed));
@@ -262,8 +266,7 @@ impl Carrier {
         let Some(last) = self.roles.last() else { return Ok(()) };
         let steps = || self.roles.iter().flat_map(|role| &role.steps);
         let Some(step) = last.steps.last() else { return Ok(()) };
-        let seen =
-            observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error))?;
+        let seen = observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error))?;
         let left = HostPlan::new(&self.target.name, &self.roles, &seen).changes;
         let Some(first) = left.first() else { return Ok(()) };
         let lines = left.iter().map(|left| format!("{}: {}: {}", left.role, left.step, left.change.summary));
@@ -327,10 +330,9 @@ impl Carrier {
             what,
             output: output[shown..].to_vec(),
             cause: cause.map(String::from),
-            next: known_next
-                .map(String::from)
-                .or(next)
-                .unwrap_or_else(|| "mend it, then run the same command again: it goes on from here".to_string()),
+            next: known_next.map(String::from).or(next).unwrap_or_else(|| {
+                "mend it, then run the same command again: it goes on from here".to_string()
+            }),
         })
     }
 }

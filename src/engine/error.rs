@@ -65,7 +65,9 @@ pub enum Error {
         cause: std::io::Error,
     },
     #[error("the plan does not fit any more: {}", differences.join("; "))]
-    #[diagnostic(help("nothing was changed: make the plan again with `hoist plan --out FILE` and look at it"))]
+    #[diagnostic(help(
+        "nothing was changed: make the plan again with `hoist plan --out FILE` and look at it"
+    ))]
     Outdated { differences: Vec<String> },
     #[error(transparent)]
     #[diagnostic(transparent)]

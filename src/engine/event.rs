@@ -32,7 +32,13 @@ pub enum Event {
     /// A host stops here because of another one.
     HostBlocked { host: String, role: String, step: String, by: String },
     /// The run is over, with so many changes made; the lists name the hosts that did not get to their end.
-    RunEnded { changes: usize, failed: Vec<String>, blocked: Vec<String>, unreached: Vec<String>, seconds: f64 },
+    RunEnded {
+        changes: usize,
+        failed: Vec<String>,
+        blocked: Vec<String>,
+        unreached: Vec<String>,
+        seconds: f64,
+    },
 }
 
 impl Event {
@@ -80,7 +86,7 @@ mod tests {
         let at = Timestamp::from_millisecond(1_795_239_764_007).unwrap();
         insta::assert_snapshot!(
             event.line(at),
-            @r#"{"at":"2026-11-21T05:02:44.007Z","event":"host-started","host":"w1","changes":2}"#
+            @r#"{"at":"2026-11-21T05:42:44.007Z","event":"host-started","host":"w1","changes":2}"#
         );
     }
 }

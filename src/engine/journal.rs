@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Write},
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -110,13 +111,13 @@ impl Journal {
         self.write(entries.iter().map(|entry| (State::Begin, entry)))
     }
 
-    /// Writes down how far steps that began together came: up to `failed` they are done, that one failed, and the
-    /// others were not begun.
-    pub(super) fn ended(&self, entries: &[Entry<'_>], failed: Option<usize>) -> Result<(), Error> {
-        let state = |index| match failed {
-            Some(failed) if index == failed => State::Failed,
-            Some(failed) if index > failed => State::NotBegun,
-            _ => State::Done,
+    /// Writes down how far steps that began together came: those in `failed` failed, those before it are done, and
+    /// those after it were not begun.
+    pub(super) fn ended(&self, entries: &[Entry<'_>], failed: Range<usize>) -> Result<(), Error> {
+        let state = |index| match index {
+            index if index < failed.start => State::Done,
+            index if index < failed.end => State::Failed,
+            _ => State::NotBegun,
         };
         self.write(entries.iter().enumerate().map(|(index, entry)| (state(index), entry)))
     }
@@ -192,10 +193,10 @@ mod tests {
         let (journal, before) = Journal::begin(folder.path()).unwrap();
         assert_eq!(before, []);
         journal.began(&[entry("one")]).unwrap();
-        journal.ended(&[entry("one")], None).unwrap();
+        journal.ended(&[entry("one")], 1..1).unwrap();
         journal.began(&[entry("two")]).unwrap();
         journal.began(&[entry("three"), entry("four")]).unwrap();
-        journal.ended(&[entry("three"), entry("four")], Some(0)).unwrap();
+        journal.ended(&[entry("three"), entry("four")], 0..1).unwrap();
         let path = journal.path().to_path_buf();
         assert_eq!(Journal::begin(folder.path()).unwrap().1, [], "it is still at work");
         fs::remove_file(journals(&folder.path().join("runs")).unwrap().pop().unwrap()).unwrap();
@@ -215,14 +216,17 @@ mod tests {
         let (journal, _) = Journal::begin(folder.path()).unwrap();
         let steps = ["one", "two", "three"].map(entry);
         journal.began(&steps).unwrap();
-        journal.ended(&steps, Some(1)).unwrap();
+        journal.ended(&steps, 1..2).unwrap();
         let text = fs::read_to_string(journal.path()).unwrap();
         let ends: Vec<String> = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .map(|line| format!("{} {}", line["step"].as_str().unwrap(), line["state"].as_str().unwrap()))
             .collect();
-        assert_eq!(ends, ["one begin", "two begin", "three begin", "one done", "two failed", "three not-begun"]);
+        assert_eq!(
+            ends,
+            ["one begin", "two begin", "three begin", "one done", "two failed", "three not-begun"]
+        );
     }
 
     #[test]

@@ -115,7 +115,10 @@ impl Late {
                     || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
                 (
                     others().find(|host| state(host) == Progress::Done),
-                    others().filter(|host| state(host) == Progress::Pending).map(String::from).collect::<Vec<_>>(),
+                    others()
+                        .filter(|host| state(host) == Progress::Pending)
+                        .map(String::from)
+                        .collect::<Vec<_>>(),
                     provider.hosts.iter().find(|host| state(host) == Progress::Failed).cloned(),
                 )
             };
@@ -181,9 +184,13 @@ impl Late {
         secrets.iter().filter(|secret| secret.len() >= TELLING).fold(line.to_string(), |line, secret| {
             let line = line.replace(secret.as_str(), REDACTED);
             let cuts = || secret.char_indices().map(|(at, _)| at);
-            let ends = cuts().map(|at| &secret[at..]).find(|end| end.len() >= TELLING && line.starts_with(*end));
+            let ends =
+                cuts().map(|at| &secret[at..]).find(|end| end.len() >= TELLING && line.starts_with(*end));
             let line = ends.map_or(line.clone(), |end| format!("{REDACTED}{}", &line[end.len()..]));
-            let begins = cuts().rev().map(|at| &secret[..at]).find(|part| part.len() >= TELLING && line.ends_with(*part));
+            let begins = cuts()
+                .rev()
+                .map(|at| &secret[..at])
+                .find(|part| part.len() >= TELLING && line.ends_with(*part));
             begins.map_or(line.clone(), |part| format!("{}{REDACTED}", &line[..line.len() - part.len()]))
         })
     }

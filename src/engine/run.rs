@@ -57,9 +57,8 @@ pub async fn observe_all(
     contents: bool,
     forks: usize,
 ) -> Vec<Result<HostPlan, transport::Error>> {
-    let plans = stream::iter(subjects.iter().enumerate()).map(|(index, subject)| async move {
-        (index, observe_one(subject, contents).await)
-    });
+    let plans = stream::iter(subjects.iter().enumerate())
+        .map(|(index, subject)| async move { (index, observe_one(subject, contents).await) });
     // Not in order: those that have to wait for their turn must not wait for the slowest as well.
     let mut plans: Vec<_> = plans.buffer_unordered(forks.max(1)).collect().await;
     plans.sort_by_key(|(index, _)| *index);
@@ -140,8 +139,10 @@ impl Run {
             providers.insert(name, Provider { role, run, hosts });
         }
         self.require_providers(plans, &providers)?;
-        let subjects = self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
-        let others = self.bystanders.iter().filter_map(|other| Some((other.name.clone(), other.host.clone()?)));
+        let subjects =
+            self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
+        let others =
+            self.bystanders.iter().filter_map(|other| Some((other.name.clone(), other.host.clone()?)));
         let late = Late::new(providers, subjects.chain(others).collect());
         for (bystander, (name, roles)) in self.bystanders.iter().zip(&holders[self.subjects.len()..]) {
             let progress = if bystander.host.is_some() { Progress::Done } else { Progress::Failed };
@@ -159,7 +160,9 @@ impl Run {
         providers: &HashMap<String, Provider>,
     ) -> Result<(), Error> {
         for (subject, plan) in self.subjects.iter().zip(plans) {
-            for (role, step) in subject.roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step))) {
+            for (role, step) in
+                subject.roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step)))
+            {
                 let mut changes = plan.changes.iter();
                 if !changes.any(|change| (&change.role, &change.step) == (&role.role, &step.name)) {
                     continue;

@@ -163,7 +163,9 @@ impl SavedHost {
         for change in &self.changes {
             match twin(now, change) {
                 None => found.push(format!("{}: holds by now", place(change))),
-                Some(other) if other != *change => found.push(format!("{}: differs otherwise", place(change))),
+                Some(other) if other != *change => {
+                    found.push(format!("{}: differs otherwise", place(change)))
+                }
                 Some(_) => {}
             }
         }
@@ -247,10 +249,8 @@ mod tests {
         let (a, b) = (change("a", "sha256 1"), change("b", "sha256 1"));
         let plan = saved(&[("w1", "1", &[a.clone(), b.clone()]), ("w2", "1", &[])]);
         assert!(plan.still_fits(&SavedPlan { made: "later".into(), ..plan.clone() }).is_ok());
-        let now = saved(&[
-            ("w1", "2", &[change("a", "sha256 3"), change("c", "sha256 1")]),
-            ("w3", "1", &[]),
-        ]);
+        let now =
+            saved(&[("w1", "2", &[change("a", "sha256 3"), change("c", "sha256 1")]), ("w3", "1", &[])]);
         let mut now = SavedPlan { hoist: "9.9.9".into(), ..now };
         now.source.inventory_sha256 = "2".into();
         now.source.roles_sha256 = "2".into();

@@ -5,7 +5,7 @@ use crate::cluster::{Unreached, Unusable};
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{} of {all} hosts cannot be used", failures.len())]
-#[diagnostic(help("nothing was changed on {}", if failures.len() == 1 { "it" } else { "them" }))]
+#[diagnostic(help("nothing was read or changed on {}", if failures.len() == 1 { "it" } else { "them" }))]
 struct Unreachable {
     all: usize,
     #[related]

@@ -178,7 +178,11 @@ mod tests {
         let unread = || vec![Unread { host: "w2".into(), reason: "off".into() }];
         for (hosts, unread, line) in [
             (vec![idle(4)], vec![], "Nothing to change: 4 statements hold on 1 host."),
-            (vec![idle(1), idle(0)], unread(), "Nothing to change: 1 statement holds on 2 hosts, and 1 host could not be read."),
+            (
+                vec![idle(1), idle(0)],
+                unread(),
+                "Nothing to change: 1 statement holds on 2 hosts, and 1 host could not be read.",
+            ),
             (vec![], unread(), "Nothing can be said, and 1 host could not be read."),
         ] {
             assert_eq!(summary(&Plan { hosts, unread }), format!("{line}\n"));

@@ -21,8 +21,7 @@ impl Ended {
     /// From the outcomes of those that were worked on, and those that could not be.
     pub fn new(outcomes: &[(String, Outcome)], unread: &[Unread]) -> Ended {
         let unreached = unread.iter().map(|unread| unread.host.clone()).collect();
-        let mut ended =
-            Ended { changes: 0, converged: vec![], failed: vec![], blocked: vec![], unreached };
+        let mut ended = Ended { changes: 0, converged: vec![], failed: vec![], blocked: vec![], unreached };
         for (host, outcome) in outcomes {
             match outcome {
                 Outcome::Converged { changes } => {
@@ -148,6 +147,9 @@ mod tests {
         assert_eq!(good.summary(took, None), "Done in 1.2 s: 1 change.\n");
         assert_eq!(good.not_finished(None, "hoist"), "");
         let partial = Ended::new(&outcomes()[..1], &[Unread { host: "w3".into(), reason: "off".into() }]);
-        assert_eq!(partial.summary(took, Some(2)), "The others are done in 1.2 s: 1 change, 2 nodes ready.\n");
+        assert_eq!(
+            partial.summary(took, Some(2)),
+            "The others are done in 1.2 s: 1 change, 2 nodes ready.\n"
+        );
     }
 }

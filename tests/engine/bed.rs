@@ -9,8 +9,8 @@ use std::{
 
 use hoist::{
     engine::{
-        Bystander, Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target, Templates,
-        compile, events, observe_all,
+        Bystander, Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target,
+        Templates, compile, events, observe_all,
     },
     transport::Local,
 };

@@ -35,7 +35,10 @@ async fn the_second_is_refused_and_told_by_whom_until_the_first_has_gone() {
             let (who, what) = holder.split_once(" since ").unwrap();
             assert!(who.ends_with(&format!("@{machine}")), "{holder}");
             let process = std::process::id();
-            assert!(what.ends_with(&format!("Z: hoist apply -i 'it'\\''s.yaml' (process {process})")), "{holder}");
+            assert!(
+                what.ends_with(&format!("Z: hoist apply -i 'it'\\''s.yaml' (process {process})")),
+                "{holder}"
+            );
         }
         other => panic!("{other}"),
     }
