@@ -41,3 +41,35 @@ impl Exit {
         exits.into_iter().max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_wins() {
+        assert_eq!(Exit::worst([]), Exit::Ok);
+        assert_eq!(Exit::worst([Exit::Failed, Exit::Permission, Exit::Unavailable]), Exit::Permission);
+    }
+
+    #[test]
+    fn every_code_stands_in_the_documents() {
+        use Exit::*;
+        let all = [Ok, Failed, Changes, Outdated, Usage, Data, Unavailable, Os, Temporary, Permission];
+        // A new one must be in the list.
+        for exit in all {
+            match exit {
+                Ok | Failed | Changes | Outdated | Usage | Data | Unavailable | Os | Temporary
+                | Permission => {}
+            }
+        }
+        let codes = |text: &str| -> Vec<u8> {
+            let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+            rows.flat_map(|(cell, _)| cell.split(", ").filter_map(|code| code.parse().ok())).collect()
+        };
+        let expected = all.map(|exit| exit as u8);
+        for document in [include_str!("../docs/operations.md"), include_str!("../README.md")] {
+            assert_eq!(codes(document), expected);
+        }
+    }
+}

@@ -44,7 +44,12 @@ pub struct Args {
 impl Args {
     /// With everything but the inventory at its default.
     pub fn of(inventory: InventoryArg) -> Args {
-        Args { plan: None, inventory: Some(inventory.file), engine: EngineArgs::usual(), output: Output::Text }
+        Args {
+            plan: None,
+            inventory: Some(inventory.file),
+            engine: EngineArgs::usual(),
+            output: Output::Text,
+        }
     }
 }
 

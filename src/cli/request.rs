@@ -142,7 +142,11 @@ pub fn read_plan(path: &Path, inventory: Option<&Path>) -> Result<SavedPlan, Fai
 
 /// The command that runs this program now, as it can be given to a shell again.
 pub fn command_line() -> String {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    shell_words(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
+}
+
+/// Words as a shell reads them, without quotes where none are needed.
+fn shell_words(words: impl Iterator<Item = String>) -> String {
     words.map(|word| if is_plain(&word) { word } else { quote(&word) }).collect::<Vec<_>>().join(" ")
 }
 
@@ -154,4 +158,18 @@ fn is_plain(word: &str) -> bool {
 /// The lock of the hosts that this process changes.
 pub fn lock() -> Lock {
     Lock::new(&command_line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_it_can_be_given_again() {
+        let words = ["./hoist", "apply", "-i", "my office.yaml", "--limit", "w1,w2", "", "it's", "~/x"];
+        assert_eq!(
+            shell_words(words.into_iter().map(String::from)),
+            r"./hoist apply -i 'my office.yaml' --limit w1,w2 '' 'it'\''s' '~/x'"
+        );
+    }
 }

@@ -22,7 +22,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         print(format!("{}\n", report::hosts::table(&session.unreached)).as_bytes())?;
     }
     let lost = Exit::worst(session.unreached.iter().map(|lost| lost.why.exit()));
-    let api = cluster::api(&inventory, &session).await.map_err(|error| Failure::from(error).or_worse(lost))?;
+    let api =
+        cluster::api(&inventory, &session).await.map_err(|error| Failure::from(error).or_worse(lost))?;
     let (nodes, pods) = (api.nodes().await?, api.pods(None).await?);
     print(format!("{}\n{}", report::status::nodes(&nodes), report::status::pods(&pods)).as_bytes())?;
     let ready = names().all(|name| nodes.iter().any(|node| node.name == *name && node.ready));

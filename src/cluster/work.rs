@@ -142,3 +142,31 @@ fn absent(inventory: &Inventory, scope: &Scope, name: &str) -> Bystander {
     };
     Bystander { name: name.to_string(), roles, host: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    #[test]
+    fn only_hosts_that_are_changed_are_locked_and_control_planes_are_always_asked() {
+        let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        let lock = Lock::new("hoist apply");
+        let visits = |hosts: &[&str], only: Option<&str>| {
+            let scope = Scope {
+                hosts: hosts.iter().map(ToString::to_string).collect(),
+                only: only.map(|role| vec![role.to_string()]),
+            };
+            let visits = scope.visits(&lab, Some(&lock));
+            let words = visits.iter().map(|visit| match visit.lock {
+                Some(_) => format!("{}!", visit.name),
+                None => visit.name.to_string(),
+            });
+            words.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(visits(&["cp1", "w1", "w2"], None), "cp1! w1! w2!");
+        assert_eq!(visits(&["w2"], None), "cp1 w2!");
+        assert_eq!(visits(&["w2"], Some("base")), "w2!");
+        assert_eq!(visits(&["cp1"], None), "cp1!");
+    }
+}

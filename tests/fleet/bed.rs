@@ -72,6 +72,15 @@ pub struct Ran {
 impl Fleet {
     /// Starts a host of each of these names, or says why it cannot and returns nothing: then the test is skipped.
     pub fn start(names: &[&str]) -> Option<Fleet> {
+        let mut fleet = Fleet::without_servers(names)?;
+        for index in 0..names.len() {
+            fleet.serve(&address(index));
+        }
+        Some(fleet)
+    }
+
+    /// The same, before anything listens anywhere.
+    pub fn without_servers(names: &[&str]) -> Option<Fleet> {
         if !nix::unistd::geteuid().is_root() || !Path::new(SSHD).exists() {
             skip("hosts on this machine need root and an sshd (Debian: openssh-server)");
             return None;
@@ -80,7 +89,7 @@ impl Fleet {
         static FLEETS: AtomicUsize = AtomicUsize::new(0);
         let network = format!("fleet-{}-{}", std::process::id(), FLEETS.fetch_add(1, Ordering::Relaxed));
         ip(&["netns", "add", &network]);
-        let mut fleet = Fleet { folder, network, servers: Vec::new() };
+        let fleet = Fleet { folder, network, servers: Vec::new() };
         ip(&["-n", &fleet.network, "link", "set", "lo", "up"]);
         for index in 0..names.len() {
             ip(&["-n", &fleet.network, "address", "add", &format!("{}/24", address(index)), "dev", "lo"]);
@@ -101,9 +110,6 @@ impl Fleet {
             "kubernetes: 1.20.2\norigin: a test\nfiles: []\nimages: []\n",
         );
         fleet.inventory(names, "");
-        for index in 0..names.len() {
-            fleet.serve(&address(index));
-        }
         Some(fleet)
     }
 
@@ -202,10 +208,10 @@ impl Fleet {
         self.write(&format!("roles/roles/{name}/role.yaml"), &format!("description: a test\n{text}\n"));
     }
 
-    /// Runs a script on a host as root.
-    pub fn on(&self, index: usize, script: &str) {
+    /// Runs a script on a host as root, by OpenSSH's client.
+    pub fn on(&self, port: &str, index: usize, script: &str) {
         let mut ssh = self.inside("ssh");
-        ssh.args(["-F", "none", "-p", "2222", "-i"]).arg(self.path("user"));
+        ssh.args(["-F", "none", "-p", port, "-i"]).arg(self.path("user"));
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", self.path("known_hosts").display()));
         let mut child = ssh.arg(address(index)).arg("sh").stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();

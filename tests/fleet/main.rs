@@ -10,4 +10,3 @@ mod plans;
 mod runs;
 mod turns;
 mod unreached;
-mod measure;

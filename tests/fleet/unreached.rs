@@ -1,6 +1,12 @@
 //! Hosts that do not answer, and the others.
 
-use std::fs;
+use std::{
+    fs,
+    net::TcpListener,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
 
 use crate::bed::Fleet;
 
@@ -23,8 +29,7 @@ fn the_others_go_on_and_it_is_named_again_at_the_end() {
     let Some(mut fleet) = Fleet::start(&NAMES) else { return };
     fleet.stop(2);
     let plan = fleet.hoist("plan", &["--only", "note"]).exits(69);
-    let plan =
-        plan.says("1 of 3 hosts cannot be used").says("failed to connect to w2");
+    let plan = plan.says("1 of 3 hosts cannot be used").says("failed to connect to w2");
     plan.says("4 of 4 statements on 2 hosts do not hold, and 1 host could not be read.");
     let json = fleet.hoist("plan", &["--only", "note", "--output", "json"]).exits(69).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -72,8 +77,8 @@ fn no_cluster_is_begun_beside_a_control_plane_that_does_not_answer() {
     fleet.stop(0);
     for verb in ["plan", "apply"] {
         let ran = fleet.hoist(verb, &[]).exits(69).says("failed to connect to cp1");
-        let ran =
-            ran.says("no control plane that answers has a cluster, and cp1, which cannot be used, may have one");
+        let ran = ran
+            .says("no control plane that answers has a cluster, and cp1, which cannot be used, may have one");
         ran.says("nothing was changed").says("--limit worker");
     }
     assert_eq!(fleet.left(), Vec::<String>::new());
@@ -89,7 +94,7 @@ fn no_cluster_is_begun_beside_a_control_plane_that_does_not_answer() {
 #[test]
 fn members_of_a_lost_cluster_are_not_abandoned() {
     let Some(fleet) = Fleet::start(&NAMES) else { return };
-    fleet.on(1, "mkdir -p /etc/kubernetes; touch /etc/kubernetes/kubelet.conf");
+    fleet.on("2222", 1, "mkdir -p /etc/kubernetes; touch /etc/kubernetes/kubelet.conf");
     let ran = fleet.hoist("apply", &[]).exits(1).says("no control plane lives, but w1 belong to a cluster");
     ran.says("kubeadm reset");
     assert_eq!(fleet.left(), Vec::<String>::new());
@@ -98,7 +103,7 @@ fn members_of_a_lost_cluster_are_not_abandoned() {
 #[test]
 fn what_only_reads_the_cluster_needs_one_control_plane() {
     let Some(mut fleet) = Fleet::start(&NAMES) else { return };
-    fleet.on(0, LIVES);
+    fleet.on("2222", 0, LIVES);
     fleet.stop(2);
     let config = fleet.path("kubeconfig");
     crate::bed::Ran::of(fleet.command(&["kubeconfig", "--file", config.to_str().unwrap()])).exits(0);
@@ -115,7 +120,7 @@ fn what_only_reads_the_cluster_needs_one_control_plane() {
 #[test]
 fn a_control_plane_that_is_not_changed_is_asked() {
     let Some(fleet) = Fleet::start(&NAMES) else { return };
-    fleet.on(0, LIVES);
+    fleet.on("2222", 0, LIVES);
     fleet.hoist("plan", &["--limit", "w1"]).exits(2).says("w1").says_nothing_of("cp1").says_nothing_of("w2");
     // The nodes cannot be waited for: nothing answers for the API server.
     let ran = fleet.hoist("apply", &["--limit", "w1"]).says("w1");
@@ -123,4 +128,32 @@ fn a_control_plane_that_is_not_changed_is_asked() {
     assert_eq!(fleet.left(), ["w1.joined", "w1.prepared"]);
     assert_eq!(fs::read_to_string(fleet.root().join("w1.joined")).unwrap(), "marker4711secret");
     ran.says_nothing_of("marker4711secret");
+}
+
+/// Machines that hang up after a while, all on one listener, which counts how many are knocked at together.
+#[test]
+fn a_hundred_hosts_are_not_knocked_at_all_at_once() {
+    let workers: Vec<String> = (1..100).map(|index| format!("w{index}")).collect();
+    let names: Vec<&str> = ["cp1"].into_iter().chain(workers.iter().map(String::as_str)).collect();
+    let Some(fleet) = Fleet::without_servers(&names) else { return };
+    let (open, most, all) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let listener = fleet.enter(|| TcpListener::bind("0.0.0.0:2222").unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while all.load(SeqCst) < 100 {
+                let (connection, _) = listener.accept().unwrap();
+                all.fetch_add(1, SeqCst);
+                most.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
+                let open = &open;
+                scope.spawn(move || {
+                    thread::sleep(Duration::from_millis(500));
+                    open.fetch_sub(1, SeqCst);
+                    drop(connection);
+                });
+            }
+        });
+        fleet.hoist("plan", &["--only", "note"]).exits(69).says("100 of 100 hosts cannot be used");
+    });
+    let most = most.load(SeqCst);
+    assert!((2..=64).contains(&most), "{most}");
 }
