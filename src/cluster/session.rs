@@ -88,7 +88,7 @@ impl Session {
     ) -> Result<Session, engine::Error> {
         let gate = Semaphore::new(HANDSHAKES);
         let attempts = visits.iter().map(|visit| async {
-            let Some(host) = inventory.hosts.get(visit.name) else { return None };
+            let host = inventory.hosts.get(visit.name)?;
             let target = target(inventory, visit.name, host, home);
             let connected = {
                 // The gate is never closed.

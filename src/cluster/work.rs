@@ -1,12 +1,16 @@
 //! What a run is about: which hosts, which roles, and who only helps.
 
-use std::path::Path;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+};
 
 use super::{Session, Unreached, Visit, living, may_begin, members::NoBeginning, targets};
 use crate::{
     artifact::Index,
     engine::{
-        self, Bystander, HostPlan, Library, Lock, Plan, Subject, Templates, Unread, compile, observe_all,
+        self, Bystander, HostPlan, Library, Lock, Plan, RoleFile, Subject, Templates, Unread, compile_roles,
+        observe_all, with_needs,
     },
     inventory::{Inventory, Role},
 };
@@ -90,10 +94,15 @@ impl Work {
         let mut subjects = Vec::new();
         let mut bystanders: Vec<Bystander> =
             session.unreached.iter().map(|lost| absent(inventory, scope, &lost.host)).collect();
+        let mut read: HashMap<Vec<String>, Vec<(String, RoleFile)>> = HashMap::new();
         for target in targets(inventory, &session.facts, index, scope.only.as_deref()) {
             let Some(host) = session.hosts.get(&target.name) else { continue };
             if scope.changes(&target.name) {
-                let roles = compile(library, &templates, &target)?;
+                let files = match read.entry(target.roles.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(with_needs(library, &target.roles)?),
+                };
+                let roles = compile_roles(files, &templates, &target)?;
                 subjects.push(Subject { roles, host: host.clone(), target });
             } else {
                 let lives = living(inventory, &session.facts).any(|name| name == target.name);

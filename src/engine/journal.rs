@@ -90,8 +90,9 @@ impl Journal {
         let name = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S.%9fZ");
         let path = runs.join(format!("{name}.{JOURNAL}"));
         let file = create(&path).map_err(failed(&path))?;
-        // Held until the run ends, so that another one does not take it for interrupted.
-        file.lock().map_err(failed(&path))?;
+        // Held until the run ends, so that another one does not take it for interrupted. Where files cannot be locked
+        // that is the worst that happens.
+        let _ = file.try_lock();
         // The file's name must survive a power cut as well as its content.
         File::open(&runs).and_then(|folder| folder.sync_all()).map_err(failed(&runs))?;
         for old in before.iter().rev().skip(KEPT - 1) {

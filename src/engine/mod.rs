@@ -22,7 +22,7 @@ mod run;
 mod saved;
 mod template;
 
-pub use compile::{RoleSteps, Step, Target, compile, late_values};
+pub use compile::{RoleSteps, Step, Target, compile, compile_roles, late_values, with_needs};
 pub use error::Error;
 pub use event::{Event, Events, events};
 pub use failure::Failure;
