@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cluster::{self, Session, Work},
-    engine::{Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, events},
+    engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
     inventory::{Inventory, Role},
     kube::NodeStatus,
@@ -76,29 +76,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         eprint!("{}", report::plan::summary(&plan));
     }
     let Work { mut session, subjects, bystanders } = work;
-
-    let (events, receiver) = events();
-    let record = if plan.changes() > 0 { Some(begin(inventory, json)?) } else { None };
-    let (journal, log) = record.unzip();
-    let log_path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
-    let following = tokio::spawn(Progress::new(json).follow(receiver, log));
-    for unread in &plan.unread {
-        events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
-    }
-    let outcomes = match journal {
-        None => held(&plan),
-        Some(journal) => {
-            let (library, events) = (request.library.clone(), events.clone());
-            let forks = args.engine.forks.into();
-            Run { subjects, bystanders, library, journal, events, forks }.carry_out(&plan.hosts).await?
-        }
-    };
-    let ended = Ended::new(&outcomes, &plan.unread);
-    events.send(ended.event(begun.elapsed()));
-    // Nobody else has an end of it any more, so that this ends, too.
-    drop(events);
-    let _ = following.await;
-
+    let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
     eprint!("{}", report::run::failures(&outcomes));
     let whole = ended.failed.is_empty() && ended.blocked.is_empty();
     let nodes = if whole && !ended.converged.is_empty() && request.scope.only.is_none() {
@@ -112,12 +90,54 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
         eprint!("{}", ended.summary(begun.elapsed(), nodes.as_ref().map(Vec::len)));
     }
-    eprint!("{}", ended.not_finished(log_path.as_deref(), &command_line()));
+    eprint!("{}", ended.not_finished(log.as_deref(), &command_line()));
     let own = if whole { Exit::Ok } else { Exit::Failed };
     match nodes {
         Ok(_) => Ok(Exit::worst([own, lost])),
         Err(failure) => Err(failure.or_worse(lost)),
     }
+}
+
+/// What a run left.
+struct Done {
+    outcomes: Vec<(String, Outcome)>,
+    ended: Ended,
+    /// Where all that happened is written down, when anything did.
+    log: Option<PathBuf>,
+}
+
+/// Carries out what is in the plan, and shows and records it.
+async fn carry_out(
+    request: &Request,
+    args: &Args,
+    subjects: Vec<Subject>,
+    bystanders: Vec<Bystander>,
+    plan: &Plan,
+    begun: Instant,
+) -> Result<Done, Failure> {
+    let json = args.output == Output::Json;
+    let (events, receiver) = events();
+    let record = if plan.changes() > 0 { Some(begin(request.inventory(), json)?) } else { None };
+    let (journal, log) = record.unzip();
+    let path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
+    let following = tokio::spawn(Progress::new(json).follow(receiver, log));
+    for unread in &plan.unread {
+        events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
+    }
+    let outcomes = match journal {
+        None => held(plan),
+        Some(journal) => {
+            let (library, events) = (request.library.clone(), events.clone());
+            let forks = args.engine.forks.into();
+            Run { subjects, bystanders, library, journal, events, forks }.carry_out(&plan.hosts).await?
+        }
+    };
+    let ended = Ended::new(&outcomes, &plan.unread);
+    events.send(ended.event(begun.elapsed()));
+    // Nobody else has an end of it any more, so that this ends, too.
+    drop(events);
+    let _ = following.await;
+    Ok(Done { outcomes, ended, log: path })
 }
 
 /// The record of a run that changes something.

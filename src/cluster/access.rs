@@ -47,14 +47,11 @@ pub async fn speaker(
     Err(refusal.unwrap_or_else(|| nobody(inventory, session)))
 }
 
+/// A control plane of which nothing is known could not be reached or used.
 fn nobody(inventory: &Inventory, session: &Session) -> AccessError {
-    let silent = session.unreached.iter().map(|lost| lost.host.as_str());
-    let silent: Vec<String> = silent
-        .filter(|name| {
-            inventory.with_role(Role::ControlPlane).any(|(control_plane, _)| control_plane == *name)
-        })
-        .map(String::from)
-        .collect();
+    let control_planes = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
+    let silent: Vec<String> =
+        control_planes.filter(|name| !session.facts.contains_key(*name)).map(String::from).collect();
     if silent.is_empty() { AccessError::NoCluster } else { AccessError::Silent { silent } }
 }
 

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use miette::Diagnostic as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -15,41 +14,20 @@ use tokio::sync::Semaphore;
 use super::{
     Error, Event, Events, Failure, Journal, Templates,
     compile::{RoleSteps, Step, Target},
-    diagnose::diagnose,
     digest,
     journal::Entry,
     late::{Late, Missing, Progress},
     observe::observe,
     plan::HostPlan,
+    stop::{FAILED_STEP, Halt, Stop},
 };
 use crate::{
-    task::{Act, Observations, Task, main_line},
-    transport::{self, Host, Output, Script, Transfer},
+    task::{Act, Observations, Task},
+    transport::{Host, Script, Transfer},
 };
-
-/// How many of the last lines of a failed command are shown.
-const SHOWN_LINES: usize = 15;
 
 /// How long quick steps may take together.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Begins the line with which a batch says which of its steps failed.
-const FAILED_STEP: &str = "#hoist-failed-step ";
-
-/// Why a host stops.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Failed(Failure),
-    Blocked { role: String, step: String, by: String },
-}
-
-/// Why steps that were to be made true together are not.
-struct Halt {
-    /// Which of them failed: those before are done, those after were not begun. All, when the host was lost and nobody
-    /// knows.
-    failed: Range<usize>,
-    stop: Stop,
-}
 
 /// What the hosts of a run share.
 pub(super) struct Shared {
@@ -131,7 +109,7 @@ impl Carrier {
             self.shared.events.send(Event::StepStarted { host, role, step, summary });
         }
         let entries: Vec<Entry<'_>> = steps.iter().map(|(step, _)| self.entry(role, step)).collect();
-        let journal = |error: Error| self.stop(role, first, error.to_string(), Vec::new(), None);
+        let journal = |error: Error| self.unable(role, first, &error);
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
             [(step, _)] => {
@@ -257,7 +235,7 @@ impl Carrier {
         let mut context = role.context.clone();
         context["late"] = Value::Object(late);
         let text = self.shared.templates.file(&stdin.template, &context);
-        let text = text.map_err(|error| self.stop(role, step, error.to_string(), Vec::new(), None))?;
+        let text = text.map_err(|error| self.unable(role, step, &error))?;
         Ok(Some(SecretString::from(text)))
     }
 
@@ -279,61 +257,6 @@ impl Carrier {
             cause: Some("something on the host undoes it, or the role is not idempotent".to_string()),
             next: "run `hoist plan` to see what differs now".to_string(),
         }))
-    }
-
-    /// The host did not answer as it should. What the error quotes of its output is output here, too.
-    fn lost(&self, role: &RoleSteps, step: &Step, error: &transport::Error) -> Stop {
-        let text = error.to_string();
-        let (what, output) = text.split_once('\n').unwrap_or((&text, ""));
-        let mut what = what.to_string();
-        if let Some(cause) = std::error::Error::source(error) {
-            what.push_str(&format!(" ({cause})"));
-        }
-        let next = error.help().map(|help| help.to_string());
-        self.stop(role, step, what, output.lines().map(String::from).collect(), next)
-    }
-
-    fn refused(&self, role: &RoleSteps, step: &Step, output: &Output) -> Stop {
-        // What went wrong is usually on standard error; some programs say it on standard output.
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        let lines = out.lines().filter(|line| !line.starts_with(FAILED_STEP)).chain(err.lines());
-        let lines: Vec<String> = lines.filter(|line| !line.trim().is_empty()).map(String::from).collect();
-        let what = match &step.task {
-            Task::Command(command) => {
-                format!("`{}` ended with status {}", main_line(&command.run), output.status)
-            }
-            _ => format!("it ended with status {}", output.status),
-        };
-        self.stop(role, step, what, lines, None)
-    }
-
-    /// Everything that is said of a failure comes through here, so that no late value gets out. It is taken out before
-    /// anything is cut off.
-    fn stop(
-        &self,
-        role: &RoleSteps,
-        step: &Step,
-        what: String,
-        output: Vec<String>,
-        next: Option<String>,
-    ) -> Stop {
-        let what = self.shared.late.redact(&what);
-        let output: Vec<String> = output.iter().map(|line| self.shared.late.redact(line)).collect();
-        let known = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what)));
-        let (cause, known_next) = known.unzip();
-        let shown = output.len().saturating_sub(SHOWN_LINES);
-        Stop::Failed(Failure {
-            host: self.target.name.clone(),
-            role: role.role.clone(),
-            step: step.name.clone(),
-            what,
-            output: output[shown..].to_vec(),
-            cause: cause.map(String::from),
-            next: known_next.map(String::from).or(next).unwrap_or_else(|| {
-                "mend it, then run the same command again: it goes on from here".to_string()
-            }),
-        })
     }
 }
 

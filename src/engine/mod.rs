@@ -20,6 +20,7 @@ mod plan;
 mod role;
 mod run;
 mod saved;
+mod stop;
 mod template;
 
 pub use compile::{RoleSteps, Step, Target, compile, compile_roles, late_values, with_needs};

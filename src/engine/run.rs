@@ -7,11 +7,12 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Error, Event, Events, Failure, Journal, Library, Templates,
-    carry::{Carrier, Shared, Stop},
+    carry::{Carrier, Shared},
     compile::{RoleSteps, Target, late_values, with_needs},
     late::{Late, Progress, Provider},
     observe::{add_contents, observe},
     plan::HostPlan,
+    stop::Stop,
 };
 use crate::transport::{self, Host};
 

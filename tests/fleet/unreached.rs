@@ -89,6 +89,12 @@ fn no_cluster_is_begun_beside_a_control_plane_that_does_not_answer() {
         .says("w1: worker: joined: not begun, because of cp1");
     ran.says("Not finished: w1 is blocked by cp1, w2 is blocked by cp1, cp1 cannot be used.");
     assert_eq!(fleet.left(), ["w1.prepared", "w2.prepared"]);
+    // Workers that need nothing of it are done; only what the API server would say of them is not to be had.
+    for worker in ["w1", "w2"] {
+        fleet.write(&format!("root/{worker}.joined"), "");
+    }
+    let ran = fleet.hoist("apply", &["--limit", "worker"]).exits(69).says("Nothing to change: 4 statements hold");
+    ran.says("no control plane that answers has a cluster, and cp1 cannot be used");
 }
 
 #[test]
