@@ -86,23 +86,26 @@ impl Session {
         home: &Path,
         visits: &[Visit<'_>],
     ) -> Result<Session, engine::Error> {
-        let gate = Semaphore::new(HANDSHAKES);
-        let attempts = visits.iter().map(|visit| async {
-            let host = inventory.hosts.get(visit.name)?;
-            let target = target(inventory, visit.name, host, home);
+        let targets = Session::targets(inventory, home);
+        let visited = targets.iter().filter_map(|target| {
+            let visit = visits.iter().find(|visit| visit.name == target.name)?;
+            Some((target, visit.lock))
+        });
+        let gate = &Semaphore::new(HANDSHAKES);
+        let attempts = visited.map(|(target, lock)| async move {
             let connected = {
                 // The gate is never closed.
                 let _turn = gate.acquire().await;
-                transport::connect(&target).await
+                transport::connect(target).await
             };
             let read = match connected {
-                Ok(host) => read(&*host, visit.lock).await.map(|facts| (host, facts)),
+                Ok(host) => read(&*host, lock).await.map(|facts| (host, facts)),
                 Err(error) => Err(error.into()),
             };
-            Some((visit.name.to_string(), read))
+            (target.name.clone(), read)
         });
         let mut session = Session::default();
-        for (name, read) in join_all(attempts).await.into_iter().flatten() {
+        for (name, read) in join_all(attempts).await {
             match read {
                 Ok((host, facts)) => {
                     session.hosts.insert(name.clone(), host);

@@ -82,10 +82,13 @@ impl Journal {
         };
         fs::create_dir_all(&runs).map_err(failed(&runs))?;
         let before = journals(&runs).map_err(failed(&runs))?;
-        let interrupted = match before.last() {
-            Some(path) => interrupted(path).map_err(failed(path))?,
-            None => Vec::new(),
-        };
+        let mut interrupted = Vec::new();
+        for path in before.iter().rev() {
+            if let Some(steps) = unfinished(path).map_err(failed(path))? {
+                interrupted = steps;
+                break;
+            }
+        }
         // Nanoseconds make the name unique, and names sort in the order of time.
         let name = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S.%9fZ");
         let path = runs.join(format!("{name}.{JOURNAL}"));
@@ -161,12 +164,12 @@ fn journals(runs: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals)
 }
 
-/// The steps of a journal that began and did not end. A last line that was cut off had not begun to act.
-fn interrupted(path: &Path) -> io::Result<Vec<Interrupted>> {
+/// The steps of a journal that began and did not end; nothing for a run that is still at work, on other hosts. A last
+/// line that was cut off had not begun to act.
+fn unfinished(path: &Path) -> io::Result<Option<Vec<Interrupted>>> {
     let file = File::open(path)?;
-    // A run on other hosts that is still at work has interrupted nothing.
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut open: Vec<Interrupted> = Vec::new();
     for line in BufReader::new(file).lines() {
@@ -177,7 +180,7 @@ fn interrupted(path: &Path) -> io::Result<Vec<Interrupted>> {
             State::Done | State::Failed | State::NotBegun => open.retain(|other| *other != step),
         }
     }
-    Ok(open)
+    Ok(Some(open))
 }
 
 #[cfg(test)]
@@ -207,8 +210,14 @@ mod tests {
         let (_, before) = Journal::begin(folder.path()).unwrap();
         let two = Interrupted { host: "cp1".into(), role: "base".into(), step: "two".into() };
         assert_eq!(before, [two]);
-        let (_, before) = Journal::begin(folder.path()).unwrap();
+        let (beside, before) = Journal::begin(folder.path()).unwrap();
         assert_eq!(before, [], "only the run just before counts");
+        beside.began(&[entry("one")]).unwrap();
+        assert_eq!(
+            Journal::begin(folder.path()).unwrap().1,
+            [],
+            "one beside that is still at work does not count"
+        );
     }
 
     #[test]

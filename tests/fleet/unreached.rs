@@ -52,6 +52,15 @@ fn the_others_go_on_and_it_is_named_again_at_the_end() {
     fleet.hoist("apply", &["--only", "note", "--limit", "cp1,w1"]).exits(0).says("Done in");
 }
 
+/// What a plan says of the others is not the whole answer, so that it must not be taken for it.
+#[test]
+fn a_host_that_cannot_be_used_outweighs_that_something_would_change() {
+    let Some(fleet) = Fleet::start(&["cp1", "w1"]) else { return };
+    fleet.on("2222", 1, "sed -i '/^root:/s|:[^:]*$|:/bin/false|' /etc/passwd");
+    let plan = fleet.hoist("plan", &["--only", "note"]).exits(1).says("failed to start a root shell on w1");
+    plan.says("2 of 2 statements on 1 host do not hold");
+}
+
 #[test]
 fn programs_learn_of_it_too() {
     let Some(mut fleet) = Fleet::start(&["cp1", "w1"]) else { return };
