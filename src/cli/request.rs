@@ -1,6 +1,9 @@
 //! What `plan` and `apply` are asked to work on: from the command line, or from a plan that was saved.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Failure,
@@ -9,7 +12,7 @@ use super::{
 use crate::{
     artifact::{self, Index},
     cluster::{Scope, Work, WorkError},
-    engine::{Library, Lock, SavedPlan, Source},
+    engine::{self, Library, Lock, SavedPlan, Source},
     exit::Exit,
     inventory::{self, Inventory, Loaded, Selection, expand_home},
     task::sha256,
@@ -61,7 +64,7 @@ impl Request {
             file: absolute(file)?,
             limited: args.limit.is_some(),
             scope: Scope { hosts, only: args.only.clone() },
-            library: Library { folder: args.roles.clone() },
+            library: library(args.roles.as_deref())?,
             loaded,
         })
     }
@@ -75,7 +78,7 @@ impl Request {
             file: source.inventory.clone(),
             limited: source.limit.is_some(),
             scope: Scope { hosts, only: source.only.clone() },
-            library: Library { folder: source.roles.clone() },
+            library: library(source.roles.as_deref())?,
             loaded,
         })
     }
@@ -114,6 +117,20 @@ impl Request {
             }
         }
     }
+}
+
+/// Roles and templates, and those of a folder before them. A folder that has none would quietly do something else than
+/// was asked.
+fn library(folder: Option<&Path>) -> Result<Library, Failure> {
+    if let Some(folder) = folder {
+        let path = folder.to_path_buf();
+        fs::read_dir(folder).map_err(|cause| engine::Error::Unreadable { path: path.clone(), cause })?;
+        if !["roles", "templates"].iter().any(|name| folder.join(name).is_dir()) {
+            let cause = io::Error::other("it has neither a folder roles nor a folder templates");
+            return Err(engine::Error::Unreadable { path, cause }.into());
+        }
+    }
+    Ok(Library { folder: folder.map(Path::to_path_buf) })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

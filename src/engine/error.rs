@@ -54,7 +54,7 @@ pub enum Error {
     #[diagnostic(help("flock (of util-linux) must be installed there, and /run be writable"))]
     Unlockable { host: String, reason: String },
     #[error("{} is no plan that this hoist can read: {reason}", path.display())]
-    #[diagnostic(help("make it again with `hoist plan --out FILE`"))]
+    #[diagnostic(help("make one with `hoist plan --out FILE`; an inventory is given with `-i`"))]
     NoPlan { path: PathBuf, reason: String },
     #[error("failed to {action} the plan {}", path.display())]
     #[diagnostic(help("the file's folder must exist and be writable, with some space left"))]

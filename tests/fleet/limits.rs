@@ -1,6 +1,6 @@
 //! Parts of an inventory and parts of the library.
 
-use crate::bed::Fleet;
+use crate::bed::{Fleet, Ran};
 
 const NAMES: [&str; 3] = ["cp1", "w1", "w2"];
 
@@ -36,6 +36,19 @@ fn a_word_that_means_nobody_or_no_role_is_a_mistake() {
         fleet.hoist(verb, &["--only", "notes"]).exits(65).says("there is no role \"notes\"").says("note");
     }
     assert_eq!(fleet.left(), Vec::<String>::new());
+}
+
+/// What was meant would be passed over in silence.
+#[test]
+fn a_folder_without_roles_is_a_mistake() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    for (folder, says) in
+        [("nowhere", "No such file"), ("roles/roles", "neither a folder roles nor a folder templates")]
+    {
+        let folder = fleet.path(folder);
+        let arguments = ["plan", "--only", "note", "--roles", folder.to_str().unwrap()];
+        Ran::of(fleet.command(&arguments)).exits(71).says(says).says("check the folder given with --roles");
+    }
 }
 
 /// A role that names artifacts says so where there are none, and does not take them for an empty list.

@@ -102,7 +102,8 @@ fn no_cluster_is_begun_beside_a_control_plane_that_does_not_answer() {
     for worker in ["w1", "w2"] {
         fleet.write(&format!("root/{worker}.joined"), "");
     }
-    let ran = fleet.hoist("apply", &["--limit", "worker"]).exits(69).says("Nothing to change: 4 statements hold");
+    let ran =
+        fleet.hoist("apply", &["--limit", "worker"]).exits(69).says("Nothing to change: 4 statements hold");
     ran.says("no control plane that answers has a cluster, and cp1 cannot be used");
 }
 
