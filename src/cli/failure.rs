@@ -13,6 +13,16 @@ impl Failure {
     pub fn os(error: std::io::Error) -> Failure {
         Failure { report: miette::Report::msg(error), exit: Exit::Os }
     }
+
+    /// With the other exit code, if that is worse.
+    pub fn or_worse(self, exit: Exit) -> Failure {
+        Failure { exit: Exit::worst([self.exit, exit]), ..self }
+    }
+
+    /// The command line names what there is not.
+    pub fn usage(error: inventory::NoSuchHost) -> Failure {
+        Failure { report: error.into(), exit: Exit::Usage }
+    }
 }
 
 impl From<miette::Report> for Failure {
@@ -39,6 +49,9 @@ impl From<cluster::AccessError> for Failure {
     fn from(error: cluster::AccessError) -> Self {
         match error {
             cluster::AccessError::Api(error) => error.into(),
+            silent @ cluster::AccessError::Silent { .. } => {
+                Failure { report: silent.into(), exit: Exit::Unavailable }
+            }
             other => Failure { report: other.into(), exit: Exit::Failed },
         }
     }
@@ -55,7 +68,7 @@ macro_rules! with_own_exit {
     )*};
 }
 
-with_own_exit!(artifact::Error, engine::Error, transport::Error, cluster::Unreached, lab::LabError);
+with_own_exit!(artifact::Error, engine::Error, transport::Error, lab::LabError);
 
 macro_rules! failed {
     ($($error:ty),*) => {$(

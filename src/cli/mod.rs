@@ -9,6 +9,7 @@ mod kubeconfig;
 pub mod lab;
 mod man;
 mod plan;
+mod request;
 mod sample;
 pub mod schema;
 mod shared;
@@ -27,6 +28,7 @@ use crate::exit::Exit;
     0   done, or nothing to do\n  \
     1   something failed on a host or in the cluster\n  \
     2   `plan`: something would change\n  \
+    3   `apply PLAN`: the plan does not fit any more\n  \
     64  the command line is wrong\n  \
     65  the inventory or a role is wrong\n  \
     69  a host or the API server does not answer\n  \

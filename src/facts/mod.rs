@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::{self, Host, Script};
 
+/// What every host is asked: POSIX sh whose answer [`Facts::parse`] reads.
+pub const SCRIPT: &str = include_str!("probe.sh");
+
 /// What was observed of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -77,7 +80,7 @@ pub enum Error {
 /// # Errors
 /// When the host is lost, or is no Linux with systemd that hoist knows.
 pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
-    let text = include_str!("probe.sh").to_string();
+    let text = SCRIPT.to_string();
     let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
     let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
     facts.fit().map_err(|(reason, help)| Error::Unfit { host: host.name().to_string(), reason, help })?;
@@ -125,8 +128,8 @@ impl Facts {
         facts
     }
 
-    /// Whether hoist can do anything with this host; if not, why and what to do.
-    fn fit(&self) -> Result<(), (String, String)> {
+    /// Whether the host can become a node; if not, why and what to do.
+    pub fn fit(&self) -> Result<(), (String, String)> {
         if self.init != "systemd" {
             let reason = format!("its process 1 is \"{}\", not systemd", self.init);
             return Err((reason, "nodes need systemd: install a distribution that boots it".to_string()));
