@@ -4,6 +4,7 @@
 //! the hosts.
 
 mod login;
+mod select;
 mod subnet;
 mod types;
 mod verify;
@@ -14,6 +15,7 @@ use std::path::Path;
 use miette::Diagnostic;
 
 pub use login::{Login, expand_home};
+pub use select::{NoSuchHost, Selection};
 pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
 pub use types::{
     Addon, Artifacts, Become, Cluster, Endpoint, Etcd, Host, Inventory, Network, Plugin, Role, Ssh,

@@ -1,0 +1,125 @@
+//! Which hosts are meant, in one word or several.
+
+use std::{convert::Infallible, str::FromStr};
+
+use super::{Host, Inventory};
+use crate::yaml::nearest;
+
+/// The word for every host.
+const ALL: &str = "all";
+
+/// Some of an inventory's hosts, as a user names them: `w1`, `worker`, `dc1`, several with commas between them,
+/// or `all`. A word means every host whose name, role or site it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    words: Vec<String>,
+}
+
+/// A word that means no host.
+#[derive(Debug, thiserror::Error, miette::Diagnostic, PartialEq, Eq)]
+#[error("`{word}` is no host of the inventory, and no host has such a role or site")]
+#[diagnostic(help("{help}"))]
+pub struct NoSuchHost {
+    pub word: String,
+    help: String,
+}
+
+impl Selection {
+    /// Every host.
+    pub fn all() -> Selection {
+        Selection { words: vec![ALL.to_owned()] }
+    }
+
+    /// The hosts that are meant, each once, in the order of the inventory.
+    ///
+    /// # Errors
+    /// The first word that means none: a misspelt name must not quietly do less than was asked.
+    pub fn hosts<'a>(&self, inventory: &'a Inventory) -> Result<Vec<(&'a str, &'a Host)>, NoSuchHost> {
+        let hosts = || inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
+        if let Some(word) = self.words.iter().find(|word| !hosts().any(|(name, host)| is(word, name, host))) {
+            return Err(NoSuchHost::new(word, inventory));
+        }
+        Ok(hosts().filter(|(name, host)| self.words.iter().any(|word| is(word, name, host))).collect())
+    }
+}
+
+impl FromStr for Selection {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Selection, Infallible> {
+        Ok(Selection { words: text.split(',').map(|word| word.trim().to_owned()).collect() })
+    }
+}
+
+/// Whether a word means a host.
+fn is(word: &str, name: &str, host: &Host) -> bool {
+    word == ALL || groups(name, host).any(|group| group == word)
+}
+
+/// Everything that a host can be called by.
+fn groups<'a>(name: &'a str, host: &'a Host) -> impl Iterator<Item = &'a str> {
+    std::iter::once(name).chain(host.roles.iter().map(|role| role.name()))
+}
+
+impl NoSuchHost {
+    fn new(word: &str, inventory: &Inventory) -> NoSuchHost {
+        let mut known: Vec<&str> = Vec::new();
+        for group in inventory.hosts.iter().flat_map(|(name, host)| groups(name, host)) {
+            if !known.contains(&group) {
+                known.push(group);
+            }
+        }
+        let help = match nearest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}, {ALL}", known.join(", ")),
+        };
+        NoSuchHost { word: word.to_owned(), help }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+cluster: {name: a, kubernetes: 1.20.2}
+hosts:
+  w2: {address: 10.0.0.3, roles: [worker]}
+  cp1: {address: 10.0.0.1, roles: [control-plane, worker]}
+  w1: {address: 10.0.0.2, roles: [worker]}
+";
+
+    fn select(text: &str) -> Result<String, NoSuchHost> {
+        let inventory = crate::inventory::parse("test", TEXT).unwrap().inventory;
+        let selection: Selection = text.parse().unwrap();
+        let hosts = selection.hosts(&inventory)?;
+        Ok(hosts.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_word_is_a_name_a_role_or_all_and_each_host_comes_once_in_the_files_order() {
+        for (text, hosts) in [
+            ("w1", "w1"),
+            ("w1,w2", "w2 w1"),
+            ("worker", "w2 cp1 w1"),
+            ("control-plane", "cp1"),
+            ("control-plane, w1 ,w1", "cp1 w1"),
+            ("all", "w2 cp1 w1"),
+        ] {
+            assert_eq!(select(text).as_deref(), Ok(hosts), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_means_nobody_is_an_error_with_the_way_out() {
+        for (text, word, help) in [
+            ("w1,wroker", "wroker", "did you mean `worker`?"),
+            ("nobody", "nobody", "there are: w2, worker, cp1, control-plane, w1, all"),
+            ("", "", "there are: w2, worker, cp1, control-plane, w1, all"),
+            ("w1,", "", "there are: w2, worker, cp1, control-plane, w1, all"),
+        ] {
+            let error = select(text).unwrap_err();
+            assert_eq!((error.word.as_str(), error.help.as_str()), (word, help), "{text:?}");
+        }
+    }
+}
