@@ -42,7 +42,7 @@ impl Args {
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let json = args.output == Output::Json;
-    let inventory = args.inventory.load()?;
+    let inventory = args.inventory.load_installable()?;
     let library = args.engine.library();
     let forks = usize::from(args.engine.forks);
     let (mut session, subjects) = open(&inventory, &library).await?;

@@ -55,6 +55,13 @@ impl InventoryArg {
     pub fn load(&self) -> Result<Inventory, Failure> {
         Ok(inventory::load(&self.file)?.inventory)
     }
+
+    /// For what installs: also refuses, before any host is contacted, what this version cannot install.
+    pub fn load_installable(&self) -> Result<Inventory, Failure> {
+        let loaded = inventory::load(&self.file)?;
+        loaded.installable().map_err(inventory::Error::from)?;
+        Ok(loaded.inventory)
+    }
 }
 
 /// Connects to all hosts and compiles what they shall be.

@@ -7,7 +7,7 @@ use crate::{
     artifact::Index,
     engine::Target,
     facts::Facts,
-    inventory::{Host, Inventory, Plugin, Role, pod_subnet},
+    inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
 
 /// Facts by host. Hosts that could not be reached are absent.
@@ -60,6 +60,7 @@ pub fn targets(inventory: &Inventory, facts: &Observed, index: &Index) -> Vec<Ta
 fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
     let plugin = match inventory.cluster.network.plugin {
         Plugin::Bridge => "bridge",
+        Plugin::Cilium => "cilium",
     };
     let mut roles = vec!["kubernetes".to_string(), plugin.to_string()];
     // A host that is both joins as a control plane.
@@ -78,7 +79,7 @@ fn cluster(inventory: &Inventory, index: &Index) -> Value {
     json!({
         "name": cluster.name,
         "version": cluster.kubernetes.to_string(),
-        "kubeadm_api": "v1beta2",
+        "kubeadm_api": Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api),
         "endpoint": endpoint,
         "port": port,
         "api_names": api_names,

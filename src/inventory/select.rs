@@ -58,7 +58,7 @@ fn is(word: &str, name: &str, host: &Host) -> bool {
 
 /// Everything that a host can be called by.
 fn groups<'a>(name: &'a str, host: &'a Host) -> impl Iterator<Item = &'a str> {
-    std::iter::once(name).chain(host.roles.iter().map(|role| role.name()))
+    std::iter::once(name).chain(host.roles.iter().map(|role| role.name())).chain(host.site.as_deref())
 }
 
 impl NoSuchHost {
@@ -83,10 +83,11 @@ mod tests {
 
     const TEXT: &str = "\
 cluster: {name: a, kubernetes: 1.20.2}
+sites: [dc1, dc2]
 hosts:
-  w2: {address: 10.0.0.3, roles: [worker]}
-  cp1: {address: 10.0.0.1, roles: [control-plane, worker]}
-  w1: {address: 10.0.0.2, roles: [worker]}
+  w2: {address: 10.0.0.3, roles: [worker], site: dc1}
+  cp1: {address: 10.0.0.1, roles: [control-plane, worker], site: dc1}
+  w1: {address: 10.0.0.2, roles: [worker], site: dc2}
 ";
 
     fn select(text: &str) -> Result<String, NoSuchHost> {
@@ -97,13 +98,15 @@ hosts:
     }
 
     #[test]
-    fn a_word_is_a_name_a_role_or_all_and_each_host_comes_once_in_the_files_order() {
+    fn a_word_is_a_name_a_role_a_site_or_all_and_each_host_comes_once_in_the_files_order() {
         for (text, hosts) in [
             ("w1", "w1"),
             ("w1,w2", "w2 w1"),
             ("worker", "w2 cp1 w1"),
             ("control-plane", "cp1"),
             ("control-plane, w1 ,w1", "cp1 w1"),
+            ("dc1", "w2 cp1"),
+            ("dc2,control-plane", "cp1 w1"),
             ("all", "w2 cp1 w1"),
         ] {
             assert_eq!(select(text).as_deref(), Ok(hosts), "{text}");
@@ -114,9 +117,9 @@ hosts:
     fn a_word_that_means_nobody_is_an_error_with_the_way_out() {
         for (text, word, help) in [
             ("w1,wroker", "wroker", "did you mean `worker`?"),
-            ("nobody", "nobody", "there are: w2, worker, cp1, control-plane, w1, all"),
-            ("", "", "there are: w2, worker, cp1, control-plane, w1, all"),
-            ("w1,", "", "there are: w2, worker, cp1, control-plane, w1, all"),
+            ("nobody", "nobody", "there are: w2, worker, dc1, cp1, control-plane, w1, dc2, all"),
+            ("", "", "there are: w2, worker, dc1, cp1, control-plane, w1, dc2, all"),
+            ("w1,", "", "there are: w2, worker, dc1, cp1, control-plane, w1, dc2, all"),
         ] {
             let error = select(text).unwrap_err();
             assert_eq!((error.word.as_str(), error.help.as_str()), (word, help), "{text:?}");

@@ -51,6 +51,12 @@ const FORMATS: &[Format] = &[
         fix: whole_network,
     },
     Format {
+        name: "ipv4-range",
+        expected: "an IPv4 network or range such as 192.168.18.230-192.168.18.239",
+        accepts: |text| ipv4_range(text).is_some(),
+        fix: whole_network,
+    },
+    Format {
         name: "dns-label",
         expected: "a name of lower-case letters, digits and inner hyphens, at most 63 of them (RFC 1123)",
         accepts: is_dns_label,
@@ -72,6 +78,16 @@ const FORMATS: &[Format] = &[
         },
     },
 ];
+
+/// The first and the last address of `A.B.C.D/N` without host bits, or of `A.B.C.D-E.F.G.H`.
+pub fn ipv4_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    if let Some((first, last)) = text.split_once('-') {
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        return (first <= last).then_some((first, last));
+    }
+    let network: Ipv4Net = text.parse().ok()?;
+    (network.trunc() == network).then(|| (network.network(), network.broadcast()))
+}
 
 /// RFC 1123 with the length limit of RFC 1035: what Kubernetes asks of a name.
 fn is_dns_label(text: &str) -> bool {

@@ -60,6 +60,16 @@ impl Node {
         path.iter().try_fold(self, |node, step| node.child(step))
     }
 
+    /// Whether it is a list or a map with nothing in it, or no value at all.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
     fn child(&self, step: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.get(step).map(|entry| &entry.node),

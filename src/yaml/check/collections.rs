@@ -1,5 +1,7 @@
 //! Checks of maps and lists.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
@@ -114,17 +116,17 @@ impl<'a> Checker<'a> {
         if schema.get("uniqueItems") != Some(&Json::Bool(true)) {
             return;
         }
-        let mut seen: Vec<(Json, &Node)> = Vec::new();
+        let mut seen: HashMap<String, &Node> = HashMap::new();
         for item in items {
-            let value = item.to_json();
-            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == value) {
+            let value = item.to_json().to_string();
+            if let Some(first) = seen.get(&value) {
                 let problem = Problem::new(item.span, format!("{} has the same item twice", self.here()))
                     .label("again here")
                     .also(first.span, "first here")
                     .help("remove one of them");
                 self.report(problem);
             } else {
-                seen.push((value, item));
+                seen.insert(value, item);
             }
         }
     }
