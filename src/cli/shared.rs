@@ -60,6 +60,10 @@ impl InventoryArg {
     pub fn load_installable(&self) -> Result<Inventory, Failure> {
         let loaded = inventory::load(&self.file)?;
         loaded.installable().map_err(inventory::Error::from)?;
+        let warnings = loaded.remarks();
+        if !warnings.list().is_empty() {
+            eprintln!("{:?}", miette::Report::new(warnings));
+        }
         Ok(loaded.inventory)
     }
 }

@@ -71,7 +71,8 @@ pub(super) fn gaps(inventory: &Inventory, tree: &Node) -> Vec<Problem> {
     let mut notes: Vec<Problem> = GAPS
         .iter()
         .filter_map(|gap| {
-            let places = (gap.asked)(inventory, tree);
+            let mut places = (gap.asked)(inventory, tree);
+            places.sort_by_key(Span::offset);
             let (first, others) = places.split_first()?;
             let note = note(gap.what, *first).help(gap.instead);
             Some(others.iter().fold(note, |note, other| note.also(*other, "and here")))

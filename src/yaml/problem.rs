@@ -1,6 +1,7 @@
 //! What there is to say about a source, all of it, ready to be printed.
 
 use std::{
+    cmp::Reverse,
     fmt::{self, Display},
     iter,
     sync::Arc,
@@ -115,7 +116,7 @@ impl Diagnostic for Problem {
     }
 }
 
-/// Everything that there is to say about one source, in the order of the text.
+/// Everything that there is to say about one source: mistakes first, each kind in the order of the text.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.headline())]
 pub struct Problems {
@@ -125,9 +126,9 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Sorts the problems by place; the same mistake seen twice through an alias counts once.
+    /// Sorts the problems by kind and place; the same mistake seen twice through an alias counts once.
     pub fn new(source: &Source, mut list: Vec<Problem>) -> Self {
-        list.sort_by_key(|problem| problem.span.offset());
+        list.sort_by_key(|problem| (Reverse(problem.severity), problem.span.offset()));
         list.dedup();
         for problem in list.iter_mut().take(PRINTED) {
             let long = problem.spans().any(|span| line_length(source.text(), span.offset()) > LONGEST_LINE);
@@ -227,7 +228,7 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     Cursor::new(text).advance(offset)
 }
 
-/// A place in a text that only moves forward, so that many places cost one pass.
+/// A place in a text. Moving forward costs only the way, so that many places in their order cost one pass.
 struct Cursor<'a> {
     text: &'a str,
     offset: usize,
@@ -240,8 +241,11 @@ impl<'a> Cursor<'a> {
         Cursor { text, offset: 0, line: 1, column: 1 }
     }
 
-    /// Line and column of an offset that is not before the last one.
+    /// Moves to an offset; its line and column.
     fn advance(&mut self, offset: usize) -> (usize, usize) {
+        if offset < self.offset {
+            *self = Cursor::new(self.text);
+        }
         for character in self.text.get(self.offset..offset).unwrap_or_default().chars() {
             match character {
                 '\n' => (self.line, self.column) = (self.line + 1, 1),

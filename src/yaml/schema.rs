@@ -27,9 +27,9 @@ pub fn dns_label(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "dns-label"})
 }
 
-/// Several names as RFC 1123 allows them, each once.
+/// Up to a hundred names as RFC 1123 allows them, each once.
 pub fn dns_labels(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "items": dns_label(generator), "uniqueItems": true})
+    json_schema!({"type": "array", "items": dns_label(generator), "uniqueItems": true, "maxItems": 100})
 }
 
 /// [`semver::Version`]: three numbers, and possibly a pre-release.

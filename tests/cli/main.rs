@@ -1,6 +1,7 @@
 //! The program from outside, as far as it needs neither root nor hosts: what it prints, and what it exits with.
 
 mod answers;
+mod check;
 mod help;
 mod mistakes;
 

@@ -35,11 +35,18 @@ impl<T> Ranges<T> {
         Ranges { sorted: ranges, farthest }
     }
 
-    /// Each range that shares addresses with one before it, after that one.
+    /// Pairs of ranges that share addresses, the one that begins first first: each range with that before it which
+    /// reaches farthest, and with its neighbour. So nothing is missed, and many that share do not give all pairs.
     pub fn overlaps(&self) -> impl Iterator<Item = (&T, &T)> {
-        self.sorted.iter().skip(1).zip(&self.farthest).filter_map(|(range, before)| {
-            let before = &self.sorted[*before];
-            (range.first <= before.last).then_some((&before.of, &range.of))
+        (1..self.sorted.len()).flat_map(move |index| {
+            let (farthest, neighbour) = (self.farthest[index - 1], index - 1);
+            let others = [Some(farthest), Some(neighbour).filter(|it| *it != farthest)];
+            let range = &self.sorted[index];
+            let sharing = move |other: usize| {
+                let other = &self.sorted[other];
+                (range.first <= other.last).then_some((&other.of, &range.of))
+            };
+            others.into_iter().flatten().filter_map(sharing)
         })
     }
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
 use super::Checker;
-use crate::yaml::{Entry, Node, Problem, format, suggest, words};
+use crate::yaml::{Entry, Node, Problem, Value, format, suggest, words};
 
 impl<'a> Checker<'a> {
     /// The map without mistaken optional entries; `None` when a required one is missing or mistaken.
@@ -165,6 +165,16 @@ impl<'a> Checker<'a> {
         .help(format!("write {bound} {count} {unit}{meaning}"));
         self.report(problem);
     }
+}
+
+/// Whether a list or a map has more in it than the schema allows.
+pub(super) fn too_many(schema: &Json, node: &Node) -> bool {
+    let (length, limit) = match &node.value {
+        Value::List(items) => (items.len(), "maxItems"),
+        Value::Map(entries) => (entries.len(), "maxProperties"),
+        _ => return false,
+    };
+    schema.get(limit).and_then(Json::as_u64).is_some_and(|most| length as u64 > most)
 }
 
 fn required(schema: &Json) -> impl Iterator<Item = &str> {
