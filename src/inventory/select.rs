@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, str::FromStr};
 
+use indexmap::IndexSet;
+
 use super::{Host, Inventory};
 use crate::yaml::nearest;
 
@@ -17,10 +19,11 @@ pub struct Selection {
 
 /// A word that means no host.
 #[derive(Debug, thiserror::Error, miette::Diagnostic, PartialEq, Eq)]
-#[error("`{word}` is no host of the inventory, and no host has such a role or site")]
+#[error("`{word}` is {missing}")]
 #[diagnostic(help("{help}"))]
 pub struct NoSuchHost {
     pub word: String,
+    missing: &'static str,
     help: String,
 }
 
@@ -37,7 +40,8 @@ impl Selection {
     pub fn hosts<'a>(&self, inventory: &'a Inventory) -> Result<Vec<(&'a str, &'a Host)>, NoSuchHost> {
         let hosts = || inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
         if let Some(word) = self.words.iter().find(|word| !hosts().any(|(name, host)| is(word, name, host))) {
-            return Err(NoSuchHost::new(word, inventory));
+            let known = hosts().flat_map(|(name, host)| groups(name, host)).chain([ALL]);
+            return Err(NoSuchHost::new(word, "no host of the inventory, and none has such a role or site", known));
         }
         Ok(hosts().filter(|(name, host)| self.words.iter().any(|word| is(word, name, host))).collect())
     }
@@ -61,19 +65,29 @@ fn groups<'a>(name: &'a str, host: &'a Host) -> impl Iterator<Item = &'a str> {
     std::iter::once(name).chain(host.roles.iter().map(|role| role.name())).chain(host.site.as_deref())
 }
 
+impl Inventory {
+    /// The host of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn host(&self, name: &str) -> Result<&Host, NoSuchHost> {
+        let known = || self.hosts.keys().map(String::as_str);
+        self.hosts.get(name).ok_or_else(|| NoSuchHost::new(name, "no host of the inventory", known()))
+    }
+}
+
 impl NoSuchHost {
-    fn new(word: &str, inventory: &Inventory) -> NoSuchHost {
-        let mut known: Vec<&str> = Vec::new();
-        for group in inventory.hosts.iter().flat_map(|(name, host)| groups(name, host)) {
-            if !known.contains(&group) {
-                known.push(group);
-            }
-        }
+    fn new<'a>(
+        word: &str,
+        missing: &'static str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> NoSuchHost {
+        let known: IndexSet<&str> = known.collect();
         let help = match nearest(word, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are: {}, {ALL}", known.join(", ")),
+            None => format!("there are: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
         };
-        NoSuchHost { word: word.to_owned(), help }
+        NoSuchHost { word: word.to_owned(), missing, help }
     }
 }
 
@@ -111,6 +125,15 @@ hosts:
         ] {
             assert_eq!(select(text).as_deref(), Ok(hosts), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_found_by_its_name_alone() {
+        let inventory = crate::inventory::parse("test", TEXT).unwrap().inventory;
+        assert!(inventory.host("w1").is_ok());
+        let error = inventory.host("worker").unwrap_err();
+        assert_eq!(error.to_string(), "`worker` is no host of the inventory");
+        assert_eq!(error.help, "there are: w2, cp1, w1");
     }
 
     #[test]

@@ -99,8 +99,13 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 fn as_dns_label(text: &str) -> Option<String> {
+    to_dns_label(text).map(|candidate| format!("`{candidate}` would do"))
+}
+
+/// The name that is nearest to a text and fit for a host, if there is one.
+pub fn to_dns_label(text: &str) -> Option<String> {
     let candidate = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
-    is_dns_label(&candidate).then(|| format!("`{candidate}` would do"))
+    is_dns_label(&candidate).then_some(candidate)
 }
 
 /// Labels joined by dots; the last one is not a number, so that a mistyped address is not taken for a name.

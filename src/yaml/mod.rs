@@ -19,17 +19,20 @@ mod source;
 mod suggest;
 mod syntax;
 mod words;
+mod write;
 
 use miette::Severity;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-pub use format::ipv4_range;
+pub use build::TAGS;
+pub use format::{ipv4_range, to_dns_label};
 pub use node::{Entry, Node, Value};
 pub use problem::{Problem, Problems, Span};
 pub use reference::markdown;
 pub use source::{MAX_BYTES, ReadError, Source};
 pub use suggest::{listed, nearest};
+pub use write::{flow, quoted, section};
 
 /// What a source says, and where it says it.
 #[derive(Debug, Clone)]
@@ -95,6 +98,14 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
             None
         }
     }
+}
+
+/// What a source says, whatever it is about, and what cannot be read of it: such parts are [`Value::Invalid`] or
+/// left out. No tree when nothing can be read.
+pub fn tree(source: &Source) -> (Option<Node>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let tree = build::tree(source.text(), &mut problems);
+    (tree, problems)
 }
 
 /// The JSON Schema of a type as a source may write it.

@@ -3,6 +3,8 @@
 mod answers;
 mod check;
 mod help;
+mod init;
+mod inventory;
 mod mistakes;
 
 use std::path::Path;

@@ -7,7 +7,7 @@ use miette::Severity;
 
 use super::ranges::{Range, Ranges};
 use crate::{
-    inventory::{Inventory, POD_SUBNET_PREFIX, Plugin, pod_subnet},
+    inventory::{Host, Inventory, POD_SUBNET_PREFIX, Plugin, pod_subnet},
     yaml::{Document, Problem, Span},
 };
 
@@ -135,6 +135,9 @@ fn machines(document: &Document<Inventory>) -> Vec<(String, Span, Ipv4Addr)> {
     all
 }
 
+/// A host and its part of the pod network, and where that stands.
+type Part<'a> = (&'a String, &'a Host, Ipv4Net, Span);
+
 /// Each host's part of the pod network, which the bridge of the host takes.
 fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
@@ -175,11 +178,13 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             }
         }
         let subnet = pod_subnet(inventory, host).filter(|_| inventory.cluster.network.plugin == Plugin::Bridge);
-        parts.extend(subnet.map(|subnet| Range::network(subnet, (name, subnet, span))));
+        parts.extend(subnet.map(|subnet| Range::network(subnet, (name, host, subnet, span))));
     }
-    for (one, other) in Ranges::new(parts).overlaps() {
-        let [(first, taken, at), (second, subnet, span)] =
-            if one.2.offset() < other.2.offset() { [one, other] } else { [other, one] };
+    // Two hosts with one address have been told so, and would be told the same again.
+    let others = |pair: &(&Part<'_>, &Part<'_>)| pair.0.1.address != pair.1.1.address;
+    for (one, other) in Ranges::new(parts).overlaps().filter(others) {
+        let [(first, _, taken, at), (second, _, subnet, span)] =
+            if one.3.offset() < other.3.offset() { [one, other] } else { [other, one] };
         problems.push(
             Problem::new(*span, format!("`{first}` and `{second}` would take the same pod subnet"))
                 .label(format!("`{second}` takes {subnet}"))
