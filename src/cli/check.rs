@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use crate::{
     exit::Exit,
     inventory::{self, Error, Inventory, Role},
     yaml::ReadError,
 };
+use clap::ValueEnum;
 
 /// Reads an inventory and reports every mistake in it, warnings, and what this version cannot install yet. No host
 /// is contacted. Exits 0 when there is no mistake.
@@ -73,10 +73,11 @@ fn summary(inventory: &Inventory) -> String {
     let hosts = inventory.hosts.len();
     // Every cluster is told how many of these it has.
     let always = [Role::ControlPlane, Role::Worker];
-    let roles = [Role::Etcd, Role::ControlPlane, Role::Worker, Role::Storage].into_iter().filter_map(|role| {
-        let count = count(role);
-        (count > 0 || always.contains(&role)).then(|| format!("{count} {}", role.name()))
-    });
+    let roles =
+        [Role::Etcd, Role::ControlPlane, Role::Worker, Role::Storage].into_iter().filter_map(|role| {
+            let count = count(role);
+            (count > 0 || always.contains(&role)).then(|| format!("{count} {}", role.name()))
+        });
     format!(
         "cluster {}, Kubernetes {}, {hosts} {} ({})",
         inventory.cluster.name,

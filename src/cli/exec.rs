@@ -26,8 +26,10 @@ use crate::{
 /// with the host's name, line by line; of a single host it comes unchanged. A host that cannot be reached is named
 /// and holds up no other; then the exit code is 69 or 77, and 1 where only the command failed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hoist exec -i inventory/lab.yaml worker -- systemctl is-active kubelet\n  \
-    hoist exec -i inventory/lab.yaml cp1,w1 -- 'df -h /var | tail -n 1'")]
+#[command(
+    after_help = "Examples:\n  hoist exec -i inventory/lab.yaml worker -- systemctl is-active kubelet\n  \
+    hoist exec -i inventory/lab.yaml cp1,w1 -- 'df -h /var | tail -n 1'"
+)]
 pub struct Args {
     #[command(flatten)]
     inventory: InventoryArg,

@@ -44,7 +44,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         .await;
     match args.output {
         Output::Text => {
-            let known = answers.iter().filter_map(|(name, facts)| Some((name.as_str(), facts.as_ref().ok()?)));
+            let known =
+                answers.iter().filter_map(|(name, facts)| Some((name.as_str(), facts.as_ref().ok()?)));
             print!("{}", report::facts::facts(known));
         }
         Output::Json => {

@@ -68,14 +68,17 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let text = inventory::start(&start)?;
     write(&args.file, &text)?;
     let file = args.file.display();
-    eprintln!("wrote {file}; edit it, then:\n  hoist check -i {file}\n  hoist trust -i {file}\n  hoist plan -i {file}");
+    eprintln!(
+        "wrote {file}; edit it, then:\n  hoist check -i {file}\n  hoist trust -i {file}\n  hoist plan -i {file}"
+    );
     Ok(Exit::Ok)
 }
 
 /// The file's name as a cluster's: `Office 2.yaml` as `office-2`.
 fn name_of(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let name: String = stem.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let name: String =
+        stem.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
     match name.trim_matches('-') {
         "" | "inventory" => "cluster".to_owned(),
         name => name.chars().take(63).collect(),
@@ -83,9 +86,11 @@ fn name_of(file: &Path) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())
-    });
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
         let shown = path.display();
         let (report, exit) = match error.kind() {

@@ -17,8 +17,10 @@ use crate::{
 
 /// Takes over the inventory of Ansible and Kubespray, or explains one of hoist's. No host is contacted.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hoist inventory import kubespray/inventory/office/hosts.yaml > office.yaml\n  \
-    hoist inventory show -i office.yaml --host w1")]
+#[command(
+    after_help = "Examples:\n  hoist inventory import kubespray/inventory/office/hosts.yaml > office.yaml\n  \
+    hoist inventory show -i office.yaml --host w1"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -35,7 +37,9 @@ enum Verb {
 ///
 /// Reads INI and YAML, ranges, `:children`, `:vars`, and the folders group_vars and host_vars beside the file.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist inventory import kubespray/inventory/office/hosts.yaml > office.yaml")]
+#[command(
+    after_help = "Example:\n  hoist inventory import kubespray/inventory/office/hosts.yaml > office.yaml"
+)]
 struct ImportArgs {
     /// The inventory of Ansible.
     file: PathBuf,

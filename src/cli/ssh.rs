@@ -9,11 +9,7 @@ use super::{
     group::command_line,
     shared::{InventoryArg, home},
 };
-use crate::{
-    exit::Exit,
-    inventory::Login,
-    transport::quote,
-};
+use crate::{exit::Exit, inventory::Login, transport::quote};
 
 /// Logs in to a host with OpenSSH's client, or runs a command there; the exit status is that of ssh.
 ///
@@ -133,7 +129,10 @@ mod tests {
              -o StrictHostKeyChecking=yes 10.0.0.1"
         );
         assert_eq!(
-            line("{user: admin, port: 2222, key: ~/my key, known_hosts: /k, network_namespace: lab}", &["ls", "a b"]),
+            line(
+                "{user: admin, port: 2222, key: ~/my key, known_hosts: /k, network_namespace: lab}",
+                &["ls", "a b"]
+            ),
             "nsenter --net=/run/netns/lab ssh -p 2222 -l admin -i '/home/u/my key' \
              -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1 -- ''\\''ls'\\'' '\\''a b'\\'''"
         );

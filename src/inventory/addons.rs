@@ -135,7 +135,8 @@ impl Serialize for Pool {
 impl<'de> Deserialize<'de> for Pool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pool, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let (first, last) = yaml::ipv4_range(&text).ok_or_else(|| D::Error::custom("no range of addresses"))?;
+        let (first, last) =
+            yaml::ipv4_range(&text).ok_or_else(|| D::Error::custom("no range of addresses"))?;
         Ok(Pool { first, last })
     }
 }

@@ -65,7 +65,8 @@ impl Explainer<'_> {
         {
             let origin = Origin::Derived { because: "the address of the first control plane".into() };
             let value = Effective { key: "cluster.endpoint.address".into(), value: json!(address), origin };
-            let place = values.iter().position(|it| it.key == "cluster.endpoint.port").unwrap_or(values.len());
+            let place =
+                values.iter().position(|it| it.key == "cluster.endpoint.port").unwrap_or(values.len());
             values.insert(place, value);
         }
         values

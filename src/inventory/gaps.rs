@@ -20,9 +20,7 @@ struct Gap {
 const GAPS: &[Gap] = &[
     Gap {
         what: "etcd on hosts of its own",
-        asked: |inventory, tree| {
-            at(tree, inventory.cluster.etcd == Etcd::External, &["cluster", "etcd"])
-        },
+        asked: |inventory, tree| at(tree, inventory.cluster.etcd == Etcd::External, &["cluster", "etcd"]),
         instead: "write `stacked`, and take the role `etcd` from the hosts",
     },
     Gap {

@@ -132,6 +132,9 @@ mod tests {
         let error = begun(&[("a", "192.168.18.1"), ("b", "192.168.18.1")]).unwrap_err();
         let Error::Mistakes(problems) = error else { panic!("{error}") };
         assert_eq!(problems.list()[0].title, "`a` and `b` have the same address");
-        assert!(begun(&[("a", "192.168.18.1"), ("a", "192.168.18.2")]).is_err(), "nothing is dropped quietly");
+        assert!(
+            begun(&[("a", "192.168.18.1"), ("a", "192.168.18.2")]).is_err(),
+            "nothing is dropped quietly"
+        );
     }
 }

@@ -63,7 +63,8 @@ impl Loaded {
             return Ok(());
         }
         let refused = gaps.into_iter().map(|gap| gap.severity(Severity::Error)).collect();
-        let title = format!("{} is right, but asks for what this version cannot install yet", self.source.name());
+        let title =
+            format!("{} is right, but asks for what this version cannot install yet", self.source.name());
         Err(Problems::new(&self.source, refused).title(title))
     }
 }

@@ -41,7 +41,11 @@ impl Selection {
         let hosts = || inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
         if let Some(word) = self.words.iter().find(|word| !hosts().any(|(name, host)| is(word, name, host))) {
             let known = hosts().flat_map(|(name, host)| groups(name, host)).chain([ALL]);
-            return Err(NoSuchHost::new(word, "no host of the inventory, and none has such a role or site", known));
+            return Err(NoSuchHost::new(
+                word,
+                "no host of the inventory, and none has such a role or site",
+                known,
+            ));
         }
         Ok(hosts().filter(|(name, host)| self.words.iter().any(|word| is(word, name, host))).collect())
     }
@@ -77,11 +81,7 @@ impl Inventory {
 }
 
 impl NoSuchHost {
-    fn new<'a>(
-        word: &str,
-        missing: &'static str,
-        known: impl Iterator<Item = &'a str>,
-    ) -> NoSuchHost {
+    fn new<'a>(word: &str, missing: &'static str, known: impl Iterator<Item = &'a str>) -> NoSuchHost {
         let known: IndexSet<&str> = known.collect();
         let help = match nearest(word, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -62,10 +62,15 @@ mod tests {
 
     #[test]
     fn who_comes_second_is_given_a_free_part() {
-        let addresses = ["10.0.0.11", "10.0.0.75", "10.0.0.12", "10.0.1.11"].map(|text| text.parse().unwrap());
+        let addresses =
+            ["10.0.0.11", "10.0.0.75", "10.0.0.12", "10.0.1.11"].map(|text| text.parse().unwrap());
         let shown = |pods: &str| {
             let given = assign(pods.parse().unwrap(), &addresses);
-            given.into_iter().map(|net| net.map_or("-".into(), |net| net.to_string())).collect::<Vec<_>>().join(" ")
+            given
+                .into_iter()
+                .map(|net| net.map_or("-".into(), |net| net.to_string()))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         // 64 parts, of which both .11 and .75 point to the same.
         assert_eq!(shown("10.233.64.0/18"), "- 10.233.64.0/24 - 10.233.65.0/24");

@@ -8,7 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::{addons::Addons, burst::Burst, cluster::{Cluster, Etcd}};
+use super::{
+    addons::Addons,
+    burst::Burst,
+    cluster::{Cluster, Etcd},
+};
 use crate::yaml::schema;
 
 /// Everything about one cluster.

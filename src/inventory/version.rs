@@ -39,7 +39,8 @@ impl Release {
 
 /// Some releases in words: `1.20, 1.31`.
 pub(super) fn listed(which: impl Fn(&Release) -> bool) -> String {
-    let names = RELEASES.iter().filter(|release| which(release)).map(|release| format!("1.{}", release.minor));
+    let names =
+        RELEASES.iter().filter(|release| which(release)).map(|release| format!("1.{}", release.minor));
     names.collect::<Vec<_>>().join(", ")
 }
 

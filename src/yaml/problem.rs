@@ -176,7 +176,8 @@ impl Problems {
         if let Some(title) = &self.title {
             return title.clone();
         }
-        let counts = [(Severity::Error, "mistake"), (Severity::Warning, "warning"), (Severity::Advice, "note")];
+        let counts =
+            [(Severity::Error, "mistake"), (Severity::Warning, "warning"), (Severity::Advice, "note")];
         let counted = counts.into_iter().filter_map(|(severity, name)| {
             match self.list.iter().filter(|problem| problem.severity == severity).count() {
                 0 => None,

@@ -12,7 +12,8 @@ pub fn quoted(text: &str) -> String {
         || text.strip_prefix("~/").is_some_and(|rest| rest.bytes().all(inner));
     let stays = matches!(scalar::resolve(text), Some(Value::String(_)));
     // A version looks like a number to people, too.
-    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && text.matches('.').count() < 3;
+    let numeric =
+        text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && text.matches('.').count() < 3;
     // A string of JSON is one of YAML.
     if plain && stays && !numeric { text.to_owned() } else { Json::from(text).to_string() }
 }
@@ -68,10 +69,14 @@ mod tests {
 
     #[test]
     fn a_section_is_two_levels_deep() {
-        let Json::Object(entries) = json!({"user": "admin", "labels": {"a b": "c", "n": [1, true, null]}}) else {
+        let Json::Object(entries) = json!({"user": "admin", "labels": {"a b": "c", "n": [1, true, null]}})
+        else {
             unreachable!()
         };
-        assert_eq!(section("ssh", &entries), "ssh:\n  user: admin\n  labels: {\"a b\": c, n: [1, true, null]}\n");
+        assert_eq!(
+            section("ssh", &entries),
+            "ssh:\n  user: admin\n  labels: {\"a b\": c, n: [1, true, null]}\n"
+        );
     }
 
     proptest! {

@@ -57,7 +57,10 @@ fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
         let (exit, text, errors) = ask(&[verb, "-i", &file]);
         assert_eq!((exit, text.as_str()), (65, ""), "{verb}: {errors}");
         let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        assert!(words.contains("Kubernetes 1.36.2 is checked, but cannot be installed by this version yet"), "{words}");
+        assert!(
+            words.contains("Kubernetes 1.36.2 is checked, but cannot be installed by this version yet"),
+            "{words}"
+        );
         assert!(words.contains("inventory.yaml:1:32"), "{words}");
     }
 }
@@ -122,12 +125,14 @@ fn hostile_files_are_answered_in_bounded_time() {
         ),
         (
             "unique",
-            format!("{head}sites: [{}]\nhosts: {{a: {host}}}\n", many(90_000, &|i| format!("s{i}, "))).into_bytes(),
+            format!("{head}sites: [{}]\nhosts: {{a: {host}}}\n", many(90_000, &|i| format!("s{i}, ")))
+                .into_bytes(),
             "at most 100 items",
         ),
         (
             "one-line",
-            format!("{head}hosts: {{a: {host}}}\nvars: {{{}}}\n", many(90_000, &|_| "a: b, ".into())).into_bytes(),
+            format!("{head}hosts: {{a: {host}}}\nvars: {{{}}}\n", many(90_000, &|_| "a: b, ".into()))
+                .into_bytes(),
             "appears twice",
         ),
     ] {

@@ -22,7 +22,8 @@ impl Bed {
             namespace.address(address);
         }
         let sshd = namespace.run(|| Sshd::with("ListenAddress 10.79.0.1\nListenAddress 10.79.0.2"))?;
-        let known = ["10.79.0.1", "10.79.0.2"].map(|it| format!("[{it}]:{} {}", sshd.port, sshd.public("host_ed25519")));
+        let known = ["10.79.0.1", "10.79.0.2"]
+            .map(|it| format!("[{it}]:{} {}", sshd.port, sshd.public("host_ed25519")));
         fs::write(sshd.path("known_hosts"), known.concat()).unwrap();
         let file = sshd.path("inventory.yaml");
         let text = format!(
@@ -91,7 +92,10 @@ fn a_command_runs_as_root_on_each_host_of_a_group() {
         (&["cp1", "--", "echo a b | tr a-z A-Z; echo $((1 + 1))"], "A B\n2\n"),
         // Nothing is to be read.
         (&["cp1", "--", "cat"], ""),
-        (&[two, "--forks", "1", "--", "printf '1\\n2'"], "cp1      | 1\ncp1      | 2\nworker-1 | 1\nworker-1 | 2\n"),
+        (
+            &[two, "--forks", "1", "--", "printf '1\\n2'"],
+            "cp1      | 1\ncp1      | 2\nworker-1 | 1\nworker-1 | 2\n",
+        ),
     ] {
         let (exit, text, errors) = bed.ask(&[&["exec"], arguments].concat());
         assert_eq!((exit, text.as_str(), errors.as_str()), (0, printed, ""), "{arguments:?}");
@@ -112,7 +116,8 @@ fn a_command_that_fails_somewhere_is_told_and_the_others_still_run() {
     assert_eq!((exit, text.as_str()), (69, ""));
     assert!(errors.contains("gone") && errors.contains("cp1 (3), worker-1 (3)"), "{errors}");
 
-    let (exit, text, _) = bed.ask(&["exec", "all", "--output", "json", "--", "printf x; printf y >&2; exit 3"]);
+    let (exit, text, _) =
+        bed.ask(&["exec", "all", "--output", "json", "--", "printf x; printf y >&2; exit 3"]);
     assert_eq!(exit, 69);
     let list = json(&text);
     assert_eq!(list[0], serde_json::json!({"host": "cp1", "status": 3, "stdout": "x", "stderr": "y"}));
@@ -129,17 +134,23 @@ fn a_command_that_hangs_is_killed_there() {
     assert!(errors.contains("cp1") && errors.contains("1 s"), "{errors}");
     // The host is this machine.
     let sleeps = |entry: fs::DirEntry| {
-        fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line == format!("sleep\0{seconds}\0"))
+        fs::read_to_string(entry.path().join("cmdline"))
+            .is_ok_and(|line| line == format!("sleep\0{seconds}\0"))
     };
     assert!(!fs::read_dir("/proc").unwrap().any(|entry| sleeps(entry.unwrap())));
 }
 
 #[test]
 fn wrong_groups_are_refused_before_anybody_is_asked() {
-    for (verb, word) in [(&["exec", "wroker", "--", "true"][..], "wroker"), (&["facts", "--limit", "w1,w9"], "w9")] {
+    for (verb, word) in
+        [(&["exec", "wroker", "--", "true"][..], "wroker"), (&["facts", "--limit", "w1,w9"], "w9")]
+    {
         let (exit, text, errors) = answer(hoist(verb).env("HOIST_INVENTORY", "inventory/three.yaml"));
         assert_eq!((exit, text.as_str()), (64, ""), "{errors}");
-        assert!(errors.contains(&format!("`{word}` is no host")) && errors.contains("did you mean"), "{errors}");
+        assert!(
+            errors.contains(&format!("`{word}` is no host")) && errors.contains("did you mean"),
+            "{errors}"
+        );
     }
     // Nothing to run is a mistake of the command line.
     let (exit, ..) = answer(hoist(&["exec", "all"]).env("HOIST_INVENTORY", "inventory/three.yaml"));
@@ -168,10 +179,15 @@ fn a_shell_on_a_host() {
     );
     assert_eq!(text, expected);
     // What is printed is what works.
-    let output = std::process::Command::new("sh").args(["-c", &text.replace("uptime", "id -u")]).output().unwrap();
+    let output =
+        std::process::Command::new("sh").args(["-c", &text.replace("uptime", "id -u")]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{output:?}");
     // A key that is not the recorded one is refused.
-    fs::write(bed.sshd.path("known_hosts"), format!("[10.79.0.1]:{} {}", bed.sshd.port, bed.sshd.public("user"))).unwrap();
+    fs::write(
+        bed.sshd.path("known_hosts"),
+        format!("[10.79.0.1]:{} {}", bed.sshd.port, bed.sshd.public("user")),
+    )
+    .unwrap();
     let (exit, _, errors) = bed.ask(&["ssh", "cp1", "--", "true"]);
     assert_eq!(exit, 255, "{errors}");
 }

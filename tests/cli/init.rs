@@ -29,10 +29,14 @@ fn flags_say_what_is_known() {
     let path = folder.path().join("x.yaml");
     let file = path.to_str().unwrap();
     let hosts = "--hosts=a=10.0.0.1,b=10.0.0.2";
-    let (exit, ..) = ask(&["init", file, hosts, "--user", "o'neil", "--kubernetes", "1.36.2", "--name", "lab-2"]);
+    let (exit, ..) =
+        ask(&["init", file, hosts, "--user", "o'neil", "--kubernetes", "1.36.2", "--name", "lab-2"]);
     assert_eq!(exit, 0);
     let (exit, text, errors) = ask(&["check", "-i", file]);
-    assert_eq!((exit, text.as_str()), (0, "ok: cluster lab-2, Kubernetes 1.36.2, 2 hosts (1 control-plane, 1 worker)\n"));
+    assert_eq!(
+        (exit, text.as_str()),
+        (0, "ok: cluster lab-2, Kubernetes 1.36.2, 2 hosts (1 control-plane, 1 worker)\n")
+    );
     assert!(errors.contains("1 note"), "{errors}");
     let (_, shown, _) = ask(&["inventory", "show", "-i", file, "--host", "b"]);
     assert!(shown.contains("o'neil"), "{shown}");

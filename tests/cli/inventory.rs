@@ -109,5 +109,8 @@ fn programs_get_the_same() {
 fn a_host_that_is_not_there() {
     let (exit, text, errors) = ask(&["inventory", "show", "-i", "inventory/three.yaml", "--host", "w3"]);
     assert_eq!((exit, text.as_str()), (64, ""));
-    assert!(errors.contains("`w3` is no host of the inventory") && errors.contains("did you mean `w1`?"), "{errors}");
+    assert!(
+        errors.contains("`w3` is no host of the inventory") && errors.contains("did you mean `w1`?"),
+        "{errors}"
+    );
 }

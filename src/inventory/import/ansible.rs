@@ -104,7 +104,10 @@ impl Ansible {
     }
 
     fn parents<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a str> {
-        self.groups.iter().filter(move |(_, parent)| parent.children.contains(group)).map(|(name, _)| name.as_str())
+        self.groups
+            .iter()
+            .filter(move |(_, parent)| parent.children.contains(group))
+            .map(|(name, _)| name.as_str())
     }
 
     /// How many groups are above a group at most. Each group is looked at once; one that is above itself counts as
@@ -123,7 +126,6 @@ impl Ansible {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{inventory::import::ini, yaml::Source};
 
     fn value(text: &str, host: &str) -> String {
@@ -133,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_more_special_wins() {
-        let groups = "h\n[low]\nh\n[high:children]\nlow\n[low:vars]\nx=low\n[high:vars]\nx=high\n[all:vars]\nx=all\n";
+        let groups =
+            "h\n[low]\nh\n[high:children]\nlow\n[low:vars]\nx=low\n[high:vars]\nx=high\n[all:vars]\nx=all\n";
         assert_eq!(value(groups, "h"), "low");
         assert_eq!(value(&groups.replace("[low:vars]\nx=low\n", ""), "h"), "high");
         assert_eq!(value(&groups.replacen("h\n", "h x=own\n", 1), "h"), "own");
@@ -146,8 +149,9 @@ mod tests {
         let text = "[a:children]\nb\n[b:children]\na\n[b]\nh\n[a:vars]\nx=1\n";
         assert_eq!(value(text, "h"), "1");
         // Two ways from each level to the next: a billion ways in all.
-        let ladder: String =
-            (0..30).map(|i| format!("[a{i}:children]\na{0}\nb{0}\n[b{i}:children]\na{0}\nb{0}\n", i + 1)).collect();
+        let ladder: String = (0..30)
+            .map(|i| format!("[a{i}:children]\na{0}\nb{0}\n[b{i}:children]\na{0}\nb{0}\n", i + 1))
+            .collect();
         assert_eq!(value(&format!("{ladder}[a30]\nh\n[a0:vars]\nx=top\n"), "h"), "top");
     }
 }

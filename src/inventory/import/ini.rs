@@ -41,7 +41,10 @@ pub(super) fn read(source: &Source) -> Result<Ansible, Vec<Problem>> {
             None => taken.content(line, &section),
         };
         if let Err((reason, help)) = read {
-            let problem = Problem::new(Span::from((start, line.len())), format!("a line that cannot be read: {reason}"));
+            let problem = Problem::new(
+                Span::from((start, line.len())),
+                format!("a line that cannot be read: {reason}"),
+            );
             problems.push(problem.help(help));
         }
     }
@@ -60,8 +63,9 @@ struct Line<'a> {
 impl Line<'_> {
     /// What stands behind the `[` of a heading.
     fn heading(&mut self, text: &str) -> Result<Section, Unreadable> {
-        let (name, rest) =
-            text.split_once(']').ok_or_else(|| ("a heading without its `]`".to_owned(), "write it as [group]"))?;
+        let (name, rest) = text
+            .split_once(']')
+            .ok_or_else(|| ("a heading without its `]`".to_owned(), "write it as [group]"))?;
         if !matches!(rest.trim_start().bytes().next(), None | Some(b'#' | b';')) {
             return Err(("something behind a heading".to_owned(), "give it a line of its own"));
         }
@@ -105,7 +109,10 @@ impl Line<'_> {
         let mut vars = Vars::new();
         for setting in settings {
             let (name, value) = setting.split_once('=').ok_or_else(|| {
-                (format!("`{setting}` is no name=value"), "one host a line; a value with spaces is put in quotes")
+                (
+                    format!("`{setting}` is no name=value"),
+                    "one host a line; a value with spaces is put in quotes",
+                )
             })?;
             vars.insert(name.to_owned(), self.var(value));
         }
@@ -218,8 +225,10 @@ mod tests {
     fn every_line_that_cannot_be_read_is_told() {
         let text = "[all\nx\n[a:b]\n[c] d\nn1 a\nn[1:x]\n[all:vars]\nfoo\nbar='x\n[e:children]\n'f\n";
         let problems = read(&Source::new("hosts.ini", text)).unwrap_err();
-        let titles: Vec<&str> =
-            problems.iter().map(|it| it.title.strip_prefix("a line that cannot be read: ").unwrap()).collect();
+        let titles: Vec<&str> = problems
+            .iter()
+            .map(|it| it.title.strip_prefix("a line that cannot be read: ").unwrap())
+            .collect();
         assert_eq!(
             titles,
             [

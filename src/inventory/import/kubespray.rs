@@ -19,7 +19,8 @@ use crate::{
     yaml,
 };
 
-const CONTROL_PLANE: &[&str] = &["kube_control_plane", "kube-control-plane", "kube-controlplane", "kube_master", "kube-master"];
+const CONTROL_PLANE: &[&str] =
+    &["kube_control_plane", "kube-control-plane", "kube-controlplane", "kube_master", "kube-master"];
 const NODE: &[&str] = &["kube_node", "kube-node"];
 const ETCD: &[&str] = &["etcd"];
 /// Groups whose hosts get what they need by being in the ones above.
@@ -34,7 +35,8 @@ const API_PORT: &str = "6443";
 pub(super) fn convert(path: &Path, mut ansible: Ansible) -> Imported {
     let mut notes = std::mem::take(&mut ansible.notes);
     note_groups(&ansible, &mut notes);
-    let stacked = ansible.hosts.keys().all(|host| ansible.is_in(host, ETCD) == ansible.is_in(host, CONTROL_PLANE));
+    let stacked =
+        ansible.hosts.keys().all(|host| ansible.is_in(host, ETCD) == ansible.is_in(host, CONTROL_PLANE));
     let mut machines = Vec::new();
     for name in ansible.hosts.keys() {
         let roles = roles(&ansible, name, stacked);
@@ -137,7 +139,9 @@ fn endpoint(values: &mut Values) -> Map<String, Json> {
     let port = values.text("kube_apiserver_port").unwrap_or_else(|| API_PORT.to_owned());
     let mut endpoint = Map::new();
     let balancer = values.map("loadbalancer_apiserver");
-    let said = |key: &str| balancer.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let said = |key: &str| {
+        balancer.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
     let domain = values.text("apiserver_loadbalancer_domain_name");
     let vip = values.text("kube_vip_address");
     let vip = vip.filter(|_| values.truth("kube_vip_enabled") != Some(false));
@@ -173,7 +177,8 @@ fn plugin(values: &mut Values) -> &'static str {
 /// Where the addresses of two hosts point to the same part of the pod network, the later one is given another.
 fn give_subnets(machines: &mut [Machine], pods: &str) {
     let Ok(pods) = pods.parse() else { return };
-    let addresses: Vec<Ipv4Addr> = machines.iter().filter_map(|machine| machine.address.parse().ok()).collect();
+    let addresses: Vec<Ipv4Addr> =
+        machines.iter().filter_map(|machine| machine.address.parse().ok()).collect();
     // Where an address is missing, that is what has to be mended first.
     if addresses.len() == machines.len() {
         for (machine, subnet) in machines.iter_mut().zip(assign(pods, &addresses)) {

@@ -40,7 +40,9 @@ pub(super) fn machine(name: &str, roles: Vec<Role>, vars: &Vars, notes: &mut Vec
 fn new_name(name: &str, values: &mut Values) -> String {
     let new = yaml::to_dns_label(name).unwrap_or_else(|| name.to_owned());
     if new != name {
-        values.note(format!("`{name}` is called `{new}`: names of nodes are lower-case letters, digits and hyphens"));
+        values.note(format!(
+            "`{name}` is called `{new}`: names of nodes are lower-case letters, digits and hyphens"
+        ));
     }
     new
 }
@@ -92,17 +94,16 @@ impl Machine {
     /// What all of them have in common of how they are reached.
     pub fn common_ssh(machines: &[Machine]) -> Map<String, Json> {
         let Some((first, others)) = machines.split_first() else { return Map::new() };
-        let shared = first.ssh.iter().filter(|(key, value)| others.iter().all(|it| it.ssh.get(*key) == Some(*value)));
+        let shared =
+            first.ssh.iter().filter(|(key, value)| others.iter().all(|it| it.ssh.get(*key) == Some(*value)));
         shared.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// As an inventory has it, without what is common to all.
     pub fn to_json(&self, common: &Map<String, Json>) -> Json {
         let roles: Vec<&str> = self.roles.iter().map(|role| role.name()).collect();
-        let mut host = Map::from_iter([
-            ("address".to_owned(), json!(self.address)),
-            ("roles".to_owned(), json!(roles)),
-        ]);
+        let mut host =
+            Map::from_iter([("address".to_owned(), json!(self.address)), ("roles".to_owned(), json!(roles))]);
         if !self.labels.is_empty() {
             host.insert("labels".into(), json!(self.labels));
         }

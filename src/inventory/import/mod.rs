@@ -43,7 +43,8 @@ fn is_yaml(path: &Path, text: &str) -> bool {
         Some("yaml" | "yml" | "json") => true,
         Some("ini" | "cfg") => false,
         _ => {
-            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let mut lines =
+                text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             lines.next().is_some_and(|line| line.starts_with("---") || line.ends_with(':'))
         }
     }

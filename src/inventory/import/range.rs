@@ -25,7 +25,8 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
 fn steps(range: &str) -> Result<Vec<String>, String> {
     let wrong = || format!("`[{range}]` is no range; write one as [1:10], [01:10] or [a:c]");
     let mut parts = range.split(':');
-    let (Some(begin), Some(end), step, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(begin), Some(end), step, None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(wrong());
     };
     let step: usize = step.map_or(Ok(1), str::parse).map_err(|_| wrong())?;

@@ -24,8 +24,14 @@ pub(super) fn read(source: &Source) -> Result<Ansible, Problems> {
     reader.tell(&problems);
     problems.clear();
     match &tree.value {
-        Value::Map(groups) => groups.iter().for_each(|(name, entry)| reader.group(name, &entry.node, &mut problems)),
-        _ => problems.push(wrong(&tree, "an inventory of Ansible is a map of groups", "write `all:` and `hosts:` below it")),
+        Value::Map(groups) => {
+            groups.iter().for_each(|(name, entry)| reader.group(name, &entry.node, &mut problems))
+        }
+        _ => problems.push(wrong(
+            &tree,
+            "an inventory of Ansible is a map of groups",
+            "write `all:` and `hosts:` below it",
+        )),
     }
     if problems.is_empty() { Ok(reader.ansible) } else { Err(Problems::new(source, problems)) }
 }
@@ -39,7 +45,10 @@ pub(super) fn read_vars(source: &Source) -> Result<(Vars, Vec<String>), Problems
     let mut reader = Reader { source, ansible: Ansible::default() };
     let Some(tree) = tree else {
         // A file of nothing but comments is usual there.
-        let empty = source.text().lines().all(|line| matches!(line.trim(), "" | "---") || line.trim().starts_with('#'));
+        let empty = source
+            .text()
+            .lines()
+            .all(|line| matches!(line.trim(), "" | "---") || line.trim().starts_with('#'));
         return if empty { Ok(Default::default()) } else { Err(Problems::new(source, problems)) };
     };
     reader.tell(&problems);
@@ -75,7 +84,11 @@ impl Reader<'_> {
         self.ansible.group(name);
         let Value::Map(parts) = &node.value else {
             if !matches!(node.value, Value::Null) {
-                problems.push(wrong(node, "a group is a map", "what can be below it are `hosts`, `children` and `vars`"));
+                problems.push(wrong(
+                    node,
+                    "a group is a map",
+                    "what can be below it are `hosts`, `children` and `vars`",
+                ));
             }
             return;
         };
@@ -84,12 +97,18 @@ impl Reader<'_> {
                 Value::Map(entries) => entries,
                 Value::Null => continue,
                 _ => {
-                    problems.push(wrong(&entry.node, &format!("`{part}` of a group is a map"), "end each name with a `:`"));
+                    problems.push(wrong(
+                        &entry.node,
+                        &format!("`{part}` of a group is a map"),
+                        "end each name with a `:`",
+                    ));
                     continue;
                 }
             };
             match part.as_str() {
-                "hosts" => entries.iter().for_each(|(pattern, entry)| self.hosts(name, pattern, entry, problems)),
+                "hosts" => {
+                    entries.iter().for_each(|(pattern, entry)| self.hosts(name, pattern, entry, problems))
+                }
                 "children" => entries.iter().for_each(|(child, entry)| {
                     self.ansible.group(name).children.insert(child.clone());
                     self.group(child, &entry.node, problems);
@@ -118,7 +137,9 @@ impl Reader<'_> {
                 }
             }
             Err(reason) => {
-                problems.push(Problem::new(entry.key_span, reason).help("compare it with Ansible's documentation"));
+                problems.push(
+                    Problem::new(entry.key_span, reason).help("compare it with Ansible's documentation"),
+                );
             }
         }
     }
@@ -135,7 +156,10 @@ impl Reader<'_> {
                 continue;
             }
             let line = self.source.line(*key_span);
-            vars.insert(name.clone(), Var { value: node.to_json(), file: Arc::from(self.source.name()), line });
+            vars.insert(
+                name.clone(),
+                Var { value: node.to_json(), file: Arc::from(self.source.name()), line },
+            );
         }
         vars
     }

@@ -114,12 +114,17 @@ impl Values<'_> {
     /// The value, unless it is nothing or has a template somewhere, which only Ansible can evaluate.
     fn said(&mut self, name: &str) -> Option<Json> {
         let value = self.vars.get(name).map(|var| var.value.clone()).filter(|value| !value.is_null())?;
-        if has_template(&value) { self.unusable(name, "has a template, which only Ansible can evaluate") } else { Some(value) }
+        if has_template(&value) {
+            self.unusable(name, "has a template, which only Ansible can evaluate")
+        } else {
+            Some(value)
+        }
     }
 
     fn unusable<T>(&mut self, name: &str, why: &str) -> Option<T> {
         if let Some(var) = self.vars.get(name) {
-            self.notes.push(format!("{}:{}: `{name}` {why}: not taken over for {}", var.file, var.line, self.of));
+            self.notes
+                .push(format!("{}:{}: `{name}` {why}: not taken over for {}", var.file, var.line, self.of));
         }
         None
     }
@@ -139,7 +144,10 @@ pub(super) fn note_others(ansible: &Ansible, notes: &mut Vec<String>) {
     let mut others: IndexMap<&str, Vec<&str>> = IndexMap::new();
     for (name, var) in ansible.every_var() {
         if let Some(advice) = secret(name) {
-            notes.push(format!("{}:{}: `{name}` is a secret and not taken over: {advice}", var.file, var.line));
+            notes.push(format!(
+                "{}:{}: `{name}` is a secret and not taken over: {advice}",
+                var.file, var.line
+            ));
         } else if !KNOWN.contains(&name.as_str()) && !NEEDLESS.contains(&name.as_str()) {
             let names = others.entry(&var.file).or_default();
             if !names.contains(&name.as_str()) {
@@ -158,7 +166,13 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        for name in ["ansible_become_pass", "ansible_password", "grafana_admin_password", "kubeadm_token", "aws_secret_key"] {
+        for name in [
+            "ansible_become_pass",
+            "ansible_password",
+            "grafana_admin_password",
+            "kubeadm_token",
+            "aws_secret_key",
+        ] {
             assert!(secret(name).is_some(), "{name}");
         }
         for name in KNOWN {

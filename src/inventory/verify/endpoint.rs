@@ -98,7 +98,8 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
             true => format!("the virtual address is not in the network of `{name}`"),
             false => format!("the virtual address seems not to be in the network of `{name}`"),
         };
-        let network = Ipv4Net::new(vip, prefix).map(|network| network.trunc().to_string()).unwrap_or_default();
+        let network =
+            Ipv4Net::new(vip, prefix).map(|network| network.trunc().to_string()).unwrap_or_default();
         problems.push(
             Problem::new(span, title)
                 .label(format!("both are in {network} at best"))

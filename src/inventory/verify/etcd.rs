@@ -77,12 +77,15 @@ fn sites(document: &Document<Inventory>, members: &[&str], problems: &mut Vec<Pr
             )
             .label("two sites")
             .severity(Severity::Warning)
-            .help("add a third site with one member of etcd, a witness: a small machine anywhere else will do"),
+            .help(
+                "add a third site with one member of etcd, a witness: a small machine anywhere else will do",
+            ),
         );
         return;
     }
     for site in inventory.sites.iter().filter(|_| inventory.sites.len() > 2) {
-        let is_here = |name: &&&str| inventory.hosts.get(**name).is_some_and(|host| host.site.as_ref() == Some(site));
+        let is_here =
+            |name: &&&str| inventory.hosts.get(**name).is_some_and(|host| host.site.as_ref() == Some(site));
         let here: Vec<&str> = members.iter().filter(is_here).copied().collect();
         if here.len() * 2 <= total {
             continue;

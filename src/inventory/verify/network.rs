@@ -177,7 +177,8 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 );
             }
         }
-        let subnet = pod_subnet(inventory, host).filter(|_| inventory.cluster.network.plugin == Plugin::Bridge);
+        let subnet =
+            pod_subnet(inventory, host).filter(|_| inventory.cluster.network.plugin == Plugin::Bridge);
         parts.extend(subnet.map(|subnet| Range::network(subnet, (name, host, subnet, span))));
     }
     // Two hosts with one address have been told so, and would be told the same again.
