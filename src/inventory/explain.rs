@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::{Host, Loaded, NoSuchHost, pod_subnet};
+use super::{Host, Loaded, NoSuchHost, Plugin, pod_subnet};
 use crate::yaml::Node;
 
 /// A value that is in force.
@@ -94,7 +94,7 @@ impl Explainer<'_> {
             (Some(_), subnet) => (subnet, self.origin(&[&own(name, &["pod_subnet"])])),
             (None, subnet) => (subnet, Origin::Derived { because: "the last digits of the address".into() }),
         };
-        if inventory.cluster.network.plugin == super::Plugin::Bridge {
+        if inventory.cluster.network.plugin == Plugin::Bridge && host.is_node() {
             add("pod_subnet", json!(subnet.0), subnet.1);
         }
         let login = inventory.login(host, home);

@@ -163,6 +163,11 @@ impl Host {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+
+    /// Whether it becomes a node of the cluster: not so with members of etcd that are nothing else.
+    pub fn is_node(&self) -> bool {
+        self.roles.iter().any(|role| *role != Role::Etcd)
+    }
 }
 
 impl Inventory {

@@ -34,7 +34,7 @@ pub struct Problem {
     pub also: Vec<LabeledSpan>,
     /// Cause and fix.
     pub help: String,
-    /// Line and column, where the line is too long to be shown.
+    /// Line and column, where the line is not to be shown.
     place: Option<(usize, usize)>,
 }
 
@@ -141,6 +141,15 @@ impl Problems {
     #[must_use]
     pub fn title(self, title: impl Into<String>) -> Self {
         Problems { title: Some(title.into()), ..self }
+    }
+
+    /// Shows no line of the source, only where it is: for files that may hold secrets.
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        for problem in &mut self.list {
+            problem.place = Some(position(self.text.inner(), problem.span.offset()));
+        }
+        self
     }
 
     /// Whether something makes the source unusable.

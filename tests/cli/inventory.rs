@@ -34,8 +34,8 @@ fn what_is_no_inventory_of_ansible_is_answered_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     for (name, text, says) in [
-        ("a.ini", "[all]\nnode[1:x]\n", "a.ini:2:1"),
-        ("b.yaml", "all: {hosts: [a]}\n", "b.yaml:1:14"),
+        ("a.ini", "[all]\nnode[1:x]\n", "(line 2, column 1)"),
+        ("b.yaml", "all: {hosts: [a]}\n", "(line 1, column 14)"),
         ("c.yaml", "- a\n", "is a map of groups"),
         ("d.yaml", "all:\n\thosts:\n", "a tab"),
         ("e.yaml", "", "the file is empty"),
@@ -51,6 +51,25 @@ fn what_is_no_inventory_of_ansible_is_answered_with_its_place() {
     let (exit, _, errors) = ask(&["inventory", "import", folder.path().to_str().unwrap()]);
     assert_eq!(exit, 71);
     assert!(errors.contains("name the file in that folder"), "{errors}");
+}
+
+#[test]
+fn no_line_with_a_password_is_shown_with_a_mistake() {
+    for (name, text) in [
+        ("a.ini", "[all]\nh ansible_password=hunter zwölf\nh2 ansible_password=\"hunter\n"),
+        ("b.ini", "[all]\nh\n[all:vars]\nansible_password hunter\n"),
+        ("c.yaml", "all: {hosts: [hunter]}\n"),
+        ("d.yaml", "all:\n  vars: {ansible_password: hunter\n"),
+        ("e.yaml", "all:\n  vars: {ansible_password: hunter, node_labels: 0123}\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        let (_, output, errors) = ask(&["inventory", "import", file.to_str().unwrap()]);
+        let all = output + &errors;
+        assert!(!all.contains("hunter") && !all.contains("zwölf") && !all.contains("0123"), "{name}: {all}");
+        assert!(all.contains(name), "{all}");
+    }
 }
 
 const OFFICE: &str = "\

@@ -109,10 +109,8 @@ impl Line<'_> {
         let mut vars = Vars::new();
         for setting in settings {
             let (name, value) = setting.split_once('=').ok_or_else(|| {
-                (
-                    format!("`{setting}` is no name=value"),
-                    "one host a line; a value with spaces is put in quotes",
-                )
+                // The word itself may be the second of a password.
+                ("a word that is no name=value".to_owned(), "one host a line; put a value with spaces in quotes")
             })?;
             vars.insert(name.to_owned(), self.var(value));
         }
@@ -235,7 +233,7 @@ mod tests {
                 "a heading without its `]`",
                 "`:b` behind the name of a group",
                 "something behind a heading",
-                "`a` is no name=value",
+                "a word that is no name=value",
                 "`[1:x]` is no range; write one as [1:10], [01:10] or [a:c]",
                 "no `=`",
                 "a quote that is not closed"

@@ -26,8 +26,16 @@ pub struct Imported {
 /// Reads an inventory of Ansible, INI or YAML, with group_vars and host_vars beside it.
 ///
 /// # Errors
-/// When a file cannot be read or is not what Ansible would read.
+/// When a file cannot be read or is not what Ansible would read. No error shows a line of such a file, for passwords
+/// are often kept there.
 pub fn import(path: &Path) -> Result<Imported, Error> {
+    read(path).map_err(|error| match error {
+        Error::Mistakes(problems) => Error::Mistakes(problems.without_text()),
+        other => other,
+    })
+}
+
+fn read(path: &Path) -> Result<Imported, Error> {
     let source = Source::load(path)?;
     let mut ansible = match is_yaml(path, source.text()) {
         true => tree::read(&source)?,

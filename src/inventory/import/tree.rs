@@ -69,10 +69,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Notes what was left out. Tags have notes of their own where the variable is known.
+    /// Notes what was left out, without quoting it. Tags have notes of their own where the variable is known.
     fn tell(&mut self, problems: &[Problem]) {
         let told = problems.iter().filter(|problem| problem.title != yaml::TAGS);
-        let notes = told.map(|problem| format!("{}: left out: {}", self.place(problem.span), problem.title));
+        let notes = told.map(|problem| format!("{}: left out, for readers of YAML disagree about it", self.place(problem.span)));
         self.ansible.notes.extend(notes.collect::<Vec<_>>());
     }
 
@@ -151,7 +151,7 @@ impl Reader<'_> {
                 let place = self.place(*key_span);
                 let advice = secret(name).map(|advice| format!("; {advice}")).unwrap_or_default();
                 self.ansible.notes.push(format!(
-                    "{place}: `{name}` is not taken over: it is encrypted, or has a tag that only Ansible knows{advice}"
+                    "{place}: `{name}` is not taken over: it is encrypted, or not to be read without Ansible{advice}"
                 ));
                 continue;
             }

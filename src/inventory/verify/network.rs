@@ -70,8 +70,9 @@ struct Taken {
 fn overlaps(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let taken = Ranges::new(taken(document));
     for (one, other) in taken.overlaps() {
+        let second = if one.name == other.name { "another one" } else { other.name };
         problems.push(
-            Problem::new(other.span, format!("{} and {} overlap", one.name, other.name))
+            Problem::new(other.span, format!("{} and {second} overlap", one.name))
                 .label(other.shown.clone())
                 .also(one.span, one.shown.clone())
                 .help(format!("choose addresses for {} that nothing else uses", other.purpose)),
@@ -177,8 +178,8 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 );
             }
         }
-        let subnet =
-            pod_subnet(inventory, host).filter(|_| inventory.cluster.network.plugin == Plugin::Bridge);
+        let takes_one = inventory.cluster.network.plugin == Plugin::Bridge && host.is_node();
+        let subnet = pod_subnet(inventory, host).filter(|_| takes_one);
         parts.extend(subnet.map(|subnet| Range::network(subnet, (name, host, subnet, span))));
     }
     // Two hosts with one address have been told so, and would be told the same again.
