@@ -8,6 +8,7 @@ use std::{
 
 use hoist::inventory;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use proptest::prelude::*;
 
 /// What a terminal without colour and Unicode shows.
 fn plain(diagnostic: &dyn Diagnostic) -> String {
@@ -83,6 +84,35 @@ fn samples_have_no_warnings_and_say_what_cannot_be_installed() {
         assert!(notes.list().iter().all(|note| note.severity == miette::Severity::Advice), "{name}");
         assert_eq!(notes.list().len(), gaps, "{name}");
         assert_eq!(loaded.installable().is_ok(), gaps == 0, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_installed_is_refused_with_its_place_and_what_to_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/burst.yaml");
+    insta::assert_snapshot!("refused", plain(&load(&path).unwrap().installable().unwrap_err()));
+}
+
+proptest! {
+    /// Whatever a slip of the hand makes of an inventory that says everything, there is an answer.
+    #[test]
+    fn no_slip_of_the_hand_makes_it_panic(
+        place in 0_usize..2200,
+        length in 0_usize..60,
+        instead in prop::sample::select(vec![
+            "", "{}", "[]", "0.0.0.0/0", "255.255.255.255", "0.0.0.0-255.255.255.255", "-1", "all", "\"\"", "&a ", "*a",
+            "\n", "etcd", "10.0.0.0/31", "999999999999",
+        ]),
+    ) {
+        let text = include_str!("../inventory/burst.yaml");
+        // The sample is ASCII.
+        let begin = place.min(text.len());
+        let end = (begin + length).min(text.len());
+        let text = format!("{}{instead}{}", &text[..begin], &text[end..]);
+        match inventory::parse("slip", &text) {
+            Ok(loaded) => drop((loaded.remarks().to_json(), loaded.installable())),
+            Err(error) => drop((plain(&error), error.to_json())),
+        }
     }
 }
 

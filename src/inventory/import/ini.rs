@@ -110,7 +110,10 @@ impl Line<'_> {
         for setting in settings {
             let (name, value) = setting.split_once('=').ok_or_else(|| {
                 // The word itself may be the second of a password.
-                ("a word that is no name=value".to_owned(), "one host a line; put a value with spaces in quotes")
+                (
+                    "a word that is no name=value".to_owned(),
+                    "one host a line; put a value with spaces in quotes",
+                )
             })?;
             vars.insert(name.to_owned(), self.var(value));
         }

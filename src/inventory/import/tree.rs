@@ -72,7 +72,9 @@ impl Reader<'_> {
     /// Notes what was left out, without quoting it. Tags have notes of their own where the variable is known.
     fn tell(&mut self, problems: &[Problem]) {
         let told = problems.iter().filter(|problem| problem.title != yaml::TAGS);
-        let notes = told.map(|problem| format!("{}: left out, for readers of YAML disagree about it", self.place(problem.span)));
+        let notes = told.map(|problem| {
+            format!("{}: left out, for readers of YAML disagree about it", self.place(problem.span))
+        });
         self.ansible.notes.extend(notes.collect::<Vec<_>>());
     }
 
