@@ -4,7 +4,7 @@ use super::{Failure, shared::home};
 use crate::{
     cluster::Session,
     exit::Exit,
-    inventory::{Inventory, Selection},
+    inventory::{Inventory, NoSuchHost, Selection},
     transport::{self, Target},
 };
 
@@ -14,6 +14,13 @@ pub fn targets(inventory: &Inventory, selection: &Selection) -> Result<Vec<Targe
     let mut targets = Session::targets(inventory, &home());
     targets.retain(|target| names.contains(&target.name.as_str()));
     Ok(targets)
+}
+
+/// How one host is connected to.
+pub fn target(inventory: &Inventory, name: &str) -> Result<Target, Failure> {
+    let mut targets = Session::targets(inventory, &home()).into_iter();
+    let target = targets.find(|target| target.name == name);
+    target.ok_or_else(|| NoSuchHost::named(name, inventory).into())
 }
 
 /// Tells people which hosts could not be asked. The exit code: a refused login weighs more than silence, because

@@ -6,10 +6,13 @@ use nix::sched::{CloneFlags, setns};
 
 use super::{
     Failure,
-    group::command_line,
-    shared::{InventoryArg, home},
+    group::{command_line, target},
+    shared::InventoryArg,
 };
-use crate::{exit::Exit, inventory::Login, transport::quote};
+use crate::{
+    exit::Exit,
+    transport::{Target, quote},
+};
 
 /// Logs in to a host with OpenSSH's client, or runs a command there; the exit status is that of ssh.
 ///
@@ -34,13 +37,13 @@ pub struct Args {
 /// Replaces the process. Must be called before there are threads, for a network namespace belongs to a thread.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let login = inventory.login(inventory.host(&args.host)?, &home());
-    let words = client(&login, &args.command);
+    let target = target(&inventory, &args.host)?;
+    let words = client(&target, &args.command);
     if args.print {
-        println!("{}", shown(&login, &words));
+        println!("{}", shown(&target, &words));
         return Ok(Exit::Ok);
     }
-    if let Some(namespace) = &login.network_namespace {
+    if let Some(namespace) = &target.network_namespace {
         enter(namespace).map_err(|error| no_namespace(namespace, &error))?;
     }
     let error = Command::new("ssh").args(&words).exec();
@@ -55,24 +58,32 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// The arguments of OpenSSH's client.
-fn client(login: &Login, command: &[String]) -> Vec<OsString> {
-    // In quotes, for a space would end the name of the file.
-    let mut known_hosts = OsString::from("UserKnownHostsFile=\"");
-    known_hosts.push(&login.known_hosts);
-    known_hosts.push("\"");
-    let mut words: Vec<OsString> = vec!["-p".into(), login.port.to_string().into()];
-    words.extend(["-l".into(), login.user.clone().into(), "-i".into(), login.key.clone().into()]);
-    words.extend(["-o".into(), known_hosts, "-o".into(), "StrictHostKeyChecking=yes".into()]);
-    words.push(login.address.to_string().into());
+fn client(target: &Target, command: &[String]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["-p".into(), target.port.to_string().into()];
+    words.extend(["-l".into(), target.user.clone().into()]);
+    words.extend(target.keys.iter().flat_map(|key| ["-i".into(), key.clone().into()]));
+    words.extend(["-o".into(), known_hosts(target), "-o".into(), "StrictHostKeyChecking=yes".into()]);
+    words.push(target.address.clone().into());
     if !command.is_empty() {
         words.extend(["--".into(), command_line(command).into()]);
     }
     words
 }
 
+/// Each file in quotes, for a space would end its name.
+fn known_hosts(target: &Target) -> OsString {
+    let mut files = OsString::from("UserKnownHostsFile=");
+    for (index, file) in target.known_hosts.iter().enumerate() {
+        files.push(if index == 0 { "\"" } else { " \"" });
+        files.push(file);
+        files.push("\"");
+    }
+    files
+}
+
 /// The whole command as a line of shell.
-fn shown(login: &Login, words: &[OsString]) -> String {
-    let namespace = login.network_namespace.as_ref();
+fn shown(target: &Target, words: &[OsString]) -> String {
+    let namespace = target.network_namespace.as_ref();
     let enter = namespace.map(|name| format!("nsenter --net={} ", plain(&format!("/run/netns/{name}"))));
     let words: Vec<String> = words.iter().map(|word| plain(&word.to_string_lossy())).collect();
     format!("{}ssh {}", enter.unwrap_or_default(), words.join(" "))
@@ -108,33 +119,32 @@ fn no_namespace(namespace: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory;
 
-    fn line(ssh: &str, command: &[&str]) -> String {
-        let text = format!(
-            "cluster: {{name: a, kubernetes: \"1.20.2\"}}\nssh: {ssh}\nhosts:\n  \
-             a: {{address: 10.0.0.1, roles: [control-plane]}}\n"
-        );
-        let inventory = inventory::parse("test", &text).unwrap().inventory;
-        let login = inventory.login(&inventory.hosts["a"], Path::new("/home/u"));
+    fn line(target: &Target, command: &[&str]) -> String {
         let command: Vec<String> = command.iter().map(|word| word.to_string()).collect();
-        shown(&login, &client(&login, &command))
+        shown(target, &client(target, &command))
     }
 
     #[test]
-    fn the_client_gets_what_the_inventory_says() {
+    fn the_client_gets_what_is_known_of_the_host() {
+        let target = Target { known_hosts: vec!["/k".into()], ..Target::new("a", "10.0.0.1", "root") };
         assert_eq!(
-            line("{}", &[]),
-            "ssh -p 22 -l root -i /home/u/.ssh/id_ed25519 -o 'UserKnownHostsFile=\"/home/u/.ssh/known_hosts\"' \
-             -o StrictHostKeyChecking=yes 10.0.0.1"
+            line(&target, &[]),
+            "ssh -p 22 -l root -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1"
         );
+        let target = Target {
+            port: 2222,
+            user: "admin".into(),
+            keys: vec!["/home/u/my key".into()],
+            known_hosts: vec!["/my hosts".into(), "/k".into()],
+            network_namespace: Some("lab".into()),
+            ..target
+        };
         assert_eq!(
-            line(
-                "{user: admin, port: 2222, key: ~/my key, known_hosts: /k, network_namespace: lab}",
-                &["ls", "a b"]
-            ),
+            line(&target, &["ls", "a b"]),
             "nsenter --net=/run/netns/lab ssh -p 2222 -l admin -i '/home/u/my key' \
-             -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1 -- ''\\''ls'\\'' '\\''a b'\\'''"
+             -o 'UserKnownHostsFile=\"/my hosts\" \"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1 \
+             -- ''\\''ls'\\'' '\\''a b'\\'''"
         );
     }
 }

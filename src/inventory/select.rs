@@ -75,12 +75,16 @@ impl Inventory {
     /// # Errors
     /// When there is none.
     pub fn host(&self, name: &str) -> Result<&Host, NoSuchHost> {
-        let known = || self.hosts.keys().map(String::as_str);
-        self.hosts.get(name).ok_or_else(|| NoSuchHost::new(name, "no host of the inventory", known()))
+        self.hosts.get(name).ok_or_else(|| NoSuchHost::named(name, self))
     }
 }
 
 impl NoSuchHost {
+    /// A word that is not the name of a host, where only a name will do.
+    pub fn named(word: &str, inventory: &Inventory) -> NoSuchHost {
+        NoSuchHost::new(word, "no host of the inventory", inventory.hosts.keys().map(String::as_str))
+    }
+
     fn new<'a>(word: &str, missing: &'static str, known: impl Iterator<Item = &'a str>) -> NoSuchHost {
         let known: IndexSet<&str> = known.collect();
         let help = match nearest(word, known.iter().copied()) {
