@@ -24,7 +24,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .help("add `etcd` to the roles of one or three hosts, or write `stacked`"),
         );
     }
-    if let Some(last) = members.last().filter(|_| members.len() % 2 == 0) {
+    if let Some(last) = members.last().filter(|_| members.len().is_multiple_of(2)) {
         even(document, members.len(), last, problems);
     }
     sites(document, &members, problems);
