@@ -38,6 +38,12 @@ impl From<inventory::Error> for Failure {
     }
 }
 
+impl From<inventory::NoSuchHost> for Failure {
+    fn from(error: inventory::NoSuchHost) -> Self {
+        Failure { report: error.into(), exit: Exit::Usage }
+    }
+}
+
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         let exit = if error.is_retryable() { Exit::Unavailable } else { Exit::Failed };

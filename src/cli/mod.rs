@@ -4,7 +4,12 @@ mod apply;
 pub mod check;
 mod completions;
 mod demo;
+mod exec;
+mod facts;
 mod failure;
+mod group;
+mod init;
+mod inventory;
 mod kubeconfig;
 pub mod lab;
 mod man;
@@ -13,6 +18,7 @@ mod request;
 mod sample;
 pub mod schema;
 mod shared;
+mod ssh;
 mod status;
 pub mod trust;
 
@@ -44,12 +50,17 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Lab(lab::LabArgs),
+    Init(init::Args),
+    Inventory(inventory::Args),
     Check(check::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
     Sample(sample::Args),
+    Facts(facts::Args),
+    Exec(exec::Args),
+    Ssh(ssh::Args),
     Trust(trust::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -80,8 +91,11 @@ pub fn main() -> Exit {
 
 fn run(verb: Verb) -> Result<Exit, Failure> {
     match verb {
-        // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
+        // These do not talk to hosts. The lab and ssh enter namespaces and replace the process: it must have no threads.
         Verb::Lab(args) => Ok(lab::run(args)?),
+        Verb::Ssh(args) => ssh::run(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Inventory(args) => inventory::run(&args),
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
@@ -95,6 +109,8 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Status(args) => block_on(status::run(&args)),
         Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
         Verb::Sample(args) => block_on(sample::run(&args)),
+        Verb::Facts(args) => block_on(facts::run(&args)),
+        Verb::Exec(args) => block_on(exec::run(&args)),
         Verb::Trust(args) => block_on(trust::run(&args)),
     }
 }

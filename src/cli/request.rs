@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Failure,
-    shared::{home, tell_unreached},
+    shared::{home, refuse_uninstallable, tell_unreached},
 };
 use crate::{
     artifact::{self, Index},
@@ -57,6 +57,10 @@ impl Request {
     /// What the command line says.
     pub fn new(file: &Path, args: &EngineArgs) -> Result<Request, Failure> {
         let loaded = inventory::load(file)?;
+        // Single roles need not be those of a cluster that can be installed.
+        if args.only.is_none() {
+            refuse_uninstallable(&loaded)?;
+        }
         let selection = args.limit.clone().unwrap_or_else(Selection::all);
         let selected = selection.hosts(&loaded.inventory).map_err(Failure::usage)?;
         let hosts = selected.into_iter().map(|(name, _)| name.to_string()).collect();
@@ -72,6 +76,9 @@ impl Request {
     /// What a saved plan says.
     pub fn again(source: &Source) -> Result<Request, Failure> {
         let loaded = inventory::load(&source.inventory)?;
+        if source.only.is_none() {
+            refuse_uninstallable(&loaded)?;
+        }
         let everybody = || loaded.inventory.hosts.keys().cloned().collect();
         let hosts = source.limit.clone().unwrap_or_else(everybody);
         Ok(Request {

@@ -39,6 +39,16 @@ impl InventoryArg {
     }
 }
 
+/// Refuses, before any host is contacted, what this version cannot install, and tells of what may not be meant.
+pub fn refuse_uninstallable(loaded: &inventory::Loaded) -> Result<(), Failure> {
+    loaded.installable().map_err(inventory::Error::from)?;
+    let warnings = loaded.remarks();
+    if !warnings.list().is_empty() {
+        eprintln!("{:?}", miette::Report::new(warnings));
+    }
+    Ok(())
+}
+
 /// Connects to these hosts, only to read them.
 pub async fn connect<'a>(
     inventory: &Inventory,

@@ -6,7 +6,7 @@ use super::{Observed, first};
 use crate::{
     artifact::Index,
     engine::Target,
-    inventory::{Host, Inventory, Plugin, Role, pod_subnet},
+    inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -49,6 +49,7 @@ pub fn targets(
 pub(super) fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
     let plugin = match inventory.cluster.network.plugin {
         Plugin::Bridge => "bridge",
+        Plugin::Cilium => "cilium",
     };
     let mut roles = vec!["kubernetes".to_string(), plugin.to_string()];
     // A host that is both joins as a control plane.
@@ -67,7 +68,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     let mut context = json!({
         "name": cluster.name,
         "version": cluster.kubernetes.to_string(),
-        "kubeadm_api": "v1beta2",
+        "kubeadm_api": Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api),
         "endpoint": endpoint,
         "port": port,
         "api_names": api_names,

@@ -75,16 +75,24 @@ pub enum Error {
     Unfit { host: String, reason: String, help: String },
 }
 
-/// Asks a host.
+/// Asks a host, and refuses it if it cannot be a node.
 ///
 /// # Errors
 /// When the host is lost, or is no Linux with systemd that hoist knows.
 pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
-    let text = SCRIPT.to_string();
-    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
-    let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
+    let facts = observe(host).await?;
     facts.fit().map_err(|(reason, help)| Error::Unfit { host: host.name().to_string(), reason, help })?;
     Ok(facts)
+}
+
+/// Asks a host, whatever it is.
+///
+/// # Errors
+/// When the host is lost.
+pub async fn observe(host: &dyn Host) -> Result<Facts, transport::Error> {
+    let text = SCRIPT.to_string();
+    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
+    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
 impl Facts {

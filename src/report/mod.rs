@@ -1,5 +1,6 @@
 //! What the user sees.
 
+pub mod facts;
 pub mod hosts;
 pub mod plan;
 pub mod progress;

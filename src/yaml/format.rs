@@ -51,6 +51,12 @@ const FORMATS: &[Format] = &[
         fix: whole_network,
     },
     Format {
+        name: "ipv4-range",
+        expected: "an IPv4 network or range such as 192.168.18.230-192.168.18.239",
+        accepts: |text| ipv4_range(text).is_some(),
+        fix: whole_network,
+    },
+    Format {
         name: "dns-label",
         expected: "a name of lower-case letters, digits and inner hyphens, at most 63 of them (RFC 1123)",
         accepts: is_dns_label,
@@ -73,6 +79,16 @@ const FORMATS: &[Format] = &[
     },
 ];
 
+/// The first and the last address of `A.B.C.D/N` without host bits, or of `A.B.C.D-E.F.G.H`.
+pub fn ipv4_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    if let Some((first, last)) = text.split_once('-') {
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        return (first <= last).then_some((first, last));
+    }
+    let network: Ipv4Net = text.parse().ok()?;
+    (network.trunc() == network).then(|| (network.network(), network.broadcast()))
+}
+
 /// RFC 1123 with the length limit of RFC 1035: what Kubernetes asks of a name.
 fn is_dns_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -83,8 +99,13 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 fn as_dns_label(text: &str) -> Option<String> {
+    to_dns_label(text).map(|candidate| format!("`{candidate}` would do"))
+}
+
+/// The name that is nearest to a text and fit for a host, if there is one.
+pub fn to_dns_label(text: &str) -> Option<String> {
     let candidate = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
-    is_dns_label(&candidate).then(|| format!("`{candidate}` would do"))
+    is_dns_label(&candidate).then_some(candidate)
 }
 
 /// Labels joined by dots; the last one is not a number, so that a mistyped address is not taken for a name.
