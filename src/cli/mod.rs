@@ -9,6 +9,7 @@ mod kubeconfig;
 pub mod lab;
 mod man;
 mod plan;
+mod preflight;
 mod sample;
 pub mod schema;
 mod shared;
@@ -43,6 +44,7 @@ enum Verb {
     Demo(demo::Args),
     Lab(lab::LabArgs),
     Check(check::Args),
+    Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
@@ -88,6 +90,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
         }
+        Verb::Preflight(args) => block_on(preflight::run(&args)),
         Verb::Plan(args) => block_on(plan::run(&args)),
         Verb::Apply(args) => block_on(apply::run(&args)),
         Verb::Status(args) => block_on(status::run(&args)),

@@ -171,7 +171,8 @@ mod tests {
 
     fn facts(joined: [bool; 3], control_plane: bool) -> Observed {
         let state = |(index, joined): (usize, bool)| {
-            let kubernetes = Kubernetes { joined, control_plane: control_plane && index == 0 };
+            let kubernetes =
+                Kubernetes { joined, control_plane: control_plane && index == 0, ..Kubernetes::default() };
             (["cp1", "w1", "w2"][index].to_string(), Facts { kubernetes, ..Facts::default() })
         };
         joined.into_iter().enumerate().map(state).collect()

@@ -16,6 +16,7 @@ pub struct Facts {
     pub architecture: String,
     pub hostname: String,
     pub machine_id: String,
+    pub hardware: Hardware,
     /// The name of process 1.
     pub init: String,
     /// What `systemd-detect-virt` says: `none` on metal, `vmware`, `kvm`, `systemd-nspawn` …
@@ -24,6 +25,8 @@ pub struct Facts {
     pub clock: u64,
     pub cpus: u32,
     pub memory_kib: u64,
+    /// The devices and files that memory is swapped out to.
+    pub swap: Vec<String>,
     /// Free space below `/var`, where images and volumes go.
     pub free_kib: u64,
     /// 1 or 2.
@@ -32,6 +35,8 @@ pub struct Facts {
     pub packages: String,
     /// Global addresses and their interfaces.
     pub addresses: Vec<InterfaceAddress>,
+    /// The interfaces that have these addresses.
+    pub interfaces: Vec<Interface>,
     pub kubernetes: Kubernetes,
 }
 
@@ -45,11 +50,35 @@ pub struct Os {
     pub family: String,
 }
 
+/// What the firmware says of the machine. Containers see the firmware of the machine that they share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hardware {
+    /// The product UUID, as root reads it; empty where there is none.
+    pub uuid: String,
+    /// Such as `VMware, Inc.`
+    pub vendor: String,
+    pub product: String,
+}
+
 /// An address of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceAddress {
     pub interface: String,
     pub address: IpAddr,
+    /// How many bits of it are the network's.
+    pub prefix: u8,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    pub name: String,
+    /// In lower case; empty for interfaces that have none.
+    pub mac: String,
+    /// The largest packet that it sends, in bytes.
+    pub mtu: u32,
+    /// Whether a device is behind it, be it virtual hardware; not so for bridges, tunnels and containers.
+    pub hardware: bool,
 }
 
 /// What kubeadm has finished on the host so far.
@@ -59,6 +88,8 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
+    pub interrupted: bool,
 }
 
 /// Why facts could not be had.
@@ -72,16 +103,35 @@ pub enum Error {
     Unfit { host: String, reason: String, help: String },
 }
 
-/// Asks a host.
+/// Asks a host, and refuses it if it cannot be a node.
 ///
 /// # Errors
 /// When the host is lost, or is no Linux with systemd that hoist knows.
 pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
+    let facts = observe(host).await?;
+    facts.fit().map_err(|Unfit { reason, help }| Error::Unfit {
+        host: host.name().to_string(),
+        reason,
+        help,
+    })?;
+    Ok(facts)
+}
+
+/// Asks a host, whatever it is.
+///
+/// # Errors
+/// When the host is lost.
+pub async fn observe(host: &dyn Host) -> Result<Facts, transport::Error> {
     let text = include_str!("probe.sh").to_string();
     let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
-    let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
-    facts.fit().map_err(|(reason, help)| Error::Unfit { host: host.name().to_string(), reason, help })?;
-    Ok(facts)
+    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Why a host cannot be a node, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    pub reason: String,
+    pub help: String,
 }
 
 impl Facts {
@@ -100,6 +150,10 @@ impl Facts {
                 "architecture" => facts.architecture = text(),
                 "hostname" => facts.hostname = text(),
                 "machine_id" => facts.machine_id = text(),
+                "hardware.uuid" => facts.hardware.uuid = value.to_lowercase(),
+                "hardware.vendor" => facts.hardware.vendor = text(),
+                "hardware.product" => facts.hardware.product = text(),
+                "swap" => facts.swap.push(text()),
                 "init" => facts.init = text(),
                 "virtualization" => facts.virtualization = text(),
                 "packages" => facts.packages = text(),
@@ -110,13 +164,12 @@ impl Facts {
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
-                "address" => {
-                    facts.addresses.extend(value.split_once(' ').and_then(|(interface, address)| {
-                        Some(InterfaceAddress {
-                            interface: interface.to_string(),
-                            address: address.parse().ok()?,
-                        })
-                    }))
+                "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
+                "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
+                "interface" => {
+                    // It is named once for each of its addresses.
+                    let interface = Interface::parse(value);
+                    facts.interfaces.extend(interface.filter(|new| !facts.interfaces.contains(new)));
                 }
                 _ => {}
             }
@@ -125,17 +178,57 @@ impl Facts {
         facts
     }
 
-    /// Whether hoist can do anything with this host; if not, why and what to do.
-    fn fit(&self) -> Result<(), (String, String)> {
+    /// Whether hoist can do anything with this host.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fit(&self) -> Result<(), Unfit> {
+        let unfit = |reason: String, help: &str| Err(Unfit { reason, help: help.to_string() });
         if self.init != "systemd" {
             let reason = format!("its process 1 is \"{}\", not systemd", self.init);
-            return Err((reason, "nodes need systemd: install a distribution that boots it".to_string()));
+            return unfit(reason, "nodes need systemd: install a distribution that boots it");
         }
         if self.packages.is_empty() {
             let reason = format!("{} has neither apt nor dnf", self.os.name);
-            return Err((reason, "use Debian, Ubuntu, or a distribution of the Red Hat family".to_string()));
+            return unfit(reason, "use Debian, Ubuntu, or a distribution of the Red Hat family");
         }
         Ok(())
+    }
+
+    /// The interface that has this address.
+    pub fn interface_of(&self, address: IpAddr) -> Option<&Interface> {
+        let name = &self.addresses.iter().find(|own| own.address == address)?.interface;
+        self.interfaces.iter().find(|interface| interface.name == *name)
+    }
+
+    /// Whether it is a container, which shares its kernel, clock and firmware with others.
+    pub fn is_container(&self) -> bool {
+        CONTAINERS.contains(&self.virtualization.as_str())
+    }
+}
+
+/// Those that systemd-detect-virt(1) can tell and that have a systemd of their own.
+const CONTAINERS: [&str; 9] =
+    ["systemd-nspawn", "lxc", "lxc-libvirt", "docker", "podman", "openvz", "rkt", "proot", "container-other"];
+
+impl InterfaceAddress {
+    /// Reads `INTERFACE ADDRESS[/PREFIX]`; without a prefix the address is a network of its own.
+    fn parse(text: &str) -> Option<InterfaceAddress> {
+        let (interface, network) = text.split_once(' ')?;
+        let (address, prefix) = network.split_once('/').unwrap_or((network, ""));
+        let address: IpAddr = address.parse().ok()?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= whole).unwrap_or(whole);
+        Some(InterfaceAddress { interface: interface.to_string(), address, prefix })
+    }
+}
+
+impl Interface {
+    /// Reads `NAME MAC MTU KIND`; the MAC is `-` where there is none.
+    fn parse(text: &str) -> Option<Interface> {
+        let [name, mac, mtu, kind] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        let mac = if mac == "-" { String::new() } else { mac.to_lowercase() };
+        Some(Interface { name: name.to_string(), mac, mtu: mtu.parse().ok()?, hardware: kind == "hardware" })
     }
 }
 
@@ -182,12 +275,12 @@ mod tests {
     fn refuses_what_cannot_be_a_node() {
         let mut facts = Facts::parse(DEBIAN);
         facts.init = "init".to_string();
-        assert!(facts.fit().unwrap_err().0.contains("not systemd"));
+        assert!(facts.fit().unwrap_err().reason.contains("not systemd"));
         assert!(
             Facts { packages: String::new(), ..Facts::parse(DEBIAN) }
                 .fit()
                 .unwrap_err()
-                .0
+                .reason
                 .contains("apt nor dnf")
         );
     }
