@@ -35,7 +35,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
     let selected = args.limit.hosts(&inventory);
     let selected = selected.map_err(|error| Failure { report: error.into(), exit: Exit::Usage })?;
-    let mut targets = Session::targets(&inventory, &home());
+    let mut targets = Session::targets(&inventory, &home()).await?;
     targets.retain(|target| selected.iter().any(|(name, _)| *name == target.name));
     let found = preflight::examine(&inventory, &targets).await;
     let text = match args.output {

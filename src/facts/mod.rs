@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::{self, Host, Script};
 
+/// What every host is asked: POSIX sh whose answer [`Facts::parse`] reads.
+pub const SCRIPT: &str = include_str!("probe.sh");
+
 /// What was observed of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -109,11 +112,7 @@ pub enum Error {
 /// When the host is lost, or is no Linux with systemd that hoist knows.
 pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
     let facts = observe(host).await?;
-    facts.fit().map_err(|Unfit { reason, help }| Error::Unfit {
-        host: host.name().to_string(),
-        reason,
-        help,
-    })?;
+    facts.fit().map_err(|(reason, help)| Error::Unfit { host: host.name().to_string(), reason, help })?;
     Ok(facts)
 }
 
@@ -122,16 +121,9 @@ pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
 /// # Errors
 /// When the host is lost.
 pub async fn observe(host: &dyn Host) -> Result<Facts, transport::Error> {
-    let text = include_str!("probe.sh").to_string();
+    let text = SCRIPT.to_string();
     let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
     Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
-}
-
-/// Why a host cannot be a node, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit {
-    pub reason: String,
-    pub help: String,
 }
 
 impl Facts {
@@ -178,19 +170,15 @@ impl Facts {
         facts
     }
 
-    /// Whether hoist can do anything with this host.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn fit(&self) -> Result<(), Unfit> {
-        let unfit = |reason: String, help: &str| Err(Unfit { reason, help: help.to_string() });
+    /// Whether the host can become a node; if not, why and what to do.
+    pub fn fit(&self) -> Result<(), (String, String)> {
         if self.init != "systemd" {
             let reason = format!("its process 1 is \"{}\", not systemd", self.init);
-            return unfit(reason, "nodes need systemd: install a distribution that boots it");
+            return Err((reason, "nodes need systemd: install a distribution that boots it".to_string()));
         }
         if self.packages.is_empty() {
             let reason = format!("{} has neither apt nor dnf", self.os.name);
-            return unfit(reason, "use Debian, Ubuntu, or a distribution of the Red Hat family");
+            return Err((reason, "use Debian, Ubuntu, or a distribution of the Red Hat family".to_string()));
         }
         Ok(())
     }
@@ -275,12 +263,12 @@ mod tests {
     fn refuses_what_cannot_be_a_node() {
         let mut facts = Facts::parse(DEBIAN);
         facts.init = "init".to_string();
-        assert!(facts.fit().unwrap_err().reason.contains("not systemd"));
+        assert!(facts.fit().unwrap_err().0.contains("not systemd"));
         assert!(
             Facts { packages: String::new(), ..Facts::parse(DEBIAN) }
                 .fit()
                 .unwrap_err()
-                .reason
+                .0
                 .contains("apt nor dnf")
         );
     }

@@ -92,7 +92,7 @@ fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
 fn system(host: &Subject) -> Finding {
     match host.facts.fit() {
         Ok(()) => SYSTEM.ok(host.name, format!("{} with systemd", host.facts.os.name)),
-        Err(unfit) => SYSTEM.error(host.name, unfit.reason, unfit.help),
+        Err((reason, help)) => SYSTEM.error(host.name, reason, help),
     }
 }
 

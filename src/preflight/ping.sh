@@ -6,7 +6,7 @@ case $(ping -V 2>&1) in
 	*) echo 'no ping of iputils'; exit 0 ;;
 esac
 # Sends two packets of so many bytes that nobody may cut into pieces.
-send() { answer=$(ping -n -c 2 -i 0.2 -W 2 -M do -s $(($1 - 28)) "$2" 2>&1); }
+send() { answer=$(ping -n -c 2 -i 0.2 -W 1 -M do -s $(($1 - 28)) "$2" 2>&1); }
 fastest() { fast=${answer##*= } fast=${fast%%/*}; }
 probe() {
 	index=${1%%=*} address=${1#*=} device='' mtu=1500
