@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let targets = targets(&args.inventory.load()?, &args.limit)?;
+    let targets = targets(&args.inventory.load()?, &args.limit).await?;
     let answers: Vec<(String, Result<Facts, Error>)> = stream::iter(targets)
         .map(|target| async move { (target.name.clone(), ask(&target).await) })
         .buffered(args.forks.into())

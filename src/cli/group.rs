@@ -9,17 +9,17 @@ use crate::{
 };
 
 /// How the selected hosts are connected to.
-pub fn targets(inventory: &Inventory, selection: &Selection) -> Result<Vec<Target>, Failure> {
+pub async fn targets(inventory: &Inventory, selection: &Selection) -> Result<Vec<Target>, Failure> {
     let names: Vec<&str> = selection.hosts(inventory)?.into_iter().map(|(name, _)| name).collect();
-    let mut targets = Session::targets(inventory, &home());
+    let mut targets = Session::targets(inventory, &home()).await?;
     targets.retain(|target| names.contains(&target.name.as_str()));
     Ok(targets)
 }
 
 /// How one host is connected to.
-pub fn target(inventory: &Inventory, name: &str) -> Result<Target, Failure> {
-    let mut targets = Session::targets(inventory, &home()).into_iter();
-    let target = targets.find(|target| target.name == name);
+pub async fn target(inventory: &Inventory, name: &str) -> Result<Target, Failure> {
+    let targets = Session::targets(inventory, &home()).await?;
+    let target = targets.into_iter().find(|target| target.name == name);
     target.ok_or_else(|| NoSuchHost::named(name, inventory).into())
 }
 

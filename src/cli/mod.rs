@@ -14,6 +14,7 @@ mod kubeconfig;
 pub mod lab;
 mod man;
 mod plan;
+mod preflight;
 mod request;
 mod sample;
 pub mod schema;
@@ -53,6 +54,7 @@ enum Verb {
     Init(init::Args),
     Inventory(inventory::Args),
     Check(check::Args),
+    Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
@@ -104,6 +106,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
         }
+        Verb::Preflight(args) => block_on(preflight::run(&args)),
         Verb::Plan(args) => block_on(plan::run(&args)),
         Verb::Apply(args) => block_on(apply::run(&args)),
         Verb::Status(args) => block_on(status::run(&args)),

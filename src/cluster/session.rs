@@ -2,9 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use indexmap::IndexMap;
-use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use super::Observed;
@@ -13,7 +12,7 @@ use crate::{
     exit::Exit,
     facts::{self, Facts},
     inventory::{Become, Host, Inventory},
-    transport::{self, Script},
+    transport::{self, ConfigFile, Resolver, Script, Settings},
 };
 
 /// How many connections are opened at the same time: a handshake keeps a processor busy for about a millisecond, and
@@ -86,23 +85,23 @@ impl Session {
         home: &Path,
         visits: &[Visit<'_>],
     ) -> Result<Session, engine::Error> {
-        let targets = Session::targets(inventory, home);
-        let visited = targets.iter().filter_map(|target| {
-            let visit = visits.iter().find(|visit| visit.name == target.name)?;
-            Some((target, visit.lock))
+        let (resolver, gate) = (&Resolver::default(), &Semaphore::new(HANDSHAKES));
+        let visited = inventory.hosts.iter().filter_map(|(name, host)| {
+            let visit = visits.iter().find(|visit| visit.name == name)?;
+            Some((name, host, visit.lock))
         });
-        let gate = &Semaphore::new(HANDSHAKES);
-        let attempts = visited.map(|(target, lock)| async move {
-            let connected = {
-                // The gate is never closed.
-                let _turn = gate.acquire().await;
-                transport::connect(target).await
+        let attempts = visited.map(|(name, host, lock)| async move {
+            let answer = async {
+                let target = resolver.resolve(&settings(inventory, name, host, home)).await?;
+                let host = {
+                    // The gate is never closed.
+                    let _turn = gate.acquire().await;
+                    transport::connect(&target).await?
+                };
+                let facts = read(&*host, lock).await?;
+                Ok::<_, Unusable>((host, facts))
             };
-            let read = match connected {
-                Ok(host) => read(&*host, lock).await.map(|facts| (host, facts)),
-                Err(error) => Err(error.into()),
-            };
-            (target.name.clone(), read)
+            (name.clone(), answer.await)
         });
         let mut session = Session::default();
         for (name, read) in join_all(attempts).await {
@@ -143,8 +142,18 @@ impl Session {
     }
 
     /// How each host is connected to, for what only needs the address and the key.
-    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
-        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
+    ///
+    /// # Errors
+    /// The first mistake in OpenSSH's configuration.
+    pub async fn targets(
+        inventory: &Inventory,
+        home: &Path,
+    ) -> Result<Vec<transport::Target>, transport::Error> {
+        let resolver = &Resolver::default();
+        let targets = inventory.hosts.iter().map(|(name, host)| async move {
+            resolver.resolve(&settings(inventory, name, host, home)).await
+        });
+        try_join_all(targets).await
     }
 }
 
@@ -163,19 +172,28 @@ fn unfit(name: &str, facts: &Facts) -> Option<Unreached> {
     Some(Unreached { host: name.to_string(), why: why.into() })
 }
 
-/// How a host of the inventory is connected to. A password for sudo comes from the environment.
-pub(super) fn target(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> transport::Target {
+/// What an inventory says of how a host is connected to.
+fn settings(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> Settings {
     let login = inventory.login(host, home);
-    let mut target = transport::Target::new(name, login.address.to_string(), login.user);
-    target.port = login.port;
-    target.keys = vec![login.key];
-    target.r#become = match login.becoming {
-        Become::Root => transport::Become::Root,
-        Become::Sudo => transport::Become::Sudo {
-            password: std::env::var("HOIST_SUDO_PASSWORD").ok().map(SecretString::from),
+    Settings {
+        name: name.to_owned(),
+        address: login.address.to_string(),
+        port: login.port,
+        user: login.user,
+        key: login.key,
+        r#become: login.becoming.map(|becoming| match becoming {
+            Become::Root => transport::Become::Root,
+            Become::Sudo => transport::Become::Sudo { password: None },
+        }),
+        known_hosts: login.known_hosts,
+        jump: login.jump,
+        config: match login.config {
+            None => ConfigFile::Default,
+            Some(path) if path == Path::new("none") => ConfigFile::None,
+            Some(path) => ConfigFile::File(path),
         },
-    };
-    target.known_hosts = vec![login.known_hosts];
-    target.network_namespace = login.network_namespace;
-    target
+        network_namespace: login.network_namespace,
+        connect_timeout: login.connect_timeout,
+        keepalive: login.keepalive,
+    }
 }

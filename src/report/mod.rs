@@ -3,6 +3,7 @@
 pub mod facts;
 pub mod hosts;
 pub mod plan;
+pub mod preflight;
 pub mod progress;
 pub mod run;
 pub mod status;
