@@ -2,9 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use indexmap::IndexMap;
-use secrecy::SecretString;
 
 use super::{Observed, targets};
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     exit::Exit,
     facts,
     inventory::{Become, Host, Inventory},
-    transport,
+    transport::{self, ConfigFile, Resolver, Settings},
 };
 
 /// Connections to all hosts, and what was observed of them.
@@ -49,10 +48,14 @@ impl Session {
     /// # Errors
     /// Every host that did not answer well.
     pub async fn open(inventory: &Inventory, home: &Path) -> Result<Session, Unreached> {
-        let attempts = inventory.hosts.iter().map(|(name, host)| async move {
-            let connection = transport::connect(&target(inventory, name, host, home)).await?;
+        let all = inventory.hosts.len();
+        let targets = Session::targets(inventory, home)
+            .await
+            .map_err(|error| Unreached { all, failures: vec![error.into()] })?;
+        let attempts = targets.iter().map(|target| async move {
+            let connection = transport::connect(target).await?;
             let facts = facts::gather(&*connection).await?;
-            Ok::<_, facts::Error>((name.clone(), connection, facts))
+            Ok::<_, facts::Error>((target.name.clone(), connection, facts))
         });
         let mut session = Session { hosts: IndexMap::new(), facts: Observed::new() };
         let mut failures = Vec::new();
@@ -65,11 +68,7 @@ impl Session {
                 Err(failure) => failures.push(failure),
             }
         }
-        if failures.is_empty() {
-            Ok(session)
-        } else {
-            Err(Unreached { all: inventory.hosts.len(), failures })
-        }
+        if failures.is_empty() { Ok(session) } else { Err(Unreached { all, failures }) }
     }
 
     /// Asks every host for its facts again, on the connections there are.
@@ -113,25 +112,44 @@ impl Session {
         Ok(subjects)
     }
 
-    /// How each host is connected to, for what only needs the address and the key.
-    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
-        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
+    /// How each host is connected to, in the order of the inventory.
+    ///
+    /// # Errors
+    /// The first mistake in OpenSSH's configuration.
+    pub async fn targets(
+        inventory: &Inventory,
+        home: &Path,
+    ) -> Result<Vec<transport::Target>, transport::Error> {
+        let resolver = &Resolver::default();
+        let targets = inventory.hosts.iter().map(|(name, host)| async move {
+            resolver.resolve(&settings(inventory, name, host, home)).await
+        });
+        try_join_all(targets).await
     }
 }
 
-/// How a host of the inventory is connected to. A password for sudo comes from the environment.
-pub(super) fn target(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> transport::Target {
+/// What an inventory says of how a host is connected to.
+fn settings(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> Settings {
     let login = inventory.login(host, home);
-    let mut target = transport::Target::new(name, login.address.to_string(), login.user);
-    target.port = login.port;
-    target.keys = vec![login.key];
-    target.r#become = match login.becoming {
-        Become::Root => transport::Become::Root,
-        Become::Sudo => transport::Become::Sudo {
-            password: std::env::var("HOIST_SUDO_PASSWORD").ok().map(SecretString::from),
+    Settings {
+        name: name.to_owned(),
+        address: login.address.to_string(),
+        port: login.port,
+        user: login.user,
+        key: login.key,
+        r#become: login.becoming.map(|becoming| match becoming {
+            Become::Root => transport::Become::Root,
+            Become::Sudo => transport::Become::Sudo { password: None },
+        }),
+        known_hosts: login.known_hosts,
+        jump: login.jump,
+        config: match login.config {
+            None => ConfigFile::Default,
+            Some(path) if path == Path::new("none") => ConfigFile::None,
+            Some(path) => ConfigFile::File(path),
         },
-    };
-    target.known_hosts = vec![login.known_hosts];
-    target.network_namespace = login.network_namespace;
-    target
+        network_namespace: login.network_namespace,
+        connect_timeout: login.connect_timeout,
+        keepalive: login.keepalive,
+    }
 }

@@ -3,6 +3,7 @@
 //! [`load`] reads and verifies it; what it returns is consistent as far as that can be known without asking
 //! the hosts.
 
+mod jump;
 mod login;
 mod subnet;
 mod types;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use miette::Diagnostic;
 
+pub use jump::Jump;
 pub use login::{Login, expand_home};
 pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
 pub use types::{

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::jump::Jump;
 use crate::yaml::schema;
 
 /// Everything about one cluster.
@@ -149,7 +150,8 @@ impl Addon {
     }
 }
 
-/// How a host is reached over SSH.
+/// How a host is reached over SSH. What is left out is taken from `~/.ssh/config`, where the host stands under its
+/// address or its name; and then from the defaults.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ssh {
@@ -161,17 +163,36 @@ pub struct Ssh {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// The file of the private key; `~` is your home. Default: `~/.ssh/id_ed25519`.
+    /// The file of the private key; `~` is your home. A certificate is taken from `KEY-cert.pub` beside it. Default:
+    /// the keys of ssh-agent, then `id_ed25519`, `id_ecdsa` and `id_rsa` in `~/.ssh`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// How the user becomes root. Default: `root` when the user is root, else `sudo`.
     #[serde(rename = "become", skip_serializing_if = "Option::is_none")]
     pub becoming: Option<Become>,
-    /// The file with the hosts' public keys, in OpenSSH's format. Default: `~/.ssh/known_hosts`.
+    /// The jump hosts through which the host is reached: `[USER@]HOST[:PORT]`, or a list of such, the first one first.
+    /// `none` is none. A host that is named here itself is reached without it. Keys, known hosts and times are
+    /// those of the hosts, unless `~/.ssh/config` has others for the jump host. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jump: Option<Jump>,
+    /// The file with the hosts' public keys, in OpenSSH's format. Default: `~/.ssh/known_hosts`, then
+    /// `/etc/ssh/ssh_known_hosts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
-    /// The network namespace on this machine from which the hosts can be reached, as `ip netns` names it.
-    /// Default: the one that hoist runs in.
+    /// The file to read in place of `~/.ssh/config` and `/etc/ssh/ssh_config`; `none` to read none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// The most seconds for each step of connecting: TCP, key exchange, a login attempt, the root shell. Default: 15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub connect_timeout: Option<u32>,
+    /// After so many seconds without a sign of life a host is asked for one; after three such questions without an
+    /// answer the connection counts as lost. Default: 15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub keepalive: Option<u32>,
+    /// The network namespace on this machine from which the host, or the first jump host, can be reached, as
+    /// `ip netns` names it. Default: the one that hoist runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub network_namespace: Option<String>,

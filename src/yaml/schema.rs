@@ -26,3 +26,8 @@ pub fn dns_label(_: &mut SchemaGenerator) -> Schema {
 pub fn version(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "version"})
 }
+
+/// A machine through which others are reached: `[USER@]HOST[:PORT]`.
+pub fn jump_host(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "jump-host"})
+}
