@@ -54,7 +54,7 @@ pub struct Args {
 type Answer = Result<transport::Output, Error>;
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let targets = targets(&args.inventory.load()?, &args.group)?;
+    let targets = targets(&args.inventory.load()?, &args.group).await?;
     let script = Script::new(command_line(&args.command)).timeout(Duration::from_secs(args.timeout.into()));
     let labels = Labels::of(&targets);
     let mut answers = stream::iter(&targets)
