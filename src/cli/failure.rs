@@ -18,11 +18,6 @@ impl Failure {
     pub fn or_worse(self, exit: Exit) -> Failure {
         Failure { exit: Exit::worst([self.exit, exit]), ..self }
     }
-
-    /// The command line names what there is not.
-    pub fn usage(error: inventory::NoSuchHost) -> Failure {
-        Failure { report: error.into(), exit: Exit::Usage }
-    }
 }
 
 impl From<miette::Report> for Failure {
@@ -35,6 +30,12 @@ impl From<inventory::Error> for Failure {
     fn from(error: inventory::Error) -> Self {
         let exit = super::check::exit_of(&error);
         Failure { report: error.into(), exit }
+    }
+}
+
+impl From<inventory::NoSuchHost> for Failure {
+    fn from(error: inventory::NoSuchHost) -> Self {
+        Failure { report: error.into(), exit: Exit::Usage }
     }
 }
 
