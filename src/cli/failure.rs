@@ -18,11 +18,6 @@ impl Failure {
     pub fn or_worse(self, exit: Exit) -> Failure {
         Failure { exit: Exit::worst([self.exit, exit]), ..self }
     }
-
-    /// The command line names what there is not.
-    pub fn usage(error: inventory::NoSuchHost) -> Failure {
-        Failure { report: error.into(), exit: Exit::Usage }
-    }
 }
 
 impl From<miette::Report> for Failure {

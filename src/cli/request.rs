@@ -62,7 +62,7 @@ impl Request {
             refuse_uninstallable(&loaded)?;
         }
         let selection = args.limit.clone().unwrap_or_else(Selection::all);
-        let selected = selection.hosts(&loaded.inventory).map_err(Failure::usage)?;
+        let selected = selection.hosts(&loaded.inventory)?;
         let hosts = selected.into_iter().map(|(name, _)| name.to_string()).collect();
         Ok(Request {
             file: absolute(file)?,

@@ -73,11 +73,11 @@ fn a_run_with_nothing_to_do_takes_hardly_more_turns_than_ssh_with_one_script() {
         counter.turns.load(SeqCst)
     };
     let port = counter.port.to_string();
-    let ssh = (0..3).map(|_| turns(&|| fleet.on(&port, 0, "true"))).min().unwrap();
-    for _ in 0..3 {
-        let hoist = turns(&|| {
-            fleet.hoist("apply", &["--only", "note"]).exits(0).says("0 changes");
-        });
-        assert!(hoist <= ssh + 2, "hoist {hoist}, ssh {ssh}");
-    }
+    // Where the machine is busy an answer comes in pieces, between which the client may speak: the fewest count.
+    let fewest = |work: &dyn Fn()| (0..5).map(|_| turns(work)).min().unwrap();
+    let ssh = fewest(&|| fleet.on(&port, 0, "true"));
+    let hoist = fewest(&|| {
+        fleet.hoist("apply", &["--only", "note"]).exits(0).says("0 changes");
+    });
+    assert!(hoist <= ssh + 2, "hoist {hoist}, ssh {ssh}");
 }
