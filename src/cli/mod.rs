@@ -9,6 +9,7 @@ mod kubeconfig;
 pub mod lab;
 mod man;
 mod plan;
+mod role;
 mod sample;
 pub mod schema;
 mod shared;
@@ -50,6 +51,7 @@ enum Verb {
     Sample(sample::Args),
     Trust(trust::Args),
     Schema(schema::Args),
+    Role(role::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -82,6 +84,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Lab(args) => Ok(lab::run(args)?),
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Role(args) => role::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Man(args) => man::run(&args, Cli::command()),
         Verb::Demo(args) => {

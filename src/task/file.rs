@@ -51,7 +51,7 @@ impl JsonSchema for Mode {
     }
 }
 
-fn file_mode() -> Mode {
+pub(crate) fn file_mode() -> Mode {
     Mode(0o644)
 }
 
@@ -59,7 +59,7 @@ fn directory_mode() -> Mode {
     Mode(0o755)
 }
 
-fn root() -> String {
+pub(crate) fn root() -> String {
     "root".to_string()
 }
 
@@ -126,54 +126,121 @@ pub(super) fn attributes(change: &mut Change, now: &PathState, mode: Mode, owner
     push("group", now.group.clone(), group.to_string());
 }
 
+/// A file that a statement owns as a whole: what all kinds that do have in common.
+pub(super) struct Whole<'a> {
+    pub path: &'a str,
+    /// Lower-case hex SHA-256 of what it shall hold.
+    pub sha256: &'a str,
+    /// The same as text, when it is that.
+    pub text: Option<&'a str>,
+    /// Never show it.
+    pub secret: bool,
+    pub mode: Mode,
+    pub owner: &'a str,
+    pub group: &'a str,
+}
+
+impl Whole<'_> {
+    fn holds_content(&self, seen: &Observations) -> bool {
+        let now = seen.paths.get(self.path);
+        now.is_some_and(|now| now.is_file() && now.sha256.as_deref() == Some(self.sha256))
+    }
+
+    pub fn diff(&self, seen: &Observations) -> Option<Change> {
+        let Some(now) = seen.paths.get(self.path) else {
+            let change = Change::new(format!("create {} ({})", self.path, self.mode));
+            return Some(match self.text {
+                Some(text) if !self.secret => change.text(self.path, "", text),
+                _ => change,
+            });
+        };
+        if !now.is_file() {
+            return Some(Change::new(format!("replace {}", self.path)).attribute("type", now.kind(), "file"));
+        }
+        let mut change = Change::new(format!("write {}", self.path));
+        if !self.holds_content(seen) {
+            change = match (self.text, seen.contents.get(self.path)) {
+                // Not even digests of secrets are shown: short ones could be guessed from them.
+                _ if self.secret => change.attribute("content", "another", "as stated"),
+                (Some(text), Some(old)) => change.text(self.path, old, text),
+                _ => {
+                    let old = now.sha256.as_deref().unwrap_or_default();
+                    change.attribute("content", short(old), short(self.sha256))
+                }
+            };
+        } else {
+            change.summary = format!("change {}", self.path);
+        }
+        attributes(&mut change, now, self.mode, self.owner, self.group);
+        (!change.details.is_empty()).then_some(change)
+    }
+
+    /// `print` is the sh that prints the content. It is not used where only mode or owner differ: what was not
+    /// written stays as old as it is, and nothing restarts because of it.
+    pub fn act(&self, seen: &Observations, print: &str) -> Act {
+        if self.holds_content(seen) {
+            return self.act_on_attributes();
+        }
+        let path = quote(self.path);
+        let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", self.path));
+        let part = quote(&format!("{folder}/.{name}.hoist"));
+        // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
+        // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
+        // comes last: a change of owner clears the set-id bits.
+        Act::quick(format!(
+            "if [ -d {path} ]; then\n\
+             [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
+             mkdir -p {folder} && (umask 077; {print} > {part}) && chown {owner} {part} && \
+             chmod {mode} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+            folder = quote(if folder.is_empty() { "/" } else { folder }),
+            mode = self.mode,
+            owner = quote(&format!("{}:{}", self.owner, self.group)),
+        ))
+    }
+
+    /// Gives the file its owner and mode, and leaves the content alone.
+    pub fn act_on_attributes(&self) -> Act {
+        let (path, owner) = (quote(self.path), quote(&format!("{}:{}", self.owner, self.group)));
+        Act::quick(format!("chown {owner} {path} && chmod {} {path}", self.mode))
+    }
+
+    pub fn foresee(&self, seen: &mut Observations) {
+        if !self.holds_content(seen) {
+            seen.will_write(self.path, self.sha256, self.text);
+        }
+    }
+}
+
+impl File {
+    fn with_whole<T>(&self, then: impl FnOnce(Whole<'_>) -> T) -> T {
+        then(Whole {
+            path: &self.path,
+            sha256: &sha256(self.content.as_bytes()),
+            text: Some(&self.content),
+            secret: self.secret,
+            mode: self.mode,
+            owner: &self.owner,
+            group: &self.group,
+        })
+    }
+}
+
 impl Kind for File {
     fn probes(&self) -> Vec<Probe> {
         vec![Probe::Path(self.path.clone())]
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
-        let Some(now) = seen.paths.get(&self.path) else {
-            let change = Change::new(format!("create {} ({})", self.path, self.mode));
-            return Some(if self.secret { change } else { change.text(&self.path, "", &self.content) });
-        };
-        if !now.is_file() {
-            return Some(Change::new(format!("replace {}", self.path)).attribute("type", now.kind(), "file"));
-        }
-        let mut change = Change::new(format!("write {}", self.path));
-        let wanted = sha256(self.content.as_bytes());
-        if now.sha256.as_deref() != Some(&wanted) {
-            change = match seen.contents.get(&self.path) {
-                // Not even digests of secrets are shown: short ones could be guessed from them.
-                _ if self.secret => change.attribute("content", "another", "as stated"),
-                Some(old) => change.text(&self.path, old, &self.content),
-                _ => change.attribute(
-                    "content",
-                    short(now.sha256.as_deref().unwrap_or_default()),
-                    short(&wanted),
-                ),
-            };
-        }
-        attributes(&mut change, now, self.mode, &self.owner, &self.group);
-        (!change.details.is_empty()).then_some(change)
+        self.with_whole(|whole| whole.diff(seen))
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        let path = quote(&self.path);
-        let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
-        let part = quote(&format!("{folder}/.{name}.hoist"));
-        // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
-        // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
-        // comes last: a change of owner clears the set-id bits.
-        vec![Act::quick(format!(
-            "if [ -d {path} ]; then\n\
-             [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
-             mkdir -p {folder} && (umask 077; printf %s {content} > {part}) && chown {owner} {part} && \
-             chmod {mode} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
-            folder = quote(if folder.is_empty() { "/" } else { folder }),
-            content = quote(&self.content),
-            mode = self.mode,
-            owner = quote(&format!("{}:{}", self.owner, self.group)),
-        ))]
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        let print = format!("printf %s {}", quote(&self.content));
+        vec![self.with_whole(|whole| whole.act(seen, &print))]
+    }
+
+    fn foresee(&self, seen: &mut Observations) {
+        self.with_whole(|whole| whole.foresee(seen));
     }
 }
 
@@ -224,5 +291,10 @@ impl Kind for Absent {
 
     fn acts(&self, _: &Observations) -> Vec<Act> {
         vec![Act::quick(format!("rm -f {}", quote(&self.path)))]
+    }
+
+    fn foresee(&self, seen: &mut Observations) {
+        seen.paths.remove(&self.path);
+        seen.texts.remove(&self.path);
     }
 }
