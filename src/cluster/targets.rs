@@ -51,17 +51,21 @@ pub fn targets(inventory: &Inventory, facts: &Observed, index: &Index) -> Vec<Ta
                 "facts": facts,
                 "vars": inventory.vars(host),
             });
-            Some(Target { name: name.clone(), roles: roles(inventory, host), context })
+            Some(Target { name: name.clone(), roles: roles(inventory, host, facts), context })
         })
         .collect()
 }
 
 /// The engine's roles of a host. What connects pods comes before the node joins, so that it is ready at once.
-fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
+fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<String> {
     let plugin = match inventory.cluster.network.plugin {
         Plugin::Bridge => "bridge",
     };
-    let mut roles = vec!["kubernetes".to_string(), plugin.to_string()];
+    let mut roles = Vec::new();
+    if facts.virtualization == "vmware" {
+        roles.push("vmware".to_string());
+    }
+    roles.extend(["kubernetes".to_string(), plugin.to_string()]);
     // A host that is both joins as a control plane.
     roles.push(if host.has(Role::ControlPlane) { "control-plane" } else { "worker" }.to_string());
     roles.push("labels".to_string());

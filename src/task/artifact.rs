@@ -124,8 +124,8 @@ dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
     name=${name#export }
     case $name in
     http_proxy | https_proxy | no_proxy | HTTP_PROXY | HTTPS_PROXY | NO_PROXY)
-        value=${value#["']} value=${value%["']}
-        eval "[ -n "\${$name:-}" ]" || export "$name=$value"
+        eval "known=\${$name:-}"
+        [ -n "$known" ] || export "$name=$(printf %s "$value" | tr -d \"\')"
         ;;
     esac
 done < /etc/environment

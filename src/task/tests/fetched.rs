@@ -26,15 +26,23 @@ fn serve(body: &'static [u8]) -> String {
     format!("http://{address}")
 }
 
-/// A shell that finds these programs and what every host has, and no other.
-async fn with_programs(folder: &std::path::Path, programs: &[&str]) -> Option<Local> {
-    let always = ["sh", "mkdir", "rm", "sha256sum", "tr", "chown", "chmod", "mv", "stat"];
+/// Makes it true on a host that has these programs, and those that every host has. Nothing when this machine lacks
+/// one of them.
+async fn apply_with(host: &Local, programs: &[&str], artifact: &Task) -> Option<Result<(), String>> {
+    let bin = tempfile::tempdir().unwrap();
+    let always = ["sh", "mkdir", "rm", "sha256sum", "tr", "chown", "chmod", "mv"];
     for name in always.iter().chain(programs) {
-        let path = std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|it| it.exists())?;
-        std::os::unix::fs::symlink(path, folder.join(name)).unwrap();
+        let folders = std::env::var_os("PATH")?;
+        let path = std::env::split_paths(&folders).map(|dir| dir.join(name)).find(|it| it.exists())?;
+        std::os::unix::fs::symlink(path, bin.path().join(name)).unwrap();
     }
-    let path = format!("PATH={}", folder.display());
-    Some(Local::with_shell("here", &["env", &path, "no_proxy=127.0.0.1", "/bin/sh"]).await.unwrap())
+    let [Act::Script { text, .. }] = &artifact.acts(&observe(host, std::slice::from_ref(artifact)).await)[..] else {
+        panic!("one script")
+    };
+    let script = format!("export PATH={} no_proxy=127.0.0.1\n{text}", bin.path().display());
+    let output = host.run(Script::new(script)).await.unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    Some(if output.status == 0 { Ok(()) } else { Err(complaint) })
 }
 
 #[tokio::test]
@@ -44,20 +52,22 @@ async fn a_host_fetches_with_what_it_has() {
     }
     let url = serve(b"the file");
     for program in ["curl", "wget"] {
-        let (bin, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let Some(host) = with_programs(bin.path(), &[program]).await else {
-            eprintln!("skipped: no {program} here");
-            continue;
-        };
+        let (folder, host) = (tempfile::tempdir().unwrap(), Local::open("here").await.unwrap());
         let path = folder.path().join("new folder/file").to_str().unwrap().to_string();
         let artifact = |name: &str, digest: String| {
             task("artifact", json!({"url": format!("{url}/{name}"), "sha256": digest, "path": path}))
         };
-        let refused = apply(&host, &artifact("file", sha256(b"other"))).await.unwrap_err();
+        let Some(refused) = apply_with(&host, &[program], &artifact("file", sha256(b"other"))).await else {
+            eprintln!("skipped: no {program} here");
+            continue;
+        };
+        let refused = refused.unwrap_err();
         assert!(refused.contains(&sha256(b"the file")) && refused.contains(&sha256(b"other")), "{refused}");
-        let refused = apply(&host, &artifact("none", sha256(b"the file"))).await.unwrap_err();
+        let refused = apply_with(&host, &[program], &artifact("none", sha256(b"the file"))).await.unwrap().unwrap_err();
         assert!(refused.contains(&format!("{program} could not fetch {url}/none")), "{refused}");
-        converges(&host, &artifact("file", sha256(b"the file"))).await;
+        let good = artifact("file", sha256(b"the file"));
+        apply_with(&host, &[program], &good).await.unwrap().unwrap();
+        assert_eq!(good.diff(&observe(&host, std::slice::from_ref(&good)).await), None);
         assert_eq!(std::fs::read(&path).unwrap(), b"the file");
         // A wrong mode alone fetches nothing: there is no server any more at this address.
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -69,10 +79,9 @@ async fn a_host_fetches_with_what_it_has() {
 
 #[tokio::test]
 async fn a_host_with_neither_is_told_what_to_do() {
-    let (bin, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let host = with_programs(bin.path(), &[]).await.unwrap();
+    let (folder, host) = (tempfile::tempdir().unwrap(), Local::open("here").await.unwrap());
     let path = folder.path().join("file").to_str().unwrap().to_string();
     let artifact = json!({"url": "http://127.0.0.1:9/file", "sha256": sha256(b""), "path": path});
-    let refused = apply(&host, &task("artifact", artifact)).await.unwrap_err();
+    let refused = apply_with(&host, &[], &task("artifact", artifact)).await.unwrap().unwrap_err();
     assert!(refused.contains("neither curl nor wget") && refused.contains("`source`"), "{refused}");
 }
