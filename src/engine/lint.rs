@@ -89,7 +89,7 @@ impl Linter<'_> {
             }
             let mut problems = Vec::new();
             match Syntax::of_template(self.templates.environment(), &path, &text) {
-                Err(error) => problems.push(syntax_problem(&error, line(&text, start(&error)))),
+                Err(error) => problems.push(syntax_problem("template", &error, line(&text, start(&error)))),
                 Ok(syntax) => {
                     problems.extend(scope.unknown(&syntax).map(|(name, title, help)| {
                         let span = Span::from((syntax.offset_of(name), name.len()));
@@ -264,7 +264,7 @@ impl Linted<'_, '_> {
     fn expression(&mut self, span: Span, text: &str, scope: &Scope<'_>) {
         match Syntax::of_expression(self.linter.templates.environment(), text) {
             Ok(syntax) => self.unknown(span, &syntax, scope),
-            Err(error) => self.problems.push(syntax_problem(&error, span)),
+            Err(error) => self.problems.push(syntax_problem("expression", &error, span)),
         }
     }
 
@@ -279,7 +279,7 @@ impl Linted<'_, '_> {
                             self.names_template(node.span, &path, scope);
                         }
                     }
-                    Err(error) => self.problems.push(syntax_problem(&error, node.span)),
+                    Err(error) => self.problems.push(syntax_problem("template", &error, node.span)),
                 }
             }
             Value::List(items) => items.iter().for_each(|item| self.texts(item, scope)),
@@ -298,9 +298,9 @@ impl Linted<'_, '_> {
     }
 }
 
-fn syntax_problem(error: &minijinja::Error, span: Span) -> Problem {
+fn syntax_problem(what: &str, error: &minijinja::Error, span: Span) -> Problem {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-    Problem::new(span, format!("this is no template{detail}")).help("mend it; docs/roles.md says how templates are written")
+    Problem::new(span, format!("this is no {what}{detail}")).help("docs/roles.md says how templates are written")
 }
 
 /// Where in a template an error is.

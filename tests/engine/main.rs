@@ -2,7 +2,10 @@
 //! cannot keep it.
 
 mod bed;
+mod compile;
 mod late;
+mod lint;
 mod lock;
+mod property;
 mod roles;
 mod runs;
