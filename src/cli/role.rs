@@ -30,7 +30,7 @@ enum Verb {
 
 /// Reports every mistake in roles and in the templates that they use.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hoist role lint\n  hoist role lint --roles ./site my-role --output json")]
+#[command(after_help = "Example:\n  hoist role lint --roles ./site my-role --output json")]
 struct LintArgs {
     /// The roles; all of them, if none is given.
     #[arg(value_name = "ROLE")]

@@ -110,10 +110,13 @@ pub struct Template {
     pub source: String,
     /// Absolute path on the host.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "file_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
     /// Never show the content in a plan.
@@ -129,10 +132,13 @@ pub struct Copy {
     pub source: String,
     /// Absolute path on the host.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "file_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
     /// Never show the content in a plan.

@@ -15,6 +15,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
+    /// The login name.
     pub name: String,
     /// For a program and not for a person: a low number, and no home directory is made.
     #[serde(default)]
@@ -38,6 +39,7 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizedKey {
+    /// The user, who must exist by then.
     pub user: String,
     /// The line, such as `ssh-ed25519 AAAA… ada@laptop`, with options before it if need be. A line with the same
     /// key and other options or another comment is replaced.

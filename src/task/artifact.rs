@@ -31,6 +31,7 @@ pub struct Artifact {
     pub sha256: String,
     /// Absolute path on the host. The owner is root.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "executable")]
     pub mode: Mode,
 }
@@ -133,7 +134,7 @@ mkdir -p "${dir:-/}" && rm -f "$part" || exit 1
 if command -v curl >/dev/null; then
     curl -fsSL --retry 3 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$part" "$url" || fail "curl could not fetch $url"
 elif command -v wget >/dev/null; then
-    wget -q -T 60 -O "$part" "$url" || fail "wget could not fetch $url (status $?)"
+    wget -q -t 3 -T 60 -O "$part" "$url" || fail "wget could not fetch $url (status $?)"
 else
     fail 'there is neither curl nor wget: install one before, or send the file from the installer with `source`'
 fi

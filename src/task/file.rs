@@ -71,10 +71,13 @@ pub struct File {
     pub path: String,
     /// The whole content.
     pub content: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "file_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
     /// Never show the content in a plan.
@@ -88,10 +91,13 @@ pub struct File {
 pub struct Directory {
     /// Absolute path on the host.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "directory_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
 }

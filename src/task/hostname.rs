@@ -12,6 +12,7 @@ const PARAMETER: &str = "kernel.hostname";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hostname {
+    /// One or several labels of lower-case letters, digits and hyphens, divided by dots.
     pub name: String,
 }
 

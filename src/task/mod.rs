@@ -187,15 +187,15 @@ impl Task {
             | Task::SwapOff(_)
             | Task::Hostname(_)
             | Task::User(_)
-            | Task::AuthorizedKey(_) => true,
+            | Task::AuthorizedKey(_)
+            | Task::Require(_) => true,
             Task::Package(_)
             | Task::Service(_)
             | Task::Mount(_)
             | Task::Artifact(_)
             | Task::Image(_)
             | Task::Command(_)
-            | Task::Wait(_)
-            | Task::Require(_) => false,
+            | Task::Wait(_) => false,
         }
     }
 

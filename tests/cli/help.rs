@@ -21,6 +21,7 @@ fn verbs(of: &[&str]) -> Vec<String> {
 fn every_verb_has_its_golden_help_with_an_example() {
     let mut all: Vec<Vec<String>> = verbs(&[]).into_iter().map(|verb| vec![verb]).collect();
     all.extend(verbs(&["lab"]).into_iter().map(|verb| vec!["lab".to_owned(), verb]));
+    all.extend(verbs(&["role"]).into_iter().map(|verb| vec!["role".to_owned(), verb]));
     assert!(all.len() >= 17, "{all:?}");
     for words in all {
         let name = words.join("-");

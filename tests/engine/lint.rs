@@ -105,3 +105,29 @@ fn a_template_of_nobody_is_a_mistake_only_when_all_roles_are_asked_for() {
     assert_eq!(found(&bed, &["one"]), [] as [&str; 0]);
     assert_eq!(found(&bed, &[]), ["templates/of/nobody.txt:1: no role uses this template; remove it"]);
 }
+
+#[test]
+fn the_program_answers_people_and_programs() {
+    let good = "tasks: [{name: x, absent: {path: /x}}]\n";
+    let bad = "tasks: [{name: x, absent: {path: '{{ hots }}'}}]\n";
+    let bed = Bed::new(&[("good", good), ("bad", bad)], &[]);
+    let lint = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hoist"));
+        let output = command.args(["role", "lint", "--roles"]).arg(bed.state()).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(lint(&["good"]), (0, "ok: good\n".into(), String::new()));
+    assert_eq!(lint(&["good", "--output", "json"]), (0, "[]\n".into(), String::new()));
+    let (exit, out, err) = lint(&["bad", "good"]);
+    assert_eq!((exit, out.as_str()), (65, ""));
+    assert!(err.contains("roles/bad/role.yaml:2:") && err.contains("did you mean `host`?"), "{err}");
+    let (exit, out, err) = lint(&["--output", "json"]);
+    assert_eq!((exit, err.as_str()), (65, ""));
+    let all: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&all[0]["line"], &all[0]["file"]), (&2.into(), &"roles/bad/role.yaml".into()));
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let (exit, _, err) = lint(&["none"]);
+    assert_eq!(exit, 65);
+    assert!(err.contains("there is no role \"none\""), "{err}");
+}

@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// Serves this body to everybody who asks for `/file`; gives the address.
+/// Serves this body to everybody who asks for `/file`, of whatever server; gives the address.
 fn serve(body: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -16,7 +16,8 @@ fn serve(body: &'static [u8]) -> String {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap();
-            let found = request[..read].starts_with(b"GET /file ");
+            let line = String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_string();
+            let found = line.split(' ').nth(1).is_some_and(|path| path.ends_with("/file"));
             let status = if found { "200 OK" } else { "404 Not Found" };
             let body = if found { body } else { b"" };
             let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -84,4 +85,22 @@ async fn a_host_with_neither_is_told_what_to_do() {
     let artifact = json!({"url": "http://127.0.0.1:9/file", "sha256": sha256(b""), "path": path});
     let refused = apply_with(&host, &[], &task("artifact", artifact)).await.unwrap().unwrap_err();
     assert!(refused.contains("neither curl nor wget") && refused.contains("`source`"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_proxy_is_that_of_the_host_s_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(host) = super::machine::sandbox(folder.path()).await else { return };
+    let proxy = serve(b"by proxy");
+    let environment = format!("PATH=/nowhere\\nexport http_proxy=\"{proxy}\"\\nno_proxy=''\\n");
+    host.run(Script::new(format!("printf '{}' > /etc/environment", environment.replace('\'', "")))).await.unwrap();
+    // Only the proxy can answer for this name.
+    let artifact = json!({"url": "http://nowhere.invalid/file", "sha256": sha256(b"by proxy"), "path": "/mnt/file"});
+    for program in ["curl", "wget"] {
+        match apply_with(&host, &[program], &task("artifact", artifact.clone())).await {
+            Some(fetched) => fetched.unwrap(),
+            None => eprintln!("skipped: no {program} here"),
+        }
+        host.run(Script::new("rm -f /mnt/file")).await.unwrap();
+    }
 }

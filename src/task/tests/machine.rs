@@ -4,7 +4,7 @@
 use super::*;
 
 /// A shell in namespaces of its own. Its /run is empty, so that no daemon of this machine can be asked for anything.
-async fn sandbox(folder: &std::path::Path) -> Option<Local> {
+pub(super) async fn sandbox(folder: &std::path::Path) -> Option<Local> {
     if !is_root() {
         eprintln!("skipped: not root");
         return None;
