@@ -41,8 +41,7 @@ fn index() -> Index {
 }
 
 /// A server of its own, and a virtual machine of VMware: what a host of each answers, as far as roles look at it.
-const METAL: &str =
-    "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\n";
+const METAL: &str = "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\n";
 const VMWARE: &str = "os.id=rocky\nos.like=rhel centos fedora\nos.version=9.4\ninit=systemd\nvirtualization=vmware\npackages=dnf\ncgroup=2\n";
 
 /// All hosts of a sample inventory as they are before the first run. Those of the lab are containers; of the others

@@ -164,9 +164,16 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn step(&self, place: &str, spec: &TaskSpec, context: &Value, item: Option<Value>) -> Result<Step, Error> {
+    fn step(
+        &self,
+        place: &str,
+        spec: &TaskSpec,
+        context: &Value,
+        item: Option<Value>,
+    ) -> Result<Step, Error> {
         let unusable = |reason: String| Error::Unusable { place: place.to_string(), reason };
-        let (kind, mut body) = spec.kind().map_err(|kinds| unusable(format!("kinds: {}", kinds.join(", "))))?;
+        let (kind, mut body) =
+            spec.kind().map_err(|kinds| unusable(format!("kinds: {}", kinds.join(", "))))?;
         self.render(place, &mut body, context)?;
         let task = self.build(place, kind, body, context)?;
         if let Some(mistake) = task.mistake() {
@@ -174,7 +181,9 @@ impl Compiler<'_> {
         }
         let late = match &task {
             Task::Command(command) => match &command.stdin {
-                Some(stdin) => self.templates.late_names(&stdin.template).map_err(|error| error.used_by(place))?,
+                Some(stdin) => {
+                    self.templates.late_names(&stdin.template).map_err(|error| error.used_by(place))?
+                }
                 None => BTreeSet::new(),
             },
             _ => BTreeSet::new(),

@@ -96,7 +96,10 @@ impl Linter<'_> {
                         Problem::new(span, title).help(help)
                     }));
                     for include in syntax.includes() {
-                        let span = Span::from((include.offset, include.path.as_ref().map_or(1, |path| path.len() + 2)));
+                        let span = Span::from((
+                            include.offset,
+                            include.path.as_ref().map_or(1, |path| path.len() + 2),
+                        ));
                         match include.path {
                             Some(path) if self.library.template(&path).is_ok() => open.push(path),
                             Some(path) => problems.push(self.no_template(span, &path)),
@@ -129,7 +132,8 @@ impl Linter<'_> {
     fn unused(&mut self) {
         for path in self.library.templates() {
             if !self.used.contains(&path) && !OF_THE_PROGRAM.contains(&path.as_str()) {
-                let problem = Problem::new(Span::from((0, 0)), "no role uses this template").help("remove it");
+                let problem =
+                    Problem::new(Span::from((0, 0)), "no role uses this template").help("remove it");
                 self.problems.entry(path).or_default().push(problem);
             }
         }
@@ -149,10 +153,13 @@ impl Linted<'_, '_> {
         self.needs();
         self.provides();
         let file = &self.document.value;
-        for (index, name) in file.inputs.iter().enumerate().filter(|(_, name)| file.defaults.contains_key(*name)) {
+        for (index, name) in
+            file.inputs.iter().enumerate().filter(|(_, name)| file.defaults.contains_key(*name))
+        {
             let span = self.document.tree.at(&["inputs", &index.to_string()]);
             let title = format!("`{name}` is an input and has a default");
-            self.problems.push(Problem::new(span, title).help("an input is what has none: remove one of them"));
+            self.problems
+                .push(Problem::new(span, title).help("an input is what has none: remove one of them"));
         }
         // A task that could not be read is left out, and the numbers of those after it are others.
         if self.document.complete {
@@ -174,7 +181,8 @@ impl Linted<'_, '_> {
                 self.problems.push(Problem::new(span, format!("there is no role `{need}`")).help(help));
             } else if let Some(circle) = self.circle(need) {
                 let title = format!("roles need each other in a circle: {}", circle.join(" -> "));
-                self.problems.push(Problem::new(span, title).help("remove one of them from the `needs` of the other"));
+                self.problems
+                    .push(Problem::new(span, title).help("remove one of them from the `needs` of the other"));
             }
         }
     }
@@ -199,7 +207,8 @@ impl Linted<'_, '_> {
 
     fn provides(&mut self) {
         for name in self.document.value.provides.keys() {
-            let others = self.linter.provided.get(name).into_iter().flatten().filter(|role| *role != self.role);
+            let others =
+                self.linter.provided.get(name).into_iter().flatten().filter(|role| *role != self.role);
             for other in others {
                 let span = self.document.tree.key_at(&["provides", name]);
                 let title = format!("role `{other}` provides `{name}`, too");
@@ -246,7 +255,8 @@ impl Linted<'_, '_> {
         if let Ok(task) = plain(kind, body)
             && let Some(mistake) = task.mistake()
         {
-            self.problems.push(Problem::new(at(&[kind]), mistake).help("docs/roles.md says what each kind wants"));
+            self.problems
+                .push(Problem::new(at(&[kind]), mistake).help("docs/roles.md says what each kind wants"));
         }
     }
 
@@ -300,7 +310,8 @@ impl Linted<'_, '_> {
 
 fn syntax_problem(what: &str, error: &minijinja::Error, span: Span) -> Problem {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-    Problem::new(span, format!("this is no {what}{detail}")).help("docs/roles.md says how templates are written")
+    Problem::new(span, format!("this is no {what}{detail}"))
+        .help("docs/roles.md says how templates are written")
 }
 
 /// Where in a template an error is.

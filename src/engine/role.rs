@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     task::{
-        Absent, Artifact, AuthorizedKey, Block, Command, Directory, File, Hostname, Image, KernelModules, Line,
-        Mode, Mount, Package, Require, Service, SwapOff, Sysctl, User, Wait, file_mode, root,
+        Absent, Artifact, AuthorizedKey, Block, Command, Directory, File, Hostname, Image, KernelModules,
+        Line, Mode, Mount, Package, Require, Service, SwapOff, Sysctl, User, Wait, file_mode, root,
     },
     yaml::{Document, Problem},
 };

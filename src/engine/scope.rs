@@ -39,15 +39,19 @@ impl Scope<'_> {
         match (segments[0], &segments[1..]) {
             ("vars", path) => self.wrong_variable(path),
             ("item", _) if self.item => None,
-            ("item", _) => {
-                Some(("`item` exists only in a task with a `loop`".to_string(), "add `loop:`, or name the value itself".to_string()))
-            }
+            ("item", _) => Some((
+                "`item` exists only in a task with a `loop`".to_string(),
+                "add `loop:`, or name the value itself".to_string(),
+            )),
             ("late", path) => self.wrong_late_value(path.first().copied()),
             (root, _) if ALWAYS.contains(&root) || self.globals.contains(root) => None,
             (root, _) => {
                 let help = match nearest(root, ALWAYS) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("templates see {}; a value of the inventory is `vars.{root}`", listed(ALWAYS, "and")),
+                    None => format!(
+                        "templates see {}; a value of the inventory is `vars.{root}`",
+                        listed(ALWAYS, "and")
+                    ),
                 };
                 Some((format!("`{root}` is not defined"), help))
             }
@@ -88,7 +92,10 @@ impl Scope<'_> {
                 let known = listed(provided.iter().map(String::as_str), "and");
                 Some((format!("no role provides `late.{name}`"), format!("roles provide {known}")))
             }
-            None => Some(("it does not say which late value it uses".to_string(), "write `late.NAME.KEY`".to_string())),
+            None => Some((
+                "it does not say which late value it uses".to_string(),
+                "write `late.NAME.KEY`".to_string(),
+            )),
         }
     }
 }

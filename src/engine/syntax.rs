@@ -61,7 +61,8 @@ impl Syntax {
                 _ => return,
             };
             let offset = offset(name);
-            let mut push = |path: Option<&str>| includes.push(Include { path: path.map(String::from), offset });
+            let mut push =
+                |path: Option<&str>| includes.push(Include { path: path.map(String::from), offset });
             match name["expr"].as_str() {
                 Some("Const") => push(name["inner"][0]["value"].as_str()),
                 // `include` takes a list, too: the first that exists.
@@ -114,7 +115,10 @@ fn dotted(node: &Value) -> Option<String> {
 fn offset(node: &Value) -> usize {
     match node["expr"].as_str() {
         Some("GetAttr") => offset(&node["inner"][0]["expr"]),
-        _ => node["inner"][1]["start_offset"].as_u64().and_then(|at| usize::try_from(at).ok()).unwrap_or_default(),
+        _ => node["inner"][1]["start_offset"]
+            .as_u64()
+            .and_then(|at| usize::try_from(at).ok())
+            .unwrap_or_default(),
     }
 }
 

@@ -106,13 +106,17 @@ impl Templates {
                 match name.split('.').collect::<Vec<_>>()[..] {
                     ["late", value, ..] => names.insert(value.to_string()),
                     ["late"] => {
-                        return Err(unknown("it does not say which late value it uses", "write `late.NAME.KEY`"));
+                        return Err(unknown(
+                            "it does not say which late value it uses",
+                            "write `late.NAME.KEY`",
+                        ));
                     }
                     _ => continue,
                 };
             }
             for include in syntax.includes() {
-                let computed = || unknown("it includes a template whose name is computed", "write the name there");
+                let computed =
+                    || unknown("it includes a template whose name is computed", "write the name there");
                 open.push(include.path.ok_or_else(computed)?);
             }
         }

@@ -85,7 +85,8 @@ impl Kind for User {
         let option = |flag: &str, value: Option<&str>| {
             value.map(|value| format!(" {flag} {}", quote(value))).unwrap_or_default()
         };
-        let groups = |flag: &str, groups: String| option(flag, Some(groups.as_str()).filter(|it| !it.is_empty()));
+        let groups =
+            |flag: &str, groups: String| option(flag, Some(groups.as_str()).filter(|it| !it.is_empty()));
         let (shell, home) = (option("--shell", self.shell.as_deref()), self.home.as_deref());
         let text = match (seen.users.get(&self.name), self.absent) {
             (Some(_), true) => format!("userdel {name}"),
@@ -109,9 +110,14 @@ impl Kind for User {
 
     fn mistake(&self) -> Option<String> {
         let odd = |name: &&String| {
-            !is_template(name) && (name.is_empty() || name.starts_with('-') || name.contains([':', ',', '/', ' ', '\n']))
+            !is_template(name)
+                && (name.is_empty() || name.starts_with('-') || name.contains([':', ',', '/', ' ', '\n']))
         };
-        [&self.name].into_iter().chain(&self.groups).find(odd).map(|name| format!("\"{name}\" is no user or group name"))
+        [&self.name]
+            .into_iter()
+            .chain(&self.groups)
+            .find(odd)
+            .map(|name| format!("\"{name}\" is no user or group name"))
     }
 }
 
@@ -149,7 +155,8 @@ impl Kind for AuthorizedKey {
         let verb = if self.absent { "take away" } else { "let in" };
         // The key's end tells it from others; the rest of the list is nobody's business.
         let key = key_of(&self.key).unwrap_or_default();
-        let change = Change::new(format!("{verb} the key …{} of {}", &key[key.len().saturating_sub(8)..], self.user));
+        let change =
+            Change::new(format!("{verb} the key …{} of {}", &key[key.len().saturating_sub(8)..], self.user));
         match self.edited(seen) {
             Ok((now, then)) => (then != now.unwrap_or_default()).then_some(change),
             Err(why) => Some(change.attribute("cannot be edited", why, "text")),

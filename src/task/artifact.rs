@@ -91,7 +91,8 @@ impl Kind for Artifact {
     }
 
     fn mistake(&self) -> Option<String> {
-        let digest = |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digest =
+            |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !is_template(&self.sha256) && !digest(&self.sha256) {
             return Some(format!("`sha256` is \"{}\", not 64 lower-case hexadecimal digits", self.sha256));
         }
@@ -112,7 +113,9 @@ fn wrong_url(url: &str) -> Option<String> {
     };
     // It would stand in the host's list of processes.
     let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    server.contains('@').then(|| "`url` holds a user or password, which others on the host could see".to_string())
+    server
+        .contains('@')
+        .then(|| "`url` holds a user or password, which others on the host could see".to_string())
 }
 
 /// Fetches `url` beside `dest`, compares its digest with `want`, and renames it. A program started by sshd or sudo

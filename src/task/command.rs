@@ -121,9 +121,10 @@ impl Kind for Command {
     fn mistake(&self) -> Option<String> {
         let other = self.creates.is_some() || self.unless.is_some();
         match (&self.stamp, self.after.is_empty()) {
-            (None, true) if !other => {
-                Some("a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time".to_string())
-            }
+            (None, true) if !other => Some(
+                "a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time"
+                    .to_string(),
+            ),
             (None, false) => Some("`after` needs a `stamp` to compare its files with".to_string()),
             (Some(_), true) => Some("`stamp` needs `after`: which files is it compared with?".to_string()),
             (Some(_), false) if other => {

@@ -220,9 +220,14 @@ mod tests {
     #[test]
     fn lines_go_and_the_rest_stays() {
         let gone = |line: &str| line == "x";
-        for (text, expected) in
-            [("", ""), ("x", ""), ("a\nx\nb", "a\nb\n"), ("a\nb", "a\nb"), ("a\r\nx\r\n", "a\r\n"), ("x\nx\n", "")]
-        {
+        for (text, expected) in [
+            ("", ""),
+            ("x", ""),
+            ("a\nx\nb", "a\nb\n"),
+            ("a\nb", "a\nb"),
+            ("a\r\nx\r\n", "a\r\n"),
+            ("x\nx\n", ""),
+        ] {
             assert_eq!(drop_lines(text, gone), expected, "{text:?}");
         }
     }

@@ -23,7 +23,11 @@ impl Kind for Hostname {
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
         // hostname(5): comments and empty lines do not count.
-        let lines = |text: &str| text.lines().map(|line| line.trim().to_string()).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = |text: &str| {
+            text.lines()
+                .map(|line| line.trim().to_string())
+                .find(|line| !line.is_empty() && !line.starts_with('#'))
+        };
         let at_boot = match seen.texts.get(FILE) {
             Some(Text::Known(text)) => lines(text).unwrap_or_default(),
             _ => String::new(),
@@ -53,7 +57,9 @@ impl Kind for Hostname {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         // HOST_NAME_MAX of Linux.
         let valid = self.name.len() <= 64 && self.name.split('.').all(fits);

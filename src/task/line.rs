@@ -65,7 +65,8 @@ fn hash() -> String {
 
 /// A regular expression that must match all of a line.
 fn whole_line(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("\"{pattern}\" is no regular expression: {error}"))
+    Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|error| format!("\"{pattern}\" is no regular expression: {error}"))
 }
 
 impl Line {
@@ -119,7 +120,11 @@ impl Kind for Line {
             return Some("`line` holds more than one line: use a `block`".to_string());
         }
         let patterns = [&self.pattern, &self.after];
-        patterns.into_iter().flatten().filter(|text| !is_template(text)).find_map(|text| whole_line(text).err())
+        patterns
+            .into_iter()
+            .flatten()
+            .filter(|text| !is_template(text))
+            .find_map(|text| whole_line(text).err())
     }
 }
 

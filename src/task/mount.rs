@@ -13,7 +13,7 @@ use super::{
 
 pub(super) const FSTAB: &str = "/etc/fstab";
 
-/// A file system in `/etc/fstab` that is mounted. The directory is made when it is missing; nothing is ever
+/// A file system in `/etc/fstab` that is mounted; no bind mount. The directory is made when it is missing; nothing is ever
 /// formatted or unmounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,16 +51,23 @@ impl Mount {
     /// What is mounted there instead, in words.
     fn other(&self, seen: &Observations) -> Option<String> {
         let now = seen.mounts.get(&self.path)?;
-        // The kernel says which device a tag or a link stands for; only what it says literally can be compared.
-        let literal = !self.source.contains('=') && !self.source.starts_with("/dev/");
-        let same = now.fstype == self.fstype && (!literal || octal(&self.source) == now.source);
+        // A device has many names: what counts is its number, or its own name where a file system such as btrfs
+        // has numbers of its own.
+        let same_source = match seen.devices.get(&self.source) {
+            Some((number, name)) => *number == now.device || *name == now.source,
+            None => octal(&self.source) == now.source,
+        };
+        let same = now.fstype == self.fstype && same_source;
         (!same).then(|| format!("{} ({})", now.source, now.fstype))
     }
 }
 
 impl Kind for Mount {
     fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Text(FSTAB.to_string()), Probe::Mount(self.path.clone())]
+        vec![
+            Probe::Text(FSTAB.to_string()),
+            Probe::Mount { path: self.path.clone(), source: self.source.clone() },
+        ]
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
@@ -108,6 +115,12 @@ impl Kind for Mount {
     fn mistake(&self) -> Option<String> {
         let path = &self.path;
         let odd = !path.starts_with('/') || path.ends_with('/') || path.contains("//");
-        (!is_template(path) && odd).then(|| format!("\"{path}\" is no absolute path without a slash at its end"))
+        if !is_template(path) && odd {
+            return Some(format!("\"{path}\" is no absolute path without a slash at its end"));
+        }
+        let bind = self.fstype == "none" || self.options.split(',').any(|option| option.ends_with("bind"));
+        bind.then(|| {
+            "a bind mount cannot be told from what it shows: write a mount unit with `template`".to_string()
+        })
     }
 }

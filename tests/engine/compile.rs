@@ -104,9 +104,14 @@ tasks:
     std::fs::write(files.join("sub/text"), "{{ not rendered }}").unwrap();
     std::fs::write(files.join("h1.bin"), [0, 255]).unwrap();
     let steps = compiled(&bed, json!({})).unwrap().remove(0).steps;
-    let [Task::Copy(text), Task::Copy(binary)] = [&steps[0].task, &steps[1].task] else { panic!("{steps:?}") };
+    let [Task::Copy(text), Task::Copy(binary)] = [&steps[0].task, &steps[1].task] else {
+        panic!("{steps:?}")
+    };
     assert_eq!(text.payload, Payload::Bytes(b"{{ not rendered }}".to_vec()));
-    assert_eq!((text.mode.to_string().as_str(), text.owner.as_str(), text.group.as_str()), ("0600", "daemon", "root"));
+    assert_eq!(
+        (text.mode.to_string().as_str(), text.owner.as_str(), text.group.as_str()),
+        ("0600", "daemon", "root")
+    );
     assert_eq!((binary.payload.clone(), binary.path.as_str()), (Payload::Bytes(vec![0, 255]), "/y"));
 }
 
@@ -125,7 +130,10 @@ fn a_statement_that_makes_no_sense_has_its_place() {
     let bed = Bed::new(&[("one", role)], &[]);
     assert!(compiled(&bed, json!({"pattern": "a*"})).is_ok());
     let error = compiled(&bed, json!({"pattern": "("})).unwrap_err().to_string();
-    assert!(error.contains("roles/one/role.yaml, task \"edits\"") && error.contains("no regular expression"), "{error}");
+    assert!(
+        error.contains("roles/one/role.yaml, task \"edits\"") && error.contains("no regular expression"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -101,7 +101,8 @@ tasks:
       creates: '{{ vars.root }}/{{ item }}'
       stdin: {template: outer.txt}
 ";
-    let provider = format!("provides: {{join: {{run: \"printf 'token=marker%ssecret\\\\n' 4711\"}}}}\ntasks:\n{DONE}");
+    let provider =
+        format!("provides: {{join: {{run: \"printf 'token=marker%ssecret\\\\n' 4711\"}}}}\ntasks:\n{DONE}");
     let templates =
         [("outer.txt", "{% include 'inner.txt' %} as {{ item }}\n"), ("inner.txt", "{{ late.join.token }}")];
     let bed = Bed::new(&[("provider", &provider), ("consumer", consumer)], &templates);

@@ -89,7 +89,8 @@ tasks:
 
 #[test]
 fn a_file_that_cannot_be_read_as_a_role_has_its_own_answer() {
-    let text = "tasks:\n  - name: a\n    absnt: {path: /x}\n  - name: b\n    absent: {path: /x}\n    swap_off: {}\n";
+    let text =
+        "tasks:\n  - name: a\n    absnt: {path: /x}\n  - name: b\n    absent: {path: /x}\n    swap_off: {}\n";
     let bed = Bed::new(&[("one", text)], &[]);
     insta::assert_snapshot!(found(&bed, &["one"]).join("\n"), @r##"
     roles/one/role.yaml:4: unknown key `absnt` in `tasks[0]`; did you mean `absent`?
@@ -113,7 +114,8 @@ fn the_program_answers_people_and_programs() {
     let bed = Bed::new(&[("good", good), ("bad", bad)], &[]);
     let lint = |arguments: &[&str]| {
         let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hoist"));
-        let output = command.args(["role", "lint", "--roles"]).arg(bed.state()).args(arguments).output().unwrap();
+        let output =
+            command.args(["role", "lint", "--roles"]).arg(bed.state()).args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     };

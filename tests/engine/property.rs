@@ -33,22 +33,37 @@ const CASES: u32 = 32;
 #[derive(Debug, Clone)]
 enum Before {
     Nothing,
-    File { content: String, mode: u32 },
+    File {
+        content: String,
+        mode: u32,
+    },
     /// To a file, a directory or nothing beside what the role is about.
     Link(&'static str),
-    Directory { mode: u32 },
+    Directory {
+        mode: u32,
+    },
 }
 
 /// What the role says of a path.
 #[derive(Debug, Clone)]
 enum Says {
-    File { content: String, mode: u32 },
-    Copy { bytes: Vec<u8>, mode: u32 },
-    Directory { mode: u32 },
+    File {
+        content: String,
+        mode: u32,
+    },
+    Copy {
+        bytes: Vec<u8>,
+        mode: u32,
+    },
+    Directory {
+        mode: u32,
+    },
     Absent,
     /// Values of keys, each in a line `KEY=VALUE`; no value: no such line.
     Lines(BTreeMap<&'static str, Option<u32>>),
-    Block { content: String },
+    Block {
+        content: String,
+    },
     /// A command that makes it.
     Command,
 }
@@ -60,11 +75,11 @@ fn mode() -> impl Strategy<Value = u32> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    let line = select(vec!["", "a", "it's \"odd\" $HOME `id` \\n %s", "zoë", "key1=7", "key1=8", "#key2=", "-n"]);
+    let line =
+        select(vec!["", "a", "it's \"odd\" $HOME `id` \\n %s", "zoë", "key1=7", "key1=8", "#key2=", "-n"]);
     let end = select(vec!["\n", "\r\n", "\n\n"]);
-    (vec(line, 0..5), end, any::<bool>()).prop_map(|(lines, end, ended)| {
-        lines.join(end) + if ended && !lines.is_empty() { end } else { "" }
-    })
+    (vec(line, 0..5), end, any::<bool>())
+        .prop_map(|(lines, end, ended)| lines.join(end) + if ended && !lines.is_empty() { end } else { "" })
 }
 
 fn file() -> impl Strategy<Value = Before> {
@@ -93,7 +108,10 @@ fn statement() -> impl Strategy<Value = (Before, Says)> {
         ),
         (file(), Just(Says::Absent)),
         (file().prop_filter("no directory", no_directory), lines),
-        (file().prop_filter("no directory", no_directory), text().prop_map(|content| Says::Block { content })),
+        (
+            file().prop_filter("no directory", no_directory),
+            text().prop_map(|content| Says::Block { content })
+        ),
         (Just(Before::Nothing), Just(Says::Command)),
     ]
 }
@@ -114,17 +132,27 @@ fn bed(case: &Case) -> Bed {
                 push("file", json!({"path": path, "content": content, "mode": format!("{mode:04o}")}));
             }
             Says::Copy { mode, .. } => {
-                push("copy", json!({"source": index.to_string(), "path": path, "mode": format!("{mode:04o}")}));
+                push(
+                    "copy",
+                    json!({"source": index.to_string(), "path": path, "mode": format!("{mode:04o}")}),
+                );
             }
-            Says::Directory { mode } => push("directory", json!({"path": path, "mode": format!("{mode:04o}")})),
+            Says::Directory { mode } => {
+                push("directory", json!({"path": path, "mode": format!("{mode:04o}")}))
+            }
             Says::Absent => push("absent", json!({"path": path})),
             Says::Lines(values) => {
                 for (key, value) in values {
                     let pattern = format!("#?{key}=.*");
-                    push("line", match value {
-                        Some(value) => json!({"path": path, "line": format!("{key}={value}"), "match": pattern}),
-                        None => json!({"path": path, "match": pattern, "absent": true}),
-                    });
+                    push(
+                        "line",
+                        match value {
+                            Some(value) => {
+                                json!({"path": path, "line": format!("{key}={value}"), "match": pattern})
+                            }
+                            None => json!({"path": path, "match": pattern, "absent": true}),
+                        },
+                    );
                 }
             }
             Says::Block { content } => push("block", json!({"path": path, "name": "x", "content": content})),
@@ -172,7 +200,11 @@ fn tree(folder: &Path, ages: bool) -> BTreeSet<(String, u32, Vec<u8>, Option<std
             } else if state.is_file() {
                 fs::read(&path).unwrap()
             } else {
-                fs::read_dir(&path).unwrap().flatten().flat_map(|entry| entry.file_name().into_encoded_bytes()).collect()
+                fs::read_dir(&path)
+                    .unwrap()
+                    .flatten()
+                    .flat_map(|entry| entry.file_name().into_encoded_bytes())
+                    .collect()
             };
             let name = path.file_name().unwrap().to_str().unwrap().to_string();
             (name, state.permissions().mode(), what, ages.then(|| state.modified().unwrap()))
@@ -253,15 +285,18 @@ fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
         Says::Lines(values) => {
             let text = fs::read_to_string(path).unwrap_or_default();
             for (key, value) in values {
-                let found: Vec<&str> =
-                    text.lines().filter(|line| line.trim_start_matches('#').starts_with(&format!("{key}="))).collect();
+                let found: Vec<&str> = text
+                    .lines()
+                    .filter(|line| line.trim_start_matches('#').starts_with(&format!("{key}=")))
+                    .collect();
                 let expected: Vec<String> = value.iter().map(|value| format!("{key}={value}")).collect();
                 prop_assert_eq!(found, expected, "{}", text);
             }
         }
         Says::Block { content } => {
             let text = fs::read_to_string(path).unwrap();
-            let lines: Vec<&str> = text.lines().skip_while(|line| *line != "# hoist x begin").skip(1).collect();
+            let lines: Vec<&str> =
+                text.lines().skip_while(|line| *line != "# hoist x begin").skip(1).collect();
             let lines: Vec<&str> = lines.into_iter().take_while(|line| *line != "# hoist x end").collect();
             prop_assert_eq!(lines, content.lines().collect::<Vec<_>>(), "{}", text);
         }
@@ -274,7 +309,9 @@ fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
 fn check_rest(path: &Path, before: &Before, says: &Says) -> Result<(), TestCaseError> {
     let (Before::File { content, .. }, Says::Lines(values)) = (before, says) else { return Ok(()) };
     let others = |text: &str| -> Vec<String> {
-        let ours = |line: &&str| values.keys().any(|key| line.trim_start_matches('#').starts_with(&format!("{key}=")));
+        let ours = |line: &&str| {
+            values.keys().any(|key| line.trim_start_matches('#').starts_with(&format!("{key}=")))
+        };
         text.lines().filter(|line| !ours(line)).map(String::from).collect()
     };
     prop_assert_eq!(others(&fs::read_to_string(path).unwrap()), others(content));

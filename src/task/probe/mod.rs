@@ -32,8 +32,8 @@ pub enum Probe {
     Swap,
     /// A user's entry and groups.
     User(String),
-    /// What is mounted at a path.
-    Mount(String),
+    /// What is mounted at a path, and which device a source is.
+    Mount { path: String, source: String },
     /// The images in containerd's namespace for Kubernetes.
     Images,
     /// A script whose exit status is the answer.
@@ -119,7 +119,11 @@ pub struct UserState {
 pub struct MountState {
     pub source: String,
     pub fstype: String,
+    pub device: DeviceNumber,
 }
+
+/// Major and minor number.
+pub type DeviceNumber = (u32, u32);
 
 /// Everything that was observed of a host in one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,6 +143,8 @@ pub struct Observations {
     pub users: BTreeMap<String, UserState>,
     /// What is mounted, by path.
     pub mounts: BTreeMap<String, MountState>,
+    /// The block devices that sources of mounts are: links and tags such as `UUID=…` by the device's own name.
+    pub devices: BTreeMap<String, (DeviceNumber, String)>,
     /// References of images and the digest of each.
     pub images: BTreeMap<String, String>,
     /// Scripts of [`Probe::Check`] that answered 0.

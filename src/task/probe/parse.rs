@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
-    MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks, invocation, script::octal,
-    sysctl_key, words,
+    DeviceNumber, MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks, invocation,
+    script::octal, sysctl_key, words,
 };
 
 impl Observations {
@@ -43,6 +43,8 @@ impl Observations {
                     line.strip_prefix("#passed ").and_then(|index| scripts.get(index.parse::<usize>().ok()?))
                 {
                     seen.passed.insert(script.to_string());
+                } else if let Some((source, device)) = line.strip_prefix("#device ").and_then(device_line) {
+                    seen.devices.insert(source, device);
                 } else if let Some(path) = line.strip_prefix("#odd ") {
                     seen.texts.insert(path.to_string(), Text::Unfit("no regular file"));
                 } else if let Some(path) = line.strip_prefix("#large ") {
@@ -62,8 +64,10 @@ impl Observations {
         for (path, encoded) in encoded {
             seen.texts.insert(path.to_string(), text(&encoded));
         }
-        for path in probes.iter().filter_map(|probe| if let Probe::Mount(path) = probe { Some(path) } else { None }) {
-            if let Some(state) = mounted(answer, path) {
+        for probe in probes {
+            if let Probe::Mount { path, .. } = probe
+                && let Some(state) = mounted(answer, path)
+            {
                 seen.mounts.insert(path.clone(), state);
             }
         }
@@ -171,8 +175,20 @@ fn mounted(answer: &str, path: &str) -> Option<MountState> {
     let path = octal(path);
     let at_path = |line: &&str| line.split(' ').nth(4) == Some(&path);
     let line = lines.lines().take_while(|line| !line.starts_with('#')).filter(at_path).last()?;
+    let device = device_number(line.split(' ').nth(2)?, 10)?;
     let mut words = line.split_once(" - ")?.1.split(' ');
-    Some(MountState { fstype: words.next()?.to_string(), source: words.next()?.to_string() })
+    Some(MountState { fstype: words.next()?.to_string(), source: words.next()?.to_string(), device })
+}
+
+/// `MAJOR:MINOR` in hexadecimal, the device's own name, and what else it is called.
+fn device_line(line: &str) -> Option<(String, (DeviceNumber, String))> {
+    let [number, name, source] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { return None };
+    Some((source.to_string(), (device_number(number, 16)?, name.to_string())))
+}
+
+fn device_number(text: &str, radix: u32) -> Option<DeviceNumber> {
+    let (major, minor) = text.split_once(':')?;
+    Some((u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
 }
 
 /// `DIGEST  PATH`; a line that begins with a backslash has backslashes in its path escaped.

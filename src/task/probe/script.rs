@@ -27,7 +27,7 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
                 None => texts.push(path.as_str()),
             },
             Probe::User(name) => users.push(name.as_str()),
-            Probe::Mount(path) => mounts.push(path.as_str()),
+            Probe::Mount { path, source } => mounts.push((path.as_str(), source.as_str())),
             Probe::Swap => tail.push_str(SWAP),
             Probe::Images => tail.push_str("echo '#images'\nctr -n k8s.io images ls 2>/dev/null\n"),
             Probe::Check(_) => {}
@@ -94,9 +94,13 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
         ));
     }
     if !mounts.is_empty() {
-        let patterns: Vec<String> =
-            mounts.into_iter().map(|path| format!("-e {}", quote(&format!(" {} ", octal(path))))).collect();
-        script.push_str(&format!("echo '#mounts'\ngrep -F {} /proc/self/mountinfo\n", patterns.join(" ")));
+        let pattern = |(path, _): &(&str, &str)| format!("-e {}", quote(&format!(" {} ", octal(path))));
+        let patterns: Vec<String> = mounts.iter().map(pattern).collect();
+        script.push_str(&format!(
+            "echo '#mounts'\ngrep -F {} /proc/self/mountinfo\nfor source in {}; do\n{DEVICE}done\n",
+            patterns.join(" "),
+            quote_all(mounts.iter().map(|(_, source)| *source))
+        ));
     }
     script.push_str(&tail);
     for (index, check) in checks(probes).enumerate() {
@@ -112,6 +116,14 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
 const DIGESTS: &str = r#"echo '#digests'
 for path; do shift; [ -f "$path" ] && [ ! -L "$path" ] && set -- "$@" "$path"; done
 [ $# -eq 0 ] || sha256sum -- "$@" 2>/dev/null
+"#;
+
+const DEVICE: &str = r#"case $source in
+/dev/*) device=$(readlink -f "$source") ;;
+[A-Z]*=*) device=$(findfs "$source" 2>/dev/null) ;;
+*) continue ;;
+esac
+[ -b "$device" ] && printf '#device %s %s %s\n' "$(stat -c '%t:%T' "$device")" "$device" "$source"
 "#;
 
 /// The units are those of distributions that make swap themselves and do not ask systemd's `swap.target`.

@@ -112,7 +112,9 @@ async fn what_is_no_text_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_file_that_changes_after_it_was_read_is_not_overwritten() {
-    for (before, meanwhile) in [(Some("a\n"), Some("somebody else\n")), (None, Some("somebody else\n")), (Some("a\n"), None)] {
+    for (before, meanwhile) in
+        [(Some("a\n"), Some("somebody else\n")), (None, Some("somebody else\n")), (Some("a\n"), None)]
+    {
         let (_folder, host, path) = with_file(before.map(str::as_bytes)).await;
         let line = task("line", json!({"path": path, "line": "b"}));
         let seen = observe(&host, std::slice::from_ref(&line)).await;
@@ -158,11 +160,16 @@ fn statements_that_make_no_sense() {
         ("artifact", json!({"path": "/x", "sha256": "0".repeat(64)}), "either `source` or `url`"),
         ("artifact", json!({"path": "/x", "sha256": "0", "source": "/y"}), "64 lower-case"),
         ("artifact", json!({"path": "/x", "sha256": "0".repeat(64), "url": "ftp://x"}), "no http://"),
-        ("artifact", json!({"path": "/x", "sha256": "0".repeat(64), "url": "http://a:b@x/"}), "user or password"),
+        (
+            "artifact",
+            json!({"path": "/x", "sha256": "0".repeat(64), "url": "http://a:b@x/"}),
+            "user or password",
+        ),
         ("hostname", json!({"name": "UPPER"}), "no host name"),
         ("user", json!({"name": "-x"}), "no user or group name"),
         ("authorized_key", json!({"user": "x", "key": "nonsense"}), "no public key"),
         ("mount", json!({"path": "/x/", "source": "a", "fstype": "ext4"}), "slash at its end"),
+        ("mount", json!({"path": "/x", "source": "/y", "fstype": "none", "options": "bind"}), "a mount unit"),
     ] {
         let mistake = task(kind, body.clone()).mistake().unwrap_or_else(|| panic!("{kind} {body} passes"));
         assert!(mistake.contains(says), "{kind} {body}: {mistake}");

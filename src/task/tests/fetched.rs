@@ -16,7 +16,8 @@ fn serve(body: &'static [u8]) -> String {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap();
-            let line = String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_string();
+            let line =
+                String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_string();
             let found = line.split(' ').nth(1).is_some_and(|path| path.ends_with("/file"));
             let status = if found { "200 OK" } else { "404 Not Found" };
             let body = if found { body } else { b"" };
@@ -37,7 +38,8 @@ async fn apply_with(host: &Local, programs: &[&str], artifact: &Task) -> Option<
         let path = std::env::split_paths(&folders).map(|dir| dir.join(name)).find(|it| it.exists())?;
         std::os::unix::fs::symlink(path, bin.path().join(name)).unwrap();
     }
-    let [Act::Script { text, .. }] = &artifact.acts(&observe(host, std::slice::from_ref(artifact)).await)[..] else {
+    let [Act::Script { text, .. }] = &artifact.acts(&observe(host, std::slice::from_ref(artifact)).await)[..]
+    else {
         panic!("one script")
     };
     let script = format!("export PATH={} no_proxy=127.0.0.1\n{text}", bin.path().display());
@@ -64,7 +66,8 @@ async fn a_host_fetches_with_what_it_has() {
         };
         let refused = refused.unwrap_err();
         assert!(refused.contains(&sha256(b"the file")) && refused.contains(&sha256(b"other")), "{refused}");
-        let refused = apply_with(&host, &[program], &artifact("none", sha256(b"the file"))).await.unwrap().unwrap_err();
+        let refused =
+            apply_with(&host, &[program], &artifact("none", sha256(b"the file"))).await.unwrap().unwrap_err();
         assert!(refused.contains(&format!("{program} could not fetch {url}/none")), "{refused}");
         let good = artifact("file", sha256(b"the file"));
         apply_with(&host, &[program], &good).await.unwrap().unwrap();
@@ -74,7 +77,11 @@ async fn a_host_fetches_with_what_it_has() {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let gone = json!({"url": "http://127.0.0.1:9/file", "sha256": sha256(b"the file"), "path": path});
         converges(&host, &task("artifact", gone)).await;
-        assert_eq!(std::fs::read_dir(folder.path().join("new folder")).unwrap().count(), 1, "nothing temporary stays");
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("new folder")).unwrap().count(),
+            1,
+            "nothing temporary stays"
+        );
     }
 }
 
@@ -93,9 +100,12 @@ async fn the_proxy_is_that_of_the_host_s_environment() {
     let Some(host) = super::machine::sandbox(folder.path()).await else { return };
     let proxy = serve(b"by proxy");
     let environment = format!("PATH=/nowhere\\nexport http_proxy=\"{proxy}\"\\nno_proxy=''\\n");
-    host.run(Script::new(format!("printf '{}' > /etc/environment", environment.replace('\'', "")))).await.unwrap();
+    host.run(Script::new(format!("printf '{}' > /etc/environment", environment.replace('\'', ""))))
+        .await
+        .unwrap();
     // Only the proxy can answer for this name.
-    let artifact = json!({"url": "http://nowhere.invalid/file", "sha256": sha256(b"by proxy"), "path": "/mnt/file"});
+    let artifact =
+        json!({"url": "http://nowhere.invalid/file", "sha256": sha256(b"by proxy"), "path": "/mnt/file"});
     for program in ["curl", "wget"] {
         match apply_with(&host, &[program], &task("artifact", artifact.clone())).await {
             Some(fetched) => fetched.unwrap(),

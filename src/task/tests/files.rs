@@ -110,7 +110,6 @@ async fn artifacts_commands_and_waits() {
     assert_eq!(passed, [false, false, true]);
 }
 
-
 #[tokio::test]
 async fn a_wrong_mode_alone_leaves_the_file_as_old_as_it_is() {
     if !is_root() {
@@ -162,7 +161,10 @@ async fn copies_are_the_same_byte_for_byte() {
             group: "daemon".into(),
             secret: false,
         });
-        assert_eq!((copy.is_quick(), copy.text_path().is_some()), (name != "large", name == "text" || name == "empty"));
+        assert_eq!(
+            (copy.is_quick(), copy.text_path().is_some()),
+            (name != "large", name == "text" || name == "empty")
+        );
         converges(&host, &copy).await;
         assert_eq!(std::fs::read(path(name)).unwrap(), bytes, "{name}");
         std::fs::write(path(name), "drifted").unwrap();
@@ -179,11 +181,14 @@ async fn a_command_runs_again_when_what_it_reads_is_newer() {
     let runs = || std::fs::read_to_string(path("runs")).unwrap_or_default().lines().count();
     std::fs::write(path("input"), "1").unwrap();
     let command = |run: &str| {
-        task("command", json!({
-            "run": format!("cd {}; {run}", quote(&path(""))),
-            "after": [path("input"), path("never there")],
-            "stamp": path("stamps/it's")
-        }))
+        task(
+            "command",
+            json!({
+                "run": format!("cd {}; {run}", quote(&path(""))),
+                "after": [path("input"), path("never there")],
+                "stamp": path("stamps/it's")
+            }),
+        )
     };
     // A failure leaves no stamp, and says its own status.
     assert!(apply(&host, &command("echo broken >&2; exit 7")).await.unwrap_err().contains("broken"));

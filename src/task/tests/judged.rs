@@ -124,6 +124,28 @@ fn packages_images_swap_and_parameters() {
 }
 
 #[test]
+fn a_device_is_known_by_its_number_or_its_name() {
+    let mount = |source: &str| {
+        task(
+            "mount",
+            json!({"source": source, "path": "/srv/my data", "fstype": "ext4", "options": "noatime"}),
+        )
+    };
+    let sources = ["UUID=12", "/dev/disk/by-id/x", "/dev/sdc1", "/dev/gone"].map(mount);
+    let answer = "#texts\n#mounts\n\
+        30 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n\
+        31 1 9:9 / /srv/my\\040data rw,noatime shared:1 - tmpfs tmpfs rw\n\
+        31 1 253:17 / /srv/my\\040data rw,noatime shared:1 - ext4 /dev/mapper/data rw\n\
+        31 1 8:33 / /srv/my\\040data\\040too rw - xfs /dev/sdc1 rw\n\
+        #device fd:11 /dev/dm-17 UUID=12\n\
+        #device 0:0 /dev/mapper/data /dev/disk/by-id/x\n\
+        #device 8:21 /dev/sdc1 /dev/sdc1\n";
+    let seen = Observations::parse(&probes(&sources), answer);
+    let refused = |mount: &Task| matches!(&mount.acts(&seen)[..], [Act::Script { text, .. }] if text.contains("unmount it first"));
+    assert_eq!(sources.each_ref().map(refused), [false, false, true, true]);
+}
+
+#[test]
 fn a_secret_leaves_no_trace_in_a_change() {
     let Task::File(mut secret) = file("/etc/key", "marker-secret") else { unreachable!() };
     secret.secret = true;

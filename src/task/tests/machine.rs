@@ -32,11 +32,31 @@ async fn users_come_change_and_go() {
     let Some(host) = sandbox(folder.path()).await else { return };
     converges(&host, &task("user", json!({"name": "ada", "groups": ["daemon"], "shell": "/bin/sh"}))).await;
     assert_eq!(prints(&host, "id -Gn ada").await, "ada daemon\n");
-    assert_eq!(prints(&host, "stat -c %U /home/ada; getent passwd ada | cut -d: -f6,7").await, "ada\n/home/ada:/bin/sh\n");
+    assert_eq!(
+        prints(&host, "stat -c %U /home/ada; getent passwd ada | cut -d: -f6,7").await,
+        "ada\n/home/ada:/bin/sh\n"
+    );
     // Other groups stay.
-    converges(&host, &task("user", json!({"name": "ada", "groups": ["bin", "daemon"], "shell": "/bin/false", "home": "/mnt/ada"}))).await;
-    assert_eq!(prints(&host, "id -Gn ada; getent passwd ada | cut -d: -f6,7").await, "ada daemon bin\n/mnt/ada:/bin/false\n");
-    converges(&host, &task("user", json!({"name": "etcd-x", "system": true, "home": "/var/lib/x", "shell": "/usr/sbin/nologin"}))).await;
+    converges(
+        &host,
+        &task(
+            "user",
+            json!({"name": "ada", "groups": ["bin", "daemon"], "shell": "/bin/false", "home": "/mnt/ada"}),
+        ),
+    )
+    .await;
+    assert_eq!(
+        prints(&host, "id -Gn ada; getent passwd ada | cut -d: -f6,7").await,
+        "ada daemon bin\n/mnt/ada:/bin/false\n"
+    );
+    converges(
+        &host,
+        &task(
+            "user",
+            json!({"name": "etcd-x", "system": true, "home": "/var/lib/x", "shell": "/usr/sbin/nologin"}),
+        ),
+    )
+    .await;
     assert_eq!(prints(&host, "[ ! -e /var/lib/x ] && getent shadow etcd-x | cut -d: -f2").await, "*\n");
     for _ in 0..2 {
         converges(&host, &task("user", json!({"name": "ada", "absent": true}))).await;
@@ -50,7 +70,9 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAx ada@laptop";
 async fn keys_of_users() {
     let folder = tempfile::tempdir().unwrap();
     let Some(host) = sandbox(folder.path()).await else { return };
-    let key = |key: &str, absent: bool| task("authorized_key", json!({"user": "ada", "key": key, "absent": absent}));
+    let key = |key: &str, absent: bool| {
+        task("authorized_key", json!({"user": "ada", "key": key, "absent": absent}))
+    };
     assert!(apply(&host, &key(KEY, false)).await.unwrap_err().contains("no such user"));
     converges(&host, &task("user", json!({"name": "ada"}))).await;
     converges(&host, &key(KEY, false)).await;
@@ -93,7 +115,10 @@ async fn mounts_are_in_fstab_and_mounted() {
     let Some(host) = sandbox(folder.path()).await else { return };
     prints(&host, "printf 'proc /proc proc defaults 0 0' > /etc/fstab").await;
     let mount = |options: &str| {
-        task("mount", json!({"source": "tmpfs", "path": "/mnt/two words", "fstype": "tmpfs", "options": options}))
+        task(
+            "mount",
+            json!({"source": "tmpfs", "path": "/mnt/two words", "fstype": "tmpfs", "options": options}),
+        )
     };
     converges(&host, &mount("size=1m")).await;
     let entry = "proc /proc proc defaults 0 0\ntmpfs /mnt/two\\040words tmpfs size=1m 0 0\n";
@@ -139,7 +164,10 @@ async fn swap_does_not_come_back_from_fstab() {
 async fn what_is_required_is_refused_by_its_name() {
     let host = Local::open("here").await.unwrap();
     let require = |check: &str| {
-        task("require", json!({"what": "a kernel with it's feature", "check": check, "fix": "boot a newer one"}))
+        task(
+            "require",
+            json!({"what": "a kernel with it's feature", "check": check, "fix": "boot a newer one"}),
+        )
     };
     assert_eq!(require("true").diff(&observe(&host, &[require("true")]).await), None);
     let refused = apply(&host, &require("false")).await.unwrap_err();

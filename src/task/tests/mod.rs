@@ -83,4 +83,3 @@ async fn converges(host: &Local, task: &Task) {
 fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
-
