@@ -17,7 +17,9 @@ pub enum Error {
     #[diagnostic(help("a role copies it: add it, or mend the name in the role"))]
     NoFile { path: String },
     #[error("role \"{role}\" needs `vars.{name}`")]
-    #[diagnostic(help("the role has no default for it: give it under `vars` in the inventory, or under the host's"))]
+    #[diagnostic(help(
+        "the role has no default for it: give it under `vars` in the inventory, or under the host's"
+    ))]
     NoInput { role: String, name: String },
     #[error("roles need each other in a circle: {}", circle.join(" -> "))]
     #[diagnostic(help("remove one of them from the `needs` of the other"))]

@@ -48,8 +48,12 @@ impl Library {
     pub fn roles(&self) -> Vec<String> {
         let embedded = ROLES.dirs().filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
         let folder = self.folder.as_ref().and_then(|folder| folder.join("roles").read_dir().ok());
-        let own =
-            folder.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let own = folder
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("role.yaml").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = embedded.chain(own).collect();
         names.sort();
         names.dedup();
@@ -84,30 +88,27 @@ impl Library {
         // What is beside the role is meant, and nothing else on the administrator's machine.
         let inside = Path::new(source).components().all(|part| matches!(part, Component::Normal(_)));
         let none = || Error::NoFile { path: path.clone() };
-        let (bytes, local) = self.bytes(&path)?.filter(|_| inside && !source.is_empty()).ok_or_else(none)?;
-        Ok((bytes.into_owned(), local))
+        let found = self.find(&path)?.filter(|_| inside && !source.is_empty()).ok_or_else(none)?;
+        Ok((found.bytes.into_owned(), found.local))
     }
 
     fn text(&self, path: &str) -> Result<Option<Cow<'static, str>>, Error> {
-        let Some((bytes, local)) = self.bytes(path)? else { return Ok(None) };
+        let Some(Found { bytes, local }) = self.find(path)? else { return Ok(None) };
         let text = match bytes {
             Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
         };
-        let path = local.unwrap_or_else(|| path.into());
         text.map(Some).ok_or_else(|| Error::Unreadable {
-            path,
+            path: local.unwrap_or_else(|| path.into()),
             cause: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text"),
         })
     }
 
-    /// A file of the folder or of the binary, and its path in the folder.
-    #[allow(clippy::type_complexity)]
-    fn bytes(&self, path: &str) -> Result<Option<(Cow<'static, [u8]>, Option<PathBuf>)>, Error> {
+    fn find(&self, path: &str) -> Result<Option<Found>, Error> {
         if let Some(folder) = &self.folder {
             let file = folder.join(path);
             match std::fs::read(&file) {
-                Ok(bytes) => return Ok(Some((bytes.into(), Some(file)))),
+                Ok(bytes) => return Ok(Some(Found { bytes: bytes.into(), local: Some(file) })),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(cause) => return Err(Error::Unreadable { path: file, cause }),
             }
@@ -116,8 +117,15 @@ impl Library {
             Some(rest) => (&TEMPLATES, rest),
             None => (&ROLES, path.trim_start_matches("roles/")),
         };
-        Ok(dir.get_file(rest).map(|file| (file.contents().into(), None)))
+        Ok(dir.get_file(rest).map(|file| Found { bytes: file.contents().into(), local: None }))
     }
+}
+
+/// A file of the library.
+struct Found {
+    bytes: Cow<'static, [u8]>,
+    /// Where it is, unless it is in the binary.
+    local: Option<PathBuf>,
 }
 
 fn embedded_files(dir: &Dir<'_>, paths: &mut BTreeSet<String>) {

@@ -18,7 +18,6 @@ mod plan;
 mod reference;
 mod role;
 mod run;
-mod scope;
 mod syntax;
 mod template;
 

@@ -6,9 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Act, Change, Kind, Mode, Observations, Probe,
-    file::{attributes, short},
-    is_template, quote,
+    Act, Change, Kind, Mode, Observations, Probe, is_template, quote,
+    whole::{attributes, short},
 };
 
 fn executable() -> Mode {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Act, Change, Kind, Mode, Observations, Probe, file::Whole, quote};
+use super::{Act, Change, Kind, Mode, Observations, Probe, quote, whole::Whole};
 
 /// Up to this size, in bytes, a file travels inside the script that puts it in place, with its neighbours.
 const INLINE: usize = 64 * 1024;

@@ -23,6 +23,7 @@ mod service;
 mod swap;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::time::Duration;
 

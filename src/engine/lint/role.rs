@@ -1,155 +1,41 @@
-//! Every mistake in roles and their templates that can be found without a host and without an inventory.
+//! Mistakes in a role's own file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
-    Error, Library, Templates,
-    compile::plain,
-    role::{RoleFile, TaskSpec, kind_problems},
+    super::{
+        compile::plain,
+        role::{RoleFile, TaskSpec, kind_problems},
+        syntax::Syntax,
+    },
+    Linter,
     scope::Scope,
-    syntax::Syntax,
+    syntax_problem,
 };
 use crate::{
     task::is_template,
-    yaml::{self, Document, Node, Problem, Problems, Source, Span, Value, nearest},
+    yaml::{Document, Node, Problem, Span, Value, nearest},
 };
 
-/// Templates that the program itself renders.
-const OF_THE_PROGRAM: &[&str] = &["sample/app.yaml"];
-
-/// Every mistake in these roles and in the templates that they use, file by file. When all roles of the library are
-/// asked for, templates that nobody uses are mistakes as well.
-///
-/// # Errors
-/// Unknown roles, and files that cannot be read.
-pub fn lint(library: &Library, roles: &[String]) -> Result<Vec<Problems>, Error> {
-    let all = library.roles();
-    let mut linter = Linter {
-        library,
-        templates: Templates::new(library.clone()),
-        provided: provided(library, &all),
-        known: all.clone(),
-        used: BTreeSet::new(),
-        problems: BTreeMap::new(),
-    };
-    let mut found = Vec::new();
-    for role in if roles.is_empty() { &all } else { roles } {
-        let source = library.role_source(role)?;
-        let read = yaml::read_and::<RoleFile>(&source, |document| {
-            Linted { linter: &mut linter, role, document, problems: kind_problems(document) }.problems()
-        });
-        found.extend(read.err());
-    }
-    if roles.is_empty() {
-        linter.unused();
-    }
-    for (path, problems) in linter.problems {
-        let source = Source::new(format!("templates/{path}"), library.template(&path)?.into_owned());
-        found.push(Problems::new(&source, problems));
-    }
-    Ok(found)
-}
-
-/// Which roles provide each late value. Roles that cannot be read provide none.
-fn provided(library: &Library, roles: &[String]) -> BTreeMap<String, Vec<String>> {
-    let mut provided: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for role in roles {
-        let names = library.role(role).map(|file| file.provides).unwrap_or_default();
-        for name in names.into_keys() {
-            provided.entry(name).or_default().push(role.clone());
-        }
-    }
-    provided
-}
-
-/// What is the same for all roles.
-struct Linter<'a> {
-    library: &'a Library,
-    templates: Templates,
-    /// The names of all roles.
-    known: Vec<String>,
-    /// Late values and the roles that provide them.
-    provided: BTreeMap<String, Vec<String>>,
-    /// Templates that somebody uses.
-    used: BTreeSet<String>,
-    /// Mistakes in templates, by path.
-    problems: BTreeMap<String, Vec<Problem>>,
-}
-
-impl Linter<'_> {
-    /// Looks through a template and what it includes, as a role with this scope uses it.
-    fn template(&mut self, path: &str, scope: &Scope<'_>) {
-        let mut open = vec![path.to_string()];
-        let mut seen = BTreeSet::new();
-        while let Some(path) = open.pop() {
-            self.used.insert(path.clone());
-            let Ok(text) = self.library.template(&path) else { continue };
-            if !seen.insert(path.clone()) {
-                continue;
-            }
-            let mut problems = Vec::new();
-            match Syntax::of_template(self.templates.environment(), &path, &text) {
-                Err(error) => problems.push(syntax_problem("template", &error, line(&text, start(&error)))),
-                Ok(syntax) => {
-                    problems.extend(scope.unknown(&syntax).map(|(name, title, help)| {
-                        let span = Span::from((syntax.offset_of(name), name.len()));
-                        Problem::new(span, title).help(help)
-                    }));
-                    for include in syntax.includes() {
-                        let span = Span::from((
-                            include.offset,
-                            include.path.as_ref().map_or(1, |path| path.len() + 2),
-                        ));
-                        match include.path {
-                            Some(path) if self.library.template(&path).is_ok() => open.push(path),
-                            Some(path) => problems.push(self.no_template(span, &path)),
-                            None => problems.push(
-                                Problem::new(span, "the name of an included template is computed")
-                                    .help("write the name there: what the template needs must be known before a run"),
-                            ),
-                        }
-                    }
-                }
-            }
-            let known = self.problems.entry(path).or_default();
-            // Another role may have led to the same mistake.
-            problems.retain(|problem| !known.contains(problem));
-            known.extend(problems);
-        }
-        self.problems.retain(|_, problems| !problems.is_empty());
-    }
-
-    fn no_template(&self, span: Span, path: &str) -> Problem {
-        let known = self.library.templates();
-        let help = match nearest(path, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("add templates/{path}"),
-        };
-        Problem::new(span, format!("there is no template `{path}`")).help(help)
-    }
-
-    /// Templates that nobody uses.
-    fn unused(&mut self) {
-        for path in self.library.templates() {
-            if !self.used.contains(&path) && !OF_THE_PROGRAM.contains(&path.as_str()) {
-                let problem =
-                    Problem::new(Span::from((0, 0)), "no role uses this template").help("remove it");
-                self.problems.entry(path).or_default().push(problem);
-            }
-        }
-    }
-}
-
 /// One role that is looked through.
-struct Linted<'a, 'l> {
+pub(super) struct Linted<'a, 'l> {
     linter: &'a mut Linter<'l>,
     role: &'a str,
     document: &'a Document<RoleFile>,
     problems: Vec<Problem>,
 }
 
-impl Linted<'_, '_> {
-    fn problems(mut self) -> Vec<Problem> {
+impl<'a, 'l> Linted<'a, 'l> {
+    pub fn new(
+        linter: &'a mut Linter<'l>,
+        role: &'a str,
+        document: &'a Document<RoleFile>,
+    ) -> Linted<'a, 'l> {
+        Linted { linter, role, document, problems: kind_problems(document) }
+    }
+
+    /// Every mistake, those in templates aside, which go to the linter.
+    pub fn problems(mut self) -> Vec<Problem> {
         self.needs();
         self.provides();
         let file = &self.document.value;
@@ -306,21 +192,4 @@ impl Linted<'_, '_> {
         let problems = scope.unknown(syntax).map(|(_, title, help)| Problem::new(span, title).help(help));
         self.problems.extend(problems);
     }
-}
-
-fn syntax_problem(what: &str, error: &minijinja::Error, span: Span) -> Problem {
-    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-    Problem::new(span, format!("this is no {what}{detail}"))
-        .help("docs/roles.md says how templates are written")
-}
-
-/// Where in a template an error is.
-fn start(error: &minijinja::Error) -> usize {
-    error.range().map_or(0, |range| range.start)
-}
-
-/// The rest of the line at an offset.
-fn line(text: &str, offset: usize) -> Span {
-    let rest = text.get(offset..).unwrap_or_default();
-    Span::from((offset, rest.find('\n').unwrap_or(rest.len())))
 }

@@ -1,37 +1,25 @@
-//! Whatever a role says and whatever was on the host before: a run makes it true, a second one changes nothing, and
-//! a run that was cut off anywhere is completed by the next. The scripts run in a real sh, in a folder.
+//! Roles and hosts of all sorts, and what must become of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
-use async_trait::async_trait;
-use hoist::{
-    engine::{Journal, Outcome, Run, Subject, events, observe_all},
-    transport::{Destination, Error, Host, Local, Output, Script, Stream, Transfer},
-};
 use proptest::{
     collection::vec,
     prelude::*,
     sample::{select, subsequence},
-    test_runner::{Config, TestCaseError, TestRunner},
+    test_runner::TestCaseError,
 };
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
 
-const CASES: u32 = 32;
-
 /// What stands at a path before the first run.
 #[derive(Debug, Clone)]
-enum Before {
+pub enum Before {
     Nothing,
     File {
         content: String,
@@ -46,7 +34,7 @@ enum Before {
 
 /// What the role says of a path.
 #[derive(Debug, Clone)]
-enum Says {
+pub enum Says {
     File {
         content: String,
         mode: u32,
@@ -68,7 +56,7 @@ enum Says {
     Command,
 }
 
-type Case = Vec<(Before, Says)>;
+pub type Case = Vec<(Before, Says)>;
 
 fn mode() -> impl Strategy<Value = u32> {
     select(vec![0o600, 0o644, 0o755, 0o4711])
@@ -91,7 +79,7 @@ fn file() -> impl Strategy<Value = Before> {
 }
 
 /// What the role says of a path, and what may stand there before: not what hoist refuses to replace.
-fn statement() -> impl Strategy<Value = (Before, Says)> {
+pub fn statement() -> impl Strategy<Value = (Before, Says)> {
     let no_directory = |before: &Before| !matches!(before, Before::Link("directory"));
     let values = (subsequence(vec!["key1", "key2", "key3"], 1..=3), vec(proptest::option::of(0..3_u32), 3));
     let lines = values.prop_map(|(keys, values)| Says::Lines(keys.into_iter().zip(values).collect()));
@@ -117,7 +105,7 @@ fn statement() -> impl Strategy<Value = (Before, Says)> {
 }
 
 /// The case on a host of its own.
-fn bed(case: &Case) -> Bed {
+pub fn bed(case: &Case) -> Bed {
     let mut tasks = Vec::new();
     for (index, (_, says)) in case.iter().enumerate() {
         let path = format!("{{{{ vars.root }}}}/{index}");
@@ -188,82 +176,8 @@ fn bed(case: &Case) -> Bed {
     bed
 }
 
-/// Everything below a folder: type and mode, and content or target. With `ages` also when each file was written.
-fn tree(folder: &Path, ages: bool) -> BTreeSet<(String, u32, Vec<u8>, Option<std::time::SystemTime>)> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| {
-            let state = fs::symlink_metadata(&path).unwrap();
-            let what = if state.is_symlink() {
-                // Where it leads to, in whatever folder.
-                fs::read_link(&path).unwrap().file_name().unwrap().as_encoded_bytes().to_vec()
-            } else if state.is_file() {
-                fs::read(&path).unwrap()
-            } else {
-                fs::read_dir(&path)
-                    .unwrap()
-                    .flatten()
-                    .flat_map(|entry| entry.file_name().into_encoded_bytes())
-                    .collect()
-            };
-            let name = path.file_name().unwrap().to_str().unwrap().to_string();
-            (name, state.permissions().mode(), what, ages.then(|| state.modified().unwrap()))
-        })
-        .collect()
-}
-
-/// A host that is lost after so many scripts; the last one may still have done its work.
-struct Cut {
-    inner: Arc<dyn Host>,
-    left: AtomicUsize,
-    last_one_runs: bool,
-}
-
-#[async_trait]
-impl Host for Cut {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    async fn run(&self, script: Script) -> Result<Output, Error> {
-        let left = self.left.load(Ordering::SeqCst);
-        if left > 0 || self.last_one_runs {
-            self.left.store(left.saturating_sub(1), Ordering::SeqCst);
-            let output = self.inner.run(script).await;
-            if left > 0 {
-                return output;
-            }
-        }
-        let (host, reason) = (self.name().to_string(), "cut off".to_string());
-        Err(Error::ShellEnded { host, reason, output: String::new() })
-    }
-
-    async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error> {
-        self.inner.send(transfer, progress).await
-    }
-
-    async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
-        self.inner.forward(to).await
-    }
-}
-
-/// The role on this host.
-fn subjects(bed: &Bed, host: &Arc<dyn Host>) -> Vec<Subject> {
-    let (target, roles) = (bed.target("h", &["r"]), bed.compile(&["r"]).unwrap());
-    vec![Subject { target, roles, host: host.clone() }]
-}
-
-/// Runs the role; nothing when the host was lost before anything began.
-async fn run(bed: &Bed, host: &Arc<dyn Host>) -> Option<Outcome> {
-    let subjects = subjects(bed, host);
-    let plans = observe_all(&subjects, false, 1).await.ok()?;
-    let (journal, _) = Journal::begin(bed.state()).unwrap();
-    let run = Run { subjects, library: bed.library(), journal, events: events().0, forks: 1 };
-    Some(run.carry_out(&plans).await.unwrap().remove(0).1)
-}
-
 /// What must be at the path of a statement, said without the code that is tested.
-fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
+pub fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
     let state = fs::symlink_metadata(path).ok();
     let permissions = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     match says {
@@ -306,7 +220,7 @@ fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
 }
 
 /// The lines that nobody speaks of stay, in their order.
-fn check_rest(path: &Path, before: &Before, says: &Says) -> Result<(), TestCaseError> {
+pub fn check_rest(path: &Path, before: &Before, says: &Says) -> Result<(), TestCaseError> {
     let (Before::File { content, .. }, Says::Lines(values)) = (before, says) else { return Ok(()) };
     let others = |text: &str| -> Vec<String> {
         let ours = |line: &&str| {
@@ -316,43 +230,4 @@ fn check_rest(path: &Path, before: &Before, says: &Says) -> Result<(), TestCaseE
     };
     prop_assert_eq!(others(&fs::read_to_string(path).unwrap()), others(content));
     Ok(())
-}
-
-async fn holds(host: &Arc<dyn Host>, case: &Case, cut: Cut) -> Result<(), TestCaseError> {
-    let whole = bed(case);
-    let outcome = run(&whole, host).await;
-    prop_assert!(matches!(outcome, Some(Outcome::Converged { .. })), "{outcome:?}");
-    for (index, (before, says)) in case.iter().enumerate() {
-        let path = whole.root().join(index.to_string());
-        check(&path, says)?;
-        check_rest(&path, before, says)?;
-    }
-    let once = tree(&whole.root(), true);
-    let plan = observe_all(&subjects(&whole, host), true, 1).await.unwrap().remove(0);
-    prop_assert_eq!(plan.changes, vec![]);
-    prop_assert_eq!(run(&whole, host).await, Some(Outcome::Converged { changes: 0 }));
-    prop_assert_eq!(tree(&whole.root(), true), once, "the second run touched something");
-
-    let halved = bed(case);
-    let cut: Arc<dyn Host> = Arc::new(cut);
-    run(&halved, &cut).await;
-    let outcome = run(&halved, host).await;
-    prop_assert!(matches!(outcome, Some(Outcome::Converged { .. })), "{outcome:?}");
-    prop_assert_eq!(tree(&halved.root(), false), tree(&whole.root(), false));
-    Ok(())
-}
-
-#[test]
-fn a_run_makes_it_true_and_a_second_one_changes_nothing() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
-    let host: Arc<dyn Host> = Arc::new(runtime.block_on(Local::open("h")).unwrap());
-    let cases = (vec(statement(), 1..7), 0..8_usize, any::<bool>());
-    let result = runner.run(&cases, |(case, scripts, last_one_runs)| {
-        let cut = Cut { inner: host.clone(), left: AtomicUsize::new(scripts), last_one_runs };
-        runtime.block_on(holds(&host, &case, cut))
-    });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::syntax::Syntax;
+use super::super::syntax::Syntax;
 use crate::yaml::{listed, nearest};
 
 /// What every template sees, whatever the role.
