@@ -176,7 +176,7 @@ impl Kind for AuthorizedKey {
         let user = quote(&self.user);
         vec![Act::quick(format!(
             "home=$(getent passwd {user} | cut -d: -f6) && [ -n \"$home\" ] || {{ echo 'there is no such user' >&2; exit 1; }}\n\
-             cd \"$home\" && runuser -u {user} -- sh -c {}",
+             cd \"$home\" && printf %s {} | runuser -u {user} -- sh",
             quote(&write)
         ))]
     }

@@ -81,7 +81,7 @@ pub(super) fn put(now: Option<&str>, then: &str, mode: &str) -> String {
     };
     format!(
         "part=${{path%/*}}/.${{path##*/}}.hoist\n\
-         {unchanged} || {{ echo \"$path has changed since it was read: run the same command again\" >&2; exit 1; }}\n\
+         {unchanged} || {{ printf '%s has changed since it was read: run the same command again\\n' \"$path\" >&2; exit 1; }}\n\
          rm -f \"$part\" && {begin} && (umask 077; printf %s {then} > \"$part\") && {end} && mv -f \"$part\" \"$path\" || \
          {{ rm -f \"$part\"; exit 1; }}",
         then = quote(then)

@@ -68,7 +68,7 @@ impl Act {
 
     /// Says why it cannot be done, and fails.
     fn refuse(why: &str) -> Act {
-        Act::quick(format!("echo {} >&2; exit 1", quote(why)))
+        Act::quick(format!("printf '%s\\n' {} >&2; exit 1", quote(why)))
     }
 }
 

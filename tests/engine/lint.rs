@@ -66,8 +66,8 @@ tasks:
     roles/one/role.yaml:5: role `control-plane` provides `join`, too; rename one of them
     roles/one/role.yaml:5: role `two` provides `join`, too; rename one of them
     roles/one/role.yaml:7: `item` exists only in a task with a `loop`; add `loop:`, or name the value itself
-    roles/one/role.yaml:8: `vars.color` is not among the role's defaults and inputs; add it to the role's `defaults`, or to its `inputs` if the inventory must give it
-    roles/one/role.yaml:8: `vars.user.nmae` is not among the role's defaults and inputs; did you mean `name`?
+    roles/one/role.yaml:8: `vars.color` is not among the defaults and inputs of role `one`; add it to its `defaults`, or to its `inputs` if the inventory must give it
+    roles/one/role.yaml:8: `vars.user.nmae` is not among the defaults and inputs of role `one`; did you mean `name`?
     roles/one/role.yaml:10: a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time; docs/roles.md says what each kind wants
     roles/one/role.yaml:10: `hots` is not defined; did you mean `host`?
     roles/one/role.yaml:12: there is no file "roles/one/files/none.bin"; add it, or mend the name

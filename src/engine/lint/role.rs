@@ -109,6 +109,7 @@ impl<'a, 'l> Linted<'a, 'l> {
         let at = |path: &[&str]| document.tree.at(&[&["tasks", index.as_str()], path].concat());
         let file = &document.value;
         let scope = Scope {
+            role: self.role,
             defaults: &file.defaults,
             inputs: &file.inputs,
             item: task.each.is_some(),

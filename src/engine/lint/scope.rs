@@ -13,6 +13,7 @@ const ALWAYS: [&str; 5] = ["cluster", "facts", "host", "hosts", "vars"];
 /// The names at one place of a role.
 #[derive(Clone)]
 pub(super) struct Scope<'a> {
+    pub role: &'a str,
     /// The role's defaults: what is under `vars`, as far as the role knows.
     pub defaults: &'a Map<String, Value>,
     /// What the inventory must give under `vars`.
@@ -72,9 +73,13 @@ impl Scope<'_> {
                     let name = format!("vars.{}", path[..=depth].join("."));
                     let help = match nearest(segment, map.keys().map(String::as_str)) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => "add it to the role's `defaults`, or to its `inputs` if the inventory must give it".to_string(),
+                        None => "add it to its `defaults`, or to its `inputs` if the inventory must give it"
+                            .to_string(),
                     };
-                    return Some((format!("`{name}` is not among the role's defaults and inputs"), help));
+                    return Some((
+                        format!("`{name}` is not among the defaults and inputs of role `{}`", self.role),
+                        help,
+                    ));
                 }
             }
         }
