@@ -13,8 +13,8 @@ use super::{
 
 pub(super) const FSTAB: &str = "/etc/fstab";
 
-/// A file system in `/etc/fstab` that is mounted; no bind mount. The directory is made when it is missing; nothing is ever
-/// formatted or unmounted.
+/// A file system in `/etc/fstab` that is mounted; no bind mount. The directory is made when it is missing; nothing
+/// is ever formatted or unmounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {

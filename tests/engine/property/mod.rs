@@ -28,7 +28,7 @@ use proptest::{
 
 use crate::bed::Bed;
 
-const CASES: u32 = 32;
+const CASES: u32 = 24;
 
 /// Everything below a folder: type and mode, and content or target. With `ages` also when each file was written.
 fn tree(folder: &Path, ages: bool) -> BTreeSet<(String, u32, Vec<u8>, Option<std::time::SystemTime>)> {
