@@ -16,6 +16,7 @@ mod man;
 mod plan;
 mod preflight;
 mod request;
+mod role;
 mod sample;
 pub mod schema;
 mod shared;
@@ -65,6 +66,7 @@ enum Verb {
     Ssh(ssh::Args),
     Trust(trust::Args),
     Schema(schema::Args),
+    Role(role::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -100,6 +102,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Inventory(args) => inventory::run(&args),
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Role(args) => role::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Man(args) => man::run(&args, Cli::command()),
         Verb::Demo(args) => {

@@ -6,6 +6,7 @@ use super::{Observed, first};
 use crate::{
     artifact::Index,
     engine::Target,
+    facts::Facts,
     inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
 
@@ -39,19 +40,23 @@ pub fn targets(
                 "facts": facts,
                 "vars": inventory.vars(host),
             });
-            let roles = only.map_or_else(|| roles(inventory, host), <[String]>::to_vec);
+            let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
             Some(Target { name: name.clone(), roles, context })
         })
         .collect()
 }
 
 /// The engine's roles of a host. What connects pods comes before the node joins, so that it is ready at once.
-pub(super) fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
+pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<String> {
     let plugin = match inventory.cluster.network.plugin {
         Plugin::Bridge => "bridge",
         Plugin::Cilium => "cilium",
     };
-    let mut roles = vec!["kubernetes".to_string(), plugin.to_string()];
+    let mut roles = Vec::new();
+    if facts.virtualization == "vmware" {
+        roles.push("vmware".to_string());
+    }
+    roles.extend(["kubernetes".to_string(), plugin.to_string()]);
     // A host that is both joins as a control plane.
     roles.push(if host.has(Role::ControlPlane) { "control-plane" } else { "worker" }.to_string());
     roles.push("labels".to_string());

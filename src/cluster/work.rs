@@ -12,6 +12,7 @@ use crate::{
         self, Bystander, HostPlan, Library, Lock, Plan, RoleFile, Subject, Templates, Unread, compile_roles,
         observe_all, with_needs,
     },
+    facts::Facts,
     inventory::{Inventory, Role},
 };
 
@@ -102,7 +103,7 @@ impl Work {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => new.insert(with_needs(library, &target.roles)?),
                 };
-                let roles = compile_roles(files, &templates, &target)?;
+                let roles = compile_roles(files, library, &templates, &target)?;
                 subjects.push(Subject { roles, host: host.clone(), target });
             } else {
                 let lives = living(inventory, &session.facts).any(|name| name == target.name);
@@ -146,7 +147,7 @@ impl Work {
 fn absent(inventory: &Inventory, scope: &Scope, name: &str) -> Bystander {
     let roles = match (&scope.only, inventory.hosts.get(name)) {
         (Some(only), _) => only.clone(),
-        (None, Some(host)) => super::targets::roles(inventory, host),
+        (None, Some(host)) => super::targets::roles(inventory, host, &Facts::default()),
         (None, None) => Vec::new(),
     };
     Bystander { name: name.to_string(), roles, host: None }

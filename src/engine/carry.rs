@@ -82,8 +82,14 @@ impl Carrier {
             let seen = observe(&*self.host, steps.iter())
                 .await
                 .map_err(|error| self.lost(role, &steps[0], &error))?;
-            let differing: Vec<(&Step, String)> =
-                steps.iter().filter_map(|step| Some((step, step.task.diff(&seen)?.summary))).collect();
+            let mut ahead = seen.clone();
+            let mut differing: Vec<(&Step, String)> = Vec::new();
+            for step in steps {
+                if let Some(change) = step.task.diff(&ahead) {
+                    step.task.foresee(&mut ahead);
+                    differing.push((step, change.summary));
+                }
+            }
             if !differing.is_empty() {
                 self.act(role, &differing, &seen).await?;
                 made += differing.len();
@@ -183,14 +189,17 @@ impl Carrier {
         seen: &Observations,
     ) -> Result<(), Halt> {
         let mut text = String::new();
+        // What a step does may build on what those before it will have done.
+        let mut seen = seen.clone();
         for (index, (step, _)) in steps.iter().enumerate() {
-            for act in step.task.acts(seen) {
+            for act in step.task.acts(&seen) {
                 if let Act::Script { text: script, .. } = act {
                     text.push_str(&format!(
                         "(\n{script}\n) || {{ s=$?; echo '{FAILED_STEP}{index}'; exit $s; }}\n"
                     ));
                 }
             }
+            step.task.foresee(&mut seen);
         }
         let output = match self.host.run(Script::new(text).timeout(BATCH_TIMEOUT)).await {
             Ok(output) if output.status == 0 => return Ok(()),
@@ -234,6 +243,9 @@ impl Carrier {
         }
         let mut context = role.context.clone();
         context["late"] = Value::Object(late);
+        if let Some(item) = &step.item {
+            context["item"] = item.clone();
+        }
         let text = self.shared.templates.file(&stdin.template, &context);
         let text = text.map_err(|error| self.unable(role, step, &error))?;
         Ok(Some(SecretString::from(text)))

@@ -13,6 +13,14 @@ pub enum Error {
     #[error("there is no template \"{path}\"")]
     #[diagnostic(help("a role names it: add templates/{path}, or mend the name in the role"))]
     NoTemplate { path: String },
+    #[error("there is no file \"{path}\"")]
+    #[diagnostic(help("a role copies it: add it, or mend the name in the role"))]
+    NoFile { path: String },
+    #[error("role \"{role}\" needs `vars.{name}`")]
+    #[diagnostic(help(
+        "the role has no default for it: give it under `vars` in the inventory, or under the host's"
+    ))]
+    NoInput { role: String, name: String },
     #[error("roles need each other in a circle: {}", circle.join(" -> "))]
     #[diagnostic(help("remove one of them from the `needs` of the other"))]
     Circle { circle: Vec<String> },
@@ -25,6 +33,9 @@ pub enum Error {
     #[error("the expression of {place} gives no usable value: {reason}")]
     #[diagnostic(help("`when` gives true or false, `loop` gives a list"))]
     Expression { place: String, reason: String },
+    #[error("{place} cannot be used: {reason}")]
+    #[diagnostic(help("mend the task; docs/roles.md says what each kind wants"))]
+    Unusable { place: String, reason: String },
     #[error("two roles provide \"{name}\": {first} and {second}")]
     #[diagnostic(help("rename one of them"))]
     ProvidedTwice { name: String, first: String, second: String },
@@ -95,6 +106,16 @@ impl Error {
         let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
         let place = inner.name().unwrap_or(place);
         Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
+    }
+
+    /// The same, saying for which statement a template was rendered.
+    pub(super) fn used_by(self, user: &str) -> Error {
+        match self {
+            Error::Template { place, reason, help } => {
+                Error::Template { place: format!("{place} (for {user})"), reason, help }
+            }
+            other => other,
+        }
     }
 
     /// What the process ends with.

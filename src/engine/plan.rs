@@ -73,7 +73,7 @@ mod tests {
     };
 
     fn step(name: &str, task: Task) -> Step {
-        Step { name: name.to_string(), task, late: BTreeSet::new() }
+        Step { name: name.to_string(), task, late: BTreeSet::new(), item: None }
     }
 
     #[test]

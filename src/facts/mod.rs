@@ -24,6 +24,10 @@ pub struct Facts {
     pub init: String,
     /// What `systemd-detect-virt` says: `none` on metal, `vmware`, `kvm`, `systemd-nspawn` …
     pub virtualization: String,
+    /// It is a container: kernel, clock and swap are those of the machine below.
+    pub container: bool,
+    /// The service that keeps the clock: the one that runs, or else one that is installed, or nothing.
+    pub time_service: String,
     /// Seconds since the epoch, by the host's own clock.
     pub clock: u64,
     pub cpus: u32,
@@ -148,6 +152,8 @@ impl Facts {
                 "swap" => facts.swap.push(text()),
                 "init" => facts.init = text(),
                 "virtualization" => facts.virtualization = text(),
+                "container" => facts.container = true,
+                "time_service" => facts.time_service = text(),
                 "packages" => facts.packages = text(),
                 "clock" => facts.clock = value.parse().unwrap_or_default(),
                 "cpus" => facts.cpus = value.parse().unwrap_or_default(),
@@ -243,6 +249,7 @@ mod tests {
         assert_eq!(facts.os.family, "debian");
         assert_eq!((facts.init.as_str(), facts.packages.as_str(), facts.cgroup), ("systemd", "apt", 1));
         assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
+        assert!(facts.container && facts.time_service.is_empty());
         assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
         assert_eq!(facts.fit(), Ok(()));
     }
