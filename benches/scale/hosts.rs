@@ -5,7 +5,9 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
 use nix::{
@@ -37,7 +39,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let config = Arc::new(server::Config {
         keys: vec![host_key],
-        auth_rejection_time_initial: Some(std::time::Duration::ZERO),
+        auth_rejection_time_initial: Some(Duration::ZERO),
         nodelay: true,
         ..server::Config::default()
     });
@@ -144,7 +146,6 @@ fn spawn(command: String, folder: &Path) -> io::Result<Child> {
         mount(Some(&srv), "/srv", none, MsFlags::MS_BIND, none)?;
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(command).kill_on_drop(true);
-        use std::process::Stdio;
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     });
     child.join().map_err(|_| io::Error::other("the thread that starts shells died"))?

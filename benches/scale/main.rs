@@ -30,6 +30,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const COUNTS: [usize; 4] = [50, 100, 250, 500];
 const ROUNDS: usize = 3;
+/// Seconds after which a run has failed.
+const PATIENCE: &str = "300";
 /// The same forty statements as in `benches/peers`.
 const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/hoist");
 
@@ -43,7 +45,9 @@ fn main() -> Outcome<()> {
         println!("to measure: cargo bench --bench scale");
         return Ok(());
     }
-    let counts: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    let counts = arguments.iter().filter(|argument| *argument != "--bench").map(|number| number.parse());
+    let counts: Vec<usize> =
+        counts.collect::<Result<_, _>>().map_err(|_| "usage: cargo bench --bench scale [-- NUMBER...]")?;
     let counts = if counts.is_empty() { COUNTS.to_vec() } else { counts };
     let load = fs::read_to_string("/proc/loadavg")?;
     world::enter().map_err(|error| format!("cannot make namespaces ({error}): this needs root"))?;
@@ -102,8 +106,8 @@ fn apply(hosts: usize, inventory: &Path) -> Outcome<Figure> {
     let hoist = env::var("HOIST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hoist").into());
     let log = fs::File::create(work("log"))?;
     let begun = Instant::now();
-    let mut run = Command::new(hoist)
-        .args(["apply", "--only", "peers", "--roles", ROLES, "-i"])
+    let mut run = Command::new("timeout")
+        .args([PATIENCE, &hoist, "apply", "--only", "peers", "--roles", ROLES, "-i"])
         .arg(inventory)
         .env("XDG_STATE_HOME", work("state"))
         .env_remove("SSH_AUTH_SOCK")

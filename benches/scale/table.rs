@@ -1,6 +1,6 @@
 //! The figures, and the table made of them.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 /// What the largest number of hosts may take.
 const MOST_TIME: Duration = Duration::from_secs(15);
@@ -48,8 +48,11 @@ fn machine(load: &str) -> String {
         cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
+    let date =
+        Command::new("date").args(["-u", "+%F"]).output().map(|output| output.stdout).unwrap_or_default();
     format!(
-        "{}, {cores} cores, Linux {}, hoist {}; load before: {load}",
+        "{}, {}, {cores} cores, Linux {}, hoist {}; load before: {load}",
+        String::from_utf8_lossy(&date).trim(),
         model.unwrap_or("unknown processor"),
         release.trim(),
         env!("CARGO_PKG_VERSION")
