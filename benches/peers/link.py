@@ -4,6 +4,7 @@ Whole packets are delayed, so that a TCP handshake costs its round trip like on 
 Usage: link.py SECONDS NAME NAME. The devices live as long as this process, in whatever namespace they are moved to.
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -34,4 +35,7 @@ while True:
         waiting[device].append((time.monotonic() + delay, os.read(device, 65536)))
     for device, other in zip(devices, reversed(devices)):
         while waiting[device] and waiting[device][0][0] <= time.monotonic():
-            os.write(other, waiting[device].popleft()[1])
+            packet = waiting[device].popleft()[1]
+            # A packet for a device that is not up yet is lost, as on any line.
+            with contextlib.suppress(OSError):
+                os.write(other, packet)
