@@ -134,6 +134,9 @@ fn classify(reason: &str) -> Reached {
         Reached::Silence
     } else if says("unreachable") || says("no route") || says("is down") || says("not permitted") {
         Reached::Refusal(reason.to_owned())
+    } else if lower == "open failed" {
+        // OpenSSH's words when connect(2) fails at once, before anything was sent.
+        Reached::Refusal("the host itself has no route there, or a rule against it".to_owned())
     } else {
         Reached::Unknown(format!("the SSH server says only {reason:?}"))
     }
@@ -278,6 +281,10 @@ mod tests {
             ("No route to host", Reached::Refusal("No route to host".into())),
             ("Network is unreachable", Reached::Refusal("Network is unreachable".into())),
             ("Operation not permitted", Reached::Refusal("Operation not permitted".into())),
+            (
+                "open failed",
+                Reached::Refusal("the host itself has no route there, or a rule against it".into()),
+            ),
             ("AdministrativelyProhibited", Reached::Prohibited),
             ("administratively prohibited: open failed", Reached::Prohibited),
             ("ConnectFailed", Reached::Unknown("the SSH server says only \"ConnectFailed\"".into())),
