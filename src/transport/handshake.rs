@@ -91,7 +91,7 @@ impl client::Handler for Client {
         _: &str,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        let reason = if words.is_empty() { format!("{code:?}") } else { printable(words) };
+        let reason = refusal(&code, &printable(words));
         let (taken, wait) = oneshot::channel();
         if self.refusals.send(Refusal { reason, _taken: taken }).await.is_ok() {
             // An error is what is waited for: the other end is gone.
@@ -185,6 +185,19 @@ pub(super) fn explain(error: &russh::Error) -> String {
         russh::Error::IO(error) => error.to_string(),
         other => other.to_string().to_lowercase(),
     }
+}
+
+/// OpenSSH says "Connection refused" when it tried to connect; when it did not try, only the code says something.
+fn refusal(code: &ChannelOpenFailure, words: &str) -> String {
+    let code = match code {
+        ChannelOpenFailure::ConnectFailed if !words.is_empty() => return words.to_owned(),
+        ChannelOpenFailure::ConnectFailed => "connect failed",
+        ChannelOpenFailure::AdministrativelyProhibited => "administratively prohibited",
+        ChannelOpenFailure::ResourceShortage => "resource shortage",
+        ChannelOpenFailure::UnknownChannelType => "unknown channel type",
+        ChannelOpenFailure::Other { .. } => "refused",
+    };
+    if words.is_empty() { code.into() } else { format!("{code}: {words}") }
 }
 
 /// What a server says, without what could move the cursor of a terminal.

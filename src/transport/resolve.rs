@@ -45,6 +45,8 @@ struct Stop<'a> {
     settings: &'a Settings,
     /// The jump host, when it is not the settings' host itself.
     hop: Option<&'a Hop>,
+    /// Whether the way to it is decided already.
+    route_known: bool,
 }
 
 impl Resolver {
@@ -53,7 +55,7 @@ impl Resolver {
     /// # Errors
     /// [`Error::Route`] when a configuration has a mistake.
     pub async fn resolve(&self, settings: &Settings) -> Result<Target, Error> {
-        let (mut target, said) = self.stop(&Stop { settings, hop: None }).await?;
+        let (mut target, said) = self.stop(&Stop { settings, hop: None, route_known: settings.jump.is_some() }).await?;
         let passed = [settings.address.as_str()];
         target.route = self.route(settings, settings.jump.as_deref(), &target, &said, &passed).await?;
         let r#become = settings.r#become.clone();
@@ -90,7 +92,8 @@ impl Resolver {
                 if passed.last() == Some(&&*hop.host) {
                     break;
                 }
-                let (mut target, said) = self.stop(&Stop { settings, hop: Some(&hop) }).await?;
+                let stop = Stop { settings, hop: Some(&hop), route_known: index > 0 };
+                let (mut target, said) = self.stop(&stop).await?;
                 target.route = if index > 0 {
                     route
                 } else if passed.contains(&&*hop.host) {
@@ -110,28 +113,20 @@ impl Resolver {
 
     /// One machine, without the way to it.
     async fn stop(&self, stop: &Stop<'_>) -> Result<(Target, Said), Error> {
-        let Stop { settings, hop } = stop;
-        let query = match hop {
-            None => Query {
-                file: &settings.config,
-                address: &settings.address,
-                name: Some(&settings.name),
-                user: settings.user.as_deref(),
-                port: settings.port,
-            },
-            Some(hop) => Query {
-                file: &settings.config,
-                address: &hop.host,
-                name: None,
-                user: hop.user.as_deref(),
-                port: hop.port,
-            },
-        };
-        let said = self.config.lookup(query).await?;
+        let Stop { settings, hop, route_known } = *stop;
         let (name, typed, own_user, port) = match hop {
             None => (settings.name.clone(), &settings.address, &settings.user, settings.port),
             Some(hop) => (hop.to_string(), &hop.host, &hop.user, hop.port),
         };
+        let query = Query {
+            file: &settings.config,
+            address: typed,
+            name: hop.is_none().then_some(settings.name.as_str()),
+            user: own_user.as_deref(),
+            port,
+            route_known,
+        };
+        let said = self.config.lookup(query).await?;
         // What is said of the hosts holds for a jump host of which nothing is said.
         let users = [own_user.as_ref(), said.user.as_ref(), settings.user.as_ref()];
         let user = users.into_iter().flatten().next().map_or("root", String::as_str);
@@ -148,7 +143,7 @@ impl Resolver {
 
     /// Fills in what one logs in with, and where host keys are recorded.
     fn login(&self, stop: &Stop<'_>, said: &Said, target: &mut Target) -> Result<(), String> {
-        let Stop { settings, hop } = stop;
+        let Stop { settings, hop, .. } = stop;
         let (address, port, user) = (target.address.clone(), target.port, target.user.clone());
         let path = |text: &String| said.expand(text, &address, port, &user).map(|text| home(&text));
         let paths = |texts: &[String]| texts.iter().map(path).collect::<Result<Vec<PathBuf>, String>>();
@@ -279,8 +274,8 @@ mod tests {
             // The first one is behind another; a later one is reached from the one before.
             (through(&["c"]), "bob@b.example:2222 admin@c:22 admin@10.0.0.1:22"),
             (through(&["a", "c"]), "admin@a:22 admin@c:22 admin@10.0.0.1:22"),
+            (through(&["a", "d"]), "admin@a:22 admin@d:22 admin@10.0.0.1:22"),
             // Nothing is reached through itself.
-            (through(&["d"]), "admin@d:22 admin@10.0.0.1:22"),
             (through(&["10.0.0.1"]), "admin@10.0.0.1:22"),
             (through(&["a", "10.0.0.1"]), "admin@a:22 admin@10.0.0.1:22"),
         ] {
@@ -288,6 +283,9 @@ mod tests {
         }
         let error = resolve(CONFIG, through(&["e"])).await.unwrap_err().to_string();
         assert!(error.ends_with("ProxyJump leads in a circle: 10.0.0.1, then e, then f, then e"), "{error}");
+        // This circle is found by ssh.
+        let error = resolve(CONFIG, through(&["d"])).await.unwrap_err().to_string();
+        assert!(error.ends_with("jumphost loop via d"), "{error}");
         let error = resolve(CONFIG, through(&["a b"])).await.unwrap_err().to_string();
         assert!(error.contains("`a b`"), "{error}");
     }

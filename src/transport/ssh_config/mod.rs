@@ -57,6 +57,8 @@ pub(super) struct Query<'a> {
     /// What is certain already.
     pub(super) user: Option<&'a str>,
     pub(super) port: Option<u16>,
+    /// Whether the jump hosts are, too.
+    pub(super) route_known: bool,
 }
 
 /// OpenSSH's configuration, asked at most once about each host.
@@ -95,6 +97,9 @@ impl SshConfig {
         }
         if let Some(port) = query.port {
             arguments.extend(["-p".into(), port.to_string()]);
+        }
+        if query.route_known {
+            arguments.extend(["-o".into(), "ProxyJump=none".into()]);
         }
         if typed != query.address {
             arguments.extend(["-o".into(), format!("HostName={}", query.address)]);
@@ -167,7 +172,7 @@ mod tests {
         let path = dir.path().join("config");
         std::fs::write(&path, config).unwrap();
         let query =
-            Query { file: &ConfigFile::File(path), address, name, user: Some("admin"), port: None };
+            Query { file: &ConfigFile::File(path), address, name, user: Some("admin"), port: None, route_known: false };
         SshConfig::default().lookup(query).await
     }
 
@@ -204,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_missing() {
         let file = ConfigFile::File("/nonexistent/config".into());
-        let query = Query { file: &file, address: "h", name: None, user: None, port: None };
+        let query = Query { file: &file, address: "h", name: None, user: None, port: None, route_known: false };
         let error = SshConfig::default().lookup(query).await.unwrap_err().to_string();
         assert!(error.contains("/nonexistent/config"), "{error}");
     }
