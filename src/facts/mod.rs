@@ -248,6 +248,48 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_others_answer() {
+        let container = Facts::parse(include_str!("../../tests/fixtures/facts/debian-12-container.txt"));
+        assert!(container.is_container() && container.fit().is_err());
+        let interface = container.interface_of([192, 0, 2, 2].into()).unwrap();
+        assert_eq!((interface.name.as_str(), interface.mtu, interface.hardware), ("eth0", 1400, true));
+        assert_eq!(container.addresses[0].prefix, 24);
+
+        let red_hat = Facts::parse(include_str!("../../tests/fixtures/facts/rhel-9-vmware.txt"));
+        assert_eq!((red_hat.os.family.as_str(), red_hat.packages.as_str()), ("redhat", "dnf"));
+        assert_eq!(red_hat.hardware.vendor, "VMware, Inc.");
+        assert_eq!(red_hat.hardware.uuid, "42031f3a-9a3b-7c1d-2e4f-5a6b7c8d9e0f", "in lower case");
+        assert_eq!(red_hat.swap, ["/dev/dm-1"]);
+        let interfaces: Vec<&str> =
+            red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
+        assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
+        assert!(!red_hat.is_container() && red_hat.fit().is_ok());
+    }
+
+    #[test]
+    fn addresses_and_interfaces_in_all_their_forms() {
+        for (text, expected) in [
+            ("eth0 10.0.0.1/24", Some(("10.0.0.1", 24))),
+            ("tun0 10.0.0.1", Some(("10.0.0.1", 32))),
+            ("eth0 2001:db8::1/64", Some(("2001:db8::1", 64))),
+            ("tun0 2001:db8::1", Some(("2001:db8::1", 128))),
+            ("eth0 10.0.0.1/99", Some(("10.0.0.1", 32))),
+            ("eth0 nonsense", None),
+            ("eth0", None),
+        ] {
+            let parsed = InterfaceAddress::parse(text);
+            let found = parsed.map(|own| (own.address, own.prefix));
+            let expected = expected.map(|(address, prefix)| (address.parse().unwrap(), prefix));
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!(
+            Interface::parse("tun0 - 1420 virtual").map(|interface| interface.mac),
+            Some(String::new())
+        );
+        assert_eq!(Interface::parse("eth0 00:00 many hardware"), None);
+    }
+
+    #[test]
     fn names_the_family_by_descent() {
         for (id, like, expected) in [
             ("ubuntu", "debian", "debian"),

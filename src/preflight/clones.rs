@@ -32,7 +32,8 @@ const FROM_FACTS: [Identity; 4] = [
         of: |host| {
             if host.facts.is_container() { Vec::new() } else { vec![host.facts.hardware.uuid.clone()] }
         },
-        fatal: true,
+        // Whole series of cheap boards have the same one, and nobody can change it.
+        fatal: false,
         fix: "give all but one a new UUID. vSphere: power the machine off, then \
               `govc vm.change -vm NAME -e uuid.action=create` (or delete `uuid.bios` from its .vmx), and power it on; \
               libvirt: a new <uuid>, or `virt-clone`",
@@ -178,7 +179,7 @@ mod tests {
     fn each_identity_is_compared() {
         type Set = fn(&mut Fleet, &str);
         let sets: [(&str, Severity, Set); 6] = [
-            ("clone-product-uuid", Severity::Error, |fleet, host| {
+            ("clone-product-uuid", Severity::Warning, |fleet, host| {
                 fleet.facts(host).hardware.uuid = "4203-a".into()
             }),
             ("clone-machine-id", Severity::Error, |fleet, host| fleet.facts(host).machine_id = "abc".into()),

@@ -11,6 +11,7 @@ use super::{
     fsync, occupied, ping, ports,
     survey::{self, Survey},
     surveyed, surveyed_together, together,
+    ways::{Way, ways},
 };
 use crate::{
     facts::{self, Facts},
@@ -31,6 +32,9 @@ const ANSWERED: Check = Check {
 
 /// How many hosts are connected to at the same time: a handshake is work for both sides.
 const HANDSHAKES: usize = 64;
+
+/// From how many hosts connections to others are tried at the same time.
+const WALKERS: usize = 64;
 
 /// What was found, and what went wrong while looking.
 pub struct Examination {
@@ -124,18 +128,19 @@ async fn survey_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Result<Su
 /// The connections between hosts, which take none of the hosts' shells.
 async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
     let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-    let mut ways: IndexMap<String, Vec<ports::Way>> = IndexMap::new();
-    for way in ports::ways(inventory, &names) {
-        ways.entry(way.from.clone()).or_default().push(way);
+    let mut by_host: IndexMap<String, Vec<Way>> = IndexMap::new();
+    for way in ways(inventory, &names) {
+        by_host.entry(way.from.clone()).or_default().push(way);
     }
     let walks = hosts.iter().map(|Reachable { name, host, .. }| {
-        let ways = ways.get(name).cloned().unwrap_or_default();
+        let ways = by_host.get(name).cloned().unwrap_or_default();
         async move { (ports::forwarding(inventory, &**host).await, ports::walk(&**host, ways).await) }
     });
     let (mut findings, mut walked) = (Vec::new(), Vec::new());
-    for (forwarding, way) in join_all(walks).await {
+    let mut answers = stream::iter(walks).buffered(WALKERS);
+    while let Some((forwarding, ways)) = answers.next().await {
         findings.extend(forwarding);
-        walked.extend(way);
+        walked.extend(ways);
     }
     findings.extend(ports::judge(inventory, &walked));
     findings

@@ -83,6 +83,12 @@ fn milliseconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        path::Path,
+        process::{Command, Stdio},
+    };
+
     use super::*;
     use crate::{
         preflight::Severity::{Ok, Skipped, Warning},
@@ -129,7 +135,35 @@ mod tests {
         } else {
             assert_eq!(finding.severity, Skipped, "{finding:?}");
         }
-        assert!(!std::path::Path::new("/var/lib/.hoist-fsync").exists());
-        assert!(!std::path::Path::new("/var/lib/etcd/.hoist-fsync").exists());
+        assert!(is_gone());
+    }
+
+    #[test]
+    fn nothing_is_left_by_one_that_is_killed() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert!(line.contains("records in"), "it had begun to write: {line:?}");
+        assert!(is_gone());
+    }
+
+    /// Whether the file goes away; another test may be about to remove its own.
+    fn is_gone() -> bool {
+        let there =
+            || ["/var/lib", "/var/lib/etcd"].map(|folder| Path::new(folder).join(".hoist-fsync").exists());
+        (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            there() == [false, false]
+        })
     }
 }

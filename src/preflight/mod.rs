@@ -15,9 +15,11 @@ mod network;
 mod occupied;
 mod ping;
 mod ports;
+mod resolver;
 mod services;
 mod sizes;
 mod survey;
+mod ways;
 #[cfg(test)]
 mod tests;
 
@@ -55,9 +57,9 @@ struct Subject<'a> {
 /// again, but new ones are compared with them.
 ///
 /// An error among the findings would ruin the run, and should stop it: a host that is no Linux with systemd; two
-/// hosts with one product UUID, machine-id or MAC address; an address that is not the host's, or another's; networks
-/// of the host inside those of pods or services; too few processors or too little memory for kubeadm; no space; a
-/// kernel or control groups that the kubelet refuses.
+/// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
+/// inside those of pods or services; too few processors or too little memory for kubeadm; no space; a kernel or
+/// control groups that the kubelet refuses.
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
     let subjects: Vec<Subject> = facts
         .iter()
@@ -98,7 +100,8 @@ fn system(host: &Subject) -> Finding {
 
 /// What a survey tells of one host.
 fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
-    let mut findings = names::of_host(inventory, host, survey);
+    let mut findings = names::from_survey(host, survey);
+    findings.extend(resolver::from_survey(inventory, host, survey));
     findings.extend(kernel::from_survey(inventory, host, survey));
     findings.extend(sizes::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
@@ -110,8 +113,8 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
 /// What surveys tell of all hosts together.
 fn surveyed_together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_surveys(hosts);
-    findings.extend(names::mixed(inventory, hosts));
-    findings.extend(occupied::from_surveys(hosts));
+    findings.extend(resolver::mixed(inventory, hosts));
+    findings.extend(occupied::from_surveys(inventory, hosts));
     findings
 }
 

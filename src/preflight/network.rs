@@ -71,6 +71,9 @@ fn address(host: &Subject) -> Finding {
 }
 
 fn networks(inventory: &Inventory, host: &Subject) -> Finding {
+    if host.facts.kubernetes.joined {
+        return NETWORKS.skipped(host.name, JOINED);
+    }
     let own = host.facts.addresses.iter().filter(|own| own.interface != OWN_BRIDGE);
     let networks = own.filter_map(|own| match own.address {
         IpAddr::V4(address) => {
@@ -254,6 +257,9 @@ mod tests {
         ] {
             let fleet = with_address(interface, address, prefix);
             assert_eq!(say(&fleet, "network-overlap").0, severity, "{interface} {address}/{prefix}");
+            let mut node = fleet;
+            node.facts("w1").kubernetes.joined = true;
+            assert_eq!(say(&node, "network-overlap").0, Skipped);
         }
     }
 

@@ -57,20 +57,37 @@ const DISTRIBUTIONS: [(&str, &[&str], &str, &str); 4] = [
 const OWN: [&str; 1] = ["/etc/cni/net.d/10-bridge.conflist"];
 
 /// All hosts; whose cluster it is can be told only by comparing them.
-pub fn from_surveys(hosts: &[Subject]) -> Vec<Finding> {
+pub fn from_surveys(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     // The cluster of this inventory is the one that its first living control plane has.
     let ours = hosts.iter().find_map(|host| {
         let survey = host.survey.filter(|_| is_control_plane(host))?;
         Some((host.name, survey.authority.as_deref()?))
     });
-    hosts.iter().filter_map(|host| Some(foreign(host, host.survey?, ours))).collect()
+    let surveyed = |name: &str| hosts.iter().any(|host| host.name == name && host.survey.is_some());
+    let whose = match ours {
+        Some((speaker, authority)) => Whose::Ours { speaker, authority },
+        None if inventory.with_role(Role::ControlPlane).all(|(name, _)| surveyed(name)) => Whose::Nobodys,
+        None => Whose::Unknown,
+    };
+    hosts.iter().filter_map(|host| Some(foreign(host, host.survey?, whose))).collect()
+}
+
+/// Which cluster a node can belong to.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// The one whose certificate authority the control plane `speaker` has.
+    Ours { speaker: &'a str, authority: &'a str },
+    /// None of this inventory: all of its control planes were asked, and none lives.
+    Nobodys,
+    /// Not all control planes were asked.
+    Unknown,
 }
 
 fn is_control_plane(host: &Subject) -> bool {
     host.host.has(Role::ControlPlane) && host.facts.kubernetes.control_plane
 }
 
-fn foreign(host: &Subject, survey: &Survey, ours: Option<(&str, &str)>) -> Finding {
+fn foreign(host: &Subject, survey: &Survey, whose: Whose) -> Finding {
     const RESET: &str = "if nobody needs that cluster any more, `kubeadm reset --force` on the host, then remove \
                          /etc/cni/net.d and reboot; otherwise take the host out of the inventory";
     let has = |path: &str| survey.traces.iter().any(|trace| trace == path);
@@ -85,15 +102,22 @@ fn foreign(host: &Subject, survey: &Survey, ours: Option<(&str, &str)>) -> Findi
         return FOREIGN.skipped(host.name, "kubeadm is at work there for hoist, or was killed at it");
     }
     if kubernetes.joined {
-        return match (ours, &survey.authority) {
-            (Some((_, ours)), Some(own)) if ours == own => FOREIGN.ok(host.name, "a node of this cluster"),
-            (Some((speaker, _)), Some(_)) => FOREIGN.error(
+        return match (whose, &survey.authority) {
+            (Whose::Ours { authority, .. }, Some(own)) if authority == own => {
+                FOREIGN.ok(host.name, "a node of this cluster")
+            }
+            (Whose::Ours { speaker, .. }, Some(_)) => FOREIGN.error(
                 host.name,
                 format!("a node of another cluster than {speaker}: their certificate authorities differ"),
                 RESET,
             ),
-            (None, Some(_)) => {
-                FOREIGN.error(host.name, "a node of a cluster of which no control plane answers here", RESET)
+            (Whose::Nobodys, Some(_)) => FOREIGN.error(
+                host.name,
+                "a node of a cluster of which no control plane is in the inventory",
+                RESET,
+            ),
+            (Whose::Unknown, Some(_)) => {
+                FOREIGN.skipped(host.name, "a node of a cluster; of which one only a control plane can tell")
             }
             (_, None) => FOREIGN.warning(
                 host.name,
@@ -160,7 +184,7 @@ mod tests {
     };
 
     fn say(fleet: &Fleet, host: usize) -> Severity {
-        from_surveys(&fleet.subjects())[host].severity
+        from_surveys(&fleet.inventory, &fleet.subjects())[host].severity
     }
 
     fn trace(fleet: &mut Fleet, host: &str, paths: &[&str]) {
@@ -193,7 +217,9 @@ mod tests {
         trace(&mut fleet, "w1", &["/etc/kubernetes/kubelet.conf"]);
         fleet.facts("w1").kubernetes = joined(false);
         fleet.survey("w1").authority = Some("aa".into());
-        assert_eq!(say(&fleet, 1), Error, "no control plane of it answers");
+        assert_eq!(say(&fleet, 1), Error, "no control plane of it lives");
+        let workers = from_surveys(&fleet.inventory, &fleet.subjects()[1..]);
+        assert_eq!(workers[0].severity, Skipped, "no control plane was asked");
         fleet.facts("cp1").kubernetes = joined(true);
         fleet.survey("cp1").authority = Some("aa".into());
         assert_eq!((say(&fleet, 0), say(&fleet, 1)), (Ok, Ok));

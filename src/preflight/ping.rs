@@ -53,8 +53,7 @@ pub async fn ask(host: &dyn Host, peers: &[(&str, Ipv4Addr)]) -> Result<Option<V
     if answer.starts_with("no ping") {
         return Ok(None);
     }
-    let mut echoes: Vec<Echo> =
-        answer.lines().filter_map(|line| parse(host.name(), peers, line)).collect();
+    let mut echoes: Vec<Echo> = answer.lines().filter_map(|line| parse(host.name(), peers, line)).collect();
     // They come as they end.
     echoes.sort_by_key(|echo| peers.iter().position(|(name, _)| *name == echo.to));
     Ok(Some(echoes))

@@ -1,4 +1,4 @@
-//! Which ports every host reaches on which other, over the network that the cluster will use.
+//! Which ports hosts reach on one another, over the network that the cluster will use.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     finding::{Check, Finding},
-    is_node,
+    ways::Way,
 };
 use crate::{
     inventory::{Host, Inventory, Plugin, Role},
@@ -31,24 +31,10 @@ const OVERLAY: Check = Check {
     expected: "it does: pods reach the pods of other hosts that way",
 };
 
-const KUBELET: u16 = 10250;
-const ETCD_CLIENTS: u16 = 2379;
-const ETCD_PEERS: u16 = 2380;
-/// What Cilium's nodes ask each other for their health on.
-const CILIUM_HEALTH: u16 = 4240;
-
 /// Twice retransmitted, after 1 and 3 seconds: a packet that is only lost gets through by then.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections one host is asked to open at the same time.
 const AT_ONCE: usize = 32;
-
-/// A connection to be tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
-    pub from: String,
-    pub to: String,
-    pub address: SocketAddr,
-}
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,44 +49,6 @@ pub enum Reached {
     Prohibited,
     /// It cannot be told.
     Unknown(String),
-}
-
-/// Every connection from one of these hosts to any other of the inventory that a running cluster would open.
-pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
-    let mut ways = Vec::new();
-    for source in from {
-        let Some(host) = inventory.hosts.get(*source) else { continue };
-        for (name, target) in inventory.hosts.iter().filter(|(name, _)| name != source) {
-            ways.extend(ports(inventory, host, target).into_iter().map(|port| Way {
-                from: (*source).to_owned(),
-                to: name.clone(),
-                address: (target.address, port).into(),
-            }));
-        }
-    }
-    ways
-}
-
-/// What one host uses on another.
-fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
-    let mut ports = Vec::new();
-    if is_node(source) && target.has(Role::ControlPlane) {
-        ports.push(inventory.cluster.endpoint.port);
-    }
-    let etcd = inventory.etcd_role();
-    if source.has(Role::ControlPlane) && target.has(etcd) {
-        ports.push(ETCD_CLIENTS);
-    }
-    if source.has(etcd) && target.has(etcd) {
-        ports.push(ETCD_PEERS);
-    }
-    if is_node(source) && is_node(target) {
-        ports.push(KUBELET);
-        if inventory.cluster.network.plugin == Plugin::Cilium {
-            ports.push(CILIUM_HEALTH);
-        }
-    }
-    ports
 }
 
 /// Tries these ways, which all begin at `host`, and whether it may open connections at all.
@@ -157,7 +105,7 @@ pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
             Reached::Yes => open.push(from.clone()),
             Reached::Silence => note(&mut closed, "no answer"),
             Reached::Refusal(reason) => note(&mut closed, reason),
-            Reached::Prohibited => note(&mut unknown, "its SSH server forwards no connections"),
+            Reached::Prohibited => note(&mut unknown, "the SSH server does not forward there"),
             Reached::Unknown(why) => note(&mut unknown, why),
         }
     }
@@ -220,56 +168,13 @@ fn may_forward(host: &Host, name: &str, reached: &Reached) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        inventory,
         preflight::{
             Severity::{Error, Ok, Skipped, Warning},
             tests::Fleet,
+            ways::ways,
         },
         transport::Local,
     };
-
-    fn matrix(inventory: &Inventory, from: &[&str]) -> String {
-        let mut lines: IndexMap<String, Vec<String>> = IndexMap::new();
-        for way in ways(inventory, from) {
-            lines.entry(format!("{}>{}", way.from, way.to)).or_default().push(way.address.port().to_string());
-        }
-        lines.into_iter().map(|(pair, ports)| format!("{pair} {}\n", ports.join(" "))).collect()
-    }
-
-    #[test]
-    fn what_a_small_cluster_needs() {
-        insta::assert_snapshot!(matrix(&Fleet::three().inventory, &["cp1", "w1"]), @r"
-        cp1>w1 10250
-        cp1>w2 10250
-        w1>cp1 6443 10250
-        w1>w2 10250
-        ");
-    }
-
-    #[test]
-    fn what_a_large_cluster_needs() {
-        let text = include_str!("../../inventory/ha.yaml");
-        let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
-        insta::assert_snapshot!(matrix(&inventory, &["cp1", "etcd1", "w1"]), @r"
-        cp1>cp2 6443 2379 2380 10250 4240
-        cp1>etcd1 2379 2380
-        cp1>etcd2 2379 2380
-        cp1>witness 2379 2380
-        cp1>w1 10250 4240
-        cp1>w2 10250 4240
-        cp1>s1 10250 4240
-        cp1>s2 10250 4240
-        etcd1>cp1 2380
-        etcd1>cp2 2380
-        etcd1>etcd2 2380
-        etcd1>witness 2380
-        w1>cp1 6443 10250 4240
-        w1>cp2 6443 10250 4240
-        w1>w2 10250 4240
-        w1>s1 10250 4240
-        w1>s2 10250 4240
-        ");
-    }
 
     #[test]
     fn what_servers_say() {
@@ -324,7 +229,7 @@ mod tests {
             ["Error w1,w2: cp1:6443, cp1:10250: no answer", "Error w1: w2:10250: No route to host"]
         );
         let unknown = [("w1", "w2", 10250, Reached::Prohibited)];
-        assert_eq!(said(&unknown), ["Skipped w1: w2:10250: its SSH server forwards no connections"]);
+        assert_eq!(said(&unknown), ["Skipped w1: w2:10250: the SSH server does not forward there"]);
     }
 
     #[test]

@@ -23,8 +23,8 @@ if have getent; then
 	answer=$(lookup ahostsv4 "no-such-host-$$")
 	case $? in
 		0) say wildcard "${answer%% *}" ;;
+		2) say wildcard none ;;
 		124) say wildcard timeout ;;
-		*) say wildcard none ;;
 	esac
 fi
 grep -hsE '^[[:space:]]*(nameserver|search|domain)[[:space:]]' /etc/resolv.conf | while read -r line; do say resolv "$line"; done
@@ -86,14 +86,27 @@ fi
 have timedatectl && timeout 10 timedatectl show -p NTPSynchronized 2>/dev/null |
 	while IFS== read -r key value; do say synchronized "$value"; done
 
-# Firewalls. Tables are read only where the kernel has them already: asking would load the module.
+# Firewalls. A module that could be loaded but is not has no rules, and asking would load it.
+policies() { "$1" -S 2>/dev/null | grep -E '^-P (INPUT|FORWARD) DROP' | while read -r line; do say drops "$line"; done; }
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && say firewall ufw
-if [ -d /sys/module/nf_tables ] && have nft; then
-	nft -t list ruleset 2>/dev/null | grep -E 'hook (input|forward) .*policy drop' | while read -r line; do say drops "$line"; done
+if [ -d /sys/module/nf_tables ] || ! grep -qs '/nf_tables\.ko' "/lib/modules/$(uname -r)/modules.dep"; then
+	if have nft; then
+		nft -t list ruleset 2>/dev/null | grep -E 'hook (input|forward) .*policy drop' |
+			while read -r line; do say drops "$line"; done
+	elif have iptables; then
+		policies iptables
+	elif [ -d /sys/module/nf_tables ]; then
+		say unread nftables
+	fi
 fi
 if grep -qs '^filter' /proc/net/ip_tables_names; then
-	{ iptables-legacy -S || iptables -S; } 2>/dev/null | grep -E '^-P (INPUT|FORWARD) DROP' |
-		while read -r line; do say drops "$line"; done
+	if have iptables-legacy; then
+		policies iptables-legacy
+	elif have iptables; then
+		policies iptables
+	else
+		say unread iptables
+	fi
 fi
 
 # What is on the host already.

@@ -92,6 +92,10 @@ fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
         );
         return FIREWALL.warning(host.name, seen.join("; "), fix);
     }
+    if !survey.unread.is_empty() {
+        let why = format!("the host has no program that reads the rules of {}", survey.unread.join(", "));
+        return FIREWALL.skipped(host.name, why);
+    }
     match survey.active {
         Some(_) => FIREWALL.ok(host.name, "none was found"),
         None => FIREWALL.skipped(host.name, NO_SYSTEMD),
@@ -195,6 +199,7 @@ mod tests {
     fn firewalls() {
         assert_eq!(say("firewall", |_| {}).0, Ok);
         assert_eq!(say("firewall", |fleet| fleet.survey("w1").active = None).0, Skipped);
+        assert_eq!(say("firewall", |fleet| fleet.survey("w1").unread = vec!["nftables".into()]).0, Skipped);
         let found = say("firewall", |fleet| {
             fleet.survey("w1").active = active(&["firewalld"]);
             fleet.survey("w1").drops = vec!["-P INPUT DROP".into()];

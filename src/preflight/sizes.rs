@@ -97,14 +97,18 @@ fn memory(inventory: &Inventory, host: &Subject) -> Finding {
     finding.expecting(format!("at least {needed} MiB for a control plane"))
 }
 
-/// A small node with the images of Kubernetes takes about 2 GiB.
+/// What a small node with the images of Kubernetes takes below /var.
+const LEAST_SPACE: u64 = 2 * GIB;
+/// What leaves room for logs and for a few images of its own.
+const ENOUGH_SPACE: u64 = 10 * GIB;
+
 fn space(host: &Subject) -> Finding {
     const FIX: &str = "free some space, or give /var a larger file system";
     let free = host.facts.free_kib;
     match free {
         0 => SPACE.skipped(host.name, "the host did not tell"),
-        1..2_097_152 => SPACE.error(host.name, size(free), FIX),
-        2_097_152..10_485_760 => SPACE.warning(host.name, size(free), FIX),
+        1..LEAST_SPACE => SPACE.error(host.name, size(free), FIX),
+        LEAST_SPACE..ENOUGH_SPACE => SPACE.warning(host.name, size(free), FIX),
         _ => SPACE.ok(host.name, size(free)),
     }
 }
@@ -160,6 +164,9 @@ fn eviction(host: &Subject, survey: &Survey) -> Finding {
 }
 
 fn options(host: &Subject, survey: &Survey) -> Finding {
+    if survey.disks.iter().any(|disk| disk.options.is_empty()) {
+        return OPTIONS.skipped(host.name, "there is no findmnt that tells");
+    }
     let bad = |folder: &str, option: &str| survey.disk(folder).is_some_and(|disk| disk.has(option));
     let written = survey.disks.iter().filter(|disk| disk.folder != "/");
     let read_only: Vec<String> = written
@@ -257,6 +264,8 @@ mod tests {
         fleet.disk("cp1", "/var/lib/etcd").free_kib = 8 * GIB - 1;
         assert_eq!(say(&fleet, 0, "disk-etcd"), Warning);
         assert_eq!(say(&Fleet::three(), 0, "disk-etcd"), Ok);
+        fleet.disk("w1", "/etc").options.clear();
+        assert_eq!(say(&fleet, 1, "mount-options"), Skipped);
         fleet.survey("w1").disks.clear();
         assert_eq!(say(&fleet, 1, "disk-eviction"), Skipped);
         assert_eq!(say(&fleet, 1, "mount-options"), Skipped);

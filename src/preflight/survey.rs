@@ -50,6 +50,8 @@ pub struct Survey {
     pub firewalls: Vec<String>,
     /// Rules by which packets are dropped unless another rule lets them in.
     pub drops: Vec<String>,
+    /// Tables of rules that the host has no program to read.
+    pub unread: Vec<String>,
     /// Files of clusters.
     pub traces: Vec<String>,
     /// SHA-256 of the certificate authority of the cluster that it is in.
@@ -154,6 +156,7 @@ impl Survey {
                 "synchronized" => survey.synchronized = yes(),
                 "firewall" => survey.firewalls.push(text()),
                 "drops" => survey.drops.push(value.trim().to_owned()),
+                "unread" => survey.unread.push(text()),
                 "trace" => survey.traces.push(text()),
                 "authority" => survey.authority = Some(text()),
                 "listens" => sockets.extend(socket(value)),
@@ -268,3 +271,7 @@ fn socket(text: &str) -> Option<(&str, Listener)> {
     let port = u16::from_str_radix(port, 16).ok()?;
     Some((inode, Listener { address, port, process: None }))
 }
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;
