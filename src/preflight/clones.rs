@@ -127,15 +127,20 @@ impl Identity {
                 owners.entry(value).or_default().push(host.name.to_owned());
             }
         }
-        let shared = owners.iter().filter(|(_, owners)| owners.len() > 1);
+        // What is shared by the same hosts is said once: a copied disk has all of its keys copied.
+        let mut shared: IndexMap<&[String], Vec<String>> = IndexMap::new();
+        for (value, owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
+            shared.entry(owners).or_default().push(shorten(value));
+        }
         let mut findings: Vec<Finding> = shared
-            .map(|(value, owners)| {
-                let observed = format!("the same on {}: {}", owners.join(", "), shorten(value));
+            .into_iter()
+            .map(|(owners, values)| {
+                let observed = format!("the same on {}: {}", owners.join(", "), values.join(", "));
                 let finding = match self.fatal {
                     true => self.check.error("", observed, self.fix),
                     false => self.check.warning("", observed, self.fix),
                 };
-                finding.about(owners.clone())
+                finding.about(owners.to_vec())
             })
             .collect();
         if findings.is_empty() && !owners.is_empty() {
@@ -220,6 +225,24 @@ mod tests {
         // A bridge that has the host's address counts.
         fleet.facts("cp1").interfaces[0].hardware = false;
         assert_eq!(said(&fleet, "clone-mac"), (Severity::Error, vec!["cp1".into(), "w2".into()]));
+    }
+
+    #[test]
+    fn what_the_same_hosts_share_is_said_once() {
+        let mut fleet = Fleet::three();
+        let keys =
+            ["ecdsa AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY1", "ed25519 AAAAC3NzaC1lZDI1NTE52"].map(str::to_owned);
+        for host in ["cp1", "w1"] {
+            fleet.survey(host).ssh_host_keys = keys.to_vec();
+        }
+        let all = from_surveys(&fleet.subjects());
+        let found: Vec<&Finding> =
+            all.iter().filter(|finding| finding.check == "clone-ssh-host-key").collect();
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(
+            found[0].observed,
+            "the same on cp1, w1: ecdsa …YTItbmlzdHAyNTY1, ed25519 …3NzaC1lZDI1NTE52"
+        );
     }
 
     #[test]

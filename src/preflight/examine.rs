@@ -99,8 +99,12 @@ fn help(error: &transport::Error) -> String {
     miette::Diagnostic::help(error).map(|help| help.to_string()).unwrap_or_default()
 }
 
+/// A host that was lost on the way is broken; one that took too long only leaves checks unmade.
 fn unanswered(host: &str, error: &transport::Error) -> Finding {
-    ANSWERED.skipped(host, error.to_string())
+    match error {
+        transport::Error::Lost { .. } => ANSWERED.error(host, error.to_string(), help(error)),
+        _ => ANSWERED.skipped(host, error.to_string()),
+    }
 }
 
 async fn clocks(hosts: &[Reachable]) -> Vec<Finding> {
@@ -191,4 +195,19 @@ fn judge(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
     findings.extend(together(inventory, &subjects));
     findings.extend(surveyed_together(inventory, &subjects));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preflight::Severity;
+
+    #[test]
+    fn a_host_that_is_lost_is_an_error_and_a_slow_one_is_not_checked() {
+        let (host, output) = ("w1".to_owned(), String::new());
+        let lost = transport::Error::Lost { host: host.clone(), reason: "it rebooted".into() };
+        let slow = transport::Error::Timeout { host, seconds: 90, output };
+        assert_eq!(unanswered("w1", &lost).severity, Severity::Error);
+        assert_eq!(unanswered("w1", &slow).severity, Severity::Skipped);
+    }
 }

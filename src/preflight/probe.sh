@@ -70,16 +70,21 @@ if [ -e /proc/sys/kernel/seccomp/actions_avail ]; then say seccomp yes; else say
 if [ -r /sys/kernel/btf/vmlinux ]; then say btf yes; else say btf no; fi
 tell selinux /sys/fs/selinux/enforce
 
-# Services, in one question.
+# Services, in one question; an empty line ends what is said of one.
 if have systemctl; then
-	systemctl show -p Id -p ActiveState firewalld.service docker.service k3s.service k3s-agent.service \
-		rke2-server.service rke2-agent.service k0scontroller.service k0sworker.service snap.microk8s.daemon-kubelite.service \
-		crio.service systemd-resolved.service chronyd.service chrony.service ntpd.service ntp.service ntpsec.service \
-		openntpd.service systemd-timesyncd.service 2>/dev/null | while IFS== read -r key value; do
-		case $key=$value in
-			Id=*) unit=$value ;;
-			ActiveState=active) say active "${unit%.service}" ;;
-			ActiveState=?*) say asked "${unit%.service}" ;;
+	set -- firewalld docker crio k3s k3s-agent rke2-server rke2-agent k0scontroller k0sworker \
+		snap.microk8s.daemon-kubelite systemd-resolved systemd-timesyncd chrony chronyd ntp ntpd ntpsec openntpd
+	for unit; do shift; set -- "$@" "$unit.service"; done
+	unit='' state=''
+	{ systemctl show -p Id -p ActiveState "$@" 2>/dev/null; echo; } | while IFS== read -r key value; do
+		case $key in
+			Id) unit=${value%.service} ;;
+			ActiveState) state=$value ;;
+			'')
+				[ "$state" = active ] && say active "$unit"
+				[ -n "$state" ] && say asked "$unit"
+				unit='' state=''
+				;;
 		esac
 	done
 fi

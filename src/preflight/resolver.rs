@@ -109,7 +109,7 @@ fn wildcard(host: &Subject, survey: &Survey) -> Finding {
 }
 
 /// Nodes whose `resolvConf` is written by another node that has systemd-resolved, or has not, fail to start pods
-/// (kubernetes/kubeadm issue 3034, mended in 1.31).
+/// (https://github.com/kubernetes/kubeadm/issues/3034, mended in 1.31).
 pub fn mixed(inventory: &Inventory, hosts: &[Subject]) -> Option<Finding> {
     if inventory.cluster.kubernetes.minor >= 31 || inventory.cluster.kubelet.contains_key("resolvConf") {
         return None;

@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
+use assert_cmd::Command;
+
 use super::{hosts::Hosts, preflight, said};
 
 /// For servers that have all of these.
@@ -75,6 +77,27 @@ fn ports_that_are_taken_are_named_with_their_owner() {
     drop(listener);
     let (_, findings) = preflight(&inventory, &[]);
     assert_eq!(said(&findings, "ports-taken"), ["ok cp1: nobody"]);
+}
+
+#[test]
+fn people_read_what_is_wrong_first_and_how_much_is_fine_last() {
+    let Some(hosts) = Hosts::make(&["cp1"], "") else { return };
+    let _listener = hosts.inside(0, || TcpListener::bind("0.0.0.0:10250").unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let inventory = hosts.inventory();
+    let output =
+        command.args(["preflight", "-i"]).arg(&inventory).env("HOME", "/nonexistent").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour in a pipe");
+    let taken =
+        "error cp1: who listens on the ports that Kubernetes will need (ports-taken)\n  observed   10250 by ";
+    assert!(text.starts_with("error ") && text.contains(taken), "{text}");
+    assert!(!text.contains("\nok "), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.ends_with(" checks found nothing wrong on 1 host."), "{last}");
+    let all = command.arg("--all").output().unwrap();
+    assert!(String::from_utf8(all.stdout).unwrap().contains("\nok cp1: "));
 }
 
 #[test]
