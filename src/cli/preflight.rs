@@ -12,9 +12,9 @@ use crate::{
     report,
 };
 
-/// Looks for what would make an installation fail or the cluster suffer: on each host, among all hosts (clones,
-/// clocks), and on the way from each to each (ports, packet sizes). Changes nothing. Exits 0 when there is no error,
-/// 1 when there is one, or with the code of a host that cannot be reached.
+/// Looks for what would make an installation fail: on each host, among all of them (clones, clocks), and between
+/// them (ports, packet sizes). Changes nothing. Exits 0 when there is no error, 1 when there is one, or with the code
+/// of a host that cannot be reached.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist preflight -i inventory/three.yaml")]
 pub struct Args {

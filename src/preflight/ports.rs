@@ -112,8 +112,8 @@ pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = gather(closed)
         .into_iter()
         .map(|(hosts, how, targets)| {
-            let fix = "open these ports between the hosts (`firewall` below says what was found on the hosts themselves; \
-                       otherwise it is the switch, the hypervisor or a cloud's security group)";
+            let fix = "open these ports between the hosts. The check `firewall` says what was found on the hosts themselves; \
+                       otherwise it is the switch, the hypervisor or a cloud's security group";
             PORTS.error("", format!("{targets}: {how}"), fix).about(hosts)
         })
         .collect();

@@ -78,7 +78,7 @@ fn servers(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
 fn limits(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let most = search_domains(inventory);
     let (servers, domains) = (survey.nameservers.len(), survey.search.len());
-    let observed = format!("{servers} name servers, {domains} search domains");
+    let observed = format!("name servers: {servers}, search domains: {domains}");
     let finding = if servers > NAME_SERVERS || domains > most {
         LIMITS.warning(
             host.name,
