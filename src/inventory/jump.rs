@@ -8,13 +8,12 @@ use serde::{
     de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
 };
 
+use crate::yaml::schema;
+
 /// Jump hosts, the first one first. Written as one, as a list, or as `none`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Jump(pub Vec<String>);
-
-/// `[USER@]HOST[:PORT]`: no white space, nothing that a shell or ssh could take for something else.
-const HOP: &str = r"^([A-Za-z0-9_.+][A-Za-z0-9_.+-]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$";
 
 impl JsonSchema for Jump {
     fn inline_schema() -> bool {
@@ -25,8 +24,8 @@ impl JsonSchema for Jump {
         "Jump".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let hop = json_schema!({"type": "string", "pattern": HOP});
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let hop = schema::jump_host(generator);
         json_schema!({"anyOf": [hop, {"type": "array", "items": hop}]})
     }
 }

@@ -65,10 +65,9 @@ impl Question {
             Some(Ok(answer)) => Answer::Known(answer.clone()),
             Some(Err(reason)) => Answer::Unknown(reason.clone()),
             None if has_terminal() => Answer::Ask,
-            None => Answer::Unknown(format!(
-                "{} is not set and there is no terminal to ask on",
-                self.variable()
-            )),
+            None => {
+                Answer::Unknown(format!("{} is not set and there is no terminal to ask on", self.variable()))
+            }
         }
     }
 

@@ -87,7 +87,8 @@ impl Credentials {
                 }
             }
         }
-        let accepts = accepts.map(|methods| names(&methods) + if further { " as a further step" } else { "" });
+        let accepts =
+            accepts.map(|methods| names(&methods) + if further { " as a further step" } else { "" });
         let accepts = match accepts {
             None if handle.is_closed() => return Err(closed(target, "while logging in", notes.end())),
             _ if handle.is_closed() => format!("nothing more ({})", notes.end()),
@@ -187,7 +188,9 @@ async fn answer_prompts(
             }
             prompts => {
                 // To be asked the same again is a refusal.
-                if let Some(prompt) = prompts.first().filter(|prompt| Some(&prompt.prompt) != answered.as_ref()) {
+                if let Some(prompt) =
+                    prompts.first().filter(|prompt| Some(&prompt.prompt) != answered.as_ref())
+                {
                     strange = Some(format!("it asks {:?}", printable(prompt.prompt.trim())));
                 }
                 // The server waits for an answer to each question before it takes anything else.

@@ -9,10 +9,7 @@ use std::{
 
 use russh::{
     MethodKind,
-    keys::{
-        self, Certificate, PrivateKey, PublicKey,
-        agent::AgentIdentity,
-    },
+    keys::{self, Certificate, PrivateKey, PublicKey, agent::AgentIdentity},
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -100,7 +97,8 @@ impl Credentials {
                 Err(reason) => skipped.push(format!("{} ({reason})", path.display())),
             }
         }
-        let others: Vec<Key> = held.keys().filter(|key| !keys.iter().any(|listed| listed.same(key))).collect();
+        let others: Vec<Key> =
+            held.keys().filter(|key| !keys.iter().any(|listed| listed.same(key))).collect();
         let signers: Vec<Key> = keys.iter().chain(&others).cloned().collect();
         if !target.only_these_keys {
             // Where no keys are named the agent comes first, as with OpenSSH.
@@ -183,7 +181,8 @@ async fn load(path: &Path, held: &Held) -> Result<Key, String> {
     })?;
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         let held = held.key(&public, path);
-        return held.ok_or_else(|| "it is not a private key, and ssh-agent does not hold the private half".into());
+        return held
+            .ok_or_else(|| "it is not a private key, and ssh-agent does not hold the private half".into());
     }
     let from_file = |key: Arc<PrivateKey>| Key {
         name: path.display().to_string(),
@@ -204,7 +203,8 @@ async fn load(path: &Path, held: &Held) -> Result<Key, String> {
 }
 
 /// What became of encrypted keys, by file: decrypting is slow by design, so it is done once, not once a host.
-static DECRYPTED: Mutex<BTreeMap<PathBuf, Result<Arc<PrivateKey>, String>>> = Mutex::const_new(BTreeMap::new());
+static DECRYPTED: Mutex<BTreeMap<PathBuf, Result<Arc<PrivateKey>, String>>> =
+    Mutex::const_new(BTreeMap::new());
 
 async fn decrypt(path: &Path, text: &str) -> Result<Arc<PrivateKey>, String> {
     let mut decrypted = DECRYPTED.lock().await;

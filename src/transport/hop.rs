@@ -12,6 +12,9 @@ pub(super) struct Hop {
     pub(super) port: Option<u16>,
 }
 
+/// What a shell could take for something else, and what separates the parts.
+const UNUSABLE: &str = "@/[]'\"`$\\;&<>|(){},";
+
 impl Hop {
     /// Nothing when the text is not of that form.
     pub(super) fn parse(text: &str) -> Option<Hop> {
@@ -21,22 +24,18 @@ impl Hop {
             None => (None, text),
         };
         let (host, port) = match server.strip_prefix('[') {
-            Some(rest) => {
-                let (host, after) = rest.split_once(']')?;
-                (host, after.strip_prefix(':').or(after.is_empty().then_some(""))?)
-            }
+            Some(rest) => rest.split_once(']')?,
             None if server.matches(':').count() > 1 => (server, ""),
-            None => server.split_once(':').unwrap_or((server, "")),
+            None => server.split_at(server.find(':').unwrap_or(server.len())),
         };
         let port = match port {
-            "" if server.ends_with(':') && !host.contains(':') => return None,
             "" => None,
-            port => Some(port.parse().ok().filter(|port| *port > 0)?),
+            port => Some(port.strip_prefix(':')?.parse().ok().filter(|port| *port > 0)?),
         };
         let usable = |text: &str| {
             !text.is_empty()
                 && !text.starts_with('-')
-                && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "@/[]'\"`$\\;&<>|(){},".contains(c))
+                && !text.contains(|c: char| c.is_whitespace() || c.is_control() || UNUSABLE.contains(c))
         };
         let valid = usable(host) && user.as_deref().is_none_or(usable);
         valid.then(|| Hop { user, host: host.to_owned(), port })
@@ -73,8 +72,23 @@ mod tests {
             assert_eq!(Hop::parse(text), Some(hop), "{text}");
         }
         for text in [
-            "", "@h", "u@", "h:", "h:x", "h:0", "h:65536", "[::1", "[::1]22", "-oProxyCommand=x", "u@-h", "a b", "h;x",
-            "a,b", "$(x)", "u@h@", "http://h",
+            "",
+            "@h",
+            "u@",
+            "h:",
+            "h:x",
+            "h:0",
+            "h:65536",
+            "[::1",
+            "[::1]22",
+            "-oProxyCommand=x",
+            "u@-h",
+            "a b",
+            "h;x",
+            "a,b",
+            "$(x)",
+            "u@h@",
+            "http://h",
         ] {
             assert_eq!(Hop::parse(text), None, "{text}");
         }

@@ -55,7 +55,8 @@ impl Resolver {
     /// # Errors
     /// [`Error::Route`] when a configuration has a mistake.
     pub async fn resolve(&self, settings: &Settings) -> Result<Target, Error> {
-        let (mut target, said) = self.stop(&Stop { settings, hop: None, route_known: settings.jump.is_some() }).await?;
+        let (mut target, said) =
+            self.stop(&Stop { settings, hop: None, route_known: settings.jump.is_some() }).await?;
         let passed = [settings.address.as_str()];
         target.route = self.route(settings, settings.jump.as_deref(), &target, &said, &passed).await?;
         let r#become = settings.r#become.clone();
@@ -308,7 +309,10 @@ mod tests {
     #[tokio::test]
     async fn commands() {
         let target = resolve("Host w1\n ProxyCommand nc %h %p\n", w1()).await.unwrap();
-        assert!(matches!(&target.route, Route::Command(command) if command == "nc 10.0.0.1 22"), "{target:?}");
+        assert!(
+            matches!(&target.route, Route::Command(command) if command == "nc 10.0.0.1 22"),
+            "{target:?}"
+        );
         let error = resolve("Host w1\n ProxyCommand nc %C\n", w1()).await.unwrap_err().to_string();
         assert!(error.contains("%C"), "{error}");
     }

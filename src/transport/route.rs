@@ -2,30 +2,28 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
-    pin::Pin,
     process::Stdio,
     sync::{Arc, Mutex as StdMutex, PoisonError, Weak},
     time::Instant,
 };
 
+use futures::future::{BoxFuture, FutureExt};
 use tokio::{process::Command, sync::Mutex};
 
 use super::{Error, Route, Stream, Target, dial::dial_target, link::Link, tunnel::Tunnel};
 
 /// Opens the byte stream to a target's SSH server.
-pub(super) fn open(
-    target: &Target,
-) -> Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Error>> + Send + '_>> {
-    // Boxed: the way to a jump host is found in the same manner.
-    Box::pin(async move {
+pub(super) fn open(target: &Target) -> BoxFuture<'_, Result<Box<dyn Stream>, Error>> {
+    async move {
         let stream: Box<dyn Stream> = match &target.route {
             Route::Direct => Box::new(dial_target(target).await?),
             Route::Jump(hop) => Box::new(through(hop, target).await?),
             Route::Command(command) => Box::new(start(target, command)?),
         };
         Ok(stream)
-    })
+    }
+    // The way to a jump host is opened in the same manner.
+    .boxed()
 }
 
 /// A channel of the jump host's connection.

@@ -104,7 +104,11 @@ pub(super) fn explain(host: &str, reason: &str, output: &str) -> Error {
             WANTS_PASSWORD,
             "set HOIST_SUDO_PASSWORD, run hoist on a terminal to be asked, or allow NOPASSWD in sudoers",
         ),
-        ("incorrect password attempt", "sudo refused the password", "correct HOIST_SUDO_PASSWORD, or type it right"),
+        (
+            "incorrect password attempt",
+            "sudo refused the password",
+            "correct HOIST_SUDO_PASSWORD, or type it right",
+        ),
         ("is not in the sudoers", "the user may not use sudo", SUDOERS),
         ("is not allowed to", "the user may not run a shell with sudo", SUDOERS),
         ("may not run sudo", "the user may not use sudo", SUDOERS),

@@ -69,6 +69,12 @@ const FORMATS: &[Format] = &[
         fix: without_prefix,
     },
     Format {
+        name: "jump-host",
+        expected: "a jump host such as bastion.example.lan or admin@10.0.0.1:2222",
+        accepts: is_jump_host,
+        fix: |text| text.contains(',').then(|| String::from("write several as a list")),
+    },
+    Format {
         name: "version",
         expected: "a version of three numbers such as 1.20.2",
         accepts: |text| semver::Version::parse(text).is_ok(),
@@ -110,6 +116,28 @@ fn is_dns_name(text: &str) -> bool {
         && text.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_err())
 }
 
+/// `[USER@]HOST[:PORT]`. The host may be an alias of an ssh_config, which takes more than DNS does; but nothing that
+/// ssh or a shell could take for something else.
+fn is_jump_host(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        !name.is_empty() && !name.starts_with('-') && name.chars().all(plain)
+    };
+    let (user, server) = text.rsplit_once('@').map_or((None, text), |(user, server)| (Some(user), server));
+    let (host, port) = match server.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').unwrap_or_default();
+            (address.parse::<Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = server.split_at(server.find(':').unwrap_or(server.len()));
+            (is_name(name), port)
+        }
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    host && user.is_none_or(is_name) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
 fn without_prefix(text: &str) -> Option<String> {
     let network: IpNet = text.parse().ok()?;
     Some(format!("an address has no prefix length: write {}", network.addr()))
@@ -137,6 +165,25 @@ mod tests {
             ("ipv4-network", &["0.0.0.0/0", "10.244.0.0/16"], &["fd00::/8", "10.244.1.0/16"]),
             ("dns-label", &["a", "w1", "a-b", "1"], &["", "A", "a_b", "-a", "a-", "a.b", "é"]),
             ("host", &["10.0.0.1", "api.example.lan", "cp1", "1a.b"], &["10.0.0.256", "a..b", "a b", "Api"]),
+            (
+                "jump-host",
+                &["b", "Bastion_1", "admin@b.example:22", "10.0.0.1:2222", "u.v@[fd00::1]", "[fd00::1]:22"],
+                &[
+                    "",
+                    "a b",
+                    "-o",
+                    "u@",
+                    "@b",
+                    "b:",
+                    "b:0",
+                    "b:65536",
+                    "a,b",
+                    "$(b)",
+                    "[b]",
+                    "[fd00::1]22",
+                    "none of",
+                ],
+            ),
             ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
         ] {
             let format = named(name).expect(name);

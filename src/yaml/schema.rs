@@ -36,3 +36,8 @@ pub fn dns_labels(generator: &mut SchemaGenerator) -> Schema {
 pub fn version(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "version"})
 }
+
+/// A machine through which others are reached: `[USER@]HOST[:PORT]`.
+pub fn jump_host(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "jump-host"})
+}

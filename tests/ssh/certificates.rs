@@ -73,7 +73,8 @@ async fn a_certificate_in_an_agent() {
         // Not when only the named keys may be used.
         let only = Target { only_these_keys: true, ..target };
         assert!(matches!(refusal(&only).await, Error::Login { tried, .. } if tried.len() == 1));
-        let empty = Command::new("ssh-add").args(["-q", "-D"]).env("SSH_AUTH_SOCK", sshd.path("agent")).status();
+        let empty =
+            Command::new("ssh-add").args(["-q", "-D"]).env("SSH_AUTH_SOCK", sshd.path("agent")).status();
         assert!(empty.unwrap().success());
     }
 }
@@ -121,7 +122,8 @@ fn knowing(sshd: &Sshd, lines: &str) -> Target {
 async fn a_host_that_an_authority_vouches_for() {
     let Some(sshd) = certified(&["-h", "-n", "cp1,127.0.0.1"]) else { return };
     let port = sshd.port;
-    for lines in ["@cert-authority 127.0.0.* CA".to_owned(), format!("@cert-authority [127.0.0.1]:{port} CA")] {
+    for lines in ["@cert-authority 127.0.0.* CA".to_owned(), format!("@cert-authority [127.0.0.1]:{port} CA")]
+    {
         connect(&knowing(&sshd, &lines)).await.unwrap();
     }
     // By its other name.
@@ -167,6 +169,7 @@ async fn revoked_authorities_and_keys() {
         assert!(matches!(&error, Error::HostKeyRevoked { place, .. } if place.ends_with(":2")), "{error}");
     }
     // A changed key is a changed key, whatever another authority says.
-    let error = refusal(&knowing(&sshd, &format!("@cert-authority * OTHER\n[127.0.0.1]:{} OTHER", sshd.port))).await;
+    let error =
+        refusal(&knowing(&sshd, &format!("@cert-authority * OTHER\n[127.0.0.1]:{} OTHER", sshd.port))).await;
     assert!(matches!(&error, Error::HostKeyChanged { .. }), "{error}");
 }

@@ -19,7 +19,11 @@ fn trust(home: &Sshd, config: &str, ssh: &str) -> (i32, String) {
     let inventory = home.path("inventory.yaml");
     fs::write(&inventory, INVENTORY.replace("SSH", ssh)).unwrap();
     let mut hoist = Command::new(env!("CARGO_BIN_EXE_hoist"));
-    hoist.args(["trust", "--yes", "-i"]).arg(inventory).env("HOME", home.path("")).env_remove("SSH_AUTH_SOCK");
+    hoist
+        .args(["trust", "--yes", "-i"])
+        .arg(inventory)
+        .env("HOME", home.path(""))
+        .env_remove("SSH_AUTH_SOCK");
     let Output { status, stderr, .. } = hoist.output().unwrap();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }

@@ -95,7 +95,10 @@ async fn what_goes_wrong_names_the_hop() {
     assert!(matches!(cause(&error), Error::HostKeyChanged { host, .. } if host == "bastion"), "{error}");
     assert_eq!(error.exit(), Exit::Permission);
     let text = error.to_string();
-    assert!(text.starts_with("failed to connect to cp1 through bastion: the key of bastion has changed"), "{text}");
+    assert!(
+        text.starts_with("failed to connect to cp1 through bastion: the key of bastion has changed"),
+        "{text}"
+    );
     assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("ssh-keygen -R"));
     // The hop forbids it.
     let error = refusal(&behind(named("bastion", closed.target()), b.target())).await;

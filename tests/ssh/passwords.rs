@@ -88,7 +88,8 @@ async fn without_one_the_error_says_where_it_is_looked_for() {
     command.args(["--exact", "passwords::without_a_terminal", "--ignored", "--nocapture"]);
     command.env("SSHD", format!("{} {}", sshd.port, user.name)).env_remove("HOIST_SSH_PASSWORD");
     let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 
     command.env("HOIST_SSH_PASSWORD", PASSWORD).env("LET_IN", "1");

@@ -121,7 +121,10 @@ async fn declined() {
     let user = passwords::user("declined").unwrap();
     let sshd = Sshd::with("PasswordAuthentication yes").unwrap();
     let errors = three(&passwords::target(&sshd, &user, None)).await;
-    assert!(errors.len() == 3 && errors.iter().all(|error| error.contains("nothing was typed")), "{errors:?}");
+    assert!(
+        errors.len() == 3 && errors.iter().all(|error| error.contains("nothing was typed")),
+        "{errors:?}"
+    );
 }
 
 #[test]
@@ -137,11 +140,8 @@ async fn become_root() {
     let mut user = TestUser::create("sudoer").unwrap();
     user.set_password(passwords::PASSWORD);
     let sshd = Sshd::start().unwrap();
-    let target = Target {
-        user: user.name.clone(),
-        r#become: Become::Sudo { password: None },
-        ..sshd.target()
-    };
+    let target =
+        Target { user: user.name.clone(), r#become: Become::Sudo { password: None }, ..sshd.target() };
     // Where sudo wants none, nobody is asked.
     assert!(user.sudoers("USER ALL=(ALL) NOPASSWD: ALL"));
     assert_eq!(three(&target).await, [""; 0]);

@@ -1,9 +1,6 @@
 //! Certificates of host keys, see PROTOCOL.certkeys of OpenSSH.
 
-use russh::keys::{
-    Algorithm, Certificate, HashAlg,
-    ssh_key::certificate::CertType,
-};
+use russh::keys::{Algorithm, Certificate, HashAlg, ssh_key::certificate::CertType};
 
 /// Why a certificate that a trusted authority signed does not vouch for the host of this (lower-case) name at this
 /// time, in seconds since 1970; nothing when it does.

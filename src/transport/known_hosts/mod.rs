@@ -18,8 +18,8 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-pub use names::name;
 pub(super) use names::matches_wildcards;
+pub use names::name;
 
 /// What known_hosts say about a key that a host showed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -83,7 +83,8 @@ impl SshConfig {
     pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Said, Error> {
         let failed = |reason: String| Error::Route { host: query.address.to_owned(), reason };
         let files = files(query.file);
-        let outline = Outline::read(&files).map_err(|(path, error)| failed(format!("{}: {error}", path.display())))?;
+        let outline =
+            Outline::read(&files).map_err(|(path, error)| failed(format!("{}: {error}", path.display())))?;
         let typed = match query.name {
             Some(name) if outline.names(name) && !outline.names(query.address) => name,
             _ => query.address,
@@ -146,7 +147,9 @@ async fn ask(arguments: &[String], config: &str) -> Result<String, String> {
     ssh.args(arguments).stdin(Stdio::from(stdin)).kill_on_drop(true);
     let output = match timeout(PATIENCE, ssh.output()).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(format!("its configuration is read by `ssh -G`, which cannot be run: {error}")),
+        Ok(Err(error)) => {
+            return Err(format!("its configuration is read by `ssh -G`, which cannot be run: {error}"));
+        }
         Err(_) => return Err(format!("`ssh -G` does not answer within {} s", PATIENCE.as_secs())),
     };
     if !output.status.success() {
@@ -171,14 +174,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         std::fs::write(&path, config).unwrap();
-        let query =
-            Query { file: &ConfigFile::File(path), address, name, user: Some("admin"), port: None, route_known: false };
+        let query = Query {
+            file: &ConfigFile::File(path),
+            address,
+            name,
+            user: Some("admin"),
+            port: None,
+            route_known: false,
+        };
         SshConfig::default().lookup(query).await
     }
 
     #[tokio::test]
     async fn the_address_is_looked_up_then_the_name() {
-        const CONFIG: &str = "Host 10.0.0.1\n Port 1\nHost cp1 w*\n Port 2\n HostKeyAlias key-of-%h\nHost *\n Port 3\n";
+        const CONFIG: &str =
+            "Host 10.0.0.1\n Port 1\nHost cp1 w*\n Port 2\n HostKeyAlias key-of-%h\nHost *\n Port 3\n";
         for (address, name, port) in [
             ("10.0.0.1", Some("cp1"), 1),
             ("10.0.0.2", Some("w1"), 2),
@@ -209,7 +219,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_missing() {
         let file = ConfigFile::File("/nonexistent/config".into());
-        let query = Query { file: &file, address: "h", name: None, user: None, port: None, route_known: false };
+        let query =
+            Query { file: &file, address: "h", name: None, user: None, port: None, route_known: false };
         let error = SshConfig::default().lookup(query).await.unwrap_err().to_string();
         assert!(error.contains("/nonexistent/config"), "{error}");
     }

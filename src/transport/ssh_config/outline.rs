@@ -68,7 +68,9 @@ impl Outline {
                 "include" => {
                     for file in words.flat_map(|pattern| included(pattern, folder)) {
                         // ssh passes over what it cannot read, too.
-                        if depth < DEPTH && let Ok(text) = fs::read(file) {
+                        if depth < DEPTH
+                            && let Ok(text) = fs::read(file)
+                        {
                             self.resume_after(|outline| {
                                 outline.add(&String::from_utf8_lossy(&text), folder, depth + 1);
                             });
@@ -100,9 +102,10 @@ impl Outline {
 
     /// Whether a `Host` line means this name, and not just every name.
     pub(super) fn names(&self, name: &str) -> bool {
-        self.sections.iter().filter_map(|section| section.hosts.as_ref()).any(|hosts| {
-            matches(hosts, name) && !hosts.iter().any(|pattern| pattern == "*")
-        })
+        self.sections
+            .iter()
+            .filter_map(|section| section.hosts.as_ref())
+            .any(|hosts| matches(hosts, name) && !hosts.iter().any(|pattern| pattern == "*"))
     }
 }
 
