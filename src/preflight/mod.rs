@@ -22,6 +22,7 @@ mod survey;
 mod ways;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use indexmap::IndexMap;
 
@@ -63,14 +64,20 @@ struct Subject<'a> {
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
     let subjects: Vec<Subject> = facts
         .iter()
-        .filter_map(|(name, facts)| Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None }))
+        .filter_map(|(name, facts)| {
+            Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None })
+        })
         .collect();
     let new = |name: &str| facts.get(name).is_some_and(|facts| !facts.kubernetes.joined);
     let mut findings = Vec::new();
     for subject in subjects.iter().filter(|subject| new(subject.name)) {
         findings.extend(alone(inventory, subject));
     }
-    findings.extend(together(inventory, &subjects).into_iter().filter(|finding| finding.hosts.iter().any(|host| new(host))));
+    findings.extend(
+        together(inventory, &subjects)
+            .into_iter()
+            .filter(|finding| finding.hosts.iter().any(|host| new(host))),
+    );
     merge(findings)
 }
 
@@ -86,7 +93,7 @@ fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
 /// What facts tell of all hosts together.
 fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_facts(hosts);
-    findings.extend(network::taken(hosts, inventory));
+    findings.extend(network::taken(inventory, hosts));
     findings.extend(network::mtu(hosts));
     findings
 }

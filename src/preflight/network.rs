@@ -148,7 +148,7 @@ fn outward(host: &Subject, survey: &Survey) -> Finding {
 }
 
 /// Whether somebody has the address of somebody else.
-pub fn taken(hosts: &[Subject], inventory: &Inventory) -> Vec<Finding> {
+pub fn taken(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in hosts {
         let other = inventory.hosts.iter().find(|(name, other)| {
@@ -211,7 +211,7 @@ mod tests {
         let (host, inventory) = (&hosts[1], &fleet.inventory);
         let mut all = from_facts(inventory, host);
         all.extend(from_survey(inventory, host, host.survey.unwrap()));
-        all.extend(taken(&hosts, inventory));
+        all.extend(taken(inventory, &hosts));
         all.extend(mtu(&hosts));
         let mut found: Vec<Finding> = all.into_iter().filter(|finding| finding.check == check).collect();
         found.sort_by_key(|finding| finding.severity);

@@ -129,6 +129,10 @@ impl Hosts {
             mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).unwrap();
             mount(Some(&machine), "/etc/machine-id", none, MsFlags::MS_BIND, none).unwrap();
             mount(Some(&resolver), "/etc/resolv.conf", none, MsFlags::MS_BIND, none).unwrap();
+            // What this machine's login shells do, and how long it takes, is none of the hosts' business.
+            if Path::new("/root/.bashrc").exists() {
+                mount(Some("/dev/null"), "/root/.bashrc", none, MsFlags::MS_BIND, none).unwrap();
+            }
             Sshd::with(&config)
         })
     }
