@@ -48,12 +48,14 @@ impl Session {
     /// # Errors
     /// Every host that did not answer well.
     pub async fn open(inventory: &Inventory, home: &Path) -> Result<Session, Unreached> {
-        let resolver = &Resolver::default();
-        let attempts = inventory.hosts.iter().map(|(name, host)| async move {
-            let target = resolver.resolve(&settings(inventory, name, host, home)).await?;
-            let connection = transport::connect(&target).await?;
+        let all = inventory.hosts.len();
+        let targets = Session::targets(inventory, home)
+            .await
+            .map_err(|error| Unreached { all, failures: vec![error.into()] })?;
+        let attempts = targets.iter().map(|target| async move {
+            let connection = transport::connect(target).await?;
             let facts = facts::gather(&*connection).await?;
-            Ok::<_, facts::Error>((name.clone(), connection, facts))
+            Ok::<_, facts::Error>((target.name.clone(), connection, facts))
         });
         let mut session = Session { hosts: IndexMap::new(), facts: Observed::new() };
         let mut failures = Vec::new();
@@ -66,11 +68,7 @@ impl Session {
                 Err(failure) => failures.push(failure),
             }
         }
-        if failures.is_empty() {
-            Ok(session)
-        } else {
-            Err(Unreached { all: inventory.hosts.len(), failures })
-        }
+        if failures.is_empty() { Ok(session) } else { Err(Unreached { all, failures }) }
     }
 
     /// Asks every host for its facts again, on the connections there are.
@@ -114,7 +112,7 @@ impl Session {
         Ok(subjects)
     }
 
-    /// How each host is connected to, for what only needs the address and the key.
+    /// How each host is connected to, in the order of the inventory.
     ///
     /// # Errors
     /// The first mistake in OpenSSH's configuration.

@@ -57,7 +57,7 @@ impl Question {
 
     /// The answer without asking anybody. Never waits.
     pub(super) fn recall(&self) -> Answer {
-        if let Ok(answer) = env::var(self.variable()) {
+        if let Some(answer) = env::var(self.variable()).ok().filter(|answer| !answer.is_empty()) {
             return Answer::Known(answer.into());
         }
         let answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);

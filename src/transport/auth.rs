@@ -48,19 +48,24 @@ impl Credentials {
         let Credentials { ways, mut skipped } = self;
         let silent = || closed(target, "while logging in", "it does not answer".into());
         let (mut tried, mut accepts, mut further) = (Vec::new(), None, false);
-        if !ways.iter().any(|way| matches!(way, Way::Key(_))) {
-            // Without a key to try, ask what would be accepted.
-            let asked = timeout(target.connect_timeout, handle.authenticate_none(&target.user)).await;
-            match asked.map_err(|_| silent())? {
-                Ok(AuthResult::Success) => return Ok(Login::Done),
-                Ok(AuthResult::Failure { remaining_methods, .. }) if !handle.is_closed() => {
-                    accepts = Some(remaining_methods);
-                }
-                _ => return Err(closed(target, "while logging in", notes.end())),
-            }
-        }
         let (mut left, mut passed): (Vec<usize>, _) = ((0..ways.len()).collect(), Vec::new());
-        while let Some(at) = left.iter().position(|index| takes(accepts.as_ref(), ways[*index].method())) {
+        loop {
+            let Some(at) = left.iter().position(|index| takes(accepts.as_ref(), ways[*index].method()))
+            else {
+                if accepts.is_some() {
+                    break;
+                }
+                // There was no key that could be tried: ask what would be accepted.
+                let asked = timeout(target.connect_timeout, handle.authenticate_none(&target.user)).await;
+                match asked.map_err(|_| silent())? {
+                    Ok(AuthResult::Success) => return Ok(Login::Done),
+                    Ok(AuthResult::Failure { remaining_methods, .. }) if !handle.is_closed() => {
+                        accepts = Some(remaining_methods);
+                        continue;
+                    }
+                    Ok(_) | Err(_) => break,
+                }
+            };
             let (index, way) = (left[at], &ways[left[at]]);
             left.remove(at);
             let attempt = timeout(target.connect_timeout, way.attempt(target, handle)).await;
@@ -87,12 +92,10 @@ impl Credentials {
                 }
             }
         }
-        let accepts =
-            accepts.map(|methods| names(&methods) + if further { " as a further step" } else { "" });
         let accepts = match accepts {
-            None if handle.is_closed() => return Err(closed(target, "while logging in", notes.end())),
-            _ if handle.is_closed() => format!("nothing more ({})", notes.end()),
-            accepts => accepts.unwrap_or_default(),
+            None => return Err(closed(target, "while logging in", notes.end())),
+            Some(_) if handle.is_closed() => format!("nothing more ({})", notes.end()),
+            Some(methods) => names(&methods) + if further { " as a further step" } else { "" },
         };
         tried.extend(skipped);
         let help = help(target, &accepts);

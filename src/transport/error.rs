@@ -175,6 +175,8 @@ pub enum Error {
     #[diagnostic(help("check that the folder is a folder, writable by root and not mounted read-only"))]
     Write { host: String, path: String, reason: String },
 
+    /// The reason is in the words of the host's server: OpenSSH says `Connection refused` or `No route to host` when it
+    /// tried, `administratively prohibited: …` when it may not. Where packets are dropped there is `no answer within …`.
     #[error("failed to reach {to} from {host} ({reason})")]
     #[diagnostic(help("nothing listens there, or `AllowTcpForwarding no` stands in the host's sshd_config"))]
     Forward { host: String, to: String, reason: String },

@@ -7,17 +7,17 @@ use std::{
 };
 
 use russh::{
-    ChannelId, ChannelOpenFailure, Preferred, cipher,
+    ChannelId, ChannelOpenFailure, Preferred,
     client::{self, DisconnectReason, Handle, Session},
     compression,
-    keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate},
+    keys::PublicKeyOrCertificate,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
-use super::{Error, HostKey, Stream, Target, Verdict, hostkey::Shown, known_hosts::KnownHost};
+use super::{Error, HostKey, Stream, Target, Verdict, algorithms, hostkey::Shown, known_hosts::KnownHost};
 
 /// Bytes that a host may send before it has to wait for us. Most of what comes is small answers; the large things
 /// go the other way, where the server's window counts.
@@ -206,101 +206,22 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn config(target: &Target, known: &KnownHost) -> client::Config {
-    let algorithms = host_key_algorithms(&known.algorithms());
+    let keys = algorithms::host_keys(&known.algorithms());
     // A certificate is asked for only where an authority is recorded that could have signed it.
-    let certificates = if known.has_authority() { algorithms.clone() } else { Vec::new() };
+    let certificates = if known.has_authority() { keys.clone() } else { Vec::new() };
     client::Config {
         window_size: WINDOW,
         keepalive_interval: Some(target.keepalive.max(Duration::from_secs(1))),
         keepalive_max: 3,
         nodelay: true,
         preferred: Preferred {
-            key: Cow::Owned(algorithms),
+            key: Cow::Owned(keys),
             host_key_certificates: Cow::Owned(certificates),
-            cipher: Cow::Borrowed(ciphers()),
+            cipher: Cow::Borrowed(algorithms::ciphers()),
             // Artifacts are compressed already, and on a local network compressing costs more than it saves.
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::default()
         },
         ..client::Config::default()
-    }
-}
-
-/// The host key algorithms in the order in which they are asked for: first those of the recorded keys, as OpenSSH
-/// does, so that a server with several keys shows the one that can be compared. RSA with SHA-1 is not asked for.
-fn host_key_algorithms(recorded: &[Algorithm]) -> Vec<Algorithm> {
-    let mut algorithms = vec![
-        Algorithm::Ed25519,
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
-        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-    ];
-    let known = |algorithm: &Algorithm| {
-        let rsa = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Rsa { .. });
-        recorded.iter().any(|key| key == algorithm || (rsa(key) && rsa(algorithm)))
-    };
-    algorithms.sort_by_key(|algorithm| !known(algorithm));
-    algorithms
-}
-
-/// AES-GCM first where the processor computes it; ChaCha20 is faster where it does not.
-fn ciphers() -> &'static [cipher::Name] {
-    const WITH_AES: &[cipher::Name] = &[
-        cipher::AES_128_GCM,
-        cipher::AES_256_GCM,
-        cipher::CHACHA20_POLY1305,
-        cipher::AES_256_CTR,
-        cipher::AES_128_CTR,
-    ];
-    const WITHOUT_AES: &[cipher::Name] = &[
-        cipher::CHACHA20_POLY1305,
-        cipher::AES_128_GCM,
-        cipher::AES_256_GCM,
-        cipher::AES_256_CTR,
-        cipher::AES_128_CTR,
-    ];
-    if has_aes() { WITH_AES } else { WITHOUT_AES }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_aes() -> bool {
-    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
-}
-
-#[cfg(target_arch = "aarch64")]
-fn has_aes() -> bool {
-    std::arch::is_aarch64_feature_detected!("aes")
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn has_aes() -> bool {
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recorded_algorithms_are_asked_for_first() {
-        let names = |recorded: &[Algorithm]| {
-            let algorithms = host_key_algorithms(recorded);
-            algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        };
-        insta::assert_snapshot!(
-            [
-                names(&[]),
-                names(&[Algorithm::Rsa { hash: None }]),
-                names(&[Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 }, Algorithm::Dsa]),
-            ]
-            .join("\n"),
-            @r"
-        ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
-        rsa-sha2-512 rsa-sha2-256 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521
-        ecdsa-sha2-nistp384 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
-        "
-        );
     }
 }

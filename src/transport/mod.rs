@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod algorithms;
 mod ask;
 mod auth;
 mod channel;

@@ -121,7 +121,9 @@ impl KnownHost {
                 continue;
             };
             let exact = names::matches(hosts, &with_port);
-            if !exact && !names::matches(hosts, &self.address) {
+            // Hashed names are slow to compare: not twice with the same.
+            let without_port = || with_port != self.address && names::matches(hosts, &self.address);
+            if !exact && !without_port() {
                 continue;
             }
             let Ok(key) = PublicKey::from_openssh(&format!("{algorithm} {key}")) else { continue };

@@ -81,7 +81,8 @@ impl SshConfig {
     /// # Errors
     /// [`Error::Route`] when a file has a mistake, or cannot be read.
     pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Said, Error> {
-        let failed = |reason: String| Error::Route { host: query.address.to_owned(), reason };
+        let failed =
+            |reason: String| Error::Route { host: query.name.unwrap_or(query.address).to_owned(), reason };
         let files = files(query.file);
         let outline =
             Outline::read(&files).map_err(|(path, error)| failed(format!("{}: {error}", path.display())))?;
