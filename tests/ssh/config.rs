@@ -14,6 +14,11 @@ const INVENTORY: &str = "cluster: {name: a, kubernetes: 1.20.2}\nSSH\nhosts:\n  
 
 /// `hoist trust --yes` in a home with this configuration, and this line in the inventory.
 fn trust(home: &Sshd, config: &str, ssh: &str) -> (i32, String) {
+    trust_only(home, config, ssh, &[])
+}
+
+/// The same for hosts of these names.
+fn trust_only(home: &Sshd, config: &str, ssh: &str, hosts: &[&str]) -> (i32, String) {
     fs::create_dir_all(home.path(".ssh")).unwrap();
     fs::write(home.path(".ssh/config"), config).unwrap();
     let inventory = home.path("inventory.yaml");
@@ -22,6 +27,7 @@ fn trust(home: &Sshd, config: &str, ssh: &str) -> (i32, String) {
     hoist
         .args(["trust", "--yes", "-i"])
         .arg(inventory)
+        .args(hosts)
         .env("HOME", home.path(""))
         .env_remove("SSH_AUTH_SOCK");
     let Output { status, stderr, .. } = hoist.output().unwrap();
@@ -38,8 +44,12 @@ fn the_program_goes_the_way_that_the_configuration_says() {
         bastion.port,
         bastion.path("user").display()
     );
+    let (code, text) = trust_only(&bastion, &config, "", &["w1"]);
+    assert!(code == 64 && text.contains("the hosts are: bastion, cp1"), "{code} {text}");
+    let (code, text) = trust_only(&bastion, &config, "", &["bastion"]);
+    assert_eq!((code, text.as_str()), (0, "0 known already, 1 recorded, 0 not recorded\n"));
     let (code, text) = trust(&bastion, &config, "ssh: {connect_timeout: 5}");
-    assert_eq!((code, text.as_str()), (0, "0 known already, 2 recorded, 0 not recorded\n"));
+    assert_eq!((code, text.as_str()), (0, "1 known already, 1 recorded, 0 not recorded\n"));
     let (code, text) = trust(&bastion, &config, "");
     assert_eq!((code, text.as_str()), (0, "2 known already, 0 recorded, 0 not recorded\n"));
     assert_eq!(bastion.logins(), 2);
@@ -78,6 +88,6 @@ async fn a_command_as_the_way() {
     let host = connect(&through(&command)).await.unwrap();
     assert_eq!(host.run(Script::new("id -u")).await.unwrap().stdout, b"0\n");
     assert_eq!((bastion.logins(), inner.logins()), (1, 1));
-    let error = refusal(&through("exit 3")).await;
+    let error = refusal(&through("false")).await;
     assert!(matches!(error, Error::Closed { .. }), "{error}");
 }

@@ -138,7 +138,7 @@ async fn a_hop_that_does_not_answer_is_waited_for_once() {
     for error in join_all((0..10).map(|_| refusal(&target))).await {
         assert!(matches!(cause(&error), Error::NoAnswer { host, .. } if host == "bastion"), "{error}");
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     silent.set_nonblocking(true).unwrap();
     assert_eq!(silent.incoming().take_while(Result::is_ok).count(), 1);
 }

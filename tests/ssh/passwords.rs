@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use hoist::transport::{Become, Error, Target, connect};
 
 use crate::{
-    login::{refusal, whoami},
+    login::{refusal, start_agent, whoami},
     support::sshd::Sshd,
     user::TestUser,
 };
@@ -14,9 +14,13 @@ pub const PASSWORD: &str = "correct horse; it's $HOME";
 
 /// A target that no key opens, for a user who may become root.
 pub fn target(sshd: &Sshd, user: &TestUser, password: Option<&str>) -> Target {
+    let stranger = sshd.path("stranger");
+    if !stranger.exists() {
+        sshd.keygen("stranger", "ed25519", "");
+    }
     Target {
         user: user.name.clone(),
-        keys: vec![sshd.keygen(&format!("stranger-{}", password.unwrap_or_default().len()), "ed25519", "")],
+        keys: vec![stranger],
         password: password.map(|password| password.to_owned().into()),
         r#become: Become::Sudo { password: None },
         ..sshd.target()
@@ -56,6 +60,31 @@ async fn a_key_is_tried_first() {
     let Some(sshd) = Sshd::with(PASSWORDS) else { return };
     let target = Target { password: Some("wrong".to_owned().into()), ..sshd.target() };
     assert_eq!(whoami(&target).await, "root\n");
+}
+
+#[tokio::test]
+async fn when_the_agent_refuses_to_sign() {
+    let Some(user) = user("unsigned") else { return };
+    let Some(sshd) = Sshd::with(PASSWORDS) else { return };
+    let (_process, agent) = start_agent(&sshd);
+    // A key that is to be confirmed, where there is nobody to confirm it.
+    let key = sshd.keygen("confirmed", "ed25519", "");
+    sshd.authorize("confirmed");
+    let mut add = Command::new("ssh-add");
+    add.args(["-q", "-c"]).arg(&key).env("SSH_AUTH_SOCK", sshd.path("agent"));
+    assert!(add.status().unwrap().success());
+    let with = |password| Target {
+        keys: vec![sshd.path("confirmed.pub")],
+        agent: agent.clone(),
+        ..target(&sshd, &user, password)
+    };
+    connect(&with(Some(PASSWORD))).await.unwrap();
+    let error = refusal(&with(Some("wrong"))).await.to_string();
+    assert!(
+        error.contains("tried the password, ") && error.contains("confirmed.pub (Agent failure)"),
+        "{error}"
+    );
+    assert!(error.ends_with("accepts publickey, password"), "{error}");
 }
 
 #[tokio::test]

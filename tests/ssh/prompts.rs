@@ -12,13 +12,18 @@ use hoist::transport::{Become, Script, Target, connect};
 
 use crate::{passwords, support::sshd::Sshd, user::TestUser};
 
-/// Runs an ignored test of this file on a terminal, and types `answer` when `prompt` appears. Returns what the
-/// terminal showed and whether the test succeeded.
-fn on_a_terminal(test: &str, prompt: &str, answer: &str) -> (String, bool) {
+/// The echo is switched off after the prompt is written.
+const SOON: Duration = Duration::from_millis(300);
+
+/// Runs an ignored test of this file on a terminal, and types `answer` so long after `prompt` appears. Returns what
+/// the terminal showed and whether the test succeeded.
+fn on_a_terminal(test: &str, prompt: &str, answer: &str, pause: Duration) -> (String, bool) {
     let program = std::env::current_exe().unwrap();
     let command = format!("{} --exact prompts::{test} --ignored --nocapture", program.display());
+    let home = tempfile::tempdir().unwrap();
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    script.env("HOME", home.path()).env_remove("SSH_AUTH_SOCK");
     for variable in ["HOIST_SSH_PASSWORD", "HOIST_SUDO_PASSWORD", "HOIST_KEY_PASSPHRASE"] {
         script.env_remove(variable);
     }
@@ -36,8 +41,7 @@ fn on_a_terminal(test: &str, prompt: &str, answer: &str) -> (String, bool) {
     while let Ok(text) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
         shown += &text;
         if !answered && shown.contains(prompt) {
-            // The echo is switched off after the prompt is written.
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(pause);
             input.write_all(format!("{answer}\n").as_bytes()).unwrap();
             answered = true;
         }
@@ -48,8 +52,8 @@ fn on_a_terminal(test: &str, prompt: &str, answer: &str) -> (String, bool) {
 }
 
 /// Asked once, for however many hosts, without an echo.
-fn assert_asked_once(test: &str, prompt: &str, answer: &str) {
-    let (shown, success) = on_a_terminal(test, prompt, answer);
+fn assert_asked_once(test: &str, prompt: &str, answer: &str, pause: Duration) {
+    let (shown, success) = on_a_terminal(test, prompt, answer, pause);
     assert!(success, "{shown}");
     assert_eq!(shown.matches(prompt).count(), 1, "{shown}");
     assert!(!shown.contains(answer), "{shown}");
@@ -77,7 +81,9 @@ fn may_run() -> bool {
 #[test]
 fn a_password_is_asked_for_once() {
     if may_run() {
-        assert_asked_once("log_in", "SSH password of hoist-typed-", passwords::PASSWORD);
+        // Longer than the server waits for a login.
+        let pause = Duration::from_secs(5);
+        assert_asked_once("log_in", "SSH password of hoist-typed-", passwords::PASSWORD, pause);
     }
 }
 
@@ -85,15 +91,14 @@ fn a_password_is_asked_for_once() {
 #[ignore = "runs on a terminal of its own"]
 async fn log_in() {
     let user = passwords::user("typed").unwrap();
-    // Nobody types faster than this: the connection that found out that a password is wanted is not the one it is used on.
-    let sshd = Sshd::with("PasswordAuthentication yes\nLoginGraceTime 1").unwrap();
+    let sshd = Sshd::with("PasswordAuthentication yes\nLoginGraceTime 4").unwrap();
     assert_eq!(three(&passwords::target(&sshd, &user, None)).await, [""; 0]);
 }
 
 #[test]
 fn a_wrong_password_is_not_asked_for_again() {
     if may_run() {
-        let (shown, success) = on_a_terminal("refused", "SSH password of hoist-refused-", "not this");
+        let (shown, success) = on_a_terminal("refused", "SSH password of hoist-refused-", "not this", SOON);
         assert!(success && shown.matches("SSH password of").count() == 1, "{shown}");
     }
 }
@@ -101,7 +106,7 @@ fn a_wrong_password_is_not_asked_for_again() {
 #[test]
 fn nothing_typed_is_no_password() {
     if may_run() {
-        let (shown, success) = on_a_terminal("declined", "SSH password of hoist-declined-", "");
+        let (shown, success) = on_a_terminal("declined", "SSH password of hoist-declined-", "", SOON);
         assert!(success && shown.matches("SSH password of").count() == 1, "{shown}");
     }
 }
@@ -130,7 +135,7 @@ async fn declined() {
 #[test]
 fn the_sudo_password_is_asked_for_once() {
     if may_run() {
-        assert_asked_once("become_root", "sudo password of hoist-sudoer-", passwords::PASSWORD);
+        assert_asked_once("become_root", "sudo password of hoist-sudoer-", passwords::PASSWORD, SOON);
     }
 }
 
@@ -152,7 +157,7 @@ async fn become_root() {
 #[test]
 fn a_passphrase_is_asked_for_once() {
     if may_run() {
-        assert_asked_once("unlock", "/locked: ", "open sesame");
+        assert_asked_once("unlock", "/locked: ", "open sesame", SOON);
     }
 }
 
@@ -163,4 +168,25 @@ async fn unlock() {
     let key = sshd.keygen("locked", "ed25519", "open sesame");
     sshd.authorize("locked");
     assert_eq!(three(&Target { keys: vec![key], ..sshd.target() }).await, [""; 0]);
+}
+
+#[test]
+fn keys_that_nobody_named_are_asked_about_until_there_is_one() {
+    if may_run() {
+        assert_asked_once("unlock_one", "passphrase of ", "open sesame", SOON);
+    }
+}
+
+#[tokio::test]
+#[ignore = "runs on a terminal of its own"]
+async fn unlock_one() {
+    let sshd = Sshd::start().unwrap();
+    let folder = std::env::home_dir().unwrap().join(".ssh");
+    std::fs::create_dir(&folder).unwrap();
+    for kind in ["ed25519", "rsa"] {
+        sshd.keygen(kind, kind, "open sesame");
+        std::fs::copy(sshd.path(kind), folder.join(format!("id_{kind}"))).unwrap();
+    }
+    sshd.authorize("ed25519");
+    assert_eq!(three(&Target { keys: Vec::new(), ..sshd.target() }).await, [""; 0]);
 }
