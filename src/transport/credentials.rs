@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Error, Target,
-    ask::Question,
+    ask::{Answer, Question},
     signer::{Signer, agent_socket, identities},
 };
 
@@ -82,7 +82,9 @@ impl Credentials {
         let files = if named { target.keys.clone() } else { default_keys() };
         let mut keys = Vec::new();
         for path in files {
-            match load(&path, &held).await {
+            // People are asked about a key that nobody named only when there is nothing else to try.
+            let ask = named || (keys.is_empty() && held.identities.is_empty());
+            match load(&path, &held, ask).await {
                 Ok(key) => {
                     let beside = with_suffix(&path, "-cert.pub");
                     if beside.exists() {
@@ -173,8 +175,8 @@ fn default_keys() -> Vec<PathBuf> {
 }
 
 /// Reads a private key. One that is encrypted, or of which only the public half is there, is left to the agent if
-/// that holds it.
-async fn load(path: &Path, held: &Held) -> Result<Key, String> {
+/// that holds it. `ask` says whether people may be asked for a passphrase.
+async fn load(path: &Path, held: &Held, ask: bool) -> Result<Key, String> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => "it is not a private key".into(),
         _ => error.to_string(),
@@ -196,9 +198,12 @@ async fn load(path: &Path, held: &Held) -> Result<Key, String> {
         Err(_) if encrypted(&text) => {}
         Err(error) => return Err(format!("it is not a private key: {error}").to_lowercase()),
     }
-    match public_half(path, &text).and_then(|public| held.key(&public, path)) {
-        Some(key) => Ok(key),
-        None => Ok(from_file(decrypt(path, &text).await?)),
+    if let Some(key) = public_half(path, &text).and_then(|public| held.key(&public, path)) {
+        return Ok(key);
+    }
+    match Question::Passphrase(path.to_owned()).recall() {
+        Answer::Ask if !ask => Err("it is encrypted".into()),
+        _ => Ok(from_file(decrypt(path, &text).await?)),
     }
 }
 

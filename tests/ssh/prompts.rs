@@ -20,8 +20,10 @@ const SOON: Duration = Duration::from_millis(300);
 fn on_a_terminal(test: &str, prompt: &str, answer: &str, pause: Duration) -> (String, bool) {
     let program = std::env::current_exe().unwrap();
     let command = format!("{} --exact prompts::{test} --ignored --nocapture", program.display());
+    let home = tempfile::tempdir().unwrap();
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    script.env("HOME", home.path()).env_remove("SSH_AUTH_SOCK");
     for variable in ["HOIST_SSH_PASSWORD", "HOIST_SUDO_PASSWORD", "HOIST_KEY_PASSPHRASE"] {
         script.env_remove(variable);
     }
@@ -166,4 +168,25 @@ async fn unlock() {
     let key = sshd.keygen("locked", "ed25519", "open sesame");
     sshd.authorize("locked");
     assert_eq!(three(&Target { keys: vec![key], ..sshd.target() }).await, [""; 0]);
+}
+
+#[test]
+fn keys_that_nobody_named_are_asked_about_until_there_is_one() {
+    if may_run() {
+        assert_asked_once("unlock_one", "passphrase of ", "open sesame", SOON);
+    }
+}
+
+#[tokio::test]
+#[ignore = "runs on a terminal of its own"]
+async fn unlock_one() {
+    let sshd = Sshd::start().unwrap();
+    let folder = std::env::home_dir().unwrap().join(".ssh");
+    std::fs::create_dir(&folder).unwrap();
+    for kind in ["ed25519", "rsa"] {
+        sshd.keygen(kind, kind, "open sesame");
+        std::fs::copy(sshd.path(kind), folder.join(format!("id_{kind}"))).unwrap();
+    }
+    sshd.authorize("ed25519");
+    assert_eq!(three(&Target { keys: Vec::new(), ..sshd.target() }).await, [""; 0]);
 }

@@ -58,11 +58,13 @@ impl Sshd {
         // Somebody else may take the port between our choosing it and the server's binding to it.
         for _ in 0..20 {
             let port = free_port();
+            // What root's own shell does at a login, in its .bashrc, is not what is tested.
             let text = format!(
                 "{config}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/host_ed25519\nHostKey {0}/host_ecdsa\n\
                  AuthorizedKeysFile {0}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n\
                  PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 MaxStartups 100\nSubsystem sftp internal-sftp\n",
+                 MaxStartups 100\nSubsystem sftp internal-sftp\n\
+                 Match User root\nSetEnv HOME={0}\n",
                 dir.path().display()
             );
             fs::write(dir.path().join("sshd_config"), text).unwrap();
