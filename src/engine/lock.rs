@@ -5,14 +5,17 @@ use nix::unistd::{User, geteuid, gethostname};
 use super::{Error, event::moment};
 use crate::transport::{Output, quote};
 
+/// Takes the lock for `$holder`.
+const SCRIPT: &str = include_str!("lock.sh");
+
 /// The status of [`Lock::script`] when somebody else has the lock, and when there can be none.
 const TAKEN: i32 = 75;
 const IMPOSSIBLE: i32 = 74;
 
 /// The lock of a host, held for as long as our connection to it lives.
 ///
-/// It is flock(2) on a file in /run, held there by a process that ends when our root shell does: a run that is
-/// killed leaves no lock behind, and a reboot clears everything.
+/// It is flock(2) on a file in /run, held there by a process that ends when our root shell does or our connection: a run
+/// that is killed leaves neither a lock behind nor anything at work, and a reboot clears everything.
 #[derive(Debug, Clone)]
 pub struct Lock {
     holder: String,
@@ -37,17 +40,7 @@ impl Lock {
     /// POSIX sh that takes the lock and goes on, or ends. It stands before a script that is run anyway, so that
     /// locking costs no round trip.
     pub fn script(&self) -> String {
-        format!(
-            "command -v flock >/dev/null || {{ echo 'flock is missing' >&2; exit {IMPOSSIBLE}; }}\n\
-             true >>/run/hoist.lock || exit {IMPOSSIBLE}\n\
-             exec 8>>/run/hoist.lock\n\
-             flock -w 3 8 || {{ cat /run/hoist.lock; exit {TAKEN}; }}\n\
-             printf '%s\\n' {} >/run/hoist.lock\n\
-             # The keeper inherits the lock and ends within a second of the root shell that asked for it.\n\
-             ( exec >/dev/null 2>&1 </dev/null; while kill -0 $$; do sleep 1; done ) &\n\
-             exec 8>&-\n",
-            quote(&self.holder)
-        )
+        format!("holder={}\n{SCRIPT}", quote(&self.holder))
     }
 
     /// Whether the lock was had, from what a script with [`Lock::script`] before it left on `host`.

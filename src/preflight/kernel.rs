@@ -293,11 +293,11 @@ mod tests {
     #[test]
     fn swap_now_and_at_boot() {
         for (active, at_boot, container, hint) in [
-            (&["/dev/sda2"][..], &[][..], "none", "hoist apply"),
-            (&[], &["fstab"], "none", "hoist apply"),
-            (&["/dev/zram0"], &[], "none", "zram-generator.conf"),
-            (&[], &["/usr/lib/systemd/zram-generator.conf"], "none", "zram-generator.conf"),
-            (&["/dev/sda2"], &[], "systemd-nspawn", "turn it off there"),
+            (&["/dev/sda2"][..], &[][..], false, "hoist apply"),
+            (&[], &["fstab"], false, "hoist apply"),
+            (&["/dev/zram0"], &[], false, "zram-generator.conf"),
+            (&[], &["/usr/lib/systemd/zram-generator.conf"], false, "zram-generator.conf"),
+            (&["/dev/sda2"], &[], true, "turn it off there"),
         ] {
             let mut fleet = Fleet::three();
             fleet.facts("w1").swap = active.iter().map(|text| text.to_string()).collect();

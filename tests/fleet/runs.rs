@@ -5,6 +5,8 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     process::Stdio,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -81,4 +83,35 @@ fn a_bad_fork_count_or_a_missing_inventory_is_usage() {
     let Some(fleet) = Fleet::start(&["cp1"]) else { return };
     Ran::of(fleet.command(&["apply", "--forks", "0"])).exits(64);
     fleet.hoist("apply", &["--only", "note", "--forks", "1"]).exits(0);
+}
+
+#[test]
+fn what_a_killed_run_left_at_work_is_ended_before_the_next_one_begins() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    let seconds = format!("{}", 100_000 + std::process::id());
+    let role = |run: &str| {
+        fleet.role(
+            "slow",
+            &format!("tasks: [{{name: slow, command: {{run: \"{run}\", creates: '{{{{ vars.root }}}}/slow'}}}}]"),
+        );
+    };
+    role(&format!("trap '' TERM; echo x > '{{{{ vars.root }}}}/begun'; sleep {seconds}"));
+    let roles = fleet.path("roles");
+    let mut command = fleet.command(&["apply", "--roles", roles.to_str().unwrap(), "--only", "slow"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = fleet.root().join("begun");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !begun.exists() {
+        assert!(Instant::now() < deadline, "it does not begin");
+        thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    role("echo done > '{{ vars.root }}/slow'");
+    fleet.hoist("apply", &["--only", "slow"]).exits(0);
+    let sleeps = |process: &fs::DirEntry| {
+        fs::read_to_string(process.path().join("cmdline")).is_ok_and(|line| line.contains(&seconds))
+    };
+    let left = fs::read_dir("/proc").unwrap().flatten().filter(sleeps).count();
+    assert_eq!(left, 0, "it still sleeps");
 }
