@@ -4,6 +4,7 @@
 //! `cargo test --test first_light -- --ignored --nocapture`.
 
 mod interruptions;
+mod kills;
 mod refusals;
 mod secrets;
 mod stage;
@@ -35,6 +36,9 @@ fn first_light() {
     stage.step("killed in the middle of a join, a run goes on", || {
         interruptions::killed_while_joining(&stage)
     });
+    stage.step("killed at five random points, a run goes on", || {
+        kills::at_random(&stage, 1, 5, kills::Damages::KeepCluster)
+    });
     stage.step("a node that reboots comes back", || reboot(&stage));
     stage.step("a node that is off is named, and holds up nobody", || refusals::node_off(&stage));
     stage.step("a control plane that is off is not replaced by a new cluster", || {
@@ -46,6 +50,18 @@ fn first_light() {
     stage.step("not root, a missing package, a full disk", || refusals::machine(&stage));
     stage.step("no secret was printed, logged or journalled", || secrets::kept(&stage));
     stage.step("down leaves nothing behind", || down(&stage, &before));
+}
+
+/// Fifty runs that are killed at random points.
+#[test]
+#[ignore = "takes a quarter of an hour: run tests/soak"]
+fn soak() {
+    let seed = std::env::var("HOIST_SOAK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    eprintln!("\n  seed {seed}");
+    let stage = Stage::new();
+    stage.step("killed at fifty random points, runs go on", || {
+        kills::at_random(&stage, seed, 50, kills::Damages::All);
+    });
 }
 
 fn demo(stage: &Stage) {
