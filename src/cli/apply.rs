@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     inventory::{Inventory, Role},
     kube::NodeStatus,
+    preflight::{self, Severity},
     report::{self, progress::Progress, run::Ended},
 };
 
@@ -74,6 +75,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     if !json {
         eprint!("{}", report::plan::summary(&plan));
+    }
+    if plan.changes() > 0 && request.scope.only.is_none() {
+        refuse_what_would_fail(inventory, &work.session)?;
     }
     let Work { mut session, subjects, bystanders } = work;
     let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
@@ -138,6 +142,21 @@ async fn carry_out(
     drop(events);
     let _ = following.await;
     Ok(Done { outcomes, ended, log: path })
+}
+
+/// Stops before the first change where facts alone tell that the run would fail.
+fn refuse_what_would_fail(inventory: &Inventory, session: &Session) -> Result<(), Failure> {
+    let mut findings = preflight::from_facts(inventory, &session.facts);
+    findings.retain(|finding| finding.severity == Severity::Error);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    eprint!("{}", report::preflight::findings(&findings, false));
+    let report = miette::miette!(
+        help = "mend what is named above, then run the same command again; `hoist preflight` looks at more",
+        "hosts are not fit to be nodes; nothing was changed"
+    );
+    Err(Failure { report, exit: Exit::Failed })
 }
 
 /// The record of a run that changes something.

@@ -144,10 +144,13 @@ impl Fleet {
              UsePAM no\nStrictModes no\nPermitRootLogin yes\nMaxStartups 100\n"
         );
         fs::write(&config, text).unwrap();
+        // They share one network and its addresses, of which nobody may be told: no `ip`.
         let script = format!(
             "set -e; mkdir -p '{here}/{address}'; mount -t tmpfs none '{here}/{address}'; cd '{here}/{address}'; \
              mkdir up work; mount -t overlay -o lowerdir=/etc,upperdir=up,workdir=work overlay /etc; \
-             sed -i '/^root:/s|:[^:]*:[^:]*$|:/:/bin/sh|' /etc/passwd; mount -t tmpfs none /run; mkdir /run/sshd; exec '{here}/systemd' -D -e -f '{}'",
+             sed -i '/^root:/s|:[^:]*:[^:]*$|:/:/bin/sh|' /etc/passwd; mount -t tmpfs none /run; mkdir /run/sshd; \
+             printf %s '{address}' | md5sum | cut -c 1-32 >/etc/machine-id; \
+             mount --bind /dev/null \"$(readlink -f \"$(command -v ip)\")\"; exec '{here}/systemd' -D -e -f '{}'",
             config.display()
         );
         let mut command = self.inside("unshare");

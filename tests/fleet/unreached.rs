@@ -173,3 +173,16 @@ fn a_hundred_hosts_are_not_knocked_at_all_at_once() {
     let most = most.load(SeqCst);
     assert!((2..=64).contains(&most), "{most}");
 }
+
+#[test]
+fn clones_are_refused_before_anything_is_changed() {
+    let Some(fleet) = Fleet::start(&["cp1", "w1"]) else { return };
+    fleet.role(
+        "clone",
+        "tasks: [{name: a copied disk, file: {path: /etc/machine-id, content: \"0123456789abcdef0123456789abcdef\\n\"}}]",
+    );
+    fleet.hoist("apply", &["--only", "clone"]).exits(0);
+    let ran = fleet.hoist("apply", &[]).exits(1);
+    ran.says("cp1, w1: /etc/machine-id (clone-machine-id)").says("nothing was changed");
+    assert_eq!(fleet.left(), Vec::<String>::new());
+}
