@@ -45,7 +45,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
     let library = args.engine.library();
     let forks = usize::from(args.engine.forks);
-    let (mut session, subjects) = open(&inventory, &library).await?;
+    let (mut session, subjects) = open(&args.inventory, &inventory, &library).await?;
     lock_all(&session).await?;
     let plan = Plan { hosts: observe_all(&subjects, false, forks).await? };
     if !json {

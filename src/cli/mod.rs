@@ -1,12 +1,14 @@
 //! The command line: one file a verb; parses, calls, prints; no logic.
 
 mod apply;
+mod bundle;
 pub mod check;
 mod completions;
 mod demo;
 mod failure;
 mod kubeconfig;
 pub mod lab;
+mod lock;
 mod man;
 mod plan;
 mod sample;
@@ -43,6 +45,8 @@ enum Verb {
     Demo(demo::Args),
     Lab(lab::LabArgs),
     Check(check::Args),
+    Lock(lock::Args),
+    Bundle(bundle::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
@@ -88,6 +92,8 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
         }
+        Verb::Lock(args) => block_on(lock::run(&args)),
+        Verb::Bundle(args) => block_on(bundle::run(&args)),
         Verb::Plan(args) => block_on(plan::run(&args)),
         Verb::Apply(args) => block_on(apply::run(&args)),
         Verb::Status(args) => block_on(status::run(&args)),

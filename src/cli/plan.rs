@@ -29,7 +29,7 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let (_session, subjects) = open(&inventory, &args.engine.library()).await?;
+    let (_session, subjects) = open(&args.inventory, &inventory, &args.engine.library()).await?;
     let contents = args.diff || args.output == Output::Json;
     let plan = Plan { hosts: observe_all(&subjects, contents, args.engine.forks.into()).await? };
     match args.output {

@@ -7,11 +7,11 @@ use std::{
 
 use super::Failure;
 use crate::{
-    artifact::Index,
+    artifact,
     cluster::{self, Session},
     engine::{Library, Subject},
     exit::Exit,
-    inventory::{self, Inventory, expand_home},
+    inventory::{self, Inventory},
 };
 
 /// Which inventory.
@@ -58,9 +58,12 @@ impl InventoryArg {
 }
 
 /// Connects to all hosts and compiles what they shall be.
-pub async fn open(inventory: &Inventory, library: &Library) -> Result<(Session, Vec<Subject>), Failure> {
-    let folder = expand_home(&inventory.artifacts.folder, &home());
-    let index = Index::load(&folder, &inventory.cluster.kubernetes.to_string())?;
+pub async fn open(
+    file: &InventoryArg,
+    inventory: &Inventory,
+    library: &Library,
+) -> Result<(Session, Vec<Subject>), Failure> {
+    let index = artifact::supply(inventory, &file.file, &home(), &super::lock::cache()?)?;
     let session = Session::open(inventory, &home()).await?;
     let orphans = cluster::orphans(inventory, &session.facts);
     if !orphans.is_empty() {

@@ -1,5 +1,6 @@
 //! What the user sees.
 
+pub mod download;
 pub mod plan;
 pub mod progress;
 pub mod status;

@@ -1,0 +1,111 @@
+//! What the hosts of an inventory need, by name and version: pure, from the catalogue.
+
+use super::{
+    Error,
+    catalogue::{Place, Release, downloads},
+    lock::Architecture,
+};
+use crate::inventory::{Addon, Inventory};
+
+/// What is to be pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub kubernetes: String,
+    /// The hosts have the first.
+    pub architectures: Vec<Architecture>,
+    pub files: Vec<File>,
+    pub images: Vec<Image>,
+}
+
+/// A file that is to be pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub name: String,
+    pub version: String,
+    pub architecture: Architecture,
+    pub place: Place,
+    pub url: String,
+    /// Where its SHA-256 is published.
+    pub sums: Option<String>,
+    pub member: Option<String>,
+}
+
+/// An image that is to be pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub name: String,
+    pub reference: String,
+    pub architecture: Architecture,
+}
+
+/// Everything that the hosts need, for each of the architectures.
+///
+/// # Errors
+/// [`Error::UnknownRelease`] when the catalogue does not have the inventory's Kubernetes.
+pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<Wanted, Error> {
+    let release = Release::find(&inventory.cluster.kubernetes)?;
+    let skipped: Vec<&str> = inventory.cluster.skip_addons.iter().copied().map(Addon::name).collect();
+    let downloads = downloads()?;
+    let mut wanted = Wanted {
+        kubernetes: release.version.to_string(),
+        architectures: architectures.to_vec(),
+        files: Vec::new(),
+        images: Vec::new(),
+    };
+    for &architecture in architectures {
+        for download in &downloads {
+            let Some(version) = release.tool(&download.name) else { continue };
+            let name = architecture.name();
+            wanted.files.push(File {
+                name: download.name.clone(),
+                architecture,
+                place: download.place,
+                url: download.url(&version, name),
+                sums: download.sums(&version, name),
+                member: download.member(&version, name),
+                version,
+            });
+        }
+        for (name, reference) in release.images() {
+            if !skipped.contains(&name) {
+                wanted.images.push(Image { name: name.to_owned(), reference, architecture });
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    fn names(cluster: &str, architectures: &[Architecture]) -> String {
+        let text = format!(
+            "cluster: {{name: a, kubernetes: 1.20.2{cluster}}}\nhosts: {{a: {{address: 10.0.0.1, roles: [control-plane]}}}}\n"
+        );
+        let inventory = inventory::parse("test", &text).unwrap().inventory;
+        let wanted = wanted(&inventory, architectures).unwrap();
+        let files = wanted.files.iter().map(|file| format!("{} {}", file.name, file.url));
+        let images = wanted.images.iter().map(|image| format!("{} {}", image.name, image.reference));
+        files.chain(images).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_release_of_the_catalogue_is_listed() {
+        insta::assert_snapshot!(names("", &[Architecture::Amd64]), @"");
+    }
+
+    #[test]
+    fn addons_that_are_left_out_need_no_image() {
+        let all = names(", skip_addons: [coredns, kube-proxy]", &[Architecture::Amd64]);
+        assert!(!all.contains("coredns") && !all.contains("kube-proxy"), "{all}");
+    }
+
+    #[test]
+    fn every_architecture_has_its_own_files() {
+        let all = names("", &[Architecture::Amd64, Architecture::Arm64]);
+        assert_eq!(all.matches("/arm64/").count(), 3);
+        assert_eq!(all.matches("/amd64/").count(), 3);
+    }
+}
