@@ -39,7 +39,7 @@ pub enum Error {
     UnreadableLock(#[from] yaml::ReadError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    BadLock(#[from] yaml::Problems),
+    Mistakes(#[from] yaml::Problems),
     #[error("there is no {}", path.display())]
     #[diagnostic(help("write it first: `hoist lock -i INVENTORY`"))]
     NoLock { path: PathBuf },
@@ -55,6 +55,9 @@ pub enum Error {
     #[error("the artifacts in {} are not those that {} pins", place.display(), lock.display())]
     #[diagnostic(help("bring them there: `hoist lock -i INVENTORY --fetch`; or remove the lock if they are right"))]
     NotPinned { place: PathBuf, lock: PathBuf },
+    #[error("{} holds other artifacts: {origin}", folder.display())]
+    #[diagnostic(help("name another folder with `artifacts.folder` in the inventory, or remove this one"))]
+    NotOurs { folder: PathBuf, origin: String },
     #[error("`{url}` is not an address of artifacts: {reason}")]
     #[diagnostic(help("write http://HOST/PATH, https://HOST/PATH or, for files, an absolute path of a folder"))]
     BadUrl { url: String, reason: String },
@@ -104,10 +107,11 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::UnknownRelease { .. }
-            | Error::BadLock(_)
+            | Error::Mistakes(_)
             | Error::LockDiffers { .. }
             | Error::OtherVersion { .. }
             | Error::NotPinned { .. }
+            | Error::NotOurs { .. }
             | Error::BadUrl { .. }
             | Error::BadBundle { .. }
             | Error::DamagedBundle { .. } => Exit::Data,

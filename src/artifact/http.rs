@@ -99,8 +99,12 @@ impl Http {
     /// When the file is not there.
     pub async fn size(&self, url: &str) -> Result<Option<u64>, Error> {
         self.patiently(async || {
-            let response = send(url, self.client.head(url)).await?;
-            Ok(header(&response, CONTENT_LENGTH).and_then(|text| text.parse().ok()))
+            match send(url, self.client.head(url)).await {
+                Ok(response) => Ok(header(&response, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
+                // A server may know no such question.
+                Err(Error::Refused { status: 405 | 501, .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
         })
         .await
     }
@@ -128,10 +132,9 @@ impl Http {
         grown: &(dyn Fn(i64) + Sync),
     ) -> Result<(), Error> {
         let failed = |cause| Error::Unwritable { path: path.to_owned(), cause };
-        let mut have = fs::metadata(path).await.map_or(0, |metadata| metadata.len());
-        if size.is_some_and(|size| have > size) {
-            have = 0;
-        }
+        let there = fs::metadata(path).await.map_or(0, |metadata| metadata.len());
+        // More than the whole cannot be the beginning of it.
+        let mut have = if size.is_some_and(|size| there > size) { 0 } else { there };
         if size == Some(have) && have > 0 {
             return Ok(());
         }
@@ -142,8 +145,8 @@ impl Http {
         let response = send(url, request).await;
         if let Err(Error::Refused { status: 416, .. }) = response {
             // The file there is not the beginning of this one.
-            fs::remove_file(path).await.map_err(failed)?;
-            grown(-(have as i64));
+            fs::write(path, "").await.map_err(failed)?;
+            grown(-(there as i64));
             return Err(Error::Short { url: url.to_owned(), expected: size.unwrap_or(0), found: 0 });
         }
         let mut response = response?;
@@ -152,7 +155,7 @@ impl Http {
         let mut file = OpenOptions::new().create(true).append(true).open(path).await.map_err(failed)?;
         if !goes_on {
             file.set_len(0).await.map_err(failed)?;
-            grown(-(have as i64));
+            grown(-(there as i64));
             have = 0;
         }
         let limit = size.unwrap_or(MAX_FILE);

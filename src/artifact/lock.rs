@@ -200,35 +200,44 @@ impl Lock {
     }
 }
 
-/// Name with architecture, and everything that is pinned of it in words.
-type Entry = (String, String);
+/// Name with architecture, and everything that is pinned of it.
+type Entry = (String, Vec<(&'static str, String)>);
 
 fn entries(lock: &Lock) -> Vec<Entry> {
     let files = lock.files.iter().map(|file| {
-        let File { name, version, architecture, place: _, url, sha256, size, member } = file;
-        let member = member.as_deref().unwrap_or("all of it");
-        (
-            format!("{name} ({})", architecture.name()),
-            format!("{version}, {url}, {member}, {size} bytes, sha256:{sha256}"),
-        )
+        let File { name, version, architecture, place, url, sha256, size, member } = file;
+        let fields = vec![
+            ("version", version.clone()),
+            ("place", format!("{place:?}").to_lowercase()),
+            ("url", url.clone()),
+            ("sha256", sha256.clone()),
+            ("size", size.to_string()),
+            ("member", member.clone().unwrap_or_default()),
+        ];
+        (format!("{name} ({})", architecture.name()), fields)
     });
     let images = lock.images.iter().map(|image| {
         let Image { name, reference, architecture, digest, size } = image;
-        (format!("image {name} ({})", architecture.name()), format!("{reference}, {size} bytes, {digest}"))
+        let fields =
+            vec![("reference", reference.clone()), ("digest", digest.clone()), ("size", size.to_string())];
+        (format!("image {name} ({})", architecture.name()), fields)
     });
     files.chain(images).collect()
 }
 
 fn compare(lines: &mut Vec<String>, old: &[Entry], new: &[Entry]) {
     for (name, was) in old {
-        match new.iter().find(|(other, _)| other == name) {
-            None => lines.push(format!("{name}: not needed any more")),
-            Some((_, is)) if is != was => lines.push(format!("{name}:\n  locked {was}\n  found  {is}")),
-            Some(_) => {}
+        let Some((_, is)) = new.iter().find(|(other, _)| other == name) else {
+            lines.push(format!("{name}: not needed any more"));
+            continue;
+        };
+        for ((field, was), (_, is)) in was.iter().zip(is).filter(|(was, is)| was != is) {
+            // Two digests do not fit into one line of a terminal.
+            lines.push(format!("{name}, {field}:\n  locked {was}\n  found  {is}"));
         }
     }
-    for (name, is) in new.iter().filter(|(name, _)| old.iter().all(|(other, _)| other != name)) {
-        lines.push(format!("{name}: not locked yet: {is}"));
+    for (name, _) in new.iter().filter(|(name, _)| old.iter().all(|(other, _)| other != name)) {
+        lines.push(format!("{name}: not locked yet"));
     }
 }
 
@@ -283,7 +292,28 @@ mod tests {
 
     #[test]
     fn the_file_is_the_contract() {
-        insta::assert_snapshot!(sample().text().unwrap(), @"");
+        insta::assert_snapshot!(sample().text().unwrap(), @r#"
+        # Written by `hoist lock`: everything that the inventory's hosts need, pinned by its digest.
+        # Keep it with the inventory. `hoist lock --update` writes it anew.
+        kubernetes: "1.36.5"
+        architectures:
+        - amd64
+        files:
+        - name: crictl
+          version: "1.36.0"
+          architecture: amd64
+          place: host
+          url: https://github.com/crictl.tar.gz
+          sha256: abababababababababababababababababababababababababababababababab
+          size: 3
+          member: crictl
+        images:
+        - name: pause
+          reference: registry.k8s.io/pause:3.10.2
+          architecture: amd64
+          digest: sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
+          size: 5
+        "#);
     }
 
     #[test]
@@ -307,16 +337,39 @@ mod tests {
         new.files[0].sha256 = "ef".repeat(32);
         new.images.clear();
         let Err(Error::LockDiffers { differences, .. }) = new.write(&path, false) else { panic!() };
-        insta::assert_snapshot!(differences.join("\n"), @"");
+        insta::assert_snapshot!(differences.join("\n"), @"
+        Kubernetes: 1.36.5 -> 1.36.6
+        crictl (amd64), sha256:
+          locked abababababababababababababababababababababababababababababababab
+          found  efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef
+        image pause (amd64): not needed any more
+        ");
         assert_eq!(Lock::load(&path).unwrap(), sample(), "nothing was written");
         assert!(new.write(&path, true).unwrap());
         assert_eq!(Lock::load(&path).unwrap(), new);
     }
 
+    proptest::proptest! {
+        /// Among others digests that look like numbers to a reader of YAML.
+        #[test]
+        fn every_lock_can_be_read_again(
+            sha256 in "[0-9a-f]{64}|[0-9]{64}|[0-9]{20}e[0-9]{43}|0{64}|0b[01]{62}",
+            version in "[0-9]{1,2}\\.[0-9]{1,2}(\\.[0-9]{1,2})?|[0-9]{1,5}|0x[0-9]|1e3|null|true|~",
+            size in 1..u64::MAX,
+        ) {
+            let mut lock = sample();
+            lock.files[0].sha256 = sha256;
+            lock.files[0].version = version;
+            lock.files[0].size = size;
+            let text = lock.text().unwrap();
+            proptest::prop_assert_eq!(Lock::parse(&Source::new(NAME, text)).unwrap(), lock);
+        }
+    }
+
     #[test]
     fn a_mistake_has_its_place() {
         let text = sample().text().unwrap().replace(&"ab".repeat(32), "short");
-        let Err(Error::BadLock(problems)) = Lock::parse(&Source::new(NAME, text)) else { panic!() };
+        let Err(Error::Mistakes(problems)) = Lock::parse(&Source::new(NAME, text)) else { panic!() };
         assert_eq!(problems.list().len(), 1);
         assert_eq!(problems.to_json()[0]["line"], 12);
     }
@@ -326,7 +379,7 @@ mod tests {
         let mut twice = sample();
         twice.files.push(File { sha256: "00".repeat(32), ..twice.files[0].clone() });
         let answer = Lock::parse(&Source::new(NAME, twice.text().unwrap()));
-        assert!(matches!(answer, Err(Error::BadLock(_))), "{answer:?}");
+        assert!(matches!(answer, Err(Error::Mistakes(_))), "{answer:?}");
     }
 
     #[test]

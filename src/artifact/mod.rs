@@ -35,4 +35,4 @@ pub use source::Source;
 pub use stage::{stage, up_to_date};
 pub use store::Store;
 pub use supply::supply;
-pub use wanted::{Wanted, wanted};
+pub use wanted::{File as WantedFile, Image as WantedImage, Wanted, wanted};

@@ -45,7 +45,11 @@ impl Files {
             return Ok(Location::Url(official.to_owned()));
         }
         let url = web(official)?;
-        // A URL has no `..` left after parsing, so nothing leads out of a folder.
+        // Parsing takes `..` out of a path, but a host may have that name.
+        let mut parts = url.host_str().into_iter().chain(url.path().split('/'));
+        if parts.any(|part| part == ".." || part == ".") {
+            return Err(Error::BadUrl { url: official.to_owned(), reason: String::from("it leads out of its place") });
+        }
         let below = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         Ok(match self {
             Files::Official => Location::Url(official.to_owned()),

@@ -71,8 +71,8 @@ impl Source {
                 // Without a digest nobody can say that the beginning of an earlier try is of the same file.
                 let name = expected.map_or_else(|| digest::of(url.as_bytes()), str::to_owned);
                 let partial = self.store.partial(&name)?;
-                if expected.is_none() && partial.path().exists() {
-                    fs::remove_file(partial.path()).map_err(Error::writing(partial.path()))?;
+                if expected.is_none() {
+                    partial.clear()?;
                 }
                 self.http.download(&url, partial.path(), None, &|_| ()).await?;
                 self.store.admit(partial, expected, &url)
@@ -99,7 +99,7 @@ impl Source {
                 self.store.admit(partial, Some(sha256), &from.display().to_string())?;
             }
             Location::Url(url) => {
-                let begun = fs::metadata(partial.path()).map_or(0, |metadata| metadata.len());
+                let begun = partial.len()?;
                 grown(i64::try_from(begun).unwrap_or(i64::MAX));
                 self.http.download(url, partial.path(), Some(*size), grown).await?;
                 match self.store.admit(partial, Some(sha256), url) {

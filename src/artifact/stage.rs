@@ -25,12 +25,18 @@ const ORIGIN: &str = "hoist.lock sha256:";
 /// Returns whether it had to be made.
 ///
 /// # Errors
-/// When the store does not have something, or the folder cannot be written.
+/// [`Error::NotOurs`] when the folder was not made from a lock; when the store does not have something, or the folder
+/// cannot be written.
 pub fn stage(store: &Store, lock: &Lock, folder: &Path) -> Result<bool, Error> {
     if up_to_date(lock, folder)? {
         return Ok(false);
     }
     let home = Index::home(folder, &lock.kubernetes);
+    if let Ok(Index { origin, .. }) = Index::load(folder, &lock.kubernetes)
+        && !origin.starts_with(ORIGIN)
+    {
+        return Err(Error::NotOurs { folder: home, origin });
+    }
     let work = folder.join(format!(".kubernetes-{}.partial", lock.kubernetes));
     remove(&work)?;
     for folder in ["images", "extras"] {

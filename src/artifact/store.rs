@@ -18,12 +18,29 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Partial {
     path: PathBuf,
-    _lock: File,
+    /// Locked.
+    file: File,
 }
 
 impl Partial {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes that are there from an earlier try.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn len(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(Error::reading(&self.path))?.len())
+    }
+
+    /// Begins anew.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(Error::writing(&self.path))
     }
 }
 
@@ -63,12 +80,11 @@ impl Store {
         let folder = self.root.join("partial");
         fs::create_dir_all(&folder).map_err(Error::writing(&folder))?;
         let path = folder.join(name);
-        let lock = folder.join(format!("{name}.lock"));
-        let file = OpenOptions::new().create(true).append(true).open(&lock).map_err(Error::writing(&lock))?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::writing(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Partial { path, _lock: file }),
+            Ok(()) => Ok(Partial { path, file }),
             Err(TryLockError::WouldBlock) => Err(Error::Busy { what: name.to_owned() }),
-            Err(TryLockError::Error(cause)) => Err(Error::Unwritable { path: lock, cause }),
+            Err(TryLockError::Error(cause)) => Err(Error::Unwritable { path, cause }),
         }
     }
 

@@ -48,11 +48,15 @@ pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<W
     let downloads = downloads()?;
     let mut wanted = Wanted {
         kubernetes: release.version.to_string(),
-        architectures: architectures.to_vec(),
+        architectures: Vec::new(),
         files: Vec::new(),
         images: Vec::new(),
     };
     for &architecture in architectures {
+        if wanted.architectures.contains(&architecture) {
+            continue;
+        }
+        wanted.architectures.push(architecture);
         for download in &downloads {
             let Some(version) = release.tool(&download.name) else { continue };
             let name = architecture.name();
@@ -93,7 +97,20 @@ mod tests {
 
     #[test]
     fn a_release_of_the_catalogue_is_listed() {
-        insta::assert_snapshot!(names("", &[Architecture::Amd64]), @"");
+        insta::assert_snapshot!(names("", &[Architecture::Amd64]), @"
+        kubeadm https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubeadm
+        kubelet https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubelet
+        kubectl https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubectl
+        crictl https://github.com/kubernetes-sigs/cri-tools/releases/download/v1.20.0/crictl-v1.20.0-linux-amd64.tar.gz
+        etcd https://github.com/etcd-io/etcd/releases/download/v3.4.13/etcd-v3.4.13-linux-amd64.tar.gz
+        kube-apiserver k8s.gcr.io/kube-apiserver:v1.20.2
+        kube-controller-manager k8s.gcr.io/kube-controller-manager:v1.20.2
+        kube-scheduler k8s.gcr.io/kube-scheduler:v1.20.2
+        kube-proxy k8s.gcr.io/kube-proxy:v1.20.2
+        coredns k8s.gcr.io/coredns:1.7.0
+        etcd k8s.gcr.io/etcd:3.4.13-0
+        pause k8s.gcr.io/pause:3.2
+        ");
     }
 
     #[test]
@@ -104,7 +121,7 @@ mod tests {
 
     #[test]
     fn every_architecture_has_its_own_files() {
-        let all = names("", &[Architecture::Amd64, Architecture::Arm64]);
+        let all = names("", &[Architecture::Amd64, Architecture::Arm64, Architecture::Amd64]);
         assert_eq!(all.matches("/arm64/").count(), 3);
         assert_eq!(all.matches("/amd64/").count(), 3);
     }

@@ -20,7 +20,9 @@ fn verbs(of: &[&str]) -> Vec<String> {
 #[test]
 fn every_verb_has_its_golden_help_with_an_example() {
     let mut all: Vec<Vec<String>> = verbs(&[]).into_iter().map(|verb| vec![verb]).collect();
-    all.extend(verbs(&["lab"]).into_iter().map(|verb| vec!["lab".to_owned(), verb]));
+    for group in ["lab", "bundle"] {
+        all.extend(verbs(&[group]).into_iter().map(|verb| vec![group.to_owned(), verb]));
+    }
     assert!(all.len() >= 17, "{all:?}");
     for words in all {
         let name = words.join("-");

@@ -21,12 +21,22 @@ const ZSTD_LEVEL: i32 = 3;
 /// # Errors
 /// When the store does not have everything, or the file cannot be written.
 pub fn create(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
-    let (manifests, others) = contents(lock, store)?;
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let failed = |cause| Error::Unwritable { path: partial.clone(), cause };
-    let file = BufWriter::new(File::create(&partial).map_err(failed)?);
+    let written = write(&partial, lock, store);
+    if written.is_err() {
+        // What went wrong says more than that this fails too.
+        let _ = fs::remove_file(&partial);
+    }
+    written?;
+    fs::rename(&partial, path).map_err(Error::writing(path))
+}
+
+fn write(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
+    let (manifests, others) = contents(lock, store)?;
+    let failed = |cause| Error::Unwritable { path: path.to_owned(), cause };
+    let file = BufWriter::new(File::create(path).map_err(failed)?);
     let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
     let mut archive = Builder::new(encoder);
@@ -45,8 +55,7 @@ pub fn create(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
     }
     let encoder = archive.into_inner().map_err(failed)?;
     let file = encoder.finish().and_then(|file| Ok(file.into_inner()?)).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(&partial, path).map_err(Error::writing(path))
+    file.sync_all().map_err(failed)
 }
 
 /// Size by digest.
