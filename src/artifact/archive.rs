@@ -15,7 +15,12 @@ use tar::{Builder, EntryType, Header};
 use super::{Error, lock::Image, registry::Manifest, store::Store};
 
 /// Appends a file that everybody may read, of root's and of no time.
-pub(super) fn append(archive: &mut Builder<impl Write>, name: &str, size: u64, content: impl Read) -> io::Result<()> {
+pub(super) fn append(
+    archive: &mut Builder<impl Write>,
+    name: &str,
+    size: u64,
+    content: impl Read,
+) -> io::Result<()> {
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Regular);
     header.set_mode(0o644);
@@ -30,7 +35,12 @@ pub(super) fn append(archive: &mut Builder<impl Write>, name: &str, size: u64, c
 ///
 /// # Errors
 /// When the store does not have a piece of it, or the archive cannot be written.
-pub(super) fn write_image(path: &Path, store: &Store, image: &Image, manifest: &Manifest) -> Result<(), Error> {
+pub(super) fn write_image(
+    path: &Path,
+    store: &Store,
+    image: &Image,
+    manifest: &Manifest,
+) -> Result<(), Error> {
     let failed = |cause| Error::Unwritable { path: path.to_owned(), cause };
     let mut archive = Builder::new(BufWriter::new(File::create(path).map_err(failed)?));
     let index = json!({

@@ -69,7 +69,6 @@ impl KubeadmApi {
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
     /// The release whose kubeadm was seen to list them.
-    #[serde(with = "text")]
     #[schemars(schema_with = "schema::version")]
     pub seen: Version,
     pub etcd: String,
@@ -118,7 +117,8 @@ struct Downloads {
 pub struct Release {
     pub version: Version,
     pub minor: Minor,
-    /// What its kubeadm deploys, as far as was seen: the newest entry that is not newer than the release.
+    /// What its kubeadm deploys, as far as was seen: the newest entry that is not newer than the
+    /// release, or else the oldest.
     pub defaults: Defaults,
 }
 
@@ -130,13 +130,14 @@ impl Release {
     pub fn find(version: &Version) -> Result<Release, Error> {
         let name = format!("{}.{}", version.major, version.minor);
         let all = minors()?;
-        let Some(minor) = all.iter().find(|minor| minor.kubernetes == name) else {
+        let minor = all.iter().find(|minor| minor.kubernetes == name);
+        let defaults = minor.and_then(|minor| {
+            let seen = minor.defaults.iter().rev().find(|defaults| defaults.seen <= *version);
+            seen.or(minor.defaults.first())
+        });
+        let (Some(minor), Some(defaults)) = (minor, defaults) else {
             let known = all.iter().map(|minor| minor.kubernetes.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::UnknownRelease { version: version.to_string(), known });
-        };
-        let fits = minor.defaults.iter().rev().find(|defaults| defaults.seen <= *version);
-        let Some(defaults) = fits.or(minor.defaults.first()) else {
-            return Err(Error::UnknownRelease { version: version.to_string(), known: String::from("none") });
         };
         Ok(Release { version: version.clone(), minor: minor.clone(), defaults: defaults.clone() })
     }
@@ -224,15 +225,6 @@ fn number(minor: &str) -> u64 {
     minor.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-mod text {
-    use semver::Version;
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +305,8 @@ mod tests {
 
     #[test]
     fn control_planes_are_marked_as_the_minor_marks_them() {
-        for (version, word, api) in [("1.20.2", "master", "v1beta2"), ("1.31.0", "control-plane", "v1beta4")] {
+        for (version, word, api) in [("1.20.2", "master", "v1beta2"), ("1.31.0", "control-plane", "v1beta4")]
+        {
             let minor = release(version).minor;
             assert_eq!(minor.label, format!("node-role.kubernetes.io/{word}"));
             assert_eq!(minor.taint, minor.label);

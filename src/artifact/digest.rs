@@ -84,7 +84,13 @@ mod tests {
             (format!("{a}  x\n{b}  y\n"), "y", Some(&b)),
             (format!("{a} *x\n"), "x", Some(&a)),
             (format!("{a}  ./dist/x\n"), "x", Some(&a)),
-            (format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{a}  runc.amd64\n{b}  runc.amd64.asc\n"), "runc.amd64", Some(&a)),
+            (
+                format!(
+                    "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{a}  runc.amd64\n{b}  runc.amd64.asc\n"
+                ),
+                "runc.amd64",
+                Some(&a),
+            ),
             (format!("{a}  xx\n"), "x", None),
             (format!("{a}  x.sig\n"), "x", None),
             ("<html>not found</html>".into(), "x", None),

@@ -53,19 +53,40 @@ pub enum Error {
     #[diagnostic(help("write it anew: `hoist lock -i INVENTORY --update`"))]
     OtherVersion { path: PathBuf, locked: String, wanted: String },
     #[error("the artifacts in {} are not those that {} pins", place.display(), lock.display())]
-    #[diagnostic(help("bring them there: `hoist lock -i INVENTORY --fetch`; or remove the lock if they are right"))]
+    #[diagnostic(help(
+        "bring them there: `hoist lock -i INVENTORY --fetch`; or remove the lock if they are right"
+    ))]
     NotPinned { place: PathBuf, lock: PathBuf },
     #[error("{} holds other artifacts: {origin}", folder.display())]
     #[diagnostic(help("name another folder with `artifacts.folder` in the inventory, or remove this one"))]
     NotOurs { folder: PathBuf, origin: String },
     #[error("`{url}` is not an address of artifacts: {reason}")]
-    #[diagnostic(help("write http://HOST/PATH, https://HOST/PATH or, for files, an absolute path of a folder"))]
+    #[diagnostic(help(
+        "write http://HOST/PATH, https://HOST/PATH or, for files, an absolute path of a folder"
+    ))]
     BadUrl { url: String, reason: String },
+    #[error("failed to prepare for downloads")]
+    #[diagnostic(help(
+        "the certificates of this machine cannot be used: install them (Debian: ca-certificates)"
+    ))]
+    NoClient {
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("failed to download {url}")]
     #[diagnostic(help(
         "check the network and HTTPS_PROXY; a site without internet takes a mirror (--mirror, --registry) or a bundle"
     ))]
     Unreachable {
+        url: String,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{url} leads to where hoist does not follow")]
+    #[diagnostic(help(
+        "a redirect must stay with https and come to an end; the server, or a proxy on the way, is set up wrong"
+    ))]
+    Redirected {
         url: String,
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
@@ -80,7 +101,9 @@ pub enum Error {
     #[diagnostic(help("no artifact is that large: is this the right address?"))]
     TooLarge { url: String, limit: u64 },
     #[error("{what} has the digest {found}, expected {expected}")]
-    #[diagnostic(help("it is damaged, or it is not what was pinned: do not use it; take it from another source"))]
+    #[diagnostic(help(
+        "it is damaged, or it is not what was pinned: do not use it; take it from another source"
+    ))]
     WrongDigest { what: String, expected: String, found: String },
     #[error("{url} says nothing of {file}")]
     #[diagnostic(help("it should hold a SHA-256, alone or in a line with the file's name"))]
@@ -92,10 +115,14 @@ pub enum Error {
     #[diagnostic(help("wait for it to finish; what it has downloaded is then there"))]
     Busy { what: String },
     #[error("{} has no file {member}", archive.display())]
-    #[diagnostic(help("the release is packed in another way than the ones before: this version of hoist cannot use it"))]
+    #[diagnostic(help(
+        "the release is packed in another way than the ones before: this version of hoist cannot use it"
+    ))]
     NoMember { archive: PathBuf, member: String },
     #[error("{} is no bundle: {reason}", path.display())]
-    #[diagnostic(help("`hoist bundle create` makes one; a file that was cut while it was copied is to be copied again"))]
+    #[diagnostic(help(
+        "`hoist bundle create` makes one; a file that was cut while it was copied is to be copied again"
+    ))]
     BadBundle { path: PathBuf, reason: String },
     #[error("{} is damaged at byte {offset} of its unpacked content: {reason}", path.display())]
     #[diagnostic(help("copy the file again, or make it again: `hoist bundle create`"))]
@@ -117,7 +144,8 @@ impl Error {
             | Error::DamagedBundle { .. } => Exit::Data,
             Error::Unreachable { .. } | Error::Refused { .. } | Error::Short { .. } => Exit::Unavailable,
             Error::Busy { .. } => Exit::Temporary,
-            Error::TooLarge { .. }
+            Error::Redirected { .. }
+            | Error::TooLarge { .. }
             | Error::WrongDigest { .. }
             | Error::NoChecksum { .. }
             | Error::BadImage { .. }
@@ -128,6 +156,7 @@ impl Error {
             | Error::Broken { .. }
             | Error::Damaged { .. }
             | Error::UnreadableLock(_)
+            | Error::NoClient { .. }
             | Error::NoLock { .. } => Exit::Os,
         }
     }
@@ -153,7 +182,9 @@ impl Error {
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => "it wants a login that hoist does not have: take it from a mirror that is open to you",
-        404 => "no such release there: check `cluster.kubernetes`; a mirror has official paths below their host's name",
+        404 => {
+            "no such release there: check `cluster.kubernetes`; a mirror has official paths below their host's name"
+        }
         407 => "the proxy wants a login: write it into HTTPS_PROXY",
         _ => "the server has a problem: try again later, or take another mirror",
     }

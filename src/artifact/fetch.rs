@@ -40,13 +40,16 @@ pub async fn fetch(source: &Source, lock: &Lock, tell: &(dyn Fn(Event<'_>) + Syn
             Pinned { location, sha256: file.sha256.clone(), size: file.size },
         ));
     }
-    let manifests: Vec<(&Image, Manifest)> =
-        stream::iter(&lock.images).map(|image| manifest(source, image)).buffered(AT_ONCE).try_collect().await?;
+    let manifests: Vec<(&Image, Manifest)> = stream::iter(&lock.images)
+        .map(|image| manifest(source, image))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     for (image, manifest) in &manifests {
         for blob in manifest.blobs() {
             let url = registry::blob(&source.registry, &image.reference, blob)?;
             jobs.push((
-                image.reference.clone(),
+                format!("{} {:.19}", image.reference, blob.digest),
                 Pinned { location: Location::Url(url), sha256: blob.sha256().to_owned(), size: blob.size },
             ));
         }

@@ -37,7 +37,7 @@ impl Default for Patience {
             connect: Duration::from_secs(20),
             silence: Duration::from_secs(60),
             pause: Duration::from_secs(1),
-            retries: 5,
+            retries: 4,
         }
     }
 }
@@ -70,7 +70,7 @@ impl Http {
                 }
             }))
             .build()
-            .map_err(|error| Error::Unreachable { url: String::from("anything"), cause: error.into() })?;
+            .map_err(|error| Error::NoClient { cause: error.into() })?;
         Ok(Http { client, patience })
     }
 
@@ -146,16 +146,17 @@ impl Http {
         if let Err(Error::Refused { status: 416, .. }) = response {
             // The file there is not the beginning of this one.
             fs::write(path, "").await.map_err(failed)?;
-            grown(-(there as i64));
+            grown(-signed(there));
             return Err(Error::Short { url: url.to_owned(), expected: size.unwrap_or(0), found: 0 });
         }
         let mut response = response?;
         let goes_on = response.status() == StatusCode::PARTIAL_CONTENT
-            && header(&response, CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-")));
+            && header(&response, CONTENT_RANGE)
+                .is_some_and(|range| range.starts_with(&format!("bytes {have}-")));
         let mut file = OpenOptions::new().create(true).append(true).open(path).await.map_err(failed)?;
         if !goes_on {
             file.set_len(0).await.map_err(failed)?;
-            grown(-(there as i64));
+            grown(-signed(there));
             have = 0;
         }
         let limit = size.unwrap_or(MAX_FILE);
@@ -165,7 +166,7 @@ impl Http {
                 return Err(Error::TooLarge { url: url.to_owned(), limit });
             }
             file.write_all(&piece).await.map_err(failed)?;
-            grown(piece.len() as i64);
+            grown(signed(piece.len() as u64));
         }
         file.flush().await.map_err(failed)?;
         match size {
@@ -198,11 +199,16 @@ async fn send(url: &str, request: reqwest::RequestBuilder) -> Result<Response, E
 
 fn unreachable(url: &str) -> impl FnOnce(reqwest::Error) -> Error {
     move |error| {
+        let (url, redirected) = (url.to_owned(), error.is_redirect());
         // reqwest's own words repeat the address; what is below says why.
-        let cause = error.without_url();
-        let cause: Box<dyn StdError + Send + Sync> = cause.into();
-        Error::Unreachable { url: url.to_owned(), cause }
+        let cause: Box<dyn StdError + Send + Sync> = error.without_url().into();
+        if redirected { Error::Redirected { url, cause } } else { Error::Unreachable { url, cause } }
     }
+}
+
+/// Bytes as a change that may go either way.
+pub(super) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn header(response: &Response, name: http::HeaderName) -> Option<&str> {

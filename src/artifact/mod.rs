@@ -8,6 +8,7 @@
 mod archive;
 pub mod bundle;
 pub mod catalogue;
+mod difference;
 mod digest;
 mod error;
 mod fetch;

@@ -48,7 +48,10 @@ impl Files {
         // Parsing takes `..` out of a path, but a host may have that name.
         let mut parts = url.host_str().into_iter().chain(url.path().split('/'));
         if parts.any(|part| part == ".." || part == ".") {
-            return Err(Error::BadUrl { url: official.to_owned(), reason: String::from("it leads out of its place") });
+            return Err(Error::BadUrl {
+                url: official.to_owned(),
+                reason: String::from("it leads out of its place"),
+            });
         }
         let below = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         Ok(match self {
@@ -134,14 +137,19 @@ mod tests {
             assert_eq!(found, Location::Url(expected.into()));
         }
         let folder = Files::parse("/srv/k8s").unwrap().locate(KUBEADM).unwrap();
-        assert_eq!(folder, Location::Path("/srv/k8s/dl.k8s.io/release/v1.36.5/bin/linux/amd64/kubeadm".into()));
+        assert_eq!(
+            folder,
+            Location::Path("/srv/k8s/dl.k8s.io/release/v1.36.5/bin/linux/amd64/kubeadm".into())
+        );
         assert_eq!(Files::Official.locate(KUBEADM).unwrap(), Location::Url(KUBEADM.into()));
     }
 
     #[test]
     fn nothing_leads_out_of_a_folder() {
         let folder = Files::parse("/srv/k8s").unwrap();
-        for url in ["https://a/../../etc/passwd", "https://a/%2e%2e/%2e%2e/etc/passwd", "https://../etc/passwd"] {
+        for url in
+            ["https://a/../../etc/passwd", "https://a/%2e%2e/%2e%2e/etc/passwd", "https://../etc/passwd"]
+        {
             match folder.locate(url) {
                 Ok(Location::Path(path)) => {
                     assert!(path.components().all(|part| part.as_os_str() != ".."), "{path:?}");

@@ -4,12 +4,7 @@
 
 use serde::Deserialize;
 
-use super::{
-    Error, digest,
-    http::Http,
-    lock::Architecture,
-    origin::Registry,
-};
+use super::{Error, digest, http::Http, lock::Architecture, origin::Registry};
 
 /// What a registry may answer: an index of manifests or one, in OCI's words and in Docker's older ones.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
@@ -150,7 +145,12 @@ pub async fn resolve(
 ///
 /// # Errors
 /// When the registry does not have it, or has something else under its name.
-pub async fn fetch(http: &Http, registry: &Registry, reference: &str, digest: &str) -> Result<Manifest, Error> {
+pub async fn fetch(
+    http: &Http,
+    registry: &Registry,
+    reference: &str,
+    digest: &str,
+) -> Result<Manifest, Error> {
     let (repository, _) = registry.locate(reference)?;
     let url = format!("{repository}/manifests/{digest}");
     let answer = http.get(&url, ACCEPT).await?;
@@ -178,7 +178,8 @@ fn choose(index: &Index, architecture: Architecture) -> Option<&str> {
 
 /// A digest becomes part of addresses and of file names.
 fn check(digest: &str) -> Result<(), String> {
-    let hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let hex =
+        |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if digest.strip_prefix("sha256:").is_some_and(hex) {
         return Ok(());
     }

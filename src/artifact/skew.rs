@@ -24,7 +24,9 @@ pub enum Skew {
     #[error("{component} {version} is too new for the API server {api_server}")]
     #[diagnostic(help("upgrade the API servers first"))]
     TooNew { component: &'static str, version: Version, api_server: Version },
-    #[error("{component} {version} is too old for the API server {api_server}: at most {allowed} minors older")]
+    #[error(
+        "{component} {version} is too old for the API server {api_server}: at most {allowed} minors older"
+    )]
     #[diagnostic(help("upgrade it before the API servers go on"))]
     TooOld { component: &'static str, version: Version, api_server: Version, allowed: u64 },
     #[error("Kubernetes {from} cannot become {to}: that is a way back")]
@@ -68,7 +70,11 @@ pub fn with_api_server(component: Component, version: &Version, api_server: &Ver
     if version.major > api_server.major
         || version.major == api_server.major && version.minor > api_server.minor + newer
     {
-        return Err(Skew::TooNew { component: name, version: version.clone(), api_server: api_server.clone() });
+        return Err(Skew::TooNew {
+            component: name,
+            version: version.clone(),
+            api_server: api_server.clone(),
+        });
     }
     if version.major < api_server.major || version.minor + older < api_server.minor {
         return Err(Skew::TooOld {

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::{
     Error, digest,
-    http::Http,
+    http::{Http, signed},
     origin::{Files, Location, Registry},
     store::Store,
 };
@@ -63,7 +63,9 @@ impl Source {
             Location::Path(path) => {
                 let (found, size) = digest::of_file(&path).map_err(Error::reading(&path))?;
                 match expected {
-                    Some(expected) if expected != found => Err(wrong(&path.display().to_string(), expected, found)),
+                    Some(expected) if expected != found => {
+                        Err(wrong(&path.display().to_string(), expected, found))
+                    }
                     _ => Ok((found, size)),
                 }
             }
@@ -88,24 +90,24 @@ impl Source {
         let Pinned { location, sha256, size } = pinned;
         let path = self.store.path(sha256);
         if self.store.find(sha256)?.is_some() {
-            grown(i64::try_from(*size).unwrap_or(i64::MAX));
+            grown(signed(*size));
             return Ok(path);
         }
         let partial = self.store.partial(sha256)?;
         match location {
             Location::Path(from) => {
                 fs::copy(from, partial.path()).map_err(Error::reading(from))?;
-                grown(i64::try_from(*size).unwrap_or(i64::MAX));
+                grown(signed(*size));
                 self.store.admit(partial, Some(sha256), &from.display().to_string())?;
             }
             Location::Url(url) => {
                 let begun = partial.len()?;
-                grown(i64::try_from(begun).unwrap_or(i64::MAX));
+                grown(signed(begun));
                 self.http.download(url, partial.path(), Some(*size), grown).await?;
                 match self.store.admit(partial, Some(sha256), url) {
                     // What an earlier run left may have been the beginning of something else.
                     Err(Error::WrongDigest { .. }) if begun > 0 => {
-                        grown(-i64::try_from(*size).unwrap_or(i64::MAX));
+                        grown(-signed(*size));
                         let partial = self.store.partial(sha256)?;
                         self.http.download(url, partial.path(), Some(*size), grown).await?;
                         self.store.admit(partial, Some(sha256), url)?;

@@ -8,8 +8,7 @@ use std::{
 };
 
 use super::{
-    Error, Index,
-    archive,
+    Error, Index, archive,
     catalogue::Place,
     digest,
     fetch::stored,
@@ -73,7 +72,7 @@ fn fill(store: &Store, lock: &Lock, work: &Path) -> Result<Index, Error> {
     for pinned in lock.files.iter().filter(|file| Some(file.architecture) == hosts) {
         let path = match pinned.place {
             Place::Host => PathBuf::from(&pinned.name),
-            Place::Extra | Place::Installer => Path::new("extras").join(file_name(pinned)),
+            Place::Extra | Place::Installer => Path::new("extras").join(&pinned.name),
         };
         let file = lay(store, pinned, work, path)?;
         match pinned.place {
@@ -84,7 +83,8 @@ fn fill(store: &Store, lock: &Lock, work: &Path) -> Result<Index, Error> {
     for pinned in lock.images.iter().filter(|image| Some(image.architecture) == hosts) {
         let path = PathBuf::from(format!("images/{}.tar", pinned.name));
         let full = work.join(&path);
-        let manifest = stored(store, pinned)?.ok_or_else(|| missing(store, pinned.digest.trim_start_matches("sha256:")))?;
+        let manifest = stored(store, pinned)?
+            .ok_or_else(|| missing(store, pinned.digest.trim_start_matches("sha256:")))?;
         archive::write_image(&full, store, pinned, &manifest)?;
         let (sha256, size) = digest::of_file(&full).map_err(Error::reading(&full))?;
         index.images.push(index::Image {
@@ -97,14 +97,6 @@ fn fill(store: &Store, lock: &Lock, work: &Path) -> Result<Index, Error> {
         });
     }
     Ok(index)
-}
-
-/// An extra keeps the name of its release, unless it is one program out of it.
-fn file_name(pinned: &lock::File) -> &str {
-    match pinned.member {
-        Some(_) => &pinned.name,
-        None => pinned.url.rsplit('/').next().unwrap_or(&pinned.name),
-    }
 }
 
 fn lay(store: &Store, pinned: &lock::File, work: &Path, path: PathBuf) -> Result<index::File, Error> {
@@ -133,7 +125,9 @@ fn extract(archive: &Path, member: &str, to: &Path) -> Result<(), Error> {
     for entry in tar.entries().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
         let path = entry.path().map_err(failed)?.into_owned();
-        if entry.header().entry_type().is_file() && path.strip_prefix(".").unwrap_or(&path) == Path::new(member) {
+        if entry.header().entry_type().is_file()
+            && path.strip_prefix(".").unwrap_or(&path) == Path::new(member)
+        {
             let mut program = File::create(to).map_err(Error::writing(to))?;
             io::copy(&mut entry, &mut program).map_err(failed)?;
             return program.set_permissions(Permissions::from_mode(0o755)).map_err(Error::writing(to));
@@ -150,5 +144,47 @@ fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::writing(folder)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_program_is_taken_out_of_an_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let (archive, to) = (folder.path().join("a.tar.gz"), folder.path().join("tool"));
+        for (name, member, found) in [
+            ("tool", "tool", true),
+            ("./tool", "tool", true),
+            ("linux-amd64/tool", "tool", false),
+            ("x", "tool", false),
+        ] {
+            let encoder =
+                flate2::write::GzEncoder::new(File::create(&archive).unwrap(), flate2::Compression::none());
+            let mut tar = tar::Builder::new(encoder);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(3);
+            tar.append_data(&mut header, name, &b"ELF"[..]).unwrap();
+            tar.into_inner().unwrap().finish().unwrap();
+            match extract(&archive, member, &to) {
+                Ok(()) => {
+                    assert!(found, "{name}");
+                    assert_eq!(fs::read(&to).unwrap(), b"ELF");
+                    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o755);
+                }
+                Err(error) => assert!(!found && matches!(error, Error::NoMember { .. }), "{name}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_archive_is_no_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("a.tar.gz");
+        fs::write(&archive, b"\x1f\x8b\x08").unwrap();
+        let error = extract(&archive, "tool", &folder.path().join("tool")).unwrap_err();
+        assert!(matches!(error, Error::Unreadable { .. }), "{error}");
     }
 }

@@ -92,7 +92,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::WrongDigest`] when it is not what was expected: then it is removed.
-    pub fn admit(&self, partial: Partial, expected: Option<&str>, what: &str) -> Result<(String, u64), Error> {
+    pub fn admit(
+        &self,
+        partial: Partial,
+        expected: Option<&str>,
+        what: &str,
+    ) -> Result<(String, u64), Error> {
         let path = &partial.path;
         let (found, size) = digest::of_file(path).map_err(Error::reading(path))?;
         if expected.is_some_and(|expected| expected != found) {

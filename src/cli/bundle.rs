@@ -99,8 +99,10 @@ fn verify(args: &Verify) -> Result<Exit, Failure> {
     match args.output {
         Output::Text => {
             let (file, files) = (args.file.display(), checked.files);
-            let text =
-                format!("{file}: ok: Kubernetes {}, {files} files, {} bytes\n", checked.lock.kubernetes, checked.bytes);
+            let text = format!(
+                "{file}: ok: Kubernetes {}, {files} files, {} bytes\n",
+                checked.lock.kubernetes, checked.bytes
+            );
             print(text.as_bytes())
         }
         Output::Json => json(&json!({

@@ -1,16 +1,15 @@
 //! `hoist lock`: pins what the hosts need, and downloads it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{
     Failure,
-    shared::{InventoryArg, Output, home, print},
+    shared::{InventoryArg, Output, cache, home, print},
 };
 use crate::{
     artifact::{self, Architecture, Files, Http, Lock, Patience, Registry, Source, Store},
     exit::Exit,
     inventory::{Inventory, expand_home},
-    lab,
     report::download::Download,
 };
 
@@ -58,11 +57,6 @@ impl OriginArgs {
             store: Store::at(cache()?.join("store")),
         })
     }
-}
-
-/// The cache folder.
-pub fn cache() -> Result<PathBuf, Failure> {
-    Ok(lab::Cache::locate()?.root().to_owned())
 }
 
 /// Brings everything that a lock pins into the cache, and shows how that goes.

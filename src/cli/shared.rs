@@ -12,6 +12,7 @@ use crate::{
     engine::{Library, Subject},
     exit::Exit,
     inventory::{self, Inventory},
+    lab,
 };
 
 /// Which inventory.
@@ -51,6 +52,11 @@ pub fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
 }
 
+/// The cache folder: `HOIST_CACHE`, or `~/.cache/hoist`.
+pub fn cache() -> Result<PathBuf, Failure> {
+    Ok(lab::Cache::locate()?.root().to_owned())
+}
+
 impl InventoryArg {
     pub fn load(&self) -> Result<Inventory, Failure> {
         Ok(inventory::load(&self.file)?.inventory)
@@ -63,7 +69,7 @@ pub async fn open(
     inventory: &Inventory,
     library: &Library,
 ) -> Result<(Session, Vec<Subject>), Failure> {
-    let index = artifact::supply(inventory, &file.file, &home(), &super::lock::cache()?)?;
+    let index = artifact::supply(inventory, &file.file, &home(), &cache()?)?;
     let session = Session::open(inventory, &home()).await?;
     let orphans = cluster::orphans(inventory, &session.facts);
     if !orphans.is_empty() {

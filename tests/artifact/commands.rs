@@ -12,7 +12,7 @@ use hoist::{
 };
 use tempfile::TempDir;
 
-use super::{registry::Registry, server::Server, sha256};
+use super::{registry::Registry, server::Server, sha256, tar_gz};
 
 const IMAGES: [&str; 7] = [
     "k8s.gcr.io/kube-apiserver:v1.20.2",
@@ -24,8 +24,7 @@ const IMAGES: [&str; 7] = [
     "k8s.gcr.io/pause:3.2",
 ];
 const RELEASES: &str = "https://dl.k8s.io/release/v1.20.2/bin/linux/amd64";
-const CRICTL: &str =
-    "https://github.com/kubernetes-sigs/cri-tools/releases/download/v1.20.0/crictl-v1.20.0-linux-amd64.tar.gz";
+const CRICTL: &str = "https://github.com/kubernetes-sigs/cri-tools/releases/download/v1.20.0/crictl-v1.20.0-linux-amd64.tar.gz";
 const ETCD: &str = "https://github.com/etcd-io/etcd/releases/download/v3.4.13";
 
 /// A mirror with everything of a release, as small as it can be, and an inventory that wants it.
@@ -45,10 +44,13 @@ impl Site {
         for name in ["kubeadm", "kubelet", "kubectl"] {
             release(&mirror, name, name.as_bytes());
         }
-        mirror.mirror(CRICTL, archive("./crictl", b"#!crictl"));
-        let etcd = archive("etcd-v3.4.13-linux-amd64/etcd", b"#!etcd");
+        mirror.mirror(CRICTL, tar_gz("./crictl", b"#!crictl"));
+        let etcd = tar_gz("etcd-v3.4.13-linux-amd64/etcd", b"#!etcd");
         let name = "etcd-v3.4.13-linux-amd64.tar.gz";
-        mirror.mirror(&format!("{ETCD}/SHA256SUMS"), format!("{}  other.tar.gz\n{}  {name}\n", sha256(b""), sha256(&etcd)));
+        mirror.mirror(
+            &format!("{ETCD}/SHA256SUMS"),
+            format!("{}  other.tar.gz\n{}  {name}\n", sha256(b""), sha256(&etcd)),
+        );
         mirror.mirror(&format!("{ETCD}/{name}"), etcd);
         let folder = tempfile::tempdir().unwrap();
         let inventory = format!(
@@ -87,16 +89,6 @@ impl Site {
 fn release(mirror: &Server, name: &str, content: &[u8]) {
     mirror.mirror(&format!("{RELEASES}/{name}"), content);
     mirror.mirror(&format!("{RELEASES}/{name}.sha256"), sha256(content));
-}
-
-fn archive(name: &str, content: &[u8]) -> Vec<u8> {
-    let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
-    let mut archive = tar::Builder::new(encoder);
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o755);
-    archive.append_data(&mut header, name, content).unwrap();
-    archive.into_inner().unwrap().finish().unwrap()
 }
 
 /// Every file below a folder with its content, by name.
@@ -145,17 +137,25 @@ async fn what_changed_without_a_new_version_is_refused_until_it_is_asked_for() {
 #[tokio::test]
 async fn fetched_artifacts_are_what_an_inventory_finds() {
     let Some(site) = Site::new().await else { return };
+    // What a killed run left.
+    fs::create_dir_all(site.path("artifacts/.kubernetes-1.20.2.partial/images/half")).unwrap();
     let (exit, _, errors) = site.hoist(&["lock", "-i", "site.yaml", "--fetch"]);
     assert_eq!(exit, 0, "{errors}");
+    assert_eq!(fs::read_dir(site.path("artifacts")).unwrap().count(), 1);
     let inventory = inventory::load(&site.path("site.yaml")).unwrap().inventory;
-    let supply = || {
-        artifact::supply(&inventory, &site.path("site.yaml"), site.folder.path(), &site.path("cache"))
-    };
+    let supply =
+        || artifact::supply(&inventory, &site.path("site.yaml"), site.folder.path(), &site.path("cache"));
     let index = supply().unwrap();
-    let files: Vec<_> = index.files.iter().map(|file| (file.name.as_str(), fs::read(&file.path).unwrap())).collect();
+    let files: Vec<_> =
+        index.files.iter().map(|file| (file.name.as_str(), fs::read(&file.path).unwrap())).collect();
     assert_eq!(
         files,
-        [("crictl", b"#!crictl".to_vec()), ("kubeadm", b"kubeadm".to_vec()), ("kubectl", b"kubectl".to_vec()), ("kubelet", b"kubelet".to_vec())]
+        [
+            ("crictl", b"#!crictl".to_vec()),
+            ("kubeadm", b"kubeadm".to_vec()),
+            ("kubectl", b"kubectl".to_vec()),
+            ("kubelet", b"kubelet".to_vec())
+        ]
     );
     for file in index.files.iter().chain(&index.extras) {
         assert_eq!(sha256(&fs::read(&file.path).unwrap()), file.sha256, "{}", file.name);
@@ -164,7 +164,7 @@ async fn fetched_artifacts_are_what_an_inventory_finds() {
         assert_eq!(sha256(&fs::read(&image.path).unwrap()), image.sha256, "{}", image.name);
     }
     assert_eq!(index.images.len(), 7);
-    assert_eq!(index.extras[0].path.file_name().unwrap(), "etcd-v3.4.13-linux-amd64.tar.gz");
+    assert!(index.extras[0].path.ends_with("extras/etcd"));
 
     // Again: nothing is downloaded but the digests, and nothing is written.
     site.mirror.log();
@@ -180,7 +180,8 @@ async fn fetched_artifacts_are_what_an_inventory_finds() {
     let lock = site.lock_text();
     fs::write(site.path("hoist.lock"), lock.replace(&sha256(b"kubelet"), &sha256(b"other"))).unwrap();
     assert!(matches!(supply(), Err(Error::NotPinned { .. })));
-    fs::write(site.path("hoist.lock"), lock.replace("kubernetes: \"1.20.2\"", "kubernetes: \"1.20.3\"")).unwrap();
+    fs::write(site.path("hoist.lock"), lock.replace("kubernetes: \"1.20.2\"", "kubernetes: \"1.20.3\""))
+        .unwrap();
     assert!(matches!(supply(), Err(Error::OtherVersion { .. })));
 }
 
@@ -189,7 +190,8 @@ async fn artifacts_that_somebody_else_made_are_not_overwritten() {
     let Some(site) = Site::new().await else { return };
     let home = site.path("artifacts/kubernetes-1.20.2");
     fs::create_dir_all(&home).unwrap();
-    fs::write(home.join("index.yaml"), "kubernetes: 1.20.2\norigin: the lab\nfiles: []\nimages: []\n").unwrap();
+    fs::write(home.join("index.yaml"), "kubernetes: 1.20.2\norigin: the lab\nfiles: []\nimages: []\n")
+        .unwrap();
     let (exit, _, errors) = site.hoist(&["lock", "-i", "site.yaml", "--fetch"]);
     assert_eq!(exit, 65, "{errors}");
     assert!(errors.contains("holds other artifacts: the lab"), "{errors}");
@@ -236,6 +238,29 @@ async fn a_bundle_is_all_that_a_site_without_internet_needs() {
     let lock = fs::read_to_string(away.path().join("hoist.lock")).unwrap();
     fs::write(away.path().join("hoist.lock"), lock.replace(&sha256(b"kubelet"), &sha256(b"other"))).unwrap();
     assert!(matches!(supply(), Err(Error::NotPinned { .. })));
+}
+
+#[test]
+fn a_proxy_is_asked_for_everything() {
+    let proxy = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let inventory =
+        "cluster: {name: one, kubernetes: 1.20.2}\nhosts: {a: {address: 10.0.0.1, roles: [control-plane]}}\n";
+    fs::write(folder.path().join("site.yaml"), inventory).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    command.args(["lock", "-i", "site.yaml", "--mirror", "http://mirror.invalid"]).current_dir(folder.path());
+    command.env("HOME", folder.path()).env("HTTP_PROXY", proxy.url());
+    for name in
+        ["HOIST_CACHE", "HOIST_REGISTRY", "NO_PROXY", "no_proxy", "http_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        command.env_remove(name);
+    }
+    // The proxy answers 404 to everything: who was asked is the question.
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let log = proxy.log();
+    assert!(!log.is_empty(), "{output:?}");
+    assert!(log.iter().all(|line| line.contains(" http://mirror.invalid/")), "{log:?}");
 }
 
 #[test]

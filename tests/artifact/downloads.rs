@@ -107,7 +107,8 @@ async fn a_redirect_is_followed() {
 async fn a_redirect_without_end_is_left() {
     let bed = bed();
     bed.server.faults(PATH, (0..100).map(|_| Fault::Redirect(format!("{}{PATH}", bed.server.url()))));
-    assert!(matches!(download(&bed).await.unwrap_err(), Error::Unreachable { .. }));
+    assert!(matches!(download(&bed).await.unwrap_err(), Error::Redirected { .. }));
+    assert_eq!(bed.server.log().len(), 11, "it is not tried again");
 }
 
 #[tokio::test]

@@ -4,11 +4,15 @@ use std::{collections::BTreeMap, fs::File, io::Read as _};
 
 use hoist::artifact::{self, Architecture, Error, Index, Lock, Wanted, lock};
 
-use super::{registry::Registry, sha256, source};
+use super::{
+    registry::{Registry, layer},
+    sha256, source,
+};
 
 const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
 
-fn wanted(architecture: Architecture) -> Wanted {
+/// One image for one architecture.
+pub fn wanted(architecture: Architecture) -> Wanted {
     let image = artifact::WantedImage { name: "pause".into(), reference: PAUSE.into(), architecture };
     Wanted {
         kubernetes: "1.36.5".into(),
@@ -46,7 +50,8 @@ async fn one_platform_of_an_index_becomes_an_archive_that_can_be_imported() {
     assert_eq!(top["digest"], digests[1]);
     assert_eq!(top["annotations"]["io.containerd.image.name"], PAUSE);
     let manifest = json(&digests[1].replace("sha256:", "blobs/sha256/"));
-    let total: usize = entries.iter().filter(|(name, _)| name.starts_with("blobs/")).map(|(_, bytes)| bytes.len()).sum();
+    let total: usize =
+        entries.iter().filter(|(name, _)| name.starts_with("blobs/")).map(|(_, bytes)| bytes.len()).sum();
     assert_eq!(total as u64, lock.images[0].size);
     for blob in [&manifest["config"], &manifest["layers"][0]] {
         let name = blob["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
@@ -94,7 +99,7 @@ async fn a_layer_that_was_replaced_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let source = source(folder.path(), "/nowhere", Some(&registry.url()));
     let lock = artifact::pin(&source, &wanted(Architecture::Amd64)).await.unwrap();
-    let layer = format!("sha256:{}", sha256(b"the layer of registry.k8s.io/pause for amd64"));
+    let layer = format!("sha256:{}", sha256(&layer("registry.k8s.io/pause", "amd64")));
     registry.damage(&layer);
     let error = artifact::fetch(&source, &lock, &|_| ()).await.unwrap_err();
     let Error::WrongDigest { expected, .. } = error else { panic!("{error}") };

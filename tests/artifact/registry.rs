@@ -13,11 +13,11 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{sha256, support::skip::skip};
+use super::{sha256, skip::skip, tar};
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// A running registry; it ends with this value.
@@ -84,18 +84,34 @@ impl Registry {
             }));
         }
         let digests = entries.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect();
-        self.put(repository, tag, INDEX, &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})).await;
+        self.put(
+            repository,
+            tag,
+            INDEX,
+            &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}),
+        )
+        .await;
         digests
     }
 
     /// Pushes the manifest of a small image under a tag or under its digest. Returns its digest and size.
-    pub async fn push_manifest(&self, repository: &str, tag: Option<&str>, architecture: &str) -> (String, usize) {
-        let layer = format!("the layer of {repository} for {architecture}").into_bytes();
-        let config = json!({"os": "linux", "architecture": architecture}).to_string().into_bytes();
+    pub async fn push_manifest(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        architecture: &str,
+    ) -> (String, usize) {
+        let layer = layer(repository, architecture);
+        let config = json!({
+            "os": "linux",
+            "architecture": architecture,
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))]},
+        });
+        let config = config.to_string().into_bytes();
         let layer = json!({"mediaType": LAYER, "digest": self.push_blob(repository, &layer).await, "size": layer.len()});
-        let config =
-            json!({"mediaType": CONFIG, "digest": self.push_blob(repository, &config).await, "size": config.len()});
-        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+        let config = json!({"mediaType": CONFIG, "digest": self.push_blob(repository, &config).await, "size": config.len()});
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         let text = manifest.to_string();
         let digest = format!("sha256:{}", sha256(text.as_bytes()));
         self.put(repository, tag.unwrap_or(&digest), MANIFEST, &manifest).await;
@@ -116,10 +132,16 @@ impl Registry {
         let begun = client.post(url).send().await.unwrap();
         let location = begun.headers()["location"].to_str().unwrap().to_owned();
         let digest = format!("sha256:{}", sha256(content));
-        let response = client.put(format!("{location}&digest={digest}")).body(content.to_vec()).send().await.unwrap();
+        let response =
+            client.put(format!("{location}&digest={digest}")).body(content.to_vec()).send().await.unwrap();
         assert!(response.status().is_success(), "{}", response.text().await.unwrap());
         digest
     }
+}
+
+/// The one layer of a pushed image.
+pub fn layer(repository: &str, architecture: &str) -> Vec<u8> {
+    tar("program", format!("{repository} for {architecture}").as_bytes())
 }
 
 impl Drop for Registry {

@@ -99,8 +99,13 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
+    if line.is_empty() {
+        // A connection that was opened in vain.
+        return Ok(());
+    }
     let mut words = line.split_whitespace();
-    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let (method, path) =
+        (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     let mut from = None;
     loop {
         let mut header = String::new();
@@ -121,7 +126,8 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let mut stream = stream;
     if let Some(Fault::Redirect(to)) = &fault {
-        let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return stream.write_all(head.as_bytes());
     }
     let status = match (&fault, &content) {
@@ -142,7 +148,11 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let body = &content[from.unwrap_or(0)..];
     let mut head = match from {
         Some(from) => {
-            format!("HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{}/{}\r\n", content.len() - 1, content.len())
+            format!(
+                "HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{}/{}\r\n",
+                content.len() - 1,
+                content.len()
+            )
         }
         None => String::from("HTTP/1.1 200 OK\r\n"),
     };

@@ -80,14 +80,15 @@ fn take(store: &Store, sha256: &str, content: &mut dyn Read) -> Result<(String, 
         return digest::copy(content, io::sink()).map_err(Failed::Reading);
     }
     let partial = store.partial(sha256).map_err(Failed::Store)?;
-    let mut file = File::create(partial.path())
-        .map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
+    let mut file =
+        File::create(partial.path()).map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
     let found = digest::copy(content, &mut file).map_err(Failed::Reading)?;
     // A digest that is wrong is the caller's to report, with its place in the bundle.
     if found.0 == sha256 {
         store.admit(partial, Some(sha256), sha256).map_err(Failed::Store)?;
     } else {
-        fs::remove_file(partial.path()).map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
+        fs::remove_file(partial.path())
+            .map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
     }
     Ok(found)
 }
