@@ -7,7 +7,9 @@ use super::{
     shared::{InventoryArg, Output, cache, home, print},
 };
 use crate::{
-    artifact::{self, Architecture, Files, Http, Lock, Patience, Registry, Source, Store},
+    artifact::{
+        self, Architecture, Files, Http, Lock, Patience, Registry, Source, Store, catalogue::Release,
+    },
     exit::Exit,
     inventory::{Inventory, expand_home},
     report::download::Download,
@@ -72,6 +74,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let path = Lock::beside(&args.inventory.file);
     let source = args.origin.source()?;
     let wanted = artifact::wanted(&inventory, &args.arch)?;
+    for note in &Release::find(&inventory.cluster.kubernetes)?.minor.unverified {
+        eprintln!("not confirmed: {note}");
+    }
     let lock = artifact::pin(&source, &wanted).await?;
     let written = lock.write(&path, args.update)?;
     let said = if written { "written" } else { "unchanged" };

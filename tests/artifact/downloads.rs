@@ -1,8 +1,12 @@
 //! One file over HTTP, with everything that can go wrong on the way.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
-use hoist::artifact::{Error, Source};
+use hoist::artifact::{self, Architecture, Error, Event, Lock, Source, catalogue::Place, lock};
 use tempfile::TempDir;
 
 use super::{
@@ -134,6 +138,52 @@ async fn a_wrong_digest_leaves_nothing_behind() {
     assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
     assert_eq!(bed.source.store.find(&sha256(&content())).unwrap(), None);
     assert_eq!(partials(bed.folder.path()), 0);
+}
+
+/// A lock of the one file.
+fn lock() -> Lock {
+    let file = lock::File {
+        name: "kubelet".into(),
+        version: "1".into(),
+        architecture: Architecture::Amd64,
+        place: Place::Host,
+        url: URL.into(),
+        sha256: sha256(&content()),
+        size: content().len() as u64,
+        member: None,
+    };
+    let architectures = vec![Architecture::Amd64];
+    Lock { kubernetes: "1.36.5".into(), architectures, files: vec![file], images: Vec::new() }
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_left_wrong_is_downloaded_again() {
+    for left in [100, content().len() - 1, content().len(), content().len() + 1] {
+        let bed = bed();
+        let partial = bed.folder.path().join("store/partial");
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join(sha256(&content())), vec![b'x'; left]).unwrap();
+        let grown = AtomicI64::new(0);
+        let count = |event: Event<'_>| {
+            if let Event::Grown(bytes) = event {
+                grown.fetch_add(bytes, Ordering::Relaxed);
+            }
+        };
+        artifact::fetch(&bed.source, &lock(), &count).await.unwrap();
+        let kept = bed.source.store.find(&sha256(&content())).unwrap().unwrap();
+        assert_eq!(fs::read(kept).unwrap(), content());
+        assert_eq!(grown.load(Ordering::Relaxed), content().len() as i64, "{left}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_downloads_is_left_to_it() {
+    let bed = bed();
+    let held = bed.source.store.partial(&sha256(&content())).unwrap();
+    let error = artifact::fetch(&bed.source, &lock(), &|_| ()).await.unwrap_err();
+    assert_eq!(error.exit(), hoist::exit::Exit::Temporary, "{error}");
+    drop(held);
+    artifact::fetch(&bed.source, &lock(), &|_| ()).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Write},
     path::Path,
 };
 
@@ -45,7 +45,7 @@ pub fn lock(path: &Path) -> Result<Lock, Error> {
 /// # Errors
 /// [`Error::BadBundle`] or [`Error::DamagedBundle`] for the first thing that is wrong.
 pub fn verify(path: &Path) -> Result<Checked, Error> {
-    walk(path, |_, content| digest::copy(content, io::sink()))
+    walk(path, |_, content| digest::copy(content, io::sink()).map_err(Failed::Reading))
 }
 
 /// Takes everything into a store, each file only when its digest is right.
@@ -53,50 +53,61 @@ pub fn verify(path: &Path) -> Result<Checked, Error> {
 /// # Errors
 /// As [`verify`], and when the store cannot be written.
 pub fn extract(path: &Path, store: &Store) -> Result<Checked, Error> {
-    let mut failure = None;
-    let answer = walk(path, |sha256, content| {
-        let taken = take(store, sha256, content);
-        taken.map_err(|error| match error {
-            Failed::Reading(error) => error,
-            Failed::Store(error) => {
-                failure = Some(error);
-                io::Error::other("the store failed")
-            }
-        })
-    });
-    match failure {
-        Some(error) => Err(error),
-        None => answer,
-    }
+    walk(path, |sha256, content| take(store, sha256, content))
 }
 
+/// Whose fault it was that an entry could not be taken.
 enum Failed {
+    /// The bundle's.
     Reading(io::Error),
-    Store(Error),
+    /// The store's.
+    Storing(Error),
 }
 
 fn take(store: &Store, sha256: &str, content: &mut dyn Read) -> Result<(String, u64), Failed> {
-    if store.find(sha256).map_err(Failed::Store)?.is_some() {
+    if store.find(sha256).map_err(Failed::Storing)?.is_some() {
         return digest::copy(content, io::sink()).map_err(Failed::Reading);
     }
-    let partial = store.partial(sha256).map_err(Failed::Store)?;
-    let mut file =
-        File::create(partial.path()).map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
-    let found = digest::copy(content, &mut file).map_err(Failed::Reading)?;
+    let partial = store.partial(sha256).map_err(Failed::Storing)?;
+    let storing = |cause| Failed::Storing(Error::writing(partial.path())(cause));
+    let mut file = Target { file: File::create(partial.path()).map_err(storing)?, failure: None };
+    let found = match (digest::copy(content, &mut file), file.failure) {
+        (_, Some(cause)) => return Err(storing(cause)),
+        (copied, None) => copied.map_err(Failed::Reading)?,
+    };
     // A digest that is wrong is the caller's to report, with its place in the bundle.
     if found.0 == sha256 {
-        store.admit(partial, Some(sha256), sha256).map_err(Failed::Store)?;
+        store.admit(partial, Some(sha256), sha256).map_err(Failed::Storing)?;
     } else {
-        fs::remove_file(partial.path())
-            .map_err(|cause| Failed::Store(Error::writing(partial.path())(cause)))?;
+        fs::remove_file(partial.path()).map_err(storing)?;
     }
     Ok(found)
+}
+
+/// Keeps what went wrong while writing, which would otherwise look like the bundle's fault.
+struct Target {
+    file: File,
+    failure: Option<io::Error>,
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(error);
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Goes through all entries. `content` reads one to its end and returns its digest and size.
 fn walk(
     path: &Path,
-    mut content: impl FnMut(&str, &mut dyn Read) -> io::Result<(String, u64)>,
+    mut content: impl FnMut(&str, &mut dyn Read) -> Result<(String, u64), Failed>,
 ) -> Result<Checked, Error> {
     let mut archive = open(path)?;
     let mut entries = archive.entries().map_err(|error| bad(path, error))?;
@@ -121,7 +132,10 @@ fn walk(
         } else {
             content(&sha256, &mut entry)
         }
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|failed| match failed {
+            Failed::Reading(error) => wrong(error.to_string()),
+            Failed::Storing(error) => error,
+        })?;
         if found != sha256 {
             return Err(wrong(format!("its digest is {found}")));
         }
