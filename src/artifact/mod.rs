@@ -9,7 +9,7 @@ mod archive;
 pub mod bundle;
 pub mod catalogue;
 mod difference;
-mod digest;
+pub(crate) mod digest;
 mod error;
 mod fetch;
 mod http;
