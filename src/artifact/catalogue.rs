@@ -250,9 +250,11 @@ mod tests {
                 assert!(downloads.iter().any(|download| download.name == *tool), "{tool}");
             }
         }
-        for (major, minor) in inventory::SUPPORTED {
-            Release::find(&Version::new(*major, *minor, 0)).unwrap();
-        }
+        let same: Vec<_> =
+            minors.iter().map(|minor| (number(&minor.kubernetes), minor.kubeadm_api.name())).collect();
+        let known: Vec<_> =
+            inventory::RELEASES.iter().map(|known| (known.minor, known.kubeadm_api)).collect();
+        assert_eq!(same, known, "what an inventory may name");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     catalogue::{Place, Release, downloads},
     lock::Architecture,
 };
-use crate::inventory::{Addon, Inventory};
+use crate::inventory::{Inventory, KubeadmAddon};
 
 /// What is to be pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Image {
 /// [`Error::UnknownRelease`] when the catalogue does not have the inventory's Kubernetes.
 pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<Wanted, Error> {
     let release = Release::find(&inventory.cluster.kubernetes)?;
-    let skipped: Vec<&str> = inventory.cluster.skip_addons.iter().copied().map(Addon::name).collect();
+    let skipped: Vec<&str> = inventory.cluster.skip_addons.iter().copied().map(KubeadmAddon::name).collect();
     let downloads = downloads()?;
     let mut wanted = Wanted {
         kubernetes: release.version.to_string(),

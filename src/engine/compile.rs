@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Error, Library, Templates,
-    role::{RoleFile, TaskSpec, Template},
+    role::{self, RoleFile, TaskSpec, Template},
     template::merge_json,
 };
-use crate::task::{File, Mode, Task};
+use crate::task::{self, File, Payload, Task};
 
 /// A host as the engine sees it.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Step {
     pub task: Task,
     /// The late values that its standard input uses.
     pub late: BTreeSet<String>,
+    /// The element of the loop that it was made for, which its standard input may use.
+    pub item: Option<Value>,
 }
 
 /// All statements about a host, role by role in the order in which they apply.
@@ -44,11 +46,32 @@ pub struct Step {
 /// # Errors
 /// Unknown roles, circles among them, and templates that do not render.
 pub fn compile(library: &Library, templates: &Templates, target: &Target) -> Result<Vec<RoleSteps>, Error> {
+    compile_roles(&with_needs(library, &target.roles)?, library, templates, target)
+}
+
+/// The same for a target whose roles have been read already: most hosts have the same ones.
+///
+/// # Errors
+/// Templates that do not render.
+pub fn compile_roles(
+    roles: &[(String, RoleFile)],
+    library: &Library,
+    templates: &Templates,
+    target: &Target,
+) -> Result<Vec<RoleSteps>, Error> {
+    roles.iter().map(|(name, file)| role_steps(library, templates, target, name.clone(), file)).collect()
+}
+
+/// The roles and what they need, in the order in which they apply.
+///
+/// # Errors
+/// Unknown roles, circles among them, and mistakes in them.
+pub fn with_needs(library: &Library, roles: &[String]) -> Result<Vec<(String, RoleFile)>, Error> {
     let mut ordered = Vec::new();
-    for role in &target.roles {
+    for role in roles {
         order(library, role, &mut Vec::new(), &mut ordered)?;
     }
-    ordered.into_iter().map(|(name, file)| role_steps(templates, target, name, &file)).collect()
+    Ok(ordered)
 }
 
 /// The late values that roles provide: name, role, script.
@@ -96,6 +119,7 @@ fn order(
 }
 
 fn role_steps(
+    library: &Library,
     templates: &Templates,
     target: &Target,
     role: String,
@@ -105,30 +129,152 @@ fn role_steps(
     if let own @ Value::Object(_) = &target.context["vars"] {
         merge_json(&mut vars, own.clone());
     }
+    if let Some(name) = file.inputs.iter().find(|name| vars.get(name.as_str()).is_none_or(Value::is_null)) {
+        return Err(Error::NoInput { role, name: name.clone() });
+    }
     let mut context = target.context.clone();
-    merge_json(&mut context, json!({ "vars": vars }));
+    context["vars"] = vars;
+    let compiler = Compiler { library, templates, role: &role };
     let mut steps = Vec::new();
     for spec in &file.tasks {
-        let place = format!("roles/{role}/role.yaml, task \"{}\"", spec.name);
-        if let Some(when) = &spec.when
-            && !truth(&place, &templates.expression(&place, when, &context)?)?
-        {
-            continue;
+        compiler.task(spec, &mut context, &mut steps)?;
+    }
+    Ok(RoleSteps { role, steps, context })
+}
+
+/// Makes steps of the statements of one role.
+struct Compiler<'a> {
+    library: &'a Library,
+    templates: &'a Templates,
+    role: &'a str,
+}
+
+impl Compiler<'_> {
+    /// Appends the steps of one task: none, one, or one for each element of its loop.
+    fn task(&self, spec: &TaskSpec, context: &mut Value, steps: &mut Vec<Step>) -> Result<(), Error> {
+        let place = format!("roles/{}/role.yaml, task \"{}\"", self.role, spec.name);
+        let holds = |context: &Value| match &spec.when {
+            Some(when) => truth(&place, &self.templates.expression(&place, when, context)?),
+            None => Ok(true),
+        };
+        // A condition that does not speak of the element is about the whole loop, which need not even have a
+        // list where it is false.
+        let each_item = match &spec.when {
+            Some(when) => spec.each.is_some() && self.templates.uses(&place, when, "item")?,
+            None => false,
+        };
+        if !each_item && !holds(context)? {
+            return Ok(());
         }
         let Some(each) = &spec.each else {
-            steps.push(step(templates, &place, spec, &context)?);
-            continue;
+            steps.push(self.step(&place, spec, context, None)?);
+            return Ok(());
         };
-        let Value::Array(items) = templates.expression(&place, each, &context)? else {
+        let Value::Array(items) = self.templates.expression(&place, each, context)? else {
             return Err(Error::Expression { place, reason: format!("`{each}` is no list") });
         };
         for item in items {
-            let mut context = context.clone();
-            merge_json(&mut context, json!({ "item": item }));
-            steps.push(step(templates, &place, spec, &context)?);
+            context["item"] = item.clone();
+            if !each_item || holds(context)? {
+                steps.push(self.step(&place, spec, context, Some(item))?);
+            }
+        }
+        if let Value::Object(context) = context {
+            context.remove("item");
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        place: &str,
+        spec: &TaskSpec,
+        context: &Value,
+        item: Option<Value>,
+    ) -> Result<Step, Error> {
+        let unusable = |reason: String| Error::Unusable { place: place.to_string(), reason };
+        let (kind, mut body) =
+            spec.kind().map_err(|kinds| unusable(format!("kinds: {}", kinds.join(", "))))?;
+        self.render(place, &mut body, context)?;
+        let task = self.build(place, kind, body, context)?;
+        if let Some(mistake) = task.mistake() {
+            return Err(unusable(mistake));
+        }
+        let late = match &task {
+            Task::Command(command) => match &command.stdin {
+                Some(stdin) => {
+                    self.templates.late_names(&stdin.template).map_err(|error| error.used_by(place))?
+                }
+                None => BTreeSet::new(),
+            },
+            _ => BTreeSet::new(),
+        };
+        Ok(Step { name: self.templates.text(place, &spec.name, context)?, task, late, item })
+    }
+
+    /// A task of a rendered body. What roles take from beside them is read here.
+    fn build(&self, place: &str, kind: &str, body: Value, context: &Value) -> Result<Task, Error> {
+        let unusable = |error: serde_json::Error| Error::Unusable {
+            place: place.to_string(),
+            reason: error.to_string(),
+        };
+        match kind {
+            "template" => {
+                let Template { source, path, mode, owner, group, secret } =
+                    serde_json::from_value(body).map_err(unusable)?;
+                let content = self.templates.file(&source, context).map_err(|error| error.used_by(place))?;
+                Ok(Task::File(File { path, content, mode, owner, group, secret }))
+            }
+            "copy" => {
+                let role::Copy { source, path, mode, owner, group, secret } =
+                    serde_json::from_value(body).map_err(unusable)?;
+                let (bytes, local) = self.library.file(self.role, &source)?;
+                let sha256 = task::sha256(&bytes);
+                let payload = Payload::new(bytes, local);
+                Ok(Task::Copy(task::Copy { path, sha256, payload, mode, owner, group, secret }))
+            }
+            _ => plain(kind, body).map_err(unusable),
         }
     }
-    Ok(RoleSteps { role, steps, context })
+
+    /// Renders every string in a task's body.
+    fn render(&self, place: &str, body: &mut Value, context: &Value) -> Result<(), Error> {
+        match body {
+            Value::String(text) => *text = self.templates.text(place, text, context)?,
+            Value::Array(items) => {
+                for item in items {
+                    self.render(place, item, context)?;
+                }
+            }
+            Value::Object(map) => {
+                for value in map.values_mut() {
+                    self.render(place, value, context)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A task that is exactly what the role says.
+pub(super) fn plain(kind: &str, body: Value) -> Result<Task, serde_json::Error> {
+    macro_rules! kinds {
+        ($($name:literal => $kind:ident),* $(,)?) => {
+            match kind {
+                $($name => serde_json::from_value(body).map(Task::$kind),)*
+                // `TaskSpec::kind` names no other.
+                other => Err(serde::de::Error::custom(format!("there is no kind \"{other}\""))),
+            }
+        };
+    }
+    kinds!(
+        "file" => File, "directory" => Directory, "absent" => Absent, "line" => Line, "block" => Block,
+        "package" => Package, "service" => Service, "sysctl" => Sysctl, "kernel_modules" => KernelModules,
+        "swap_off" => SwapOff, "hostname" => Hostname, "user" => User, "authorized_key" => AuthorizedKey,
+        "mount" => Mount, "artifact" => Artifact, "image" => Image, "command" => Command, "wait" => Wait,
+        "require" => Require,
+    )
 }
 
 fn truth(place: &str, value: &Value) -> Result<bool, Error> {
@@ -136,78 +282,4 @@ fn truth(place: &str, value: &Value) -> Result<bool, Error> {
         place: place.to_string(),
         reason: format!("`when` gives {value}, neither true nor false"),
     })
-}
-
-fn step(templates: &Templates, place: &str, spec: &TaskSpec, context: &Value) -> Result<Step, Error> {
-    let unusable = |reason: String| Error::Expression { place: place.to_string(), reason };
-    let (kind, mut body) = spec.kind().map_err(|kinds| unusable(format!("kinds: {}", kinds.join(", "))))?;
-    render(templates, place, &mut body, context)?;
-    let task = task(templates, kind, body, context, unusable)?;
-    let late = match &task {
-        Task::Command(command) => match &command.stdin {
-            Some(stdin) => templates.late_names(&stdin.template)?,
-            None => BTreeSet::new(),
-        },
-        _ => BTreeSet::new(),
-    };
-    if let Task::Command(command) = &task
-        && command.creates.is_none()
-        && command.unless.is_none()
-    {
-        return Err(unusable(
-            "a command needs `creates` or `unless`, or it would run every time".to_string(),
-        ));
-    }
-    Ok(Step { name: templates.text(place, &spec.name, context)?, task, late })
-}
-
-fn task(
-    templates: &Templates,
-    kind: &str,
-    body: Value,
-    context: &Value,
-    unusable: impl Fn(String) -> Error,
-) -> Result<Task, Error> {
-    macro_rules! kinds {
-        ($($name:literal => $kind:ident),*) => {
-            match kind {
-                $($name => serde_json::from_value(body).map(Task::$kind),)*
-                // `TaskSpec::kind` names no other.
-                other => return Err(unusable(format!("there is no kind \"{other}\""))),
-            }
-        };
-    }
-    if kind == "template" {
-        let Template { source, path, mode, secret } =
-            serde_json::from_value(body).map_err(|error| unusable(error.to_string()))?;
-        let content = templates.file(&source, context)?;
-        let root = || "root".to_string();
-        let mode = mode.unwrap_or(Mode(0o644));
-        return Ok(Task::File(File { path, content, mode, owner: root(), group: root(), secret }));
-    }
-    kinds!(
-        "file" => File, "directory" => Directory, "absent" => Absent, "package" => Package, "service" => Service,
-        "sysctl" => Sysctl, "kernel_modules" => KernelModules, "swap_off" => SwapOff, "artifact" => Artifact,
-        "image" => Image, "command" => Command, "wait" => Wait
-    )
-    .map_err(|error| unusable(error.to_string()))
-}
-
-/// Renders every string in a task's body.
-fn render(templates: &Templates, place: &str, body: &mut Value, context: &Value) -> Result<(), Error> {
-    match body {
-        Value::String(text) => *text = templates.text(place, text, context)?,
-        Value::Array(items) => {
-            for item in items {
-                render(templates, place, item, context)?;
-            }
-        }
-        Value::Object(map) => {
-            for value in map.values_mut() {
-                render(templates, place, value, context)?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
-//! What can go wrong in the engine.
+//! What can go wrong in the engine before hosts are changed; what goes wrong on one of them is a `Failure`.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::{exit::Exit, transport, yaml};
 
@@ -13,6 +13,14 @@ pub enum Error {
     #[error("there is no template \"{path}\"")]
     #[diagnostic(help("a role names it: add templates/{path}, or mend the name in the role"))]
     NoTemplate { path: String },
+    #[error("there is no file \"{path}\"")]
+    #[diagnostic(help("a role copies it: add it, or mend the name in the role"))]
+    NoFile { path: String },
+    #[error("role \"{role}\" needs `vars.{name}`")]
+    #[diagnostic(help(
+        "the role has no default for it: give it under `vars` in the inventory, or under the host's"
+    ))]
+    NoInput { role: String, name: String },
     #[error("roles need each other in a circle: {}", circle.join(" -> "))]
     #[diagnostic(help("remove one of them from the `needs` of the other"))]
     Circle { circle: Vec<String> },
@@ -25,6 +33,9 @@ pub enum Error {
     #[error("the expression of {place} gives no usable value: {reason}")]
     #[diagnostic(help("`when` gives true or false, `loop` gives a list"))]
     Expression { place: String, reason: String },
+    #[error("{place} cannot be used: {reason}")]
+    #[diagnostic(help("mend the task; docs/roles.md says what each kind wants"))]
+    Unusable { place: String, reason: String },
     #[error("two roles provide \"{name}\": {first} and {second}")]
     #[diagnostic(help("rename one of them"))]
     ProvidedTwice { name: String, first: String, second: String },
@@ -50,6 +61,25 @@ pub enum Error {
     #[error("another run is at work on {host}: {holder}")]
     #[diagnostic(help("wait for it to end; the lock goes away with the other run's connection"))]
     Locked { host: String, holder: String },
+    #[error("failed to lock {host}: {reason}")]
+    #[diagnostic(help("flock (of util-linux) must be installed there, and /run be writable"))]
+    Unlockable { host: String, reason: String },
+    #[error("{} is no plan that this hoist can read: {reason}", path.display())]
+    #[diagnostic(help("make one with `hoist plan --out FILE`; an inventory is given with `-i`"))]
+    NoPlan { path: PathBuf, reason: String },
+    #[error("failed to {action} the plan {}", path.display())]
+    #[diagnostic(help("the file's folder must exist and be writable, with some space left"))]
+    PlanFile {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("the plan does not fit any more: {}", differences.join("; "))]
+    #[diagnostic(help(
+        "nothing was changed: make the plan again with `hoist plan --out FILE` and look at it"
+    ))]
+    Outdated { differences: Vec<String> },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Transport(#[from] transport::Error),
@@ -78,42 +108,25 @@ impl Error {
         Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
     }
 
+    /// The same, saying for which statement a template was rendered.
+    pub(super) fn used_by(self, user: &str) -> Error {
+        match self {
+            Error::Template { place, reason, help } => {
+                Error::Template { place: format!("{place} (for {user})"), reason, help }
+            }
+            other => other,
+        }
+    }
+
     /// What the process ends with.
     pub fn exit(&self) -> Exit {
         match self {
             Error::Locked { .. } => Exit::Temporary,
-            Error::Journal { .. } | Error::Unreadable { .. } => Exit::Os,
+            Error::Outdated { .. } => Exit::Outdated,
+            Error::Unlockable { .. } => Exit::Failed,
+            Error::Journal { .. } | Error::Unreadable { .. } | Error::PlanFile { .. } => Exit::Os,
             Error::Transport(error) => error.exit(),
             _ => Exit::Data,
         }
-    }
-}
-
-/// Why one host did not get to its end: said so that nobody has to look anything up.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Failure {
-    pub host: String,
-    pub role: String,
-    pub step: String,
-    /// What went wrong, such as the command and its status.
-    pub what: String,
-    /// The last lines that the command wrote.
-    pub output: Vec<String>,
-    /// What this usually comes from, when hoist knows.
-    pub cause: Option<String>,
-    /// What to do now.
-    pub next: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}: {}: {}", self.host, self.role, self.step, self.what)?;
-        for line in &self.output {
-            writeln!(f, "  | {line}")?;
-        }
-        if let Some(cause) = &self.cause {
-            writeln!(f, "  likely cause: {cause}")?;
-        }
-        write!(f, "  next: {}", self.next)
     }
 }

@@ -1,14 +1,21 @@
 //! Where roles and templates come from: the binary itself, or folders that override it file by file.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    path::{Component, Path, PathBuf},
+};
 
 use include_dir::{Dir, include_dir};
 
-use super::{Error, role::RoleFile};
-use crate::yaml::{self, Problem, Source};
+use super::{
+    Error,
+    role::{RoleFile, kind_problems},
+};
+use crate::yaml::{self, Source};
 
-static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
-static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+pub(super) static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
+pub(super) static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// The roles and templates of a run.
 #[derive(Debug, Clone, Default)]
@@ -23,34 +30,30 @@ impl Library {
     /// # Errors
     /// When there is no such role, or every mistake in its file.
     pub fn role(&self, name: &str) -> Result<RoleFile, Error> {
+        Ok(yaml::read_and(&self.role_source(name)?, kind_problems)?.value)
+    }
+
+    /// The text of a role.
+    ///
+    /// # Errors
+    /// When there is no such role, or it cannot be read.
+    pub(super) fn role_source(&self, name: &str) -> Result<Source, Error> {
         let path = format!("roles/{name}/role.yaml");
         let text =
             self.text(&path)?.ok_or_else(|| Error::NoRole { name: name.to_string(), known: self.roles() })?;
-        let source = Source::new(path, text.into_owned());
-        let document = yaml::read_and::<RoleFile>(&source, |document| {
-            let tasks = document.value.tasks.iter().enumerate();
-            tasks
-                .filter_map(|(index, task)| {
-                    let kinds = task.kind().err()?;
-                    let span = document.tree.at(&["tasks", &index.to_string(), "name"]);
-                    let (label, help) = match kinds[..] {
-                        [] => ("no kind".to_string(), "add one kind, such as `file:`"),
-                        _ => (format!("kinds: {}", kinds.join(", ")), "make one task of each kind"),
-                    };
-                    let title = "a task states exactly one thing";
-                    Some(Problem::new(span, title).label(label).help(help))
-                })
-                .collect()
-        })?;
-        Ok(document.value)
+        Ok(Source::new(path, text.into_owned()))
     }
 
     /// The names of all roles.
     pub fn roles(&self) -> Vec<String> {
         let embedded = ROLES.dirs().filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
         let folder = self.folder.as_ref().and_then(|folder| folder.join("roles").read_dir().ok());
-        let own =
-            folder.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let own = folder
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("role.yaml").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = embedded.chain(own).collect();
         names.sort();
         names.dedup();
@@ -65,11 +68,47 @@ impl Library {
         self.text(&format!("templates/{path}"))?.ok_or_else(|| Error::NoTemplate { path: path.to_string() })
     }
 
+    /// The paths of all templates.
+    pub fn templates(&self) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        embedded_files(&TEMPLATES, &mut paths);
+        if let Some(folder) = &self.folder {
+            let root = folder.join("templates");
+            files_below(&root, &root, &mut paths);
+        }
+        paths
+    }
+
+    /// A file that is shipped beside a role, and where it is, unless it is in the binary.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn file(&self, role: &str, source: &str) -> Result<(Vec<u8>, Option<PathBuf>), Error> {
+        let path = format!("roles/{role}/files/{source}");
+        // What is beside the role is meant, and nothing else on the administrator's machine.
+        let inside = Path::new(source).components().all(|part| matches!(part, Component::Normal(_)));
+        let none = || Error::NoFile { path: path.clone() };
+        let found = self.find(&path)?.filter(|_| inside && !source.is_empty()).ok_or_else(none)?;
+        Ok((found.bytes.into_owned(), found.local))
+    }
+
     fn text(&self, path: &str) -> Result<Option<Cow<'static, str>>, Error> {
+        let Some(Found { bytes, local }) = self.find(path)? else { return Ok(None) };
+        let text = match bytes {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        };
+        text.map(Some).ok_or_else(|| Error::Unreadable {
+            path: local.unwrap_or_else(|| path.into()),
+            cause: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text"),
+        })
+    }
+
+    fn find(&self, path: &str) -> Result<Option<Found>, Error> {
         if let Some(folder) = &self.folder {
             let file = folder.join(path);
-            match std::fs::read_to_string(&file) {
-                Ok(text) => return Ok(Some(text.into())),
+            match std::fs::read(&file) {
+                Ok(bytes) => return Ok(Some(Found { bytes: bytes.into(), local: Some(file) })),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(cause) => return Err(Error::Unreadable { path: file, cause }),
             }
@@ -78,6 +117,30 @@ impl Library {
             Some(rest) => (&TEMPLATES, rest),
             None => (&ROLES, path.trim_start_matches("roles/")),
         };
-        Ok(dir.get_file(rest).and_then(|file| file.contents_utf8()).map(Cow::from))
+        Ok(dir.get_file(rest).map(|file| Found { bytes: file.contents().into(), local: None }))
+    }
+}
+
+/// A file of the library.
+struct Found {
+    bytes: Cow<'static, [u8]>,
+    /// Where it is, unless it is in the binary.
+    local: Option<PathBuf>,
+}
+
+fn embedded_files(dir: &Dir<'_>, paths: &mut BTreeSet<String>) {
+    paths.extend(dir.files().map(|file| file.path().to_string_lossy().into_owned()));
+    dir.dirs().for_each(|dir| embedded_files(dir, paths));
+}
+
+/// Adds the files below a folder by their paths from `root`. What cannot be listed holds none.
+fn files_below(folder: &Path, root: &Path, paths: &mut BTreeSet<String>) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.strip_prefix(root) {
+            _ if path.is_dir() => files_below(&path, root, paths),
+            Ok(inner) => drop(paths.insert(inner.to_string_lossy().into_owned())),
+            Err(_) => {}
+        }
     }
 }

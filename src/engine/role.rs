@@ -7,9 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::task::{
-    Absent, Artifact, Command, Directory, File, Image, KernelModules, Mode, Package, Service, SwapOff,
-    Sysctl, Wait,
+use crate::{
+    task::{
+        Absent, Artifact, AuthorizedKey, Block, Command, Directory, File, Hostname, Image, KernelModules,
+        Line, Mode, Mount, Package, Require, Service, SwapOff, Sysctl, User, Wait, file_mode, root,
+    },
+    yaml::{Document, Problem},
 };
 
 /// `roles/<name>/role.yaml`: how to make a host fit for something, as a list of statements.
@@ -24,6 +27,9 @@ pub struct RoleFile {
     /// Values under `vars` that the inventory may override, key by key.
     #[serde(default)]
     pub defaults: Map<String, Value>,
+    /// Names under `vars` that have no default: the inventory must give them.
+    #[serde(default)]
+    pub inputs: Vec<String>,
     /// Values that other hosts use and that exist only when this role is done, by name.
     #[serde(default)]
     pub provides: IndexMap<String, Provide>,
@@ -57,9 +63,15 @@ pub struct TaskSpec {
     #[serde(default)]
     pub template: Option<Template>,
     #[serde(default)]
+    pub copy: Option<Copy>,
+    #[serde(default)]
     pub directory: Option<Directory>,
     #[serde(default)]
     pub absent: Option<Absent>,
+    #[serde(default)]
+    pub line: Option<Line>,
+    #[serde(default)]
+    pub block: Option<Block>,
     #[serde(default)]
     pub package: Option<Package>,
     #[serde(default)]
@@ -71,6 +83,14 @@ pub struct TaskSpec {
     #[serde(default)]
     pub swap_off: Option<SwapOff>,
     #[serde(default)]
+    pub hostname: Option<Hostname>,
+    #[serde(default)]
+    pub user: Option<User>,
+    #[serde(default)]
+    pub authorized_key: Option<AuthorizedKey>,
+    #[serde(default)]
+    pub mount: Option<Mount>,
+    #[serde(default)]
     pub artifact: Option<Artifact>,
     #[serde(default)]
     pub image: Option<Image>,
@@ -78,6 +98,8 @@ pub struct TaskSpec {
     pub command: Option<Command>,
     #[serde(default)]
     pub wait: Option<Wait>,
+    #[serde(default)]
+    pub require: Option<Require>,
 }
 
 /// A file whose content is a rendered template.
@@ -88,8 +110,37 @@ pub struct Template {
     pub source: String,
     /// Absolute path on the host.
     pub path: String,
+    /// Permission bits, set-id bits included.
+    #[serde(default = "file_mode")]
+    pub mode: Mode,
+    /// The user it belongs to, who must exist.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// The group it belongs to, which must exist.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Never show the content in a plan.
     #[serde(default)]
-    pub mode: Option<Mode>,
+    pub secret: bool,
+}
+
+/// A file that is shipped beside the role and is the same on the host, byte for byte. Nothing in it is rendered.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// The file's path in `roles/NAME/files/`.
+    pub source: String,
+    /// Absolute path on the host.
+    pub path: String,
+    /// Permission bits, set-id bits included.
+    #[serde(default = "file_mode")]
+    pub mode: Mode,
+    /// The user it belongs to, who must exist.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// The group it belongs to, which must exist.
+    #[serde(default = "root")]
+    pub group: String,
     /// Never show the content in a plan.
     #[serde(default)]
     pub secret: bool,
@@ -110,21 +161,43 @@ impl TaskSpec {
         collect!(
             file,
             template,
+            copy,
             directory,
             absent,
+            line,
+            block,
             package,
             service,
             sysctl,
             kernel_modules,
             swap_off,
+            hostname,
+            user,
+            authorized_key,
+            mount,
             artifact,
             image,
             command,
-            wait
+            wait,
+            require
         );
         match given.len() {
             1 => given.pop_first().ok_or_else(Vec::new),
             _ => Err(given.into_keys().collect()),
         }
     }
+}
+
+/// Tasks that state nothing, or several things.
+pub(super) fn kind_problems(document: &Document<RoleFile>) -> Vec<Problem> {
+    let problem = |(index, task): (usize, &TaskSpec)| {
+        let kinds = task.kind().err()?;
+        let span = document.tree.at(&["tasks", &index.to_string(), "name"]);
+        let (label, help) = match kinds[..] {
+            [] => ("no kind".to_string(), "add one kind, such as `file:`"),
+            _ => (format!("kinds: {}", kinds.join(", ")), "make one task of each kind"),
+        };
+        Some(Problem::new(span, "a task states exactly one thing").label(label).help(help))
+    };
+    document.value.tasks.iter().enumerate().filter_map(problem).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value};
 
-use super::{Error, Library};
+use super::{Error, Library, syntax::Syntax};
 
 /// Renders the library's templates and the strings in its roles.
 #[derive(Debug)]
@@ -74,21 +74,71 @@ impl Templates {
             .map_err(|error| Error::Expression { place: place.to_string(), reason: error.to_string() })
     }
 
-    /// The names of the late values that a template uses: `join` of `late.join.token`.
+    /// Whether an expression uses a name.
+    ///
+    /// # Errors
+    /// When it is no expression.
+    pub(super) fn uses(&self, place: &str, text: &str, name: &str) -> Result<bool, Error> {
+        let syntax = Syntax::of_expression(&self.environment, text);
+        Ok(syntax.map_err(|error| Error::template(place, error))?.uses(name))
+    }
+
+    /// The names of the late values that a template uses, itself or through what it includes: `join` of
+    /// `late.join.token`.
+    ///
+    /// # Errors
+    /// When one of them is missing or is no template, and where it cannot be told what is used.
+    pub fn late_names(&self, path: &str) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        let mut open = vec![path.to_string()];
+        let mut seen = BTreeSet::new();
+        while let Some(path) = open.pop() {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            let syntax = self.syntax(&path)?;
+            let unknown = |reason: &str, help: &str| Error::Template {
+                place: path.clone(),
+                reason: reason.to_string(),
+                help: help.to_string(),
+            };
+            for name in &syntax.names {
+                match name.split('.').collect::<Vec<_>>()[..] {
+                    ["late", value, ..] => names.insert(value.to_string()),
+                    ["late"] => {
+                        return Err(unknown(
+                            "it does not say which late value it uses",
+                            "write `late.NAME.KEY`",
+                        ));
+                    }
+                    _ => continue,
+                };
+            }
+            for include in syntax.includes() {
+                let computed =
+                    || unknown("it includes a template whose name is computed", "write the name there");
+                open.push(include.path.ok_or_else(computed)?);
+            }
+        }
+        Ok(names)
+    }
+
+    /// A template of the library, taken apart.
     ///
     /// # Errors
     /// When it is missing or is no template.
-    pub fn late_names(&self, path: &str) -> Result<BTreeSet<String>, Error> {
+    pub(super) fn syntax(&self, path: &str) -> Result<Syntax, Error> {
         let text = self.library.template(path)?;
-        let template = self
-            .environment
-            .template_from_named_str(path, &text)
-            .map_err(|error| Error::template(path, error))?;
-        let names = template.undeclared_variables(true);
-        Ok(names
-            .iter()
-            .filter_map(|name| Some(name.strip_prefix("late.")?.split('.').next()?.to_string()))
-            .collect())
+        Syntax::of_template(&self.environment, path, &text).map_err(|error| Error::template(path, error))
+    }
+
+    /// The functions of the template language.
+    pub(super) fn globals(&self) -> BTreeSet<String> {
+        self.environment.globals().map(|(name, _)| name.to_string()).collect()
+    }
+
+    pub(super) fn environment(&self) -> &Environment<'static> {
+        &self.environment
     }
 }
 

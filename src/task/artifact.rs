@@ -1,4 +1,4 @@
-//! Files that are known by their digest, and container images.
+//! Files that are known by their digest.
 
 use std::time::Duration;
 
@@ -6,41 +6,39 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Act, Change, Kind, Mode, Observations, Probe,
-    file::{attributes, short},
-    quote,
+    Act, Change, Kind, Mode, Observations, Probe, is_template, quote,
+    whole::{attributes, short},
 };
 
 fn executable() -> Mode {
     Mode(0o755)
 }
 
-/// A file with exactly this digest, sent from the installer when it is not there.
+/// A file with exactly this digest, for what is too large or too binary to be a template. It is sent from the
+/// installer (`source`), or each host fetches it itself (`url`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// The local file.
-    pub source: String,
+    /// The local file that is sent.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Where the host fetches it, by HTTP or HTTPS, with curl or wget and through the proxy of its environment or
+    /// of its `/etc/environment`.
+    #[serde(default)]
+    pub url: Option<String>,
     /// Lower-case hex SHA-256 of its content.
     pub sha256: String,
     /// Absolute path on the host. The owner is root.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "executable")]
     pub mode: Mode,
 }
 
-/// A container image in containerd, imported from an archive when it is not there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Image {
-    /// The name that pods use.
-    pub reference: String,
-    /// Digest of the image's manifest, as `ctr images ls` shows it.
-    pub digest: String,
-    /// The local archive.
-    pub source: String,
-    /// Lower-case hex SHA-256 of the archive.
-    pub sha256: String,
+impl Artifact {
+    fn has_content(&self, seen: &Observations) -> bool {
+        seen.paths.get(&self.path).is_some_and(|now| now.sha256.as_deref() == Some(&self.sha256))
+    }
 }
 
 impl Kind for Artifact {
@@ -53,7 +51,7 @@ impl Kind for Artifact {
             return Some(Change::new(format!("install {} ({})", self.path, self.mode)));
         };
         let mut change = Change::new(format!("install {}", self.path));
-        if now.sha256.as_deref() != Some(&self.sha256) {
+        if !self.has_content(seen) {
             let from = now.sha256.as_deref().map_or_else(|| now.kind().to_string(), short);
             change = change.attribute("content", from, short(&self.sha256));
         }
@@ -61,49 +59,88 @@ impl Kind for Artifact {
         (!change.details.is_empty()).then_some(change)
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        // Sending compares the digest first, so that a wrong mode alone sends nothing.
-        vec![Act::Send {
-            source: self.source.clone(),
-            destination: self.path.clone(),
-            sha256: self.sha256.clone(),
-            mode: self.mode,
-        }]
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        if let Some(source) = &self.source {
+            // Sending compares the digest first, so that a wrong mode alone sends nothing.
+            return vec![Act::Send {
+                source: source.clone(),
+                destination: self.path.clone(),
+                sha256: self.sha256.clone(),
+                mode: self.mode,
+            }];
+        }
+        if self.has_content(seen) {
+            let path = quote(&self.path);
+            return vec![Act::quick(format!("chown 0:0 {path} && chmod {} {path}", self.mode))];
+        }
+        let text = format!(
+            "url={} want={} dest={} mode={}\n{FETCH}",
+            quote(self.url.as_deref().unwrap_or_default()),
+            quote(&self.sha256),
+            quote(&self.path),
+            self.mode
+        );
+        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(3600) }]
     }
-}
 
-impl Kind for Image {
-    fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Images]
-    }
-
-    fn diff(&self, seen: &Observations) -> Option<Change> {
-        let change = Change::new(format!("import image {}", self.reference));
-        match seen.images.get(&self.reference) {
-            None => Some(change),
-            Some(digest) if *digest == self.digest => None,
-            Some(digest) => Some(change.attribute("digest", digest, &self.digest)),
+    fn foresee(&self, seen: &mut Observations) {
+        if !self.has_content(seen) {
+            seen.will_write(&self.path, &self.sha256, None);
         }
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        let archive = format!("/var/lib/hoist/image-{}.tar", self.sha256);
-        let (file, reference) = (quote(&archive), quote(&self.reference));
-        // The pinned label keeps the kubelet's garbage collection away from what a site without a registry
-        // could not pull again (honoured by containerd 1.7 and newer, harmless before).
-        let text = format!(
-            "ctr -n k8s.io images import --digests=false {file} >/dev/null && \
-             ctr -n k8s.io images label {reference} io.cri-containerd.pinned=pinned >/dev/null; s=$?\n\
-             rm -f {file}; rmdir /var/lib/hoist 2>/dev/null; exit $s"
-        );
-        vec![
-            Act::Send {
-                source: self.source.clone(),
-                destination: archive,
-                sha256: self.sha256.clone(),
-                mode: Mode(0o600),
-            },
-            Act::Script { text, stdin: None, timeout: Duration::from_secs(900) },
-        ]
+    fn mistake(&self) -> Option<String> {
+        let digest =
+            |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_template(&self.sha256) && !digest(&self.sha256) {
+            return Some(format!("`sha256` is \"{}\", not 64 lower-case hexadecimal digits", self.sha256));
+        }
+        match (&self.source, &self.url) {
+            (Some(_), None) => None,
+            (None, Some(url)) if is_template(url) => None,
+            (None, Some(url)) => wrong_url(url),
+            _ => Some("an artifact needs either `source` or `url`".to_string()),
+        }
     }
 }
+
+/// What is wrong with a URL that hosts shall fetch.
+fn wrong_url(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) else {
+        return Some(format!("`url` is \"{url}\", no http:// or https:// address"));
+    };
+    // It would stand in the host's list of processes.
+    let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    server
+        .contains('@')
+        .then(|| "`url` holds a user or password, which others on the host could see".to_string())
+}
+
+/// Fetches `url` beside `dest`, compares its digest with `want`, and renames it. A program started by sshd or sudo
+/// does not have the proxy that people have: it is taken from where pam_env(8) takes it.
+const FETCH: &str = r#"
+fail() { rm -f "$part"; echo "$*" >&2; exit 1; }
+dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
+[ ! -d "$dest" ] || fail "$dest is a directory"
+[ ! -r /etc/environment ] || while IFS='=' read -r name value; do
+    name=${name#export }
+    case $name in
+    http_proxy | https_proxy | no_proxy | HTTP_PROXY | HTTPS_PROXY | NO_PROXY)
+        eval "known=\${$name:-}"
+        [ -n "$known" ] || export "$name=$(printf %s "$value" | tr -d \"\')"
+        ;;
+    esac
+done < /etc/environment
+mkdir -p "${dir:-/}" && rm -f "$part" || exit 1
+if command -v curl >/dev/null; then
+    curl -fsSL --retry 3 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$part" "$url" || fail "curl could not fetch $url"
+elif command -v wget >/dev/null; then
+    wget -q -t 3 -T 60 -O "$part" "$url" || fail "wget could not fetch $url (status $?)"
+else
+    fail 'there is neither curl nor wget: install one before, or send the file from the installer with `source`'
+fi
+sum=$(sha256sum < "$part") && sum=${sum%% *} || fail "cannot read $part"
+[ "$sum" = "$want" ] || fail "$url has the digest $sum, not $want: compare it with what the publisher says"
+chown 0:0 "$part" && chmod "$mode" "$part" && mv -f "$part" "$dest" || fail "cannot put $dest in place"
+"#;

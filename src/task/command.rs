@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Detail, Kind, Observations, Probe, Stdin, quote};
+use super::{Act, Change, Detail, Kind, Observations, Probe, Stdin, probe::later, quote};
 
 fn ten_minutes() -> u64 {
     600
@@ -15,7 +15,8 @@ fn two_minutes() -> u64 {
     120
 }
 
-/// A command that runs when its guard says that it has not done its work yet.
+/// A command that runs when its guard says that it has not done its work yet: `creates`, `unless`, or `after` with
+/// `stamp`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
@@ -27,6 +28,13 @@ pub struct Command {
     /// A check (POSIX sh) that succeeds when the work is done.
     #[serde(default)]
     pub unless: Option<String>,
+    /// Files that the command reads. Its work is done when `stamp` is there and none of them is newer.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// An empty file that hoist makes when the command has succeeded. It is as old as the command's beginning, so
+    /// that a file which changes meanwhile counts as newer. Below `/run` it is gone after a reboot.
+    #[serde(default)]
+    pub stamp: Option<String>,
     /// What the command reads from its standard input, rendered just before it runs.
     #[serde(default)]
     pub stdin: Option<Stdin>,
@@ -62,17 +70,26 @@ pub fn main_line(script: &str) -> &str {
     script.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim()
 }
 
+impl Command {
+    fn is_done(&self, seen: &Observations) -> bool {
+        let created = self.creates.as_ref().is_some_and(|path| seen.paths.contains_key(path));
+        let passed = self.unless.as_ref().is_some_and(|check| seen.passed.contains(check));
+        let stamped = self.stamp.as_ref().and_then(|path| seen.paths.get(path)).is_some_and(|stamp| {
+            let files = self.after.iter().filter_map(|path| seen.paths.get(path));
+            !files.into_iter().any(|file| later(&file.modified, &stamp.modified))
+        });
+        created || passed || stamped
+    }
+}
+
 impl Kind for Command {
     fn probes(&self) -> Vec<Probe> {
-        let path = self.creates.clone().map(Probe::Path);
-        let check = self.unless.clone().map(Probe::Check);
-        path.into_iter().chain(check).collect()
+        let paths = self.creates.iter().chain(&self.stamp).chain(&self.after);
+        paths.cloned().map(Probe::Path).chain(self.unless.clone().map(Probe::Check)).collect()
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
-        let created = self.creates.as_ref().is_some_and(|path| seen.paths.contains_key(path));
-        let passed = self.unless.as_ref().is_some_and(|check| seen.passed.contains(check));
-        if created || passed {
+        if self.is_done(seen) {
             return None;
         }
         let mut change = Change::new(format!("run {}", main_line(&self.run)));
@@ -84,8 +101,37 @@ impl Kind for Command {
     }
 
     fn acts(&self, _: &Observations) -> Vec<Act> {
+        let text = match &self.stamp {
+            None => self.run.clone(),
+            Some(stamp) => {
+                let (folder, name) = stamp.rsplit_once('/').unwrap_or(("", stamp));
+                let part = quote(&format!("{folder}/.{name}.hoist"));
+                format!(
+                    "mkdir -p {} && : > {part} || exit 1\n(\n{}\n) || {{ s=$?; rm -f {part}; exit $s; }}\nmv -f {part} {}",
+                    quote(if folder.is_empty() { "/" } else { folder }),
+                    self.run,
+                    quote(stamp)
+                )
+            }
+        };
         let timeout = Duration::from_secs(self.timeout);
-        vec![Act::Script { text: self.run.clone(), stdin: self.stdin.clone(), timeout }]
+        vec![Act::Script { text, stdin: self.stdin.clone(), timeout }]
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let other = self.creates.is_some() || self.unless.is_some();
+        match (&self.stamp, self.after.is_empty()) {
+            (None, true) if !other => Some(
+                "a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time"
+                    .to_string(),
+            ),
+            (None, false) => Some("`after` needs a `stamp` to compare its files with".to_string()),
+            (Some(_), true) => Some("`stamp` needs `after`: which files is it compared with?".to_string()),
+            (Some(_), false) if other => {
+                Some("a command has one guard: `after` with `stamp`, or `creates` and `unless`".to_string())
+            }
+            _ => None,
+        }
     }
 }
 

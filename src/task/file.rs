@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Act, Change, Detail, Kind, Observations, PathState, Probe, quote};
+use super::{
+    Act, Change, Kind, Observations, Probe, quote,
+    whole::{Whole, attributes},
+};
 
 /// Permission bits, written in octal as a string: `"0644"`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,7 @@ impl JsonSchema for Mode {
     }
 }
 
-fn file_mode() -> Mode {
+pub(crate) fn file_mode() -> Mode {
     Mode(0o644)
 }
 
@@ -59,7 +62,7 @@ fn directory_mode() -> Mode {
     Mode(0o755)
 }
 
-fn root() -> String {
+pub(crate) fn root() -> String {
     "root".to_string()
 }
 
@@ -71,10 +74,13 @@ pub struct File {
     pub path: String,
     /// The whole content.
     pub content: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "file_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
     /// Never show the content in a plan.
@@ -88,10 +94,13 @@ pub struct File {
 pub struct Directory {
     /// Absolute path on the host.
     pub path: String,
+    /// Permission bits, set-id bits included.
     #[serde(default = "directory_mode")]
     pub mode: Mode,
+    /// The user it belongs to, who must exist.
     #[serde(default = "root")]
     pub owner: String,
+    /// The group it belongs to, which must exist.
     #[serde(default = "root")]
     pub group: String,
 }
@@ -109,21 +118,18 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Enough of a digest for people to tell two contents apart.
-pub(super) fn short(digest: &str) -> String {
-    format!("sha256 {}…", &digest[..digest.len().min(12)])
-}
-
-/// Differences of mode and owner, which files, directories and artifacts share.
-pub(super) fn attributes(change: &mut Change, now: &PathState, mode: Mode, owner: &str, group: &str) {
-    let mut push = |name: &str, from: String, to: String| {
-        if from != to {
-            change.details.push(Detail::Attribute { name: name.to_string(), from, to });
-        }
-    };
-    push("mode", Mode(now.permissions()).to_string(), mode.to_string());
-    push("owner", now.owner.clone(), owner.to_string());
-    push("group", now.group.clone(), group.to_string());
+impl File {
+    fn with_whole<T>(&self, then: impl FnOnce(Whole<'_>) -> T) -> T {
+        then(Whole {
+            path: &self.path,
+            sha256: &sha256(self.content.as_bytes()),
+            text: Some(&self.content),
+            secret: self.secret,
+            mode: self.mode,
+            owner: &self.owner,
+            group: &self.group,
+        })
+    }
 }
 
 impl Kind for File {
@@ -132,48 +138,16 @@ impl Kind for File {
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
-        let Some(now) = seen.paths.get(&self.path) else {
-            let change = Change::new(format!("create {} ({})", self.path, self.mode));
-            return Some(if self.secret { change } else { change.text(&self.path, "", &self.content) });
-        };
-        if !now.is_file() {
-            return Some(Change::new(format!("replace {}", self.path)).attribute("type", now.kind(), "file"));
-        }
-        let mut change = Change::new(format!("write {}", self.path));
-        let wanted = sha256(self.content.as_bytes());
-        if now.sha256.as_deref() != Some(&wanted) {
-            change = match seen.contents.get(&self.path) {
-                // Not even digests of secrets are shown: short ones could be guessed from them.
-                _ if self.secret => change.attribute("content", "another", "as stated"),
-                Some(old) => change.text(&self.path, old, &self.content),
-                _ => change.attribute(
-                    "content",
-                    short(now.sha256.as_deref().unwrap_or_default()),
-                    short(&wanted),
-                ),
-            };
-        }
-        attributes(&mut change, now, self.mode, &self.owner, &self.group);
-        (!change.details.is_empty()).then_some(change)
+        self.with_whole(|whole| whole.diff(seen))
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        let path = quote(&self.path);
-        let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
-        let part = quote(&format!("{folder}/.{name}.hoist"));
-        // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
-        // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
-        // comes last: a change of owner clears the set-id bits.
-        vec![Act::quick(format!(
-            "if [ -d {path} ]; then\n\
-             [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
-             mkdir -p {folder} && (umask 077; printf %s {content} > {part}) && chown {owner} {part} && \
-             chmod {mode} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
-            folder = quote(if folder.is_empty() { "/" } else { folder }),
-            content = quote(&self.content),
-            mode = self.mode,
-            owner = quote(&format!("{}:{}", self.owner, self.group)),
-        ))]
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        let print = format!("printf %s {}", quote(&self.content));
+        vec![self.with_whole(|whole| whole.act(seen, &print))]
+    }
+
+    fn foresee(&self, seen: &mut Observations) {
+        self.with_whole(|whole| whole.foresee(seen));
     }
 }
 
@@ -224,5 +198,10 @@ impl Kind for Absent {
 
     fn acts(&self, _: &Observations) -> Vec<Act> {
         vec![Act::quick(format!("rm -f {}", quote(&self.path)))]
+    }
+
+    fn foresee(&self, seen: &mut Observations) {
+        seen.paths.remove(&self.path);
+        seen.texts.remove(&self.path);
     }
 }

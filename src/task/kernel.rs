@@ -1,4 +1,4 @@
-//! Kernel parameters, modules and swap: each for now and for after the next boot.
+//! Kernel parameters and modules: each for now and for after the next boot.
 
 use std::collections::BTreeMap;
 
@@ -31,15 +31,15 @@ pub struct KernelModules {
     pub modules: BTreeMap<String, Option<String>>,
 }
 
-/// No swap, now and after every boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SwapOff {}
-
 /// A configuration file that a kernel task keeps.
 fn kept(path: &str, content: String) -> File {
     let root = || "root".to_string();
     File { path: path.to_string(), content, mode: Mode(0o644), owner: root(), group: root(), secret: false }
+}
+
+/// What puts the file in place, if it is not.
+fn kept_acts(file: &File, seen: &Observations) -> Vec<Act> {
+    if file.diff(seen).is_some() { file.acts(seen) } else { Vec::new() }
 }
 
 impl Sysctl {
@@ -72,11 +72,15 @@ impl Kind for Sysctl {
     }
 
     fn acts(&self, seen: &Observations) -> Vec<Act> {
-        let mut acts = self.kept().acts(seen);
+        let mut acts = kept_acts(&self.kept(), seen);
         acts.extend(self.wrong(seen).map(|(key, value)| {
             Act::quick(format!("printf '%s\\n' {} > {}", quote(value), quote(&sysctl_file(key))))
         }));
         acts
+    }
+
+    fn foresee(&self, seen: &mut Observations) {
+        self.kept().foresee(seen);
     }
 }
 
@@ -111,41 +115,18 @@ impl Kind for KernelModules {
     }
 
     fn acts(&self, seen: &Observations) -> Vec<Act> {
-        let mut acts = self.kept().acts(seen);
-        acts.extend(self.missing(seen).map(|name| Act::quick(format!("modprobe {}", quote(name)))));
+        let mut acts = kept_acts(&self.kept(), seen);
+        // A kernel without the module is the likeliest cause, and modprobe(8) says only that something failed.
+        acts.extend(self.missing(seen).map(|name| {
+            let hint = format!(
+                "the kernel has no {name}: boot the distribution's own kernel, or install the package with the rest of its modules (linux-modules-extra, kernel-modules-extra)"
+            );
+            Act::quick(format!("modprobe {} || {{ echo {} >&2; exit 1; }}", quote(name), quote(&hint)))
+        }));
         acts
     }
-}
 
-impl Kind for SwapOff {
-    fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Swap]
-    }
-
-    fn diff(&self, seen: &Observations) -> Option<Change> {
-        let mut change = Change::new("turn swap off for good");
-        if !seen.swaps.is_empty() {
-            change = change.attribute("active", seen.swaps.join(" "), "none");
-        }
-        if seen.swap_in_fstab {
-            change = change.attribute("/etc/fstab", "activates swap", "does not");
-        }
-        (!change.details.is_empty()).then_some(change)
-    }
-
-    fn acts(&self, seen: &Observations) -> Vec<Act> {
-        let mut acts = Vec::new();
-        if seen.swap_in_fstab {
-            // Commented out, not deleted: the administrator sees what was there.
-            acts.push(Act::quick(
-                "sed -E 's/^([[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([[:space:]]|$))/# hoist: no swap on a node: \\1/' \
-                 /etc/fstab > /etc/.fstab.hoist && chmod 0644 /etc/.fstab.hoist && mv -f /etc/.fstab.hoist /etc/fstab"
-                    .to_string(),
-            ));
-        }
-        if !seen.swaps.is_empty() {
-            acts.push(Act::quick("swapoff -a".to_string()));
-        }
-        acts
+    fn foresee(&self, seen: &mut Observations) {
+        self.kept().foresee(seen);
     }
 }

@@ -4,16 +4,26 @@
 //! with what it states ([`Task::diff`]) and says what to do about it ([`Act`]). The probes of all tasks of a
 //! host are compiled into one script, so that reading a host costs one round trip however many tasks it has.
 
+mod account;
 mod artifact;
 mod change;
 mod command;
+mod copy;
+mod edit;
 mod file;
+mod hostname;
+mod image;
 mod kernel;
+mod line;
+mod mount;
 mod package;
 mod probe;
+mod require;
 mod service;
+mod swap;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::time::Duration;
 
@@ -21,15 +31,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::transport::quote;
+use probe::octal;
 
-pub use artifact::{Artifact, Image};
+pub use account::{AuthorizedKey, User};
+pub use artifact::Artifact;
 pub use change::{Change, Detail};
 pub use command::{Command, Wait, main_line};
+pub use copy::{Copy, Payload};
 pub use file::{Absent, Directory, File, Mode, sha256};
-pub use kernel::{KernelModules, SwapOff, Sysctl};
+pub(crate) use file::{file_mode, root};
+pub use hostname::Hostname;
+pub use image::Image;
+pub use kernel::{KernelModules, Sysctl};
+pub use line::{Block, Line};
+pub use mount::Mount;
 pub use package::Package;
-pub use probe::{Observations, PathState, Probe, UnitState, contents_script, probe_script};
+pub use probe::{Observations, PathState, Probe, Text, UnitState, UserState, contents_script, probe_script};
+pub use require::Require;
 pub use service::Service;
+pub use swap::SwapOff;
 
 /// What a task does to a host, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +64,11 @@ impl Act {
     /// A script that answers at once.
     pub fn quick(text: String) -> Act {
         Act::Script { text, stdin: None, timeout: Duration::from_secs(60) }
+    }
+
+    /// Says why it cannot be done, and fails.
+    fn refuse(why: &str) -> Act {
+        Act::quick(format!("printf '%s\\n' {} >&2; exit 1", quote(why)))
     }
 }
 
@@ -60,17 +85,25 @@ pub struct Stdin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     File(File),
+    Copy(Copy),
     Directory(Directory),
     Absent(Absent),
+    Line(Line),
+    Block(Block),
     Package(Package),
     Service(Service),
     Sysctl(Sysctl),
     KernelModules(KernelModules),
     SwapOff(SwapOff),
+    Hostname(Hostname),
+    User(User),
+    AuthorizedKey(AuthorizedKey),
+    Mount(Mount),
     Artifact(Artifact),
     Image(Image),
     Command(Command),
     Wait(Wait),
+    Require(Require),
 }
 
 /// What every kind answers.
@@ -81,23 +114,37 @@ trait Kind {
     fn diff(&self, seen: &Observations) -> Option<Change>;
     /// What makes it hold, given what was observed.
     fn acts(&self, seen: &Observations) -> Vec<Act>;
+    /// Changes what was observed to what will be once it holds, as far as other statements depend on it.
+    fn foresee(&self, _: &mut Observations) {}
+    /// What is wrong with the statement itself, whatever the host.
+    fn mistake(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Task {
     fn kind(&self) -> &dyn Kind {
         match self {
             Task::File(task) => task,
+            Task::Copy(task) => task,
             Task::Directory(task) => task,
             Task::Absent(task) => task,
+            Task::Line(task) => task,
+            Task::Block(task) => task,
             Task::Package(task) => task,
             Task::Service(task) => task,
             Task::Sysctl(task) => task,
             Task::KernelModules(task) => task,
             Task::SwapOff(task) => task,
+            Task::Hostname(task) => task,
+            Task::User(task) => task,
+            Task::AuthorizedKey(task) => task,
+            Task::Mount(task) => task,
             Task::Artifact(task) => task,
             Task::Image(task) => task,
             Task::Command(task) => task,
             Task::Wait(task) => task,
+            Task::Require(task) => task,
         }
     }
 
@@ -116,33 +163,40 @@ impl Task {
         self.kind().acts(seen)
     }
 
-    /// Whether it answers at once, so that it can share a round trip with its neighbours.
-    pub fn is_quick(&self) -> bool {
-        matches!(
-            self,
-            Task::File(_)
-                | Task::Directory(_)
-                | Task::Absent(_)
-                | Task::Sysctl(_)
-                | Task::KernelModules(_)
-                | Task::SwapOff(_)
-        )
+    /// Changes what was observed to what will be once it holds, as far as statements that come later on the host
+    /// depend on it: a text that two of them edit, a file that makes a unit restart.
+    pub fn foresee(&self, seen: &mut Observations) {
+        self.kind().foresee(seen);
     }
 
-    /// Changes what was observed to what will be, as far as statements that come later on the host depend on it:
-    /// a file that is written becomes newer than every unit, and a unit's own file makes the unit stale.
-    pub fn foresee(&self, seen: &mut Observations) {
-        let path = match self {
-            Task::File(file) => &file.path,
-            Task::Artifact(artifact) => &artifact.path,
-            _ => return,
-        };
-        seen.paths.entry(path.clone()).or_default().modified = u64::MAX.to_string();
-        for (name, unit) in &mut seen.units {
-            let own =
-                path.strip_prefix("/etc/systemd/system/").and_then(|file| file.strip_prefix(name.as_str()));
-            unit.stale |=
-                own.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/")) && unit.load == "loaded";
+    /// What is wrong with the statement itself, whatever the host: what no schema can say.
+    pub fn mistake(&self) -> Option<String> {
+        self.kind().mistake()
+    }
+
+    /// Whether it answers at once, so that it can share a round trip with its neighbours.
+    pub fn is_quick(&self) -> bool {
+        match self {
+            Task::Copy(copy) => copy.is_inline(),
+            Task::File(_)
+            | Task::Directory(_)
+            | Task::Absent(_)
+            | Task::Line(_)
+            | Task::Block(_)
+            | Task::Sysctl(_)
+            | Task::KernelModules(_)
+            | Task::SwapOff(_)
+            | Task::Hostname(_)
+            | Task::User(_)
+            | Task::AuthorizedKey(_)
+            | Task::Require(_) => true,
+            Task::Package(_)
+            | Task::Service(_)
+            | Task::Mount(_)
+            | Task::Artifact(_)
+            | Task::Image(_)
+            | Task::Command(_)
+            | Task::Wait(_) => false,
         }
     }
 
@@ -150,6 +204,7 @@ impl Task {
     pub fn text_path(&self) -> Option<&str> {
         match self {
             Task::File(file) if !file.secret => Some(&file.path),
+            Task::Copy(copy) if !copy.secret && copy.text().is_some() => Some(&copy.path),
             _ => None,
         }
     }
@@ -158,4 +213,9 @@ impl Task {
 /// Several values as words of a shell.
 fn quote_all<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
     values.into_iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a text of a role still has to be rendered, so that it cannot be judged yet.
+pub(crate) fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
 }

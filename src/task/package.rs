@@ -33,13 +33,14 @@ impl Kind for Package {
 
     fn acts(&self, seen: &Observations) -> Vec<Act> {
         let names = quote_all(self.missing(seen));
-        // Apt's lists may be older than the repository: refresh them once, when the first try finds nothing.
+        // Apt's lists may be older than the repository: refresh them once, when the first try finds nothing. Apt is
+        // told to wait for a lock; dnf waits by itself, and refreshes by itself.
         let text = format!(
             "if command -v apt-get >/dev/null; then\n\
              export DEBIAN_FRONTEND=noninteractive\n\
              try() {{ apt-get -qy -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-install-recommends {names}; }}\n\
              try || {{ apt-get -qy update && try; }}\n\
-             else dnf -qy install {names}; fi"
+             else dnf -qy --setopt=install_weak_deps=False install {names}; fi"
         );
         vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(1800) }]
     }

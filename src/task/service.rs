@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Observations, Probe, quote};
+use super::{Act, Change, Kind, Observations, Probe, probe::later, quote};
 
 fn yes() -> bool {
     true
@@ -44,15 +44,6 @@ impl Service {
         let newer = |path: &&String| seen.paths.get(*path).is_some_and(|file| later(&file.modified, started));
         self.restart_after.iter().filter(newer).map(String::as_str).collect()
     }
-}
-
-/// Whether one time of `stat` (seconds, a dot, nanoseconds) is later than another.
-fn later(a: &str, b: &str) -> bool {
-    let parts = |time: &str| -> Option<(u64, u64)> {
-        let (seconds, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
-        Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
-    };
-    parts(a) > parts(b)
 }
 
 impl Kind for Service {

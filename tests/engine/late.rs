@@ -88,6 +88,43 @@ async fn a_late_value_is_waited_for_had_once_and_never_seen() {
     }
 }
 
+/// The value is used only in a template that the input's template includes: it must be waited for all the same. The
+/// element of a loop is there as well.
+#[tokio::test]
+async fn an_input_may_include_templates_and_use_the_element_of_a_loop() {
+    let consumer = "
+tasks:
+  - name: joined as {{ item }}
+    loop: \"['x', 'y']\"
+    command:
+      run: cat > '{{ vars.root }}/{{ item }}'
+      creates: '{{ vars.root }}/{{ item }}'
+      stdin: {template: outer.txt}
+";
+    let provider =
+        format!("provides: {{join: {{run: \"printf 'token=marker%ssecret\\\\n' 4711\"}}}}\ntasks:\n{DONE}");
+    let templates =
+        [("outer.txt", "{% include 'inner.txt' %} as {{ item }}\n"), ("inner.txt", "{{ late.join.token }}")];
+    let bed = Bed::new(&[("provider", &provider), ("consumer", consumer)], &templates);
+    let ran = bed.run(&[("a", &["consumer"]), ("p", &["provider"])], 2).await;
+    assert_eq!(*ran.outcome("a"), Outcome::Converged { changes: 2 });
+    assert_eq!((bed.read("x"), bed.read("y")), (format!("{MARKER} as x\n"), format!("{MARKER} as y\n")));
+    assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+}
+
+#[test]
+fn what_an_input_uses_must_be_known_before_the_run() {
+    for (template, says) in [
+        ("{{ late['join'].token }}", "does not say which late value"),
+        ("{% for name in late %}{% endfor %}", "does not say which late value"),
+        ("{% include vars.name %}", "whose name is computed"),
+    ] {
+        let bed = Bed::new(&[("one", CONSUMER)], &[("join.txt", template)]);
+        let error = bed.compile(&["one"]).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("task \"joined\""), "{template}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn a_command_that_prints_its_input_does_not_give_it_away() {
     let consumer = CONSUMER.replace("cat >", "tee /dev/stderr; exit 3 >");
@@ -174,9 +211,10 @@ tasks:
 async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
     let bed = bed("echo token=never", DONE, CONSUMER);
     let subjects = bed.subjects(&[("a", &["consumer"])]).await;
-    let plans = observe_all(&subjects, false, 1).await.unwrap();
+    let plans: Vec<_> = observe_all(&subjects, false, 1).await.into_iter().map(Result::unwrap).collect();
     let (journal, _) = hoist::engine::Journal::begin(bed.state()).unwrap();
-    let run = Run { subjects, library: bed.library(), journal, events: events().0, forks: 1 };
+    let run =
+        Run { subjects, bystanders: vec![], library: bed.library(), journal, events: events().0, forks: 1 };
     let error = run.carry_out(&plans).await.unwrap_err();
     assert_eq!(error.to_string(), "no role of this run provides \"join\", which joined uses");
 }

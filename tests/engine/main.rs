@@ -2,7 +2,11 @@
 //! cannot keep it.
 
 mod bed;
+mod compile;
+mod contained;
 mod late;
+mod lint;
 mod lock;
+mod property;
 mod roles;
 mod runs;

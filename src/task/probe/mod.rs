@@ -9,6 +9,7 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(in crate::task) use script::octal;
 pub use script::{contents_script, probe_script};
 
 /// Something to observe.
@@ -24,8 +25,15 @@ pub enum Probe {
     Sysctl(String),
     /// A kernel module: loaded, built in, or evidenced by a path that exists only with it.
     Module { name: String, evidence: Option<String> },
-    /// Swap: what is active, and what fstab would activate.
+    /// The content of a text file, for statements about a part of it. `~NAME` is the list of keys that may log in
+    /// as that user.
+    Text(String),
+    /// Swap: what is active, and what would bring it back.
     Swap,
+    /// A user's entry and groups.
+    User(String),
+    /// What is mounted at a path, and which device a source is.
+    Mount { path: String, source: String },
     /// The images in containerd's namespace for Kubernetes.
     Images,
     /// A script whose exit status is the answer.
@@ -48,6 +56,7 @@ pub struct PathState {
 
 impl PathState {
     const TYPE: u32 = 0o170000;
+    const FILE: u32 = 0o100000;
 
     /// Permission bits with set-id and sticky bits.
     pub fn permissions(&self) -> u32 {
@@ -59,7 +68,7 @@ impl PathState {
     }
 
     pub fn is_file(&self) -> bool {
-        self.mode & Self::TYPE == 0o100000
+        self.mode & Self::TYPE == Self::FILE
     }
 
     /// The type in words.
@@ -88,6 +97,34 @@ pub struct UnitState {
     pub started: Option<String>,
 }
 
+/// What a file holds that a statement is about a part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    Known(String),
+    /// It cannot be edited; what it is instead, in words that fit after "is".
+    Unfit(&'static str),
+}
+
+/// What a host knows of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserState {
+    pub home: String,
+    pub shell: String,
+    /// All groups, the primary one included.
+    pub groups: BTreeSet<String>,
+}
+
+/// A file system that is mounted, from proc_pid_mountinfo(5).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MountState {
+    pub source: String,
+    pub fstype: String,
+    pub device: DeviceNumber,
+}
+
+/// Major and minor number.
+pub type DeviceNumber = (u32, u32);
+
 /// Everything that was observed of a host in one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observations {
@@ -99,14 +136,44 @@ pub struct Observations {
     pub modules: BTreeSet<String>,
     /// Devices or files that are swapped to now.
     pub swaps: Vec<String>,
-    /// Whether fstab would bring swap back.
-    pub swap_in_fstab: bool,
+    /// Whether systemd's `swap.target` is masked.
+    pub swap_masked: bool,
+    /// Units that make swap of their own and are enabled.
+    pub swap_units: Vec<String>,
+    pub users: BTreeMap<String, UserState>,
+    /// What is mounted, by path.
+    pub mounts: BTreeMap<String, MountState>,
+    /// The block devices that sources of mounts are: links and tags such as `UUID=…` by the device's own name.
+    pub devices: BTreeMap<String, (DeviceNumber, String)>,
     /// References of images and the digest of each.
     pub images: BTreeMap<String, String>,
     /// Scripts of [`Probe::Check`] that answered 0.
     pub passed: BTreeSet<String>,
+    /// Files that statements edit. What is missing is not in it.
+    pub texts: BTreeMap<String, Text>,
     /// Present contents of text files that differ; read in a second round trip, only to be shown.
     pub contents: BTreeMap<String, String>,
+}
+
+impl Observations {
+    /// What will be observed once this file has been written: it is newer than every unit, and a unit's own file
+    /// makes the unit stale.
+    pub(in crate::task) fn will_write(&mut self, path: &str, sha256: &str, text: Option<&str>) {
+        let state = self.paths.entry(path.to_string()).or_default();
+        state.mode = PathState::FILE | state.permissions();
+        state.modified = u64::MAX.to_string();
+        state.sha256 = Some(sha256.to_string());
+        match text {
+            Some(text) => self.texts.insert(path.to_string(), Text::Known(text.to_string())),
+            None => self.texts.remove(path),
+        };
+        for (name, unit) in &mut self.units {
+            let own =
+                path.strip_prefix("/etc/systemd/system/").and_then(|file| file.strip_prefix(name.as_str()));
+            unit.stale |=
+                own.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/")) && unit.load == "loaded";
+        }
+    }
 }
 
 /// Where systemd keeps a link for the running invocation of a unit; its age is the age of the invocation.
@@ -144,4 +211,13 @@ fn checks(probes: &BTreeSet<Probe>) -> impl Iterator<Item = &String> {
 /// A kernel parameter with several values answers them divided by tabs; people write blanks.
 pub(in crate::task) fn words(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether one time of `stat` (seconds, a dot, nanoseconds) is later than another.
+pub(in crate::task) fn later(a: &str, b: &str) -> bool {
+    let parts = |time: &str| -> Option<(u64, u64)> {
+        let (seconds, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
+        Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
+    };
+    parts(a) > parts(b)
 }

@@ -1,10 +1,13 @@
 //! From a host's answer to what was observed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Observations, PathState, Probe, UnitState, checks, invocation, sysctl_key, words};
+use super::{
+    DeviceNumber, MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks, invocation,
+    script::octal, sysctl_key, words,
+};
 
 impl Observations {
     /// Reads the answer to [`probe_script`] for the same probes. Lines it does not know are passed over.
@@ -12,6 +15,7 @@ impl Observations {
         let mut seen = Observations::default();
         let mut section = "";
         let (mut id, mut unit) = (String::new(), UnitState::default());
+        let (mut encoded, mut user) = (BTreeMap::new(), None);
         let mut asked: Vec<&String> = probes
             .iter()
             .filter_map(|probe| match probe {
@@ -39,13 +43,51 @@ impl Observations {
                     line.strip_prefix("#passed ").and_then(|index| scripts.get(index.parse::<usize>().ok()?))
                 {
                     seen.passed.insert(script.to_string());
+                } else if let Some((source, device)) = line.strip_prefix("#device ").and_then(device_line) {
+                    seen.devices.insert(source, device);
+                } else if let Some(path) = line.strip_prefix("#odd ") {
+                    seen.texts.insert(path.to_string(), Text::Unfit("no regular file"));
+                } else if let Some(path) = line.strip_prefix("#large ") {
+                    seen.texts.insert(path.to_string(), Text::Unfit("larger than 256 KiB"));
+                } else if let Some(path) = line.strip_prefix("#text ") {
+                    encoded.insert(path, String::new());
                 }
                 section = line;
                 continue;
             }
-            seen.line(section, line, &mut unit);
+            match section.split_once(' ') {
+                Some(("#text", path)) => encoded.entry(path).or_default().push_str(line),
+                _ if section == "#users" => seen.user(&mut user, line),
+                _ => seen.line(section, line, &mut unit),
+            }
+        }
+        for (path, encoded) in encoded {
+            seen.texts.insert(path.to_string(), text(&encoded));
+        }
+        for probe in probes {
+            if let Probe::Mount { path, .. } = probe
+                && let Some(state) = mounted(answer, path)
+            {
+                seen.mounts.insert(path.clone(), state);
+            }
         }
         seen
+    }
+
+    /// Two lines for each user: the entry of passwd(5), then the groups.
+    fn user(&mut self, open: &mut Option<(String, UserState)>, line: &str) {
+        match open.take() {
+            Some((name, state)) => {
+                let groups = line.split(' ').map(String::from).collect();
+                self.users.insert(name, UserState { groups, ..state });
+            }
+            None => {
+                if let [name, _, _, _, _, home, shell] = line.split(':').collect::<Vec<_>>()[..] {
+                    let (home, shell) = (home.to_string(), shell.to_string());
+                    *open = Some((name.to_string(), UserState { home, shell, groups: BTreeSet::new() }));
+                }
+            }
+        }
     }
 
     /// Adds the answer to [`contents_script`]. What is not UTF-8 is not text and is not shown.
@@ -94,9 +136,10 @@ impl Observations {
                     self.sysctls.insert(key, words(value));
                 }
             }
-            "#swap" => match line.strip_prefix("active ") {
-                Some(device) => self.swaps.push(device.to_string()),
-                None => self.swap_in_fstab |= line == "fstab",
+            "#swap" => match line.split_once(' ') {
+                Some(("active", device)) => self.swaps.push(device.to_string()),
+                Some(("unit", unit)) => self.swap_units.push(unit.to_string()),
+                _ => self.swap_masked |= line == "masked",
             },
             "#images" => {
                 let columns: Vec<&str> = line.split_whitespace().collect();
@@ -116,6 +159,36 @@ impl Observations {
 fn answered<'a>(asked: &mut Vec<&'a String>, id: &str) -> Option<&'a String> {
     let index = asked.iter().position(|name| *name == id).unwrap_or(0);
     (!asked.is_empty()).then(|| asked.remove(index))
+}
+
+/// What a file holds, from its base64.
+fn text(encoded: &str) -> Text {
+    match BASE64.decode(encoded).map(String::from_utf8) {
+        Ok(Ok(text)) if !text.contains('\0') => Text::Known(text),
+        _ => Text::Unfit("no UTF-8 text"),
+    }
+}
+
+/// The last of the file systems mounted at a path, which is the one that is seen there.
+fn mounted(answer: &str, path: &str) -> Option<MountState> {
+    let (_, lines) = answer.split_once("#mounts\n")?;
+    let path = octal(path);
+    let at_path = |line: &&str| line.split(' ').nth(4) == Some(&path);
+    let line = lines.lines().take_while(|line| !line.starts_with('#')).filter(at_path).last()?;
+    let device = device_number(line.split(' ').nth(2)?, 10)?;
+    let mut words = line.split_once(" - ")?.1.split(' ');
+    Some(MountState { fstype: words.next()?.to_string(), source: words.next()?.to_string(), device })
+}
+
+/// `MAJOR:MINOR` in hexadecimal, the device's own name, and what else it is called.
+fn device_line(line: &str) -> Option<(String, (DeviceNumber, String))> {
+    let [number, name, source] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { return None };
+    Some((source.to_string(), (device_number(number, 16)?, name.to_string())))
+}
+
+fn device_number(text: &str, radix: u32) -> Option<DeviceNumber> {
+    let (major, minor) = text.split_once(':')?;
+    Some((u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
 }
 
 /// `DIGEST  PATH`; a line that begins with a backslash has backslashes in its path escaped.

@@ -9,6 +9,7 @@ use crate::task::{quote, quote_all};
 pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
     let mut paths = BTreeSet::new();
     let (mut packages, mut units, mut sysctls, mut tail) = (vec![], vec![], vec![], String::new());
+    let (mut texts, mut keys, mut users, mut mounts) = (vec![], vec![], vec![], vec![]);
     for probe in probes {
         match probe {
             Probe::Path(path) => {
@@ -21,6 +22,12 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
             }
             Probe::Sysctl(key) => sysctls.push(key.as_str()),
             Probe::Module { name, evidence } => tail.push_str(&module_probe(name, evidence.as_deref())),
+            Probe::Text(path) => match path.strip_prefix('~') {
+                Some(user) => keys.push(user),
+                None => texts.push(path.as_str()),
+            },
+            Probe::User(name) => users.push(name.as_str()),
+            Probe::Mount { path, source } => mounts.push((path.as_str(), source.as_str())),
             Probe::Swap => tail.push_str(SWAP),
             Probe::Images => tail.push_str("echo '#images'\nctr -n k8s.io images ls 2>/dev/null\n"),
             Probe::Check(_) => {}
@@ -56,6 +63,45 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
         let words = quote_all(files.iter().map(String::as_str));
         script.push_str(&format!("echo '#sysctls'\ngrep -sH '' {words}\n"));
     }
+    if !texts.is_empty() || !keys.is_empty() {
+        script.push_str(&format!(
+            "echo '#texts'\ntext() {{\nif [ ! -f \"$2\" ]; then printf '#odd %s\\n' \"$1\"\n\
+             elif [ \"$3\" -gt {TEXT_BYTES} ]; then printf '#large %s\\n' \"$1\"\n\
+             else printf '#text %s\\n' \"$1\"; base64 < \"$2\"; fi\n}}\n"
+        ));
+    }
+    if !texts.is_empty() {
+        // A link is followed, and what is missing is not answered.
+        let words = quote_all(texts);
+        script.push_str(&format!(
+            "stat -L -c '%s %n' -- {words} 2>/dev/null | while IFS=' ' read -r size path; do text \"$path\" \"$path\" \"$size\"; done\n"
+        ));
+    }
+    if !keys.is_empty() {
+        // The user could make a link to anything here, and what root reads of it would be shown.
+        script.push_str(&format!(
+            "for user in {}; do\nhome=$(getent passwd \"$user\" | cut -d: -f6); path=$home/.ssh/authorized_keys\n\
+             [ -n \"$home\" ] && size=$(stat -c %s -- \"$path\" 2>/dev/null) || continue\n\
+             if [ -L \"$home/.ssh\" ] || [ -L \"$path\" ]; then printf '#odd ~%s\\n' \"$user\"; \
+             else text \"~$user\" \"$path\" \"$size\"; fi\ndone\n",
+            quote_all(keys)
+        ));
+    }
+    if !users.is_empty() {
+        script.push_str(&format!(
+            "echo '#users'\nfor user in {}; do entry=$(getent passwd \"$user\") && printf '%s\\n%s\\n' \"$entry\" \"$(id -Gn \"$user\")\"; done\n",
+            quote_all(users)
+        ));
+    }
+    if !mounts.is_empty() {
+        let pattern = |(path, _): &(&str, &str)| format!("-e {}", quote(&format!(" {} ", octal(path))));
+        let patterns: Vec<String> = mounts.iter().map(pattern).collect();
+        script.push_str(&format!(
+            "echo '#mounts'\ngrep -F {} /proc/self/mountinfo\nfor source in {}; do\n{DEVICE}done\n",
+            patterns.join(" "),
+            quote_all(mounts.iter().map(|(_, source)| *source))
+        ));
+    }
     script.push_str(&tail);
     for (index, check) in checks(probes).enumerate() {
         // A subshell of its own: a check may set, cd or exit. By `eval`, so that a check that is no valid sh
@@ -72,10 +118,26 @@ for path; do shift; [ -f "$path" ] && [ ! -L "$path" ] && set -- "$@" "$path"; d
 [ $# -eq 0 ] || sha256sum -- "$@" 2>/dev/null
 "#;
 
+const DEVICE: &str = r#"case $source in
+/dev/*) device=$(readlink -f "$source") ;;
+[A-Z]*=*) device=$(findfs "$source" 2>/dev/null) ;;
+*) continue ;;
+esac
+[ -b "$device" ] && printf '#device %s %s %s\n' "$(stat -c '%t:%T' "$device")" "$device" "$source"
+"#;
+
+/// The units are those of distributions that make swap themselves and do not ask systemd's `swap.target`.
 const SWAP: &str = "echo '#swap'
 while read -r device rest; do case $device in Filename) ;; *) echo \"active $device\";; esac; done < /proc/swaps
-grep -Eq '^[[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([[:space:]]|$)' /etc/fstab 2>/dev/null && echo 'fstab'
+[ \"$(readlink /etc/systemd/system/swap.target)\" = /dev/null ] && echo masked
+for unit in dphys-swapfile zram-config zram-swap zramswap; do
+for link in /etc/systemd/system/*.wants/$unit.service; do [ -L \"$link\" ] && echo \"unit $unit.service\"; done; done
 ";
+
+/// A path as the kernel writes it in tables of mounts.
+pub(in crate::task) fn octal(path: &str) -> String {
+    path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
+}
 
 fn module_probe(name: &str, evidence: Option<&str>) -> String {
     let evidence = evidence.map(|path| format!("[ -e {} ] || ", quote(path))).unwrap_or_default();
@@ -88,15 +150,15 @@ fn module_probe(name: &str, evidence: Option<&str>) -> String {
     )
 }
 
-/// Contents larger than this are not fetched to be shown.
-const SHOWN_BYTES: u64 = 256 * 1024;
+/// Texts larger than this, in bytes, are neither shown nor edited.
+const TEXT_BYTES: u64 = 256 * 1024;
 
 /// The script that reads the present contents of text files, to be shown in a diff.
 pub fn contents_script(paths: &[&str]) -> String {
     let words = quote_all(paths.iter().copied());
     // base64 makes the answer lines again, whatever the files contain.
     format!(
-        "for path in {words}; do [ -f \"$path\" ] && [ \"$(stat -c %s \"$path\")\" -le {SHOWN_BYTES} ] || continue\n\
+        "for path in {words}; do [ -f \"$path\" ] && [ \"$(stat -c %s \"$path\")\" -le {TEXT_BYTES} ] || continue\n\
          printf '#content %s\\n' \"$path\"; base64 < \"$path\"; done\nexit 0\n"
     )
 }

@@ -1,0 +1,77 @@
+//! Every mistake in roles and their templates that can be found without a host and without an inventory.
+
+mod role;
+mod scope;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use role::Linted;
+
+use super::{Error, Library, RoleFile, Templates};
+use crate::yaml::{self, Problem, Problems, Source, Span};
+
+/// Every mistake in these roles and in the templates that they use, file by file. When all roles of the library are
+/// asked for, templates that nobody uses are mistakes as well.
+///
+/// # Errors
+/// Unknown roles, and files that cannot be read.
+pub fn lint(library: &Library, roles: &[String]) -> Result<Vec<Problems>, Error> {
+    let all = library.roles();
+    let mut linter = Linter {
+        library,
+        templates: Templates::new(library.clone()),
+        provided: provided(library, &all),
+        known: all.clone(),
+        used: BTreeSet::new(),
+        problems: BTreeMap::new(),
+    };
+    let mut found = Vec::new();
+    for role in if roles.is_empty() { &all } else { roles } {
+        let source = library.role_source(role)?;
+        let read = yaml::read_and::<RoleFile>(&source, |document| {
+            Linted::new(&mut linter, role, document).problems()
+        });
+        found.extend(read.err());
+    }
+    if roles.is_empty() {
+        linter.unused();
+    }
+    for (path, problems) in linter.problems {
+        let source = Source::new(format!("templates/{path}"), library.template(&path)?.into_owned());
+        found.push(Problems::new(&source, problems));
+    }
+    Ok(found)
+}
+
+/// Which roles provide each late value. Roles that cannot be read provide none.
+fn provided(library: &Library, roles: &[String]) -> BTreeMap<String, Vec<String>> {
+    let mut provided: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for role in roles {
+        let names = library.role(role).map(|file| file.provides).unwrap_or_default();
+        for name in names.into_keys() {
+            provided.entry(name).or_default().push(role.clone());
+        }
+    }
+    provided
+}
+
+/// What is the same for all roles.
+struct Linter<'a> {
+    library: &'a Library,
+    templates: Templates,
+    /// The names of all roles.
+    known: Vec<String>,
+    /// Late values and the roles that provide them.
+    provided: BTreeMap<String, Vec<String>>,
+    /// Templates that somebody uses.
+    used: BTreeSet<String>,
+    /// Mistakes in templates, by path.
+    problems: BTreeMap<String, Vec<Problem>>,
+}
+
+fn syntax_problem(what: &str, error: &minijinja::Error, span: Span) -> Problem {
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    Problem::new(span, format!("this is no {what}{detail}"))
+        .help("docs/roles.md says how templates are written")
+}

@@ -1,0 +1,162 @@
+//! What is judged from observations alone.
+
+use super::{probe::PathState, *};
+
+const FILE: u32 = 0o100000;
+
+fn service() -> Service {
+    let restart_after = vec!["/etc/a.conf".to_string()];
+    Service { unit: "a.service".into(), enabled: true, running: true, restart_after, disrupts: None }
+}
+
+#[test]
+fn recorded_answers() {
+    let asked = ["alias.service", "bad@.service", "containerd.service", "gone.service"];
+    let mut probes: BTreeSet<Probe> = asked.iter().map(|name| Probe::Unit(name.to_string())).collect();
+    probes.extend([Probe::Path("/etc/a".into()), Probe::Package("runc".into()), Probe::Swap, Probe::Images]);
+    let answer = "#paths\n81a4 root root 3 1795232400.123456789 /etc/a\n\
+        a1ff root root 32 1795232401.000000001 /run/systemd/units/invocation:containerd.service\n\
+        #digests\n\\abc  /etc/a\n\
+        #packages\ninstalled runc 1.1.15+ds1-2\nnot-installed socat \nconfig-files ebtables 2.0.11\n\
+        #units\nId=containerd.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=yes\n\n\
+        Id=gone.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n\
+        #sysctls\n/proc/sys/net/ipv4/ip_forward:1\n/proc/sys/net/ipv4/tcp_rmem:4096\t131072\t6291456\n\
+        /proc/sys/net/ipv4/conf/eth0.100/rp_filter:2\n\
+        #swap\nactive /dev/dm-1\nmasked\nunit zramswap.service\n\
+        #images\nREF TYPE DIGEST SIZE PLATFORMS LABELS\n\
+        k8s.gcr.io/pause:3.2 application/vnd.oci.image.manifest.v1+json sha256:ab 1.0 MiB linux/amd64 -\n\
+        #module overlay\n";
+    let seen = Observations::parse(&probes, answer);
+    let containerd = &seen.units["containerd.service"];
+    assert_eq!((containerd.active.as_str(), containerd.stale), ("active", true));
+    assert_eq!(containerd.started.as_deref(), Some("1795232401.000000001"));
+    assert_eq!(seen.units["gone.service"].load, "not-found");
+    assert_eq!(seen.units.len(), 2);
+    assert_eq!(seen.paths["/etc/a"].sha256.as_deref(), Some("abc"));
+    assert_eq!(seen.packages.keys().collect::<Vec<_>>(), ["runc"]);
+    assert_eq!(seen.sysctls["net.ipv4.tcp_rmem"], "4096 131072 6291456");
+    assert_eq!(seen.sysctls["net.ipv4.conf.eth0/100.rp_filter"], "2");
+    assert_eq!((&*seen.swaps, seen.swap_masked), (&["/dev/dm-1".to_string()][..], true));
+    assert_eq!(seen.swap_units, ["zramswap.service"]);
+    assert_eq!(seen.images["k8s.gcr.io/pause:3.2"], "sha256:ab");
+    assert!(seen.modules.contains("overlay"));
+}
+
+#[test]
+fn a_service_restarts_when_what_it_reads_is_newer() {
+    let table = [
+        ("100.000000000", "100.000000001", None),
+        ("100.000000001", "100.000000001", None),
+        ("100.000000002", "100.000000001", Some("restart a.service")),
+        ("99.900000000", "100.000000000", None),
+        ("1000.0", "999.999999999", Some("restart a.service")),
+    ];
+    for (modified, started, expected) in table {
+        let mut seen = Observations::default();
+        let state = PathState { mode: FILE, modified: modified.into(), ..PathState::default() };
+        seen.paths.insert("/etc/a.conf".into(), state);
+        let unit = UnitState {
+            load: "loaded".into(),
+            active: "active".into(),
+            file: "enabled".into(),
+            stale: false,
+            started: Some(started.into()),
+        };
+        seen.units.insert("a.service".into(), unit);
+        let change = Task::Service(service()).diff(&seen);
+        assert_eq!(change.map(|change| change.summary).as_deref(), expected, "{modified} {started}");
+    }
+}
+
+#[test]
+fn the_state_of_a_unit_decides() {
+    // load, active, file, stale -> what the script does
+    let table = [
+        ("not-found", "inactive", "", false, Some("start")),
+        ("masked", "inactive", "masked", false, Some("unmask")),
+        ("loaded", "failed", "enabled", false, Some("start")),
+        ("loaded", "active", "disabled", false, Some("enable")),
+        ("loaded", "active", "enabled", true, Some("restart")),
+        ("loaded", "active", "static", false, None),
+    ];
+    for (load, active, file, stale, verb) in table {
+        let mut seen = Observations::default();
+        let unit =
+            UnitState { load: load.into(), active: active.into(), file: file.into(), stale, started: None };
+        seen.units.insert("a.service".into(), unit);
+        let task = Task::Service(service());
+        assert_eq!(task.diff(&seen).is_some(), verb.is_some(), "{load} {active}");
+        if let Some(verb) = verb {
+            let [Act::Script { text, .. }] = &task.acts(&seen)[..] else { panic!("one script") };
+            assert!(text.contains(&format!("{verb} 'a.service'")), "{verb}: {text}");
+        }
+    }
+}
+
+#[test]
+fn packages_images_swap_and_parameters() {
+    let mut seen = Observations::default();
+    let package = Task::Package(Package { names: vec!["runc".into(), "socat".into()] });
+    seen.packages.insert("runc".into(), "1".into());
+    assert_eq!(package.diff(&seen).unwrap().summary, "install socat");
+    seen.packages.insert("socat".into(), "1".into());
+    assert_eq!(package.diff(&seen), None);
+
+    let (reference, digest) = ("a:1".to_string(), "sha256:aa".to_string());
+    let image = Task::Image(Image { reference, digest, source: "/x".into(), sha256: "00".into() });
+    for (there, differs) in [(None, true), (Some("sha256:bb"), true), (Some("sha256:aa"), false)] {
+        seen.images = there.map(|digest| ("a:1".to_string(), digest.to_string())).into_iter().collect();
+        assert_eq!(image.diff(&seen).is_some(), differs, "{there:?}");
+    }
+
+    let swap = Task::SwapOff(SwapOff {});
+    assert_eq!(swap.acts(&seen), [Act::quick("systemctl -q mask swap.target".into())]);
+    seen.swap_masked = true;
+    assert_eq!((swap.diff(&seen), swap.acts(&seen)), (None, vec![]));
+    seen.swaps.push("/dev/sda2".into());
+    assert_eq!(swap.acts(&seen), [Act::quick("swapoff -a".into())]);
+
+    let values = [("net.ipv4.tcp_rmem".to_string(), "1 2  3".to_string())].into();
+    let sysctl = Task::Sysctl(Sysctl { file: "/etc/sysctl.d/x.conf".into(), values });
+    assert_eq!(sysctl.acts(&seen).len(), 2);
+    seen.sysctls.insert("net.ipv4.tcp_rmem".into(), "1 2 3".into());
+    assert_eq!(sysctl.acts(&seen).len(), 1, "only the file is missing");
+}
+
+#[test]
+fn a_device_is_known_by_its_number_or_its_name() {
+    let mount = |source: &str| {
+        task(
+            "mount",
+            json!({"source": source, "path": "/srv/my data", "fstype": "ext4", "options": "noatime"}),
+        )
+    };
+    let sources = ["UUID=12", "/dev/disk/by-id/x", "/dev/sdc1", "/dev/gone"].map(mount);
+    let answer = "#texts\n#mounts\n\
+        30 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n\
+        31 1 9:9 / /srv/my\\040data rw,noatime shared:1 - tmpfs tmpfs rw\n\
+        31 1 253:17 / /srv/my\\040data rw,noatime shared:1 - ext4 /dev/mapper/data rw\n\
+        31 1 8:33 / /srv/my\\040data\\040too rw - xfs /dev/sdc1 rw\n\
+        #device fd:11 /dev/dm-17 UUID=12\n\
+        #device 0:0 /dev/mapper/data /dev/disk/by-id/x\n\
+        #device 8:21 /dev/sdc1 /dev/sdc1\n";
+    let seen = Observations::parse(&probes(&sources), answer);
+    let refused = |mount: &Task| matches!(&mount.acts(&seen)[..], [Act::Script { text, .. }] if text.contains("unmount it first"));
+    assert_eq!(sources.each_ref().map(refused), [false, false, true, true]);
+}
+
+#[test]
+fn a_secret_leaves_no_trace_in_a_change() {
+    let Task::File(mut secret) = file("/etc/key", "marker-secret") else { unreachable!() };
+    secret.secret = true;
+    let task = Task::File(secret);
+    let mut seen = Observations::default();
+    let absent = format!("{:?}", task.diff(&seen));
+    let state = PathState { mode: FILE | 0o640, sha256: Some("00".into()), ..PathState::default() };
+    seen.paths.insert("/etc/key".into(), state);
+    let differs = format!("{:?}", task.diff(&seen));
+    for text in [absent, differs] {
+        assert!(!text.contains("marker") && !text.contains(&sha256(b"marker-secret")[..8]), "{text}");
+    }
+    assert_eq!(task.text_path(), None);
+}

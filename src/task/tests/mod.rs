@@ -1,0 +1,85 @@
+//! Every kind against observations, against recorded answers, and for real on a shell of this machine.
+
+mod edits;
+mod fetched;
+mod files;
+mod judged;
+mod machine;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::transport::{Host, Local, Script, Transfer};
+
+/// A task as a role writes it.
+fn task(kind: &str, body: Value) -> Task {
+    let task = match kind {
+        "absent" => serde_json::from_value(body).map(Task::Absent),
+        "authorized_key" => serde_json::from_value(body).map(Task::AuthorizedKey),
+        "artifact" => serde_json::from_value(body).map(Task::Artifact),
+        "block" => serde_json::from_value(body).map(Task::Block),
+        "command" => serde_json::from_value(body).map(Task::Command),
+        "hostname" => serde_json::from_value(body).map(Task::Hostname),
+        "line" => serde_json::from_value(body).map(Task::Line),
+        "mount" => serde_json::from_value(body).map(Task::Mount),
+        "require" => serde_json::from_value(body).map(Task::Require),
+        "user" => serde_json::from_value(body).map(Task::User),
+        other => panic!("no test needs {other} yet"),
+    };
+    task.unwrap()
+}
+
+fn probes(tasks: &[Task]) -> BTreeSet<Probe> {
+    tasks.iter().flat_map(Task::probes).collect()
+}
+
+fn file(path: &str, content: &str) -> Task {
+    let root = || "root".to_string();
+    let (path, content) = (path.to_string(), content.to_string());
+    Task::File(File { path, content, mode: Mode(0o640), owner: root(), group: root(), secret: false })
+}
+
+fn directory(path: &str, mode: u32) -> Task {
+    let root = || "root".to_string();
+    Task::Directory(Directory { path: path.to_string(), mode: Mode(mode), owner: root(), group: root() })
+}
+
+/// Reads the host as a plan does.
+async fn observe(host: &Local, tasks: &[Task]) -> Observations {
+    let probes = probes(tasks);
+    let output = host.run(Script::new(probe_script(&probes))).await.unwrap();
+    assert_eq!(output.status, 0, "{}", String::from_utf8_lossy(&output.stderr));
+    Observations::parse(&probes, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// Makes one statement true and gives the status and the complaint of the first act that failed.
+async fn apply(host: &Local, task: &Task) -> Result<(), String> {
+    let seen = observe(host, std::slice::from_ref(task)).await;
+    for act in task.acts(&seen) {
+        match act {
+            Act::Script { text, timeout, .. } => {
+                let output = host.run(Script::new(text).timeout(timeout)).await.unwrap();
+                if output.status != 0 {
+                    return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+                }
+            }
+            Act::Send { source, destination, sha256, mode } => {
+                let transfer = Transfer { source: source.into(), destination, sha256, mode: mode.0 };
+                host.send(&transfer, &|_| {}).await.map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a statement true, and sees that a second time would change nothing.
+async fn converges(host: &Local, task: &Task) {
+    apply(host, task).await.unwrap();
+    assert_eq!(task.diff(&observe(host, std::slice::from_ref(task)).await), None, "{task:?}");
+}
+
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}

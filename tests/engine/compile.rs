@@ -1,0 +1,145 @@
+//! How a role's text becomes statements: variables, conditions, loops, files beside the role.
+
+use hoist::{
+    engine::{Error, RoleSteps, Templates, compile},
+    task::{Payload, Task},
+};
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+
+/// The statements of role `one` where the inventory gives these variables.
+fn compiled(bed: &Bed, vars: Value) -> Result<Vec<RoleSteps>, Error> {
+    let mut target = bed.target("h1", &["one"]);
+    for (key, value) in vars.as_object().unwrap() {
+        target.context["vars"][key] = value.clone();
+    }
+    let library = bed.library();
+    compile(&library, &Templates::new(library.clone()), &target)
+}
+
+fn names(steps: &[RoleSteps]) -> Vec<&str> {
+    steps.iter().flat_map(|role| &role.steps).map(|step| step.name.as_str()).collect()
+}
+
+#[test]
+fn a_variable_of_the_inventory_wins_over_the_default_and_changes_nothing_else() {
+    let role = "
+defaults: {a: default, b: default, deep: {x: 1, y: 1}, host: {name: nobody}, facts: none}
+tasks:
+  - name: '{{ vars.a }} {{ vars.b }} {{ vars.deep.x }} {{ vars.deep.y }} {{ host.name }}'
+    absent: {path: /x}
+";
+    let bed = Bed::new(&[("one", role)], &[]);
+    let own = json!({"b": "own", "deep": {"y": 2}, "cluster": "x"});
+    assert_eq!(names(&compiled(&bed, own).unwrap()), ["default own 1 2 h1"]);
+}
+
+#[test]
+fn a_host_s_variable_wins_over_the_inventory_s() {
+    let text = include_str!("../../inventory/lab.yaml").replace(
+        "w1: {address: 10.77.0.12, roles: [worker]}",
+        "w1: {address: 10.77.0.12, roles: [worker], vars: {a: of the host}}",
+    );
+    let text = text.replace("\nvars:\n", "\nvars:\n  a: of the inventory\n  b: of the inventory\n");
+    let inventory = hoist::inventory::parse("lab.yaml", &text).unwrap().inventory;
+    let role = "
+defaults: {a: default, b: default, c: default}
+tasks: [{name: '{{ vars.a }}, {{ vars.b }}, {{ vars.c }}', absent: {path: /x}}]
+";
+    let bed = Bed::new(&[("one", role)], &[]);
+    for (host, expected) in [
+        ("w1", "of the host, of the inventory, default"),
+        ("w2", "of the inventory, of the inventory, default"),
+    ] {
+        let vars = Value::Object(inventory.vars(&inventory.hosts[host]));
+        assert_eq!(names(&compiled(&bed, vars).unwrap()), [expected], "{host}");
+    }
+}
+
+#[test]
+fn an_input_must_be_given() {
+    let role = "inputs: [vip]\ntasks: [{name: 'at {{ vars.vip }}', absent: {path: /x}}]\n";
+    let bed = Bed::new(&[("one", role)], &[]);
+    assert_eq!(names(&compiled(&bed, json!({"vip": "10.0.0.1"})).unwrap()), ["at 10.0.0.1"]);
+    for vars in [json!({}), json!({"vip": null})] {
+        let error = compiled(&bed, vars).unwrap_err();
+        assert_eq!(error.to_string(), "role \"one\" needs `vars.vip`");
+    }
+}
+
+#[test]
+fn a_condition_may_speak_of_the_element() {
+    let role = "
+tasks:
+  - name: '{{ item.name }}'
+    loop: \"[{'name': 'a', 'on': true}, {'name': 'b', 'on': false}, {'name': 'c', 'on': true}]\"
+    when: item.on
+    absent: {path: /x}
+  # There is no such list, and it is not asked for.
+  - name: never
+    loop: vars.nothing
+    when: host.name == 'other'
+    absent: {path: /x}
+  - name: after the loop there is no element
+    when: item is undefined
+    absent: {path: /x}
+";
+    let bed = Bed::new(&[("one", role)], &[]);
+    assert_eq!(names(&compiled(&bed, json!({})).unwrap()), ["a", "c", "after the loop there is no element"]);
+}
+
+#[test]
+fn what_is_beside_the_role_is_copied_as_it_is() {
+    let role = "
+tasks:
+  - name: text
+    copy: {source: sub/text, path: /x, mode: '0600', owner: daemon}
+  - name: binary
+    copy: {source: '{{ host.name }}.bin', path: /y}
+";
+    let bed = Bed::new(&[("one", role)], &[]);
+    let files = bed.state().join("roles/one/files");
+    std::fs::create_dir_all(files.join("sub")).unwrap();
+    std::fs::write(files.join("sub/text"), "{{ not rendered }}").unwrap();
+    std::fs::write(files.join("h1.bin"), [0, 255]).unwrap();
+    let steps = compiled(&bed, json!({})).unwrap().remove(0).steps;
+    let [Task::Copy(text), Task::Copy(binary)] = [&steps[0].task, &steps[1].task] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(text.payload, Payload::Bytes(b"{{ not rendered }}".to_vec()));
+    assert_eq!(
+        (text.mode.to_string().as_str(), text.owner.as_str(), text.group.as_str()),
+        ("0600", "daemon", "root")
+    );
+    assert_eq!((binary.payload.clone(), binary.path.as_str()), (Payload::Bytes(vec![0, 255]), "/y"));
+}
+
+#[test]
+fn a_copy_stays_beside_its_role() {
+    for source in ["none", "../role.yaml", "/etc/passwd", "sub/../../role.yaml", ""] {
+        let role = format!("tasks: [{{name: copies, copy: {{source: '{source}', path: /x}}}}]\n");
+        let error = compiled(&Bed::new(&[("one", &role)], &[]), json!({})).unwrap_err();
+        assert!(matches!(&error, Error::NoFile { path } if path.ends_with(source)), "{error}");
+    }
+}
+
+#[test]
+fn a_statement_that_makes_no_sense_has_its_place() {
+    let role = "tasks: [{name: edits, line: {path: /x, line: a, match: '{{ vars.pattern }}'}}]\n";
+    let bed = Bed::new(&[("one", role)], &[]);
+    assert!(compiled(&bed, json!({"pattern": "a*"})).is_ok());
+    let error = compiled(&bed, json!({"pattern": "("})).unwrap_err().to_string();
+    assert!(
+        error.contains("roles/one/role.yaml, task \"edits\"") && error.contains("no regular expression"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_template_that_does_not_render_says_for_whom() {
+    let role = "tasks: [{name: greets, template: {source: a.txt, path: /x}}]\n";
+    let bed = Bed::new(&[("one", role)], &[("a.txt", "hello\n{{ vars.nobody }}\n")]);
+    let error = compiled(&bed, json!({})).unwrap_err().to_string();
+    assert!(error.contains("a.txt, line 2 (for roles/one/role.yaml, task \"greets\")"), "{error}");
+}

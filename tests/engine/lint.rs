@@ -1,0 +1,135 @@
+//! Every mistake in roles, found without a host and without an inventory.
+
+use hoist::engine::{Error, lint};
+
+use crate::bed::Bed;
+
+/// `file:line: message; help` of every mistake.
+fn found(bed: &Bed, roles: &[&str]) -> Vec<String> {
+    let roles: Vec<String> = roles.iter().map(|role| role.to_string()).collect();
+    let files = lint(&bed.library(), &roles).unwrap();
+    let entries = files.iter().flat_map(|file| file.to_json().as_array().unwrap().clone());
+    entries
+        .map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap_or_default().to_string();
+            format!("{}:{}: {}; {}", text("file"), entry["line"], text("message"), text("help"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_mistake_at_once() {
+    let one = "needs: [two, bse]
+inputs: [size]
+defaults: {size: 1, user: {name: x}}
+provides: {join: {run: echo}}
+tasks:
+  - name: '{{ item }}'
+    absent: {path: '/{{ vars.user.nmae }}/{{ vars.color }}'}
+  - name: no guard
+    command: {run: 'echo {{ hots }}'}
+  - name: no such files
+    copy: {source: none.bin, path: /x}
+  - name: no such template
+    template: {source: greting.txt, path: /x}
+  - name: broken text
+    when: host.name ==
+    absent: {path: '/{{ '}
+  - name: a late value in a file
+    template: {source: late.txt, path: /x}
+  - name: of nobody
+    command: {run: cat, creates: /x, stdin: {template: late.txt}}
+  - name: fine
+    loop: hosts
+    when: item.name != host.name
+    line: {path: /x, line: 'a {{ item.name }} {{ vars.size }} {{ range(3) }}', match: '{{ item.name }}.*'}
+";
+    let two = "needs: [one]\nprovides: {join: {run: echo}}\ntasks: []\n";
+    let templates = [
+        ("greeting.txt", "{% include 'inner.txt' %}{% include 'none.txt' %}\n"),
+        ("inner.txt", "\n{% for x in hosts %}{{ x }}{{ loop.index }}{% endfor %}{{ clustr.name }}\n"),
+        ("late.txt", "{{ late.join.token }}\n{{ late.jon.token }}\n"),
+        ("broken.txt", "one\ntwo {% if %}\n"),
+        ("used.txt", "{% include 'broken.txt' %}\n{% include vars.user.name %}"),
+    ];
+    let three = "tasks:
+  - name: uses the others
+    template: {source: greeting.txt, path: /x}
+  - name: and this
+    template: {source: used.txt, path: /y}
+";
+    let bed = Bed::new(&[("one", one), ("two", two), ("three", three)], &templates);
+    insta::assert_snapshot!(found(&bed, &["one", "two", "three"]).join("\n"), @r##"
+    roles/one/role.yaml:2: roles need each other in a circle: one -> two -> one; remove one of them from the `needs` of the other
+    roles/one/role.yaml:2: there is no role `bse`; did you mean `base`?
+    roles/one/role.yaml:3: `size` is an input and has a default; an input is what has none: remove one of them
+    roles/one/role.yaml:5: role `control-plane` provides `join`, too; rename one of them
+    roles/one/role.yaml:5: role `two` provides `join`, too; rename one of them
+    roles/one/role.yaml:7: `item` exists only in a task with a `loop`; add `loop:`, or name the value itself
+    roles/one/role.yaml:8: `vars.color` is not among the defaults and inputs of role `one`; add it to its `defaults`, or to its `inputs` if the inventory must give it
+    roles/one/role.yaml:8: `vars.user.nmae` is not among the defaults and inputs of role `one`; did you mean `name`?
+    roles/one/role.yaml:10: a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time; docs/roles.md says what each kind wants
+    roles/one/role.yaml:10: `hots` is not defined; did you mean `host`?
+    roles/one/role.yaml:12: there is no file "roles/one/files/none.bin"; add it, or mend the name
+    roles/one/role.yaml:14: there is no template `greting.txt`; did you mean `greeting.txt`?
+    roles/one/role.yaml:16: this is no expression: unexpected end of input, expected expression; docs/roles.md says how templates are written
+    roles/one/role.yaml:17: this is no template: unexpected end of input, expected expression; docs/roles.md says how templates are written
+    roles/two/role.yaml:2: roles need each other in a circle: two -> one -> two; remove one of them from the `needs` of the other
+    roles/two/role.yaml:3: role `control-plane` provides `join`, too; rename one of them
+    roles/two/role.yaml:3: role `one` provides `join`, too; rename one of them
+    templates/broken.txt:2: this is no template: unexpected end of block; docs/roles.md says how templates are written
+    templates/greeting.txt:1: there is no template `none.txt`; did you mean `inner.txt`?
+    templates/inner.txt:2: `clustr` is not defined; did you mean `cluster`?
+    templates/late.txt:1: a late value may be used only in the standard input of a command; give it to a command by `stdin`, so that nobody sees it
+    templates/late.txt:2: a late value may be used only in the standard input of a command; give it to a command by `stdin`, so that nobody sees it
+    templates/late.txt:2: no role provides `late.jon`; roles provide `join`
+    templates/used.txt:2: the name of an included template is computed; write the name there: what the template needs must be known before a run
+    "##);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_as_a_role_has_its_own_answer() {
+    let text =
+        "tasks:\n  - name: a\n    absnt: {path: /x}\n  - name: b\n    absent: {path: /x}\n    swap_off: {}\n";
+    let bed = Bed::new(&[("one", text)], &[]);
+    insta::assert_snapshot!(found(&bed, &["one"]).join("\n"), @r##"
+    roles/one/role.yaml:4: unknown key `absnt` in `tasks[0]`; did you mean `absent`?
+    roles/one/role.yaml:5: a task states exactly one thing; make one task of each kind
+    "##);
+    assert!(matches!(lint(&bed.library(), &["none".to_string()]), Err(Error::NoRole { .. })));
+}
+
+#[test]
+fn a_template_of_nobody_is_a_mistake_only_when_all_roles_are_asked_for() {
+    let role = "tasks: [{name: x, template: {source: mine.txt, path: /x}}]\n";
+    let bed = Bed::new(&[("one", role)], &[("mine.txt", "x"), ("of/nobody.txt", "x")]);
+    assert_eq!(found(&bed, &["one"]), [] as [&str; 0]);
+    assert_eq!(found(&bed, &[]), ["templates/of/nobody.txt:1: no role uses this template; remove it"]);
+}
+
+#[test]
+fn the_program_answers_people_and_programs() {
+    let good = "tasks: [{name: x, absent: {path: /x}}]\n";
+    let bad = "tasks: [{name: x, absent: {path: '{{ hots }}'}}]\n";
+    let bed = Bed::new(&[("good", good), ("bad", bad)], &[]);
+    let lint = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hoist"));
+        let output =
+            command.args(["role", "lint", "--roles"]).arg(bed.state()).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(lint(&["good"]), (0, "ok: good\n".into(), String::new()));
+    assert_eq!(lint(&["good", "--output", "json"]), (0, "[]\n".into(), String::new()));
+    let (exit, out, err) = lint(&["bad", "good"]);
+    assert_eq!((exit, out.as_str()), (65, ""));
+    assert!(err.contains("roles/bad/role.yaml:2:") && err.contains("did you mean `host`?"), "{err}");
+    let (exit, out, err) = lint(&["--output", "json"]);
+    assert_eq!((exit, err.as_str()), (65, ""));
+    let all: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&all[0]["line"], &all[0]["file"]), (&2.into(), &"roles/bad/role.yaml".into()));
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let (exit, _, err) = lint(&["none"]);
+    assert_eq!(exit, 65);
+    assert!(err.contains("there is no role \"none\""), "{err}");
+}
