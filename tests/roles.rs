@@ -90,7 +90,7 @@ fn written(roles: &[RoleSteps]) -> String {
                     .unwrap();
                     if let Some(stdin) = &command.stdin {
                         let mut context = role.context.clone();
-                        context["late"] = json!({"join": {"token": "TOKEN", "ca_hash": "HASH"}});
+                        context.set("late", json!({"join": {"token": "TOKEN", "ca_hash": "HASH"}}));
                         let input =
                             Templates::new(Library::default()).file(&stdin.template, &context).unwrap();
                         writeln!(text, "stdin:\n{input}").unwrap();

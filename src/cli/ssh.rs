@@ -3,7 +3,6 @@
 use std::{ffi::OsString, fs::File, io, os::unix::process::CommandExt, path::Path, process::Command};
 
 use nix::sched::{CloneFlags, setns};
-use tokio::runtime::Builder;
 
 use super::{
     Failure,
@@ -17,8 +16,8 @@ use crate::{
 
 /// Logs in to a host with OpenSSH's client, or runs a command there; the exit status is that of ssh.
 ///
-/// Address, port, user, key, known_hosts, jump hosts and network namespace are those that hoist uses; everything else is
-/// as your own configuration of ssh has it. Several words after `--` stay what they are here; a single one is a line
+/// The way there, user, keys, known_hosts and network namespace are those with which hoist itself connects;
+/// everything else is as your own configuration of ssh has it. Several words after `--` stay what they are here; a single one is a line
 /// of shell. To run a command as root on many hosts, see `hoist exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist ssh -i inventory/lab.yaml cp1 -- journalctl -u kubelet -n 20")]
@@ -38,10 +37,14 @@ pub struct Args {
 /// Replaces the process. Must be called before there are threads, for a network namespace belongs to a thread.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::os)?;
+    // One without threads, which has ended before the process is replaced.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::os)?;
     let target = runtime.block_on(target(&inventory, &args.host))?;
     drop(runtime);
-    let words = client(&target, &args.command);
+    let mut words = client(&target);
+    if !args.command.is_empty() {
+        words.extend(["--".into(), command_line(&args.command).into()]);
+    }
     if args.print {
         println!("{}", shown(&target, &words));
         return Ok(Exit::Ok);
@@ -60,37 +63,45 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Err(Failure { report, exit: Exit::Os })
 }
 
-/// The arguments of OpenSSH's client.
-fn client(target: &Target, command: &[String]) -> Vec<OsString> {
-    let mut words = options(target);
-    words.push(target.address.clone().into());
-    if !command.is_empty() {
-        words.extend(["--".into(), command_line(command).into()]);
-    }
-    words
-}
-
-fn options(target: &Target) -> Vec<OsString> {
+/// The arguments of OpenSSH's client, up to the address.
+fn client(target: &Target) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["-p".into(), target.port.to_string().into()];
     words.extend(["-l".into(), target.user.clone().into()]);
     words.extend(target.keys.iter().flat_map(|key| ["-i".into(), key.clone().into()]));
+    words.extend(target.certificates.iter().flat_map(|file| ["-o".into(), option("CertificateFile=", file)]));
+    if target.only_these_keys {
+        words.extend(["-o".into(), "IdentitiesOnly=yes".into()]);
+    }
     words.extend(["-o".into(), known_hosts(target), "-o".into(), "StrictHostKeyChecking=yes".into()]);
     if let Some(alias) = &target.host_key_alias {
         words.extend(["-o".into(), format!("HostKeyAlias={alias}").into()]);
     }
-    // Not `-J`, which would know nothing of the jump host's key and known_hosts in the inventory.
-    let proxy = match &target.route {
-        Route::Direct => return words,
-        Route::Jump(jump) => {
-            let mut words = options(jump);
-            words.push(jump.address.clone().into());
-            format!("{} -W '[%h]:%p'", line(&words).replace('%', "%%"))
-        }
-        // What its own percent signs stand for has been filled in.
-        Route::Command(command) => command.replace('%', "%%"),
-    };
-    words.extend(["-o".into(), format!("ProxyCommand={proxy}").into()]);
+    if let Some(command) = proxy(&target.route) {
+        words.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
+    }
+    words.push(target.address.clone().into());
     words
+}
+
+/// What carries the bytes, as a line for the client's own shell: another client, to the last jump host.
+fn proxy(route: &Route) -> Option<String> {
+    // The client takes what follows a percent sign for one of its own names.
+    let literal = |text: &str| text.replace('%', "%%");
+    match route {
+        Route::Direct => None,
+        Route::Command(command) => Some(literal(command)),
+        Route::Jump(hop) => {
+            let words: Vec<String> = client(hop).iter().map(|word| plain(&word.to_string_lossy())).collect();
+            Some(format!("ssh -W '[%h]:%p' {}", literal(&words.join(" "))))
+        }
+    }
+}
+
+/// An option that is the name of a file.
+fn option(name: &str, file: &Path) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(file);
+    option
 }
 
 /// Each file in quotes, for a space would end its name.
@@ -108,13 +119,8 @@ fn known_hosts(target: &Target) -> OsString {
 fn shown(target: &Target, words: &[OsString]) -> String {
     let namespace = target.network_namespace.as_ref();
     let enter = namespace.map(|name| format!("nsenter --net={} ", plain(&format!("/run/netns/{name}"))));
-    enter.unwrap_or_default() + &line(words)
-}
-
-/// ssh with these arguments.
-fn line(words: &[OsString]) -> String {
     let words: Vec<String> = words.iter().map(|word| plain(&word.to_string_lossy())).collect();
-    format!("ssh {}", words.join(" "))
+    format!("{}ssh {}", enter.unwrap_or_default(), words.join(" "))
 }
 
 /// Quoted only where it has to be.
@@ -146,18 +152,19 @@ fn no_namespace(namespace: &str, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    fn typed(target: &Target, command: &[&str]) -> String {
-        let command: Vec<String> = command.iter().map(|word| word.to_string()).collect();
-        shown(target, &client(target, &command))
+    fn line(target: &Target) -> String {
+        shown(target, &client(target))
     }
 
     #[test]
     fn the_client_gets_what_is_known_of_the_host() {
         let target = Target { known_hosts: vec!["/k".into()], ..Target::new("a", "10.0.0.1", "root") };
         assert_eq!(
-            typed(&target, &[]),
+            line(&target),
             "ssh -p 22 -l root -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1"
         );
         let target = Target {
@@ -169,26 +176,30 @@ mod tests {
             ..target
         };
         assert_eq!(
-            typed(&target, &["ls", "a b"]),
+            line(&target),
             "nsenter --net=/run/netns/lab ssh -p 2222 -l admin -i '/home/u/my key' \
-             -o 'UserKnownHostsFile=\"/my hosts\" \"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1 \
-             -- ''\\''ls'\\'' '\\''a b'\\'''"
+             -o 'UserKnownHostsFile=\"/my hosts\" \"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1"
         );
     }
 
     #[test]
-    fn a_jump_host_keeps_its_own_key() {
-        let jump = Target { keys: vec!["/k%1".into()], known_hosts: vec!["/j".into()], ..Target::new("j", "192.0.2.1", "u") };
-        let target = Target {
-            route: Route::Jump(jump.into()),
-            known_hosts: vec!["/h".into()],
-            ..Target::new("a", "10.0.0.1", "root")
+    fn each_jump_host_is_reached_through_the_one_before() {
+        let hop = |name: &str, address: &str| Target {
+            known_hosts: vec!["/k".into()],
+            ..Target::new(name, address, "jumper")
         };
-        let words = client(&target, &[]);
+        let inner =
+            Target { route: Route::Jump(Arc::new(hop("outer", "203.0.113.1"))), ..hop("inner", "10.9.0.1") };
+        let inner_proxy = proxy(&inner.route).unwrap();
         assert_eq!(
-            words[words.len() - 2].to_string_lossy(),
-            "ProxyCommand=ssh -p 22 -l u -i '/k%%1' -o 'UserKnownHostsFile=\"/j\"' -o StrictHostKeyChecking=yes 192.0.2.1 \
-             -W '[%h]:%p'"
+            inner_proxy,
+            "ssh -W '[%h]:%p' -p 22 -l jumper -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 203.0.113.1"
         );
+        // One client expands what the next one is to see, so that each level has its percent signs twice.
+        let quoted = quote(&format!("ProxyCommand={inner_proxy}")).replace('%', "%%");
+        let route = Route::Jump(Arc::new(inner));
+        assert!(proxy(&route).unwrap().ends_with(&format!(" -o {quoted} 10.9.0.1")), "{:?}", proxy(&route));
+        assert_eq!(proxy(&Route::Command("nc 50% x".into())).as_deref(), Some("nc 50%% x"));
+        assert_eq!(proxy(&Route::Direct), None);
     }
 }

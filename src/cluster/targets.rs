@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Observed, first};
 use crate::{
     artifact::Index,
-    engine::Target,
+    engine::{Context, Target},
     facts::Facts,
     inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
@@ -23,23 +23,20 @@ pub fn targets(
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
         first => first,
     };
-    let cluster = cluster(inventory, index);
-    let hosts: Vec<Value> = inventory
-        .hosts
-        .iter()
-        .map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}))
-        .collect();
+    // What is the same for all is there once: each host seeing all hosts must not cost hosts times hosts.
+    let mut common = Context::default();
+    common.set("cluster", cluster(inventory, index));
+    let all = inventory.hosts.iter();
+    let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
+    common.set("hosts", all.collect::<Vec<Value>>());
     facts
         .iter()
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
-            let context = json!({
-                "cluster": cluster,
-                "host": host_context(inventory, name, host, index, initializes == Some(name)),
-                "hosts": hosts,
-                "facts": facts,
-                "vars": inventory.vars(host),
-            });
+            let mut context = common.clone();
+            context.set("host", host_context(inventory, name, host, index, initializes == Some(name)));
+            context.set("facts", facts);
+            context.set("vars", inventory.vars(host));
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
             Some(Target { name: name.clone(), roles, context })
         })
@@ -207,7 +204,7 @@ mod tests {
         let begins = |only: Option<&[String]>| {
             let targets = targets(&lab, &facts, None, only).into_iter();
             targets
-                .filter(|target| target.context["host"]["initializes"] == true)
+                .filter(|target| target.context.get("host")["initializes"] == true)
                 .map(|target| target.name)
                 .collect()
         };
@@ -222,7 +219,7 @@ mod tests {
         let (lab, facts) = lab();
         let context = &targets(&lab, &facts, None, None)[0].context;
         for (part, name) in [("cluster", "pause"), ("host", "binaries"), ("host", "images")] {
-            assert!(context[part].get(name).is_none(), "{name}");
+            assert!(context.get(part).get(name).is_none(), "{name}");
         }
     }
 }

@@ -242,9 +242,9 @@ impl Carrier {
             late.insert(name.clone(), Value::Object(exposed));
         }
         let mut context = role.context.clone();
-        context["late"] = Value::Object(late);
+        context.set("late", late);
         if let Some(item) = &step.item {
-            context["item"] = item.clone();
+            context.set("item", item);
         }
         let text = self.shared.templates.file(&stdin.template, &context);
         let text = text.map_err(|error| self.unable(role, step, &error))?;

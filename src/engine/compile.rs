@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    Error, Library, Templates,
+    Context, Error, Library, Templates,
     role::{self, RoleFile, TaskSpec, Template},
     template::merge_json,
 };
@@ -18,7 +18,7 @@ pub struct Target {
     /// The roles asked for; what they need is added.
     pub roles: Vec<String>,
     /// What templates see: `cluster`, `host`, `hosts`, `facts`, `artifacts` and `vars`.
-    pub context: Value,
+    pub context: Context,
 }
 
 /// The statements of one role on one host.
@@ -27,7 +27,7 @@ pub struct RoleSteps {
     pub role: String,
     pub steps: Vec<Step>,
     /// The context with the role's defaults in it, for what is rendered later.
-    pub context: Value,
+    pub context: Context,
 }
 
 /// One statement, with everything filled in.
@@ -126,14 +126,14 @@ fn role_steps(
     file: &RoleFile,
 ) -> Result<RoleSteps, Error> {
     let mut vars = Value::Object(file.defaults.clone());
-    if let own @ Value::Object(_) = &target.context["vars"] {
-        merge_json(&mut vars, own.clone());
+    if let own @ Value::Object(_) = target.context.get("vars") {
+        merge_json(&mut vars, own);
     }
     if let Some(name) = file.inputs.iter().find(|name| vars.get(name.as_str()).is_none_or(Value::is_null)) {
         return Err(Error::NoInput { role, name: name.clone() });
     }
     let mut context = target.context.clone();
-    context["vars"] = vars;
+    context.set("vars", vars);
     let compiler = Compiler { library, templates, role: &role };
     let mut steps = Vec::new();
     for spec in &file.tasks {
@@ -151,9 +151,9 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     /// Appends the steps of one task: none, one, or one for each element of its loop.
-    fn task(&self, spec: &TaskSpec, context: &mut Value, steps: &mut Vec<Step>) -> Result<(), Error> {
+    fn task(&self, spec: &TaskSpec, context: &mut Context, steps: &mut Vec<Step>) -> Result<(), Error> {
         let place = format!("roles/{}/role.yaml, task \"{}\"", self.role, spec.name);
-        let holds = |context: &Value| match &spec.when {
+        let holds = |context: &Context| match &spec.when {
             Some(when) => truth(&place, &self.templates.expression(&place, when, context)?),
             None => Ok(true),
         };
@@ -174,14 +174,12 @@ impl Compiler<'_> {
             return Err(Error::Expression { place, reason: format!("`{each}` is no list") });
         };
         for item in items {
-            context["item"] = item.clone();
+            context.set("item", &item);
             if !each_item || holds(context)? {
                 steps.push(self.step(&place, spec, context, Some(item))?);
             }
         }
-        if let Value::Object(context) = context {
-            context.remove("item");
-        }
+        context.remove("item");
         Ok(())
     }
 
@@ -189,7 +187,7 @@ impl Compiler<'_> {
         &self,
         place: &str,
         spec: &TaskSpec,
-        context: &Value,
+        context: &Context,
         item: Option<Value>,
     ) -> Result<Step, Error> {
         let unusable = |reason: String| Error::Unusable { place: place.to_string(), reason };
@@ -213,7 +211,7 @@ impl Compiler<'_> {
     }
 
     /// A task of a rendered body. What roles take from beside them is read here.
-    fn build(&self, place: &str, kind: &str, body: Value, context: &Value) -> Result<Task, Error> {
+    fn build(&self, place: &str, kind: &str, body: Value, context: &Context) -> Result<Task, Error> {
         let unusable = |error: serde_json::Error| Error::Unusable {
             place: place.to_string(),
             reason: error.to_string(),
@@ -238,7 +236,7 @@ impl Compiler<'_> {
     }
 
     /// Renders every string in a task's body.
-    fn render(&self, place: &str, body: &mut Value, context: &Value) -> Result<(), Error> {
+    fn render(&self, place: &str, body: &mut Value, context: &Context) -> Result<(), Error> {
         match body {
             Value::String(text) => *text = self.templates.text(place, text, context)?,
             Value::Array(items) => {

@@ -5,6 +5,7 @@
 
 mod carry;
 mod compile;
+mod context;
 mod diagnose;
 mod digest;
 mod error;
@@ -27,6 +28,7 @@ mod syntax;
 mod template;
 
 pub use compile::{RoleSteps, Step, Target, compile, compile_roles, late_values, with_needs};
+pub use context::Context;
 pub use error::Error;
 pub use event::{Event, Events, events};
 pub use failure::Failure;

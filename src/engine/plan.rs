@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::Step,
+        engine::{Context, Step},
         task::{Absent, Service, Task, UnitState},
     };
 
@@ -86,7 +86,7 @@ mod tests {
             step("the unit", Task::Service(service)),
             step("nothing", Task::Absent(Absent { path: "/none".to_string() })),
         ];
-        let roles = [RoleSteps { role: "app".to_string(), steps, context: serde_json::Value::Null }];
+        let roles = [RoleSteps { role: "app".to_string(), steps, context: Context::default() }];
         let mut seen = Observations::default();
         let running = UnitState {
             load: "loaded".to_string(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value};
 
-use super::{Error, Library, syntax::Syntax};
+use super::{Context, Error, Library, syntax::Syntax};
 
 /// Renders the library's templates and the strings in its roles.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ impl Templates {
     ///
     /// # Errors
     /// When it is missing, is no template, or uses what is not there.
-    pub fn file(&self, path: &str, context: &Value) -> Result<String, Error> {
+    pub fn file(&self, path: &str, context: &Context) -> Result<String, Error> {
         let text = self.library.template(path)?;
         self.environment
-            .render_named_str(path, &text, Serde(context))
+            .render_named_str(path, &text, context.value())
             .map_err(|error| Error::template(path, error))
     }
 
@@ -53,12 +53,12 @@ impl Templates {
     ///
     /// # Errors
     /// When it is no template, or uses what is not there.
-    pub fn text(&self, place: &str, text: &str, context: &Value) -> Result<String, Error> {
+    pub fn text(&self, place: &str, text: &str, context: &Context) -> Result<String, Error> {
         if !text.contains("{{") && !text.contains("{%") {
             return Ok(text.to_string());
         }
         self.environment
-            .render_named_str(place, text, Serde(context))
+            .render_named_str(place, text, context.value())
             .map_err(|error| Error::template(place, error))
     }
 
@@ -66,9 +66,9 @@ impl Templates {
     ///
     /// # Errors
     /// When it is no expression, or uses what is not there.
-    pub fn expression(&self, place: &str, text: &str, context: &Value) -> Result<Value, Error> {
+    pub fn expression(&self, place: &str, text: &str, context: &Context) -> Result<Value, Error> {
         let evaluated =
-            self.environment.compile_expression(text).and_then(|compiled| compiled.eval(Serde(context)));
+            self.environment.compile_expression(text).and_then(|compiled| compiled.eval(context.value()));
         let value = evaluated.map_err(|error| Error::template(place, error))?;
         serde_json::to_value(&value)
             .map_err(|error| Error::Expression { place: place.to_string(), reason: error.to_string() })

@@ -24,7 +24,7 @@ pub struct Facts {
     pub init: String,
     /// What `systemd-detect-virt` says: `none` on metal, `vmware`, `kvm`, `systemd-nspawn` …
     pub virtualization: String,
-    /// It is a container: kernel, clock and swap are those of the machine below.
+    /// It is a container: kernel, clock, firmware and swap are those of the machine below.
     pub container: bool,
     /// The service that keeps the clock: the one that runs, or else one that is installed, or nothing.
     pub time_service: String,
@@ -151,8 +151,10 @@ impl Facts {
                 "hardware.product" => facts.hardware.product = text(),
                 "swap" => facts.swap.push(text()),
                 "init" => facts.init = text(),
-                "virtualization" => facts.virtualization = text(),
-                "container" => facts.container = true,
+                "virtualization" => {
+                    facts.container = CONTAINERS.contains(&value);
+                    facts.virtualization = text();
+                }
                 "time_service" => facts.time_service = text(),
                 "packages" => facts.packages = text(),
                 "clock" => facts.clock = value.parse().unwrap_or_default(),
@@ -193,11 +195,6 @@ impl Facts {
     pub fn interface_of(&self, address: IpAddr) -> Option<&Interface> {
         let name = &self.addresses.iter().find(|own| own.address == address)?.interface;
         self.interfaces.iter().find(|interface| interface.name == *name)
-    }
-
-    /// Whether it is a container, which shares its kernel, clock and firmware with others.
-    pub fn is_container(&self) -> bool {
-        CONTAINERS.contains(&self.virtualization.as_str())
     }
 }
 
@@ -257,7 +254,7 @@ mod tests {
     #[test]
     fn reads_what_others_answer() {
         let container = Facts::parse(include_str!("../../tests/fixtures/facts/debian-12-container.txt"));
-        assert!(container.is_container() && container.fit().is_err());
+        assert!(container.container && container.fit().is_err());
         let interface = container.interface_of([192, 0, 2, 2].into()).unwrap();
         assert_eq!((interface.name.as_str(), interface.mtu, interface.hardware), ("eth0", 1400, true));
         assert_eq!(container.addresses[0].prefix, 24);
@@ -270,7 +267,7 @@ mod tests {
         let interfaces: Vec<&str> =
             red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
         assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
-        assert!(!red_hat.is_container() && red_hat.fit().is_ok());
+        assert!(!red_hat.container && red_hat.fit().is_ok());
     }
 
     #[test]

@@ -23,7 +23,6 @@ tell hardware.vendor /sys/class/dmi/id/sys_vendor
 tell hardware.product /sys/class/dmi/id/product_name
 tell init /proc/1/comm
 say virtualization "$(systemd-detect-virt 2>/dev/null)"
-systemd-detect-virt -qc 2>/dev/null && say container yes
 # Those that run come last, and the last one counts.
 set -- chrony.service chronyd.service ntp.service ntpd.service ntpsec.service openntpd.service systemd-timesyncd.service
 {

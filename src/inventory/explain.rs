@@ -98,13 +98,17 @@ impl Explainer<'_> {
             add("pod_subnet", json!(subnet.0), subnet.1);
         }
         let login = inventory.login(host, home);
-        // Everything that says how the host is reached, as it is after all defaults.
+        // What is said of how the host is reached; what is not, OpenSSH's configuration may say.
         for (key, value) in [
             ("user", json!(login.user)),
             ("port", json!(login.port)),
             ("key", json!(login.key)),
             ("become", json!(login.becoming)),
+            ("jump", json!(login.jump)),
             ("known_hosts", json!(login.known_hosts)),
+            ("config", json!(login.config)),
+            ("connect_timeout", json!(login.connect_timeout.map(|time| time.as_secs()))),
+            ("keepalive", json!(login.keepalive.map(|time| time.as_secs()))),
             ("network_namespace", json!(login.network_namespace)),
         ] {
             if !value.is_null() {

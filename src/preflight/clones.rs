@@ -30,7 +30,7 @@ const FROM_FACTS: [Identity; 4] = [
         },
         // Containers see that of the machine they share.
         of: |host| {
-            if host.facts.is_container() { Vec::new() } else { vec![host.facts.hardware.uuid.clone()] }
+            if host.facts.container { Vec::new() } else { vec![host.facts.hardware.uuid.clone()] }
         },
         // Whole series of cheap boards have the same one, and nobody can change it.
         fatal: false,
@@ -250,7 +250,7 @@ mod tests {
         let mut fleet = Fleet::three();
         for host in ["cp1", "w1", "w2"] {
             fleet.facts(host).hardware.uuid = "4203-a".into();
-            fleet.facts(host).virtualization = "systemd-nspawn".into();
+            fleet.facts(host).container = true;
         }
         let all = from_facts(&fleet.subjects());
         assert!(all.iter().all(|finding| finding.check != "clone-product-uuid"), "{all:?}");

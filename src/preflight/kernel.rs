@@ -138,7 +138,7 @@ fn modules(host: &Subject, survey: &Survey) -> Finding {
     if missing.is_empty() {
         return MODULES.ok(host.name, names(&there));
     }
-    let fix = if host.facts.is_container() {
+    let fix = if host.facts.container {
         "a container cannot load modules: load them on the machine that it runs on"
     } else {
         "install the modules of the running kernel (Ubuntu: linux-modules-extra-$(uname -r); Red Hat: kernel-modules), \
@@ -179,7 +179,7 @@ fn swap(host: &Subject, survey: &Survey) -> Finding {
         return SWAP.ok(host.name, "none");
     }
     let zram = |text: &String| text.contains("zram");
-    let fix = if host.facts.is_container() {
+    let fix = if host.facts.container {
         "this is the machine's own, which a container cannot turn off: turn it off there"
     } else if seen.iter().any(zram) {
         "the kubelet does not start with it: `swapoff -a`, and an empty /etc/systemd/zram-generator.conf so that it stays away"
@@ -301,7 +301,7 @@ mod tests {
         ] {
             let mut fleet = Fleet::three();
             fleet.facts("w1").swap = active.iter().map(|text| text.to_string()).collect();
-            fleet.facts("w1").virtualization = container.into();
+            fleet.facts("w1").container = container;
             fleet.survey("w1").swap_in = at_boot.iter().map(|text| text.to_string()).collect();
             let hosts = fleet.subjects();
             let finding = swap(&hosts[1], hosts[1].survey.unwrap());

@@ -22,7 +22,6 @@ mod survey;
 mod ways;
 #[cfg(test)]
 mod tests;
-mod ways;
 
 use indexmap::IndexMap;
 

@@ -47,7 +47,7 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Ve
 }
 
 fn time(host: &Subject, survey: &Survey) -> Finding {
-    if host.facts.is_container() {
+    if host.facts.container {
         return TIME.skipped(host.name, "a container has the clock of its machine");
     }
     match survey.synchronized {
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(found.0, severity);
             assert!(found.1.contains(says), "{}", found.1);
         }
-        let container = say("time-sync", |fleet| fleet.facts("w1").virtualization = "lxc".into());
+        let container = say("time-sync", |fleet| fleet.facts("w1").container = true);
         assert_eq!(container.0, Skipped);
     }
 

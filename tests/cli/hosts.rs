@@ -167,6 +167,16 @@ fn a_shell_on_a_host() {
         let (code, text, errors) = bed.ask(&[&["ssh"], arguments].concat());
         assert_eq!((code, text.as_str()), (exit, printed), "{errors}");
     }
+    // Through another, the line for which is quoted twice. Where nobody listens it does not come through.
+    for (port, exit, printed) in [(bed.sshd.port, 0, "a b|"), (1, 255, "")] {
+        let jump = format!("ssh: {{jump: \"root@10.79.0.1:{port}\", port");
+        let through = fs::read_to_string(&bed.file).unwrap().replace("ssh: {port", &jump);
+        let file = bed.sshd.path("through.yaml");
+        fs::write(&file, through).unwrap();
+        let file = file.to_str().unwrap();
+        let (code, text, errors) = bed.ask(&["ssh", "-i", file, "worker-1", "--", "printf", "%s|", "a b"]);
+        assert_eq!((code, text.as_str()), (exit, printed), "{errors}");
+    }
     let (exit, text, _) = bed.ask(&["ssh", "cp1", "--print", "--", "uptime"]);
     assert_eq!(exit, 0);
     let expected = format!(

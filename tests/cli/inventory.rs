@@ -121,7 +121,7 @@ fn programs_get_the_same() {
             "origin": {"from": "file", "file": "DIR/inventory.yaml", "line": 15, "over": 6},
         })
     );
-    assert_eq!(of("ssh.key")["origin"], serde_json::json!({"from": "default"}));
+    assert_eq!(of("taints")["origin"], serde_json::json!({"from": "default"}));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use hoist::{
     engine::{
-        Bystander, Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target,
+        Bystander, Context, Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target,
         Templates, compile, events, observe_all,
     },
     transport::Local,
@@ -75,10 +75,9 @@ impl Bed {
     pub fn target(&self, name: &str, roles: &[&str]) -> Target {
         let user = User::from_uid(geteuid()).unwrap().unwrap().name;
         let group = Group::from_gid(getegid()).unwrap().unwrap().name;
-        let context = json!({
-            "host": {"name": name},
-            "vars": {"root": self.root(), "user": user, "group": group},
-        });
+        let mut context = Context::default();
+        context.set("host", json!({"name": name}));
+        context.set("vars", json!({"root": self.root(), "user": user, "group": group}));
         Target { name: name.into(), roles: roles.iter().map(|role| role.to_string()).collect(), context }
     }
 

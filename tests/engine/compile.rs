@@ -12,7 +12,9 @@ use crate::bed::Bed;
 fn compiled(bed: &Bed, vars: Value) -> Result<Vec<RoleSteps>, Error> {
     let mut target = bed.target("h1", &["one"]);
     for (key, value) in vars.as_object().unwrap() {
-        target.context["vars"][key] = value.clone();
+        let mut vars = target.context.get("vars");
+        vars[key] = value.clone();
+        target.context.set("vars", vars);
     }
     let library = bed.library();
     compile(&library, &Templates::new(library.clone()), &target)

@@ -111,7 +111,9 @@ tasks:
 ";
     let bed = Bed::new(&[("one", role)], &[]);
     let mut target = bed.target("one", &["one"]);
-    target.context["vars"]["user"] = "own".into();
+    let mut vars = target.context.get("vars");
+    vars["user"] = "own".into();
+    target.context.set("vars", vars);
     let library = bed.library();
     let compiled = compile(&library, &Templates::new(library.clone()), &target).unwrap();
     let names: Vec<&str> = compiled[0].steps.iter().map(|step| step.name.as_str()).collect();
