@@ -84,9 +84,9 @@ mod tests {
     use super::*;
     use crate::inventory;
 
-    fn names(cluster: &str, architectures: &[Architecture]) -> String {
+    fn names(version: &str, cluster: &str, architectures: &[Architecture]) -> String {
         let text = format!(
-            "cluster: {{name: a, kubernetes: 1.20.2{cluster}}}\nhosts: {{a: {{address: 10.0.0.1, roles: [control-plane]}}}}\n"
+            "cluster: {{name: a, kubernetes: {version}{cluster}}}\nhosts: {{a: {{address: 10.0.0.1, roles: [control-plane]}}}}\n"
         );
         let inventory = inventory::parse("test", &text).unwrap().inventory;
         let wanted = wanted(&inventory, architectures).unwrap();
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_release_of_the_catalogue_is_listed() {
-        insta::assert_snapshot!(names("", &[Architecture::Amd64]), @"
+        insta::assert_snapshot!(names("1.20.2", "", &[Architecture::Amd64]), @"
         kubeadm https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubeadm
         kubelet https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubelet
         kubectl https://dl.k8s.io/release/v1.20.2/bin/linux/amd64/kubectl
@@ -114,14 +114,36 @@ mod tests {
     }
 
     #[test]
+    fn a_current_release_brings_what_goes_with_it() {
+        insta::assert_snapshot!(names("1.36.5", "", &[Architecture::Arm64]), @"
+        kubeadm https://dl.k8s.io/release/v1.36.5/bin/linux/arm64/kubeadm
+        kubelet https://dl.k8s.io/release/v1.36.5/bin/linux/arm64/kubelet
+        kubectl https://dl.k8s.io/release/v1.36.5/bin/linux/arm64/kubectl
+        crictl https://github.com/kubernetes-sigs/cri-tools/releases/download/v1.36.0/crictl-v1.36.0-linux-arm64.tar.gz
+        containerd https://github.com/containerd/containerd/releases/download/v2.3.5/containerd-2.3.5-linux-arm64.tar.gz
+        runc https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.arm64
+        cni-plugins https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-arm64-v1.9.1.tgz
+        etcd https://github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-arm64.tar.gz
+        helm https://get.helm.sh/helm-v4.3.0-linux-arm64.tar.gz
+        kube-apiserver registry.k8s.io/kube-apiserver:v1.36.5
+        kube-controller-manager registry.k8s.io/kube-controller-manager:v1.36.5
+        kube-scheduler registry.k8s.io/kube-scheduler:v1.36.5
+        kube-proxy registry.k8s.io/kube-proxy:v1.36.5
+        coredns registry.k8s.io/coredns/coredns:v1.14.2
+        etcd registry.k8s.io/etcd:3.6.8-0
+        pause registry.k8s.io/pause:3.10.2
+        ");
+    }
+
+    #[test]
     fn addons_that_are_left_out_need_no_image() {
-        let all = names(", skip_addons: [coredns, kube-proxy]", &[Architecture::Amd64]);
+        let all = names("1.20.2", ", skip_addons: [coredns, kube-proxy]", &[Architecture::Amd64]);
         assert!(!all.contains("coredns") && !all.contains("kube-proxy"), "{all}");
     }
 
     #[test]
     fn every_architecture_has_its_own_files() {
-        let all = names("", &[Architecture::Amd64, Architecture::Arm64, Architecture::Amd64]);
+        let all = names("1.20.2", "", &[Architecture::Amd64, Architecture::Arm64, Architecture::Amd64]);
         assert_eq!(all.matches("/arm64/").count(), 3);
         assert_eq!(all.matches("/amd64/").count(), 3);
     }
