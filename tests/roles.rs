@@ -37,6 +37,7 @@ fn index() -> Index {
             image("pause", "k8s.gcr.io/pause:3.2"),
             image("static-server", "hoist.local/static-server:1"),
         ],
+        ..Index::default()
     }
 }
 

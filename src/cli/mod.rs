@@ -1,6 +1,7 @@
 //! The command line: one file a verb; parses, calls, prints; no logic.
 
 mod apply;
+mod bundle;
 pub mod check;
 mod completions;
 mod demo;
@@ -12,6 +13,7 @@ mod init;
 mod inventory;
 mod kubeconfig;
 pub mod lab;
+mod lock;
 mod man;
 mod plan;
 mod preflight;
@@ -55,6 +57,8 @@ enum Verb {
     Init(init::Args),
     Inventory(inventory::Args),
     Check(check::Args),
+    Lock(lock::Args),
+    Bundle(bundle::Args),
     Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
@@ -109,6 +113,8 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
         }
+        Verb::Lock(args) => block_on(lock::run(&args)),
+        Verb::Bundle(args) => block_on(bundle::run(&args)),
         Verb::Preflight(args) => block_on(preflight::run(&args)),
         Verb::Plan(args) => block_on(plan::run(&args)),
         Verb::Apply(args) => block_on(apply::run(&args)),

@@ -7,14 +7,14 @@ use std::{
 
 use super::{
     Failure,
-    shared::{home, refuse_uninstallable, tell_unreached},
+    shared::{cache, home, refuse_uninstallable, tell_unreached},
 };
 use crate::{
-    artifact::{self, Index},
+    artifact,
     cluster::{Scope, Work, WorkError},
     engine::{self, Library, Lock, SavedPlan, Source},
     exit::Exit,
-    inventory::{self, Inventory, Loaded, Selection, expand_home},
+    inventory::{self, Inventory, Loaded, Selection},
     task::sha256,
     transport::quote,
 };
@@ -110,8 +110,7 @@ impl Request {
     /// Connects to the hosts, locks them if asked to, and compiles what they shall be.
     pub async fn open(&self, lock: Option<&Lock>) -> Result<Work, Failure> {
         let inventory = self.inventory();
-        let folder = expand_home(&inventory.artifacts.folder, &home());
-        let index = match Index::load(&folder, &inventory.cluster.kubernetes.to_string()) {
+        let index = match artifact::supply(inventory, &self.file, &home(), &cache()?) {
             Err(artifact::Error::Missing { .. }) if self.scope.only.is_some() => None,
             loaded => Some(loaded?),
         };

@@ -10,7 +10,7 @@ use crate::{
     cluster::{Session, Unreached, Visit},
     exit::Exit,
     inventory::{self, Inventory},
-    report,
+    lab, report,
 };
 
 /// Which inventory.
@@ -31,6 +31,11 @@ pub enum Output {
 /// The home folder: what `~` means in an inventory.
 pub fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// The cache folder: `HOIST_CACHE`, or `~/.cache/hoist`.
+pub fn cache() -> Result<PathBuf, Failure> {
+    Ok(lab::Cache::locate()?.root().to_owned())
 }
 
 impl InventoryArg {

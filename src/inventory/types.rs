@@ -115,11 +115,14 @@ pub enum Become {
 pub struct Artifacts {
     /// The folder on this machine with binaries and images; `~` is your home.
     pub folder: PathBuf,
+    /// A file that `hoist bundle create` made, to be used instead of the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<PathBuf>,
 }
 
 impl Default for Artifacts {
     fn default() -> Self {
-        Artifacts { folder: PathBuf::from("~/.cache/hoist/artifacts") }
+        Artifacts { folder: PathBuf::from("~/.cache/hoist/artifacts"), bundle: None }
     }
 }
 

@@ -136,7 +136,13 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
         files.push(index::file(folder, name, name)?);
     }
     index::write(
-        &Index { kubernetes: kubernetes::VERSION.to_owned(), origin: kubernetes::origin(), files, images },
+        &Index {
+            kubernetes: kubernetes::VERSION.to_owned(),
+            origin: kubernetes::origin(),
+            files,
+            images,
+            ..Index::default()
+        },
         folder,
     )
 }

@@ -41,6 +41,7 @@ mod tests {
                 size: 1,
                 digest: "sha256:11".into(),
             }],
+            ..Index::default()
         };
         write(&index, folder.path()).unwrap();
         let text = std::fs::read_to_string(folder.path().join("index.yaml")).unwrap();

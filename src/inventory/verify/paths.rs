@@ -15,6 +15,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         }
     };
     check(&["artifacts", "folder"], Some(&inventory.artifacts.folder));
+    check(&["artifacts", "bundle"], inventory.artifacts.bundle.as_deref());
     for (field, value) in files(&inventory.ssh) {
         check(&["ssh", field], value);
     }

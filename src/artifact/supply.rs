@@ -1,0 +1,45 @@
+//! The artifacts that an inventory names: a folder, or a bundle.
+
+use std::path::Path;
+
+use super::{Error, Index, Lock, Store, bundle, stage, up_to_date};
+use crate::inventory::{Inventory, expand_home};
+
+/// The index of what an inventory's hosts need. A bundle is verified and unpacked into `cache` the first time.
+/// `home` is what `~` means; `file` is the inventory's, beside which there may be a lock.
+///
+/// # Errors
+/// When there are no artifacts, or they are not those that the lock pins.
+pub fn supply(inventory: &Inventory, file: &Path, home: &Path, cache: &Path) -> Result<Index, Error> {
+    let version = &inventory.cluster.kubernetes;
+    let path = Lock::beside(file);
+    let lock = match Lock::load(&path) {
+        Ok(lock) => Some(lock),
+        Err(Error::NoLock { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(lock) = &lock {
+        lock.fits(&path, version)?;
+    }
+    if let Some(bundle) = &inventory.artifacts.bundle {
+        let bundle = expand_home(bundle, home);
+        let bundled = bundle::lock(&bundle)?;
+        bundled.fits(&bundle, version)?;
+        if lock.is_some_and(|lock| lock != bundled) {
+            return Err(Error::NotPinned { place: bundle, lock: path });
+        }
+        let folder = cache.join("bundles").join(bundled.digest()?);
+        if !up_to_date(&bundled, &folder)? {
+            let store = Store::at(cache.join("store"));
+            bundle::extract(&bundle, &store)?;
+            stage(&store, &bundled, &folder)?;
+        }
+        return Index::load(&folder, &version.to_string());
+    }
+    let folder = expand_home(&inventory.artifacts.folder, home);
+    let index = Index::load(&folder, &version.to_string())?;
+    match lock {
+        Some(lock) if !up_to_date(&lock, &folder)? => Err(Error::NotPinned { place: folder, lock: path }),
+        _ => Ok(index),
+    }
+}

@@ -1,0 +1,104 @@
+//! `hoist lock`: pins what the hosts need, and downloads it.
+
+use std::path::Path;
+
+use super::{
+    Failure,
+    shared::{InventoryArg, Output, cache, home, print},
+};
+use crate::{
+    artifact::{
+        self, Architecture, Files, Http, Lock, Patience, Registry, Source, Store, catalogue::Release,
+    },
+    exit::Exit,
+    inventory::{Inventory, expand_home},
+    report::download::Download,
+};
+
+/// Pins everything that the inventory's hosts need, by SHA-256, in `hoist.lock` beside the inventory. A lock that is
+/// there already is compared and not touched, unless --update is given.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  hoist lock -i inventory/three.yaml --fetch")]
+pub struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// Architectures, the hosts' first.
+    #[arg(long, value_name = "ARCH", value_enum, value_delimiter = ',', default_value = "amd64")]
+    arch: Vec<Architecture>,
+    /// Replace a lock that is there already.
+    #[arg(long)]
+    update: bool,
+    /// Download everything into the cache, and lay it out in the artifacts folder of the inventory.
+    #[arg(long)]
+    fetch: bool,
+    #[command(flatten)]
+    origin: OriginArgs,
+    /// How to print the answer; `json` prints the lock.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// Where artifacts are taken from, if not from the official releases.
+#[derive(Debug, clap::Args)]
+pub struct OriginArgs {
+    /// A web server, or a folder by its absolute path, with `https://HOST/PATH` as `HOST/PATH`.
+    #[arg(long, value_name = "URL", env = "HOIST_MIRROR")]
+    pub mirror: Option<String>,
+    /// A container registry with `registry.k8s.io/NAME` as `URL/registry.k8s.io/NAME`.
+    #[arg(long, value_name = "URL", env = "HOIST_REGISTRY")]
+    pub registry: Option<String>,
+}
+
+impl OriginArgs {
+    /// The way to artifacts, with the cache on this machine.
+    pub fn source(&self) -> Result<Source, Failure> {
+        Ok(Source {
+            files: self.mirror.as_deref().map_or(Ok(Files::Official), Files::parse)?,
+            registry: self.registry.as_deref().map_or(Ok(Registry::Official), Registry::parse)?,
+            http: Http::new(Patience::default())?,
+            store: Store::at(cache()?.join("store")),
+        })
+    }
+}
+
+/// Brings everything that a lock pins into the cache, and shows how that goes.
+pub async fn fetch(source: &Source, lock: &Lock) -> Result<(), Failure> {
+    let progress = Download::new();
+    let answer = artifact::fetch(source, lock, &|event| progress.show(event)).await;
+    progress.end();
+    Ok(answer?)
+}
+
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let inventory = args.inventory.load()?;
+    let path = Lock::beside(&args.inventory.file);
+    let source = args.origin.source()?;
+    let wanted = artifact::wanted(&inventory, &args.arch)?;
+    for note in &Release::find(&inventory.cluster.kubernetes)?.minor.unverified {
+        eprintln!("not confirmed: {note}");
+    }
+    let lock = artifact::pin(&source, &wanted).await?;
+    let written = lock.write(&path, args.update)?;
+    let said = if written { "written" } else { "unchanged" };
+    eprintln!("{}: {said}: {} files, {} images", path.display(), lock.files.len(), lock.images.len());
+    if args.fetch {
+        bring(&source, &lock, &inventory).await?;
+    }
+    match args.output {
+        Output::Text => Ok(Exit::Ok),
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&lock).map_err(|error| Failure::os(error.into()))?;
+            print(format!("{text}\n").as_bytes())
+        }
+    }
+}
+
+/// Downloads, and lays out the folder that roles install from.
+async fn bring(source: &Source, lock: &Lock, inventory: &Inventory) -> Result<(), Failure> {
+    fetch(source, lock).await?;
+    let folder: &Path = &expand_home(&inventory.artifacts.folder, &home());
+    let made = artifact::stage(&source.store, lock, folder)?;
+    let said = if made { "laid out" } else { "unchanged" };
+    eprintln!("{}: {said}", artifact::Index::home(folder, &lock.kubernetes).display());
+    Ok(())
+}
