@@ -79,7 +79,7 @@ pub fn main() -> Exit {
 fn run(verb: Verb) -> Result<Exit, Failure> {
     match verb {
         // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
-        Verb::Lab(args) => Ok(lab::run(args)?),
+        Verb::Lab(args) => lab::run(args),
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

@@ -1,10 +1,9 @@
 //! Starts nodes, and waits until they answer.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -12,15 +11,18 @@ use std::{
 use super::{
     cache::create_folder,
     checks,
-    config::{Config, NodeSpec, check_nodes},
+    config::Config,
     disk,
     error::LabError,
+    links::Link,
     network::Namespace,
+    node::{NodeSpec, check_nodes},
     process,
     record::{self, Record},
     setup,
+    switch::{self, Wiring},
 };
-use crate::report::steps::{Ended, Progress};
+use crate::report::steps::{Progress, step};
 
 const SSH_PORT: u16 = 22;
 /// Between two looks at a node that does not answer yet.
@@ -57,40 +59,38 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     let made_now = namespace.ensure()?;
     if !made_now {
         for node in &missing {
-            if namespace.run(|| answers(ssh(node.address)))? {
+            if namespace.run(|| answers(ssh(node.address), Duration::ZERO))? {
                 return Err(LabError::AddressInUse { node: node.name.clone(), address: node.address });
             }
         }
     }
     if !missing.is_empty() {
-        step(progress, &format!("make disks: {}", names(&missing)), Duration::from_secs(5), |_| {
+        let title = if new == 0 { "look after disks" } else { "make disks" };
+        step(progress, &format!("{title}: {}", names(&missing)), Duration::from_secs(2 * new), |_| {
             make_disks(config, &missing)
         })?;
+    }
+    for node in nodes {
+        disk::set_site(&config.disk(&node.name), node.site.as_deref())?;
+    }
+    // Before they boot: a node that is added to a site that is cut off never sees the other side.
+    switch::refresh(config)?;
+    let wiring = Wiring::of(config);
+    if !missing.is_empty() {
         step(progress, &format!("boot: {}", names(&missing)), Duration::from_secs(7), |progress| {
-            boot(config, &namespace, &missing, progress)
+            boot(config, &namespace, &missing, &wiring, progress)
         })?;
     }
     // Those that ran already answer at once, or are on their way through a reboot.
     let deadline = Instant::now() + config.boot_limit;
     for record in running {
         let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
-        if let Some(cause) = namespace.run(|| wait(ssh(record.address), deadline, ended))? {
+        let Some(delay) = delay(&wiring, &record.name) else { continue };
+        if let Some(cause) = namespace.run(|| wait(ssh(record.address), delay, deadline, ended))? {
             return Err(no_boot(config, &record.name, cause));
         }
     }
     Ok(missing.iter().map(|node| node.name.clone()).collect())
-}
-
-fn step<T>(
-    progress: &mut dyn Progress,
-    title: &str,
-    expected: Duration,
-    work: impl FnOnce(&mut dyn Progress) -> Result<T, LabError>,
-) -> Result<T, LabError> {
-    progress.begin(title, expected);
-    let done = work(progress);
-    progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
-    done
 }
 
 fn names(nodes: &[&NodeSpec]) -> String {
@@ -115,6 +115,7 @@ fn boot(
     config: &Config,
     namespace: &Namespace,
     nodes: &[&NodeSpec],
+    wiring: &Wiring,
     progress: &mut dyn Progress,
 ) -> Result<(), LabError> {
     let since = Instant::now();
@@ -129,15 +130,31 @@ fn boot(
             Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
             Err(error) => Some(error.to_string()),
         };
-        let cause = namespace.run(|| wait(ssh(node.address), deadline, ended))?;
+        let delay = delay(wiring, &node.name);
+        let cause = match delay {
+            Some(delay) => namespace.run(|| wait(ssh(node.address), delay, deadline, ended))?,
+            None => None,
+        };
         // Nodes outlive this command; while it lives, it collects the supervisor when that ends.
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
             return Err(no_boot(config, &node.name, cause));
         }
-        progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
+        progress.line(&match delay {
+            Some(_) => format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()),
+            None => format!("{} is started; its link to this machine is cut", node.name),
+        });
     }
     Ok(())
+}
+
+/// How long a frame is on its way between this machine and a node; nothing when none arrives.
+pub(crate) fn delay(wiring: &Wiring, node: &str) -> Option<Duration> {
+    match wiring.node(node).to_gateway() {
+        Link::Whole => Some(Duration::ZERO),
+        Link::Slow(quality) => Some(Duration::from_millis(quality.delay_ms.into())),
+        Link::Cut => None,
+    }
 }
 
 fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
@@ -146,26 +163,19 @@ fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
 }
 
 fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
-    let console = config.console(&node.name);
-    create_folder(&config.run())?;
-    let log = File::create(&console).map_err(LabError::io("create", &console))?;
-    let errors = log.try_clone().map_err(LabError::io("open", &console))?;
-    Command::new(&config.program)
-        .env("HOIST_CACHE", config.cache.root())
-        .args(["lab", "--lab", &config.name, "supervise", &format!("{}={}", node.name, node.address)])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .map_err(LabError::io("run", &config.program))
+    process::start_hoist(config, &["supervise", &node.to_string()], &config.console(&node.name))
 }
 
 /// Why the node does not answer; nothing when it does. From inside the lab's network; `ended` tells why nobody can
 /// answer any more.
-fn wait(server: SocketAddr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
+fn wait(
+    server: SocketAddr,
+    delay: Duration,
+    deadline: Instant,
+    mut ended: impl FnMut() -> Option<String>,
+) -> Option<String> {
     loop {
-        if answers(server) {
+        if answers(server, delay) {
             return None;
         }
         if let Some(cause) = ended() {
@@ -183,11 +193,12 @@ pub(crate) fn ssh(address: Ipv4Addr) -> SocketAddr {
     SocketAddr::from((address, SSH_PORT))
 }
 
-/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network.
-pub(crate) fn answers(server: SocketAddr) -> bool {
+/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network, in which a frame
+/// takes `delay` to get there.
+pub(crate) fn answers(server: SocketAddr, delay: Duration) -> bool {
     let greeting = || -> std::io::Result<Vec<u8>> {
-        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500) + 2 * delay)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2) + 2 * delay))?;
         let mut line = Vec::new();
         // RFC 4253: the identification is at most 255 bytes.
         BufReader::new(stream.take(255)).read_until(b'\n', &mut line)?;
@@ -212,19 +223,19 @@ mod tests {
 
     #[test]
     fn only_an_ssh_server_answers() {
-        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n")));
-        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n")));
-        assert!(!answers(server(b"")));
+        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n"), Duration::ZERO));
+        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n"), Duration::ZERO));
+        assert!(!answers(server(b""), Duration::ZERO));
     }
 
     #[test]
     fn waiting_ends_with_the_limit_or_with_the_node() {
         // Nobody listens on a port that was given back.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let cause = wait(nobody, Instant::now(), || None);
+        let cause = wait(nobody, Duration::ZERO, Instant::now(), || None);
         assert_eq!(cause.as_deref(), Some("it does not answer SSH in time"));
         let later = Instant::now() + Duration::from_secs(60);
-        assert_eq!(wait(nobody, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
-        assert_eq!(wait(server(b"SSH-2.0-x\n"), later, || Some("gone".to_owned())), None);
+        assert_eq!(wait(nobody, Duration::ZERO, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
+        assert_eq!(wait(server(b"SSH-2.0-x\n"), Duration::ZERO, later, || Some("gone".to_owned())), None);
     }
 }
