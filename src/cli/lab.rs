@@ -85,9 +85,11 @@ enum Verb {
         nodes: Vec<String>,
     },
     /// Cut links: what is sent on them is lost, in both directions
-    #[command(after_help = "Example: hoist lab cut w1            w1 is cut off from everything, this machine included\n         \
+    #[command(
+        after_help = "Example: hoist lab cut w1            w1 is cut off from everything, this machine included\n         \
                             hoist lab cut w1 w2\n         \
-                            hoist lab cut north south   two sites; each goes on inside, and this machine reaches both")]
+                            hoist lab cut north south   two sites; each goes on inside, and this machine reaches both"
+    )]
     Cut {
         #[command(flatten)]
         ends: Ends,

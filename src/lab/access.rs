@@ -17,7 +17,9 @@ pub fn enter_network(config: &Config) -> Result<(), LabError> {
 pub fn ssh(config: &Config, node: &str, command: &[OsString]) -> LabError {
     let alive: Vec<_> = record::all(config).into_iter().filter(record::Record::alive).collect();
     match alive.iter().find(|record| record.name == node) {
-        Some(_) if up::delay(&Wiring::of(config), node).is_none() => LabError::CutOff { node: node.to_owned() },
+        Some(_) if up::delay(&Wiring::of(config), node).is_none() => {
+            LabError::CutOff { node: node.to_owned() }
+        }
         Some(record) => {
             become_in_network(config, ssh_command(&config.cache, "root", record.address, command))
         }

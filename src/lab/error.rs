@@ -112,11 +112,15 @@ pub enum LabError {
     NoEnd { word: String, known: Vec<String> },
 
     #[error("the link between this machine and node `{node}` is cut")]
-    #[diagnostic(help("`hoist lab heal {node} gateway` lets this machine in, and leaves its other links as they are"))]
+    #[diagnostic(help(
+        "`hoist lab heal {node} gateway` lets this machine in, and leaves its other links as they are"
+    ))]
     CutOff { node: String },
 
     #[error("node `{node}` has no disk of its own: its files are on this machine's")]
-    #[diagnostic(help("remove it with `hoist lab down {node}`, and make it again with `hoist lab up --disk 8G`"))]
+    #[diagnostic(help(
+        "remove it with `hoist lab down {node}`, and make it again with `hoist lab up --disk 8G`"
+    ))]
     SharedDisk { node: String },
 
     #[error("the relay, the process that is the slow links, did not begin in time{}", quoted(tail))]

@@ -286,7 +286,8 @@ mod tests {
         let text = |list: &[(&str, &str, Link)], node: &str| {
             NodeLinks::of(node, &rules(list).faults(&ends), ends.len()).to_string()
         };
-        let list = [("n1", "", Link::Cut), ("s1", "x", SLOW), ("s1", "gateway", SLOW), ("s1", "n2", Link::Cut)];
+        let list =
+            [("n1", "", Link::Cut), ("s1", "x", SLOW), ("s1", "gateway", SLOW), ("s1", "n2", Link::Cut)];
         assert_eq!(text(&list, "n1"), "cut: all");
         assert_eq!(text(&list, "n2"), "cut: n1 s1");
         assert_eq!(text(&list, "s1"), "cut: n1 n2; slow (100ms): gateway x");

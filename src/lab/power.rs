@@ -42,7 +42,11 @@ pub fn stop(
 ///
 /// # Errors
 /// [`LabError::UnknownNodes`] before anything is done; those of [`up::up`].
-pub fn start(config: &Config, names: &[String], progress: &mut dyn Progress) -> Result<Vec<String>, LabError> {
+pub fn start(
+    config: &Config,
+    names: &[String],
+    progress: &mut dyn Progress,
+) -> Result<Vec<String>, LabError> {
     down::require(config, names)?;
     let spec = |name: &String| {
         volume::attach(config, name)?;

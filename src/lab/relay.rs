@@ -146,7 +146,8 @@ async fn work(files: &Files) -> Result<(), LabError> {
 /// Interfaces of this network by name.
 fn interfaces() -> BTreeMap<String, LinkAddr> {
     let all = getifaddrs().into_iter().flatten();
-    all.filter_map(|interface| Some((interface.interface_name, *interface.address?.as_link_addr()?))).collect()
+    all.filter_map(|interface| Some((interface.interface_name, *interface.address?.as_link_addr()?)))
+        .collect()
 }
 
 /// At which interface, by index, a hardware address was seen last.

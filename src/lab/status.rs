@@ -131,7 +131,8 @@ pub fn table(nodes: &[NodeStatus]) -> String {
             node.pid.map_or_else(dash, |pid| pid.to_string()),
             node.memory.map_or_else(dash, |bytes| format!("{} MB", bytes / 1_000_000)),
             match node.disk_size {
-                Some(size) => format!("{} of {}", gigabytes(node.disk).trim_end_matches(" GB"), gigabytes(size)),
+                Some(size) =>
+                    format!("{} of {}", gigabytes(node.disk).trim_end_matches(" GB"), gigabytes(size)),
                 None => gigabytes(node.disk),
             },
             node.links,
@@ -171,13 +172,13 @@ mod tests {
             },
         ];
         insta::assert_snapshot!(table(&nodes), @r"
-        NAME         ADDRESS         STATE          PID    MEMORY      DISK
-        cp1          10.77.0.11      running       4711    431 MB    2.0 GB
-        w1           -               stopped          -         -    0.4 GB
+        NAME         ADDRESS         SITE       STATE          PID    MEMORY           DISK   LINKS
+        cp1          10.77.0.11      north      running       4711    431 MB  2.0 of 8.0 GB   -
+        w1           -               -          stopped          -         -         0.4 GB   -
         ");
         assert_eq!(
             serde_json::to_string(&nodes[0]).unwrap(),
-            r#"{"name":"cp1","address":"10.77.0.11","state":"running","pid":4711,"memory":431000000,"disk":2000000000}"#
+            r#"{"name":"cp1","address":"10.77.0.11","site":"north","state":"running","pid":4711,"memory":431000000,"disk":2000000000,"disk_size":8000000000,"links":{"faults":{}}}"#
         );
     }
 }

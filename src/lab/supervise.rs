@@ -121,7 +121,7 @@ mod tests {
         --capability=all
         --drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE
         --network-bridge=br0
-        --machine=hoist-lab-cp1
+        --machine=cp1-e4ae1680
         --hostname=cp1
         --directory
         /cache/lab/labs/hoist-lab/nodes/cp1

@@ -193,7 +193,20 @@ mod tests {
     fn the_filter_is_one_transaction() {
         let slow = Link::Slow(Quality { delay_ms: 1, ..Quality::default() });
         let faults = [Fault { a: "a", b: "b", link: Link::Cut }, Fault { a: "a", b: GATEWAY, link: slow }];
-        insta::assert_snapshot!(filter(&faults, |end| format!("vb-{end}")), @r#""#);
+        insta::assert_snapshot!(filter(&faults, |end| format!("vb-{end}")).replace('\t', "  "), @r#"
+        table bridge hoist
+        delete table bridge hoist
+        table bridge hoist {
+          set closed {
+            type ifname . ifname
+            elements = { "vb-a" . "vb-b", "vb-b" . "vb-a", "vb-a" . "vb-gateway", "vb-gateway" . "vb-a" }
+          }
+          chain forward {
+            type filter hook forward priority filter; policy accept;
+            iifname . oifname @closed drop
+          }
+        }
+        "#);
         assert_eq!(filter(&[], str::to_owned), "table bridge hoist\ndelete table bridge hoist\n");
     }
 

@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -71,7 +73,44 @@ impl Lab {
     pub fn reboot(&self, node: &str) {
         let first = self.boot(node).unwrap();
         self.on(node, "systemctl reboot");
-        wait(&format!("{node} comes back from its reboot"), || self.boot(node).is_some_and(|boot| boot != first));
+        wait(&format!("{node} comes back from its reboot"), || {
+            self.boot(node).is_some_and(|boot| boot != first)
+        });
+    }
+
+    /// What systemd-nspawn keeps of the nodes that run: by their disks and their machines' names.
+    pub fn marks(&self) -> Vec<PathBuf> {
+        let nspawn = Path::new("/run/systemd/nspawn");
+        let nodes = self.folder().join("nodes");
+        let mut marks = Vec::new();
+        for item in fs::read_dir("/proc").unwrap().flatten() {
+            let command = fs::read_to_string(item.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<&str> = command.split_terminator('\0').collect();
+            let machine = words.iter().find_map(|word| word.strip_prefix("--machine="));
+            let disk = words.last().filter(|disk| Path::new(disk).starts_with(&nodes));
+            if let (Some(machine), Some(disk)) = (machine, disk) {
+                let disk = fs::metadata(disk).unwrap();
+                marks.push(nspawn.join("propagate").join(machine));
+                marks.push(nspawn.join(format!("locks/inode-{}:{}", disk.dev(), disk.ino())));
+            }
+        }
+        assert!(marks.iter().all(|mark| mark.exists()), "{marks:?}");
+        marks
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> PathBuf {
+        let cache = env::var_os("HOIST_CACHE").map(PathBuf::from);
+        let cache = cache.unwrap_or_else(|| env::home_dir().unwrap().join(".cache/hoist"));
+        cache.join("lab/labs").join(self.name)
+    }
+
+    /// Takes it down, and nothing is left: none of the marks, and no trace that was not there before.
+    pub fn close(&self, before: &BTreeSet<String>, marks: &[PathBuf]) {
+        self.ok(&["down"]);
+        let mut left: Vec<_> = self.traces().difference(before).cloned().collect();
+        left.extend(marks.iter().filter(|mark| mark.exists()).map(|mark| mark.display().to_string()));
+        assert!(left.is_empty(), "{left:#?}");
     }
 
     /// What the lab could leave on the machine, except what belongs to labs of other names.
@@ -81,16 +120,14 @@ impl Lab {
             found.extend(line.contains(self.name).then(|| format!("mount {line}")));
         }
         for item in fs::read_dir("/proc").unwrap().flatten() {
-            let command = fs::read_to_string(item.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+            let command =
+                fs::read_to_string(item.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
             // Our own hoist children have ended; this test itself does not carry the lab's name.
-            found.extend(command.contains(self.name).then(|| format!("process {} {command}", item.path().display())));
+            found.extend(
+                command.contains(self.name).then(|| format!("process {} {command}", item.path().display())),
+            );
         }
-        for (folder, ours) in [
-            ("/run/netns", self.name),
-            ("/run/systemd/nspawn/propagate", ""),
-            ("/run/systemd/nspawn/locks", ""),
-            ("/sys/class/net", ""),
-        ] {
+        for (folder, ours) in [("/run/netns", self.name), ("/sys/class/net", "")] {
             let Ok(items) = fs::read_dir(folder) else { continue };
             let names = items.flatten().map(|item| item.path().display().to_string());
             found.extend(names.filter(|name| name.contains(ours)));
@@ -103,7 +140,9 @@ impl Lab {
             let group = root.path().join(self.name);
             found.extend(group.exists().then(|| format!("control group {}", group.display())));
         }
-        found.extend(fs::exists(format!("/sys/fs/cgroup/{}", self.name)).unwrap().then(|| "control group".to_owned()));
+        found.extend(
+            fs::exists(format!("/sys/fs/cgroup/{}", self.name)).unwrap().then(|| "control group".to_owned()),
+        );
         found
     }
 }
