@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// What the process tells its caller. The numbers above 2 are those of `sysexits.h`.
+/// What the process tells its caller. The numbers from 64 are those of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// `plan` only: something would change.
     Changes = 2,
+    /// `apply PLAN` only: the plan does not fit any more.
+    Outdated = 3,
     /// The command line is wrong.
     Usage = 64,
     /// The inventory or a role is wrong.
@@ -29,5 +31,45 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What a run ends with whose hosts failed in different ways: the highest code. A refused key weighs more than
+    /// silence, because waiting does not cure it.
+    pub fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
+        exits.into_iter().max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_wins() {
+        assert_eq!(Exit::worst([]), Exit::Ok);
+        assert_eq!(Exit::worst([Exit::Failed, Exit::Permission, Exit::Unavailable]), Exit::Permission);
+    }
+
+    #[test]
+    fn every_code_stands_in_the_documents() {
+        use Exit::*;
+        let all = [Ok, Failed, Changes, Outdated, Usage, Data, Unavailable, Os, Temporary, Permission];
+        // A new one must be in the list.
+        for exit in all {
+            match exit {
+                Ok | Failed | Changes | Outdated | Usage | Data | Unavailable | Os | Temporary
+                | Permission => {}
+            }
+        }
+        let codes = |text: &str| -> Vec<u8> {
+            let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+            rows.flat_map(|(cell, _)| cell.split(", ").filter_map(|code| code.parse().ok())).collect()
+        };
+        let expected = all.map(|exit| exit as u8);
+        for document in [include_str!("../docs/operations.md"), include_str!("../README.md")] {
+            assert_eq!(codes(document), expected);
+        }
     }
 }

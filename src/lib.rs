@@ -1,17 +1,19 @@
 //! hoist makes a production Kubernetes cluster out of machines that people already own.
 //!
 //! The rooms, each using only those above it (`cli` uses everything):
-//! yaml, inventory, transport, facts, task, engine, artifact, kube, cluster, report, lab, cli.
+//! disk, yaml, inventory, transport, facts, preflight, task, engine, artifact, kube, cluster, report, lab, cli.
 
 pub mod artifact;
 pub mod cli;
 pub mod cluster;
+pub mod disk;
 pub mod engine;
 pub mod exit;
 pub mod facts;
 pub mod inventory;
 pub mod kube;
 pub mod lab;
+pub mod preflight;
 pub mod report;
 pub mod task;
 pub mod transport;

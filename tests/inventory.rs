@@ -8,6 +8,7 @@ use std::{
 
 use hoist::inventory;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use proptest::prelude::*;
 
 /// What a terminal without colour and Unicode shows.
 fn plain(diagnostic: &dyn Diagnostic) -> String {
@@ -45,19 +46,94 @@ fn valid_files_pass() {
     }
 }
 
-#[test]
-fn invalid_files_get_their_answer() {
+/// Compares what is said about each file of a folder with the snapshot beside it.
+fn answers(folder: &str, answer: impl Fn(&Path) -> String) {
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("fixtures/inventory/invalid");
+    settings.set_snapshot_path(folder.strip_prefix("tests/").unwrap());
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for path in files("tests/fixtures/inventory/invalid") {
-            let rule = path.file_stem().unwrap().to_str().unwrap();
-            let error = load(&path).err().unwrap_or_else(|| panic!("{rule} passes"));
-            insta::assert_snapshot!(rule, plain(&error));
+        for path in files(folder) {
+            insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), answer(&path));
         }
     });
+}
+
+#[test]
+fn invalid_files_get_their_answer() {
+    answers("tests/fixtures/inventory/invalid", |path| match load(path) {
+        Ok(_) => panic!("{} passes", path.display()),
+        Err(error) => plain(&error),
+    });
+}
+
+#[test]
+fn remarks_do_not_stand_in_the_way() {
+    answers("tests/fixtures/inventory/remarks", |path| match load(path) {
+        Ok(loaded) => plain(&loaded.remarks()),
+        Err(error) => panic!("{}:\n{}", path.display(), plain(&error)),
+    });
+}
+
+#[test]
+fn samples_have_no_warnings_and_say_what_cannot_be_installed() {
+    for (name, gaps) in [("single", 0), ("three", 0), ("lab", 0), ("ha", 7), ("burst", 8)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("inventory/{name}.yaml"));
+        let loaded = load(&path).unwrap();
+        let notes = loaded.remarks();
+        assert!(notes.list().iter().all(|note| note.severity == miette::Severity::Advice), "{name}");
+        assert_eq!(notes.list().len(), gaps, "{name}");
+        assert_eq!(loaded.installable().is_ok(), gaps == 0, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_installed_is_refused_with_its_place_and_what_to_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/burst.yaml");
+    insta::assert_snapshot!("refused", plain(&load(&path).unwrap().installable().unwrap_err()));
+}
+
+proptest! {
+    /// Whatever a slip of the hand makes of an inventory that says everything, there is an answer.
+    #[test]
+    fn no_slip_of_the_hand_makes_it_panic(
+        place in 0_usize..2200,
+        length in 0_usize..60,
+        instead in prop::sample::select(vec![
+            "", "{}", "[]", "0.0.0.0/0", "255.255.255.255", "0.0.0.0-255.255.255.255", "-1", "all", "\"\"", "&a ", "*a",
+            "\n", "etcd", "10.0.0.0/31", "999999999999",
+        ]),
+    ) {
+        let text = include_str!("../inventory/burst.yaml");
+        // The sample is ASCII.
+        let begin = place.min(text.len());
+        let end = (begin + length).min(text.len());
+        let text = format!("{}{instead}{}", &text[..begin], &text[end..]);
+        match inventory::parse("slip", &text) {
+            Ok(loaded) => drop((loaded.remarks().to_json(), loaded.installable())),
+            Err(error) => drop((plain(&error), error.to_json())),
+        }
+    }
+}
+
+#[test]
+fn every_version_is_known_or_answered_with_those_that_are() {
+    for (minor, known, installable) in [
+        (19, false, false),
+        (20, true, true),
+        (21, false, false),
+        (30, false, false),
+        (31, true, false),
+        (37, true, false),
+        (38, false, false),
+    ] {
+        let text = format!(
+            "cluster: {{name: a, kubernetes: \"1.{minor}.0\"}}\nhosts: {{a: {{address: 10.0.0.1, roles: [control-plane]}}}}\n"
+        );
+        let loaded = inventory::parse("test", &text);
+        assert_eq!(loaded.is_ok(), known, "1.{minor}");
+        assert_eq!(loaded.is_ok_and(|loaded| loaded.installable().is_ok()), installable, "1.{minor}");
+    }
 }
 
 #[test]
@@ -72,78 +148,4 @@ fn the_reference_is_what_the_code_says() {
         fs::read_to_string(&path).unwrap_or_default() == reference,
         "docs/inventory.md is out of date: run `UPDATE=1 cargo test --test inventory`"
     );
-}
-
-/// The binary's own answers: exit codes, and who gets what on which stream.
-mod check {
-    use super::*;
-    use assert_cmd::Command;
-
-    fn hoist(arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::cargo_bin("hoist").unwrap();
-        let output =
-            command.current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1").args(arguments).output();
-        let output = output.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-
-    #[test]
-    fn says_ok() {
-        let (code, out, err) = hoist(&["check", "-i", "inventory/lab.yaml"]);
-        assert_eq!(
-            (code, out.as_str(), err.as_str()),
-            (0, "ok: cluster lab, Kubernetes 1.20.2, 3 hosts (1 control-plane, 2 worker)\n", "")
-        );
-    }
-
-    #[test]
-    fn prints_mistakes_to_stderr_and_exits_65() {
-        let (code, out, err) = hoist(&["check", "-i", "tests/fixtures/inventory/invalid/unknown_key.yaml"]);
-        assert_eq!((code, out.as_str()), (65, ""));
-        assert!(err.contains("tests/fixtures/inventory/invalid/unknown_key.yaml:7:9"), "{err}");
-        assert!(err.contains("did you mean `address`?"), "{err}");
-    }
-
-    #[test]
-    fn prints_json_to_stdout() {
-        let file = "tests/fixtures/inventory/invalid/unknown_key.yaml";
-        let (code, out, err) = hoist(&["check", "-i", file, "--output", "json"]);
-        assert_eq!((code, err.as_str()), (65, ""));
-        let list: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(
-            list,
-            serde_json::json!([{
-                "file": file, "line": 7, "column": 9,
-                "message": "unknown key `adress` in `hosts.cp1`",
-                "help": "did you mean `address`?",
-            }])
-        );
-        let (code, out, _) = hoist(&["check", "-i", "inventory/lab.yaml", "--output", "json"]);
-        assert_eq!((code, out.trim()), (0, "[]"));
-    }
-
-    #[test]
-    fn names_a_file_that_cannot_be_read() {
-        let (code, _, err) = hoist(&["check", "-i", "no/such.yaml"]);
-        assert_eq!(code, 71);
-        assert!(err.contains("failed to read no/such.yaml"), "{err}");
-    }
-
-    #[test]
-    fn refuses_what_is_no_text() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut answers = Vec::new();
-        for (name, bytes) in
-            [("latin1.yaml", b"a: b\nc: \xe9\n".to_vec()), ("big.yaml", vec![b'#'; 10 << 20])]
-        {
-            let path = folder.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            let (code, _, err) = hoist(&["check", "-i", path.to_str().unwrap()]);
-            assert_eq!(code, 65);
-            answers.push(err.replace(['\n', '|', '│'], " ").split_whitespace().collect::<Vec<_>>().join(" "));
-        }
-        assert!(answers[0].contains("is not UTF-8 text: byte 0xe9 in line 2"), "{}", answers[0]);
-        assert!(answers[1].contains("is larger than 4 MiB"), "{}", answers[1]);
-    }
 }

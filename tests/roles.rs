@@ -51,7 +51,7 @@ fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {
         .collect();
     let library = Library::default();
     let templates = Templates::new(library.clone());
-    targets(&inventory, &facts, &index())
+    targets(&inventory, &facts, Some(&index()), None)
         .into_iter()
         .map(|target| (target.name.clone(), compile(&library, &templates, &target).unwrap()))
         .collect()

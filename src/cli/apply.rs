@@ -1,17 +1,22 @@
 //! `hoist apply`: make it so.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use super::{
     Failure,
-    shared::{EngineArgs, InventoryArg, Output, home, open},
+    request::{EngineArgs, Request, command_line, lock, read_plan},
+    shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
-    cluster::{self, Session},
-    engine::{Interrupted, Journal, Outcome, Plan, Run, events, lock, observe_all},
+    cluster::{self, Session, Work},
+    engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
-    inventory::Inventory,
-    report::{self, progress::Progress},
+    inventory::{Inventory, Role},
+    kube::NodeStatus,
+    report::{self, progress::Progress, run::Ended},
 };
 
 /// How long nodes may take to be ready after their last change.
@@ -20,10 +25,15 @@ const READY: Duration = Duration::from_secs(300);
 /// Makes every host as the inventory says, then reads everything again to prove that nothing is left to change.
 /// Safe to repeat and to kill: the next run goes on from there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist apply -i inventory/lab.yaml")]
+#[command(after_help = "Example:\n  hoist apply -i inventory/lab.yaml\n  hoist apply office.plan\n  \
+    hoist apply -i office.yaml --only base --limit w1,w2")]
 pub struct Args {
-    #[command(flatten)]
-    inventory: InventoryArg,
+    /// A plan that `hoist plan --out FILE` wrote: exactly this is done, or nothing if it does not fit any more.
+    #[arg(value_name = "PLAN", conflicts_with_all = ["roles", "limit", "only"])]
+    plan: Option<PathBuf>,
+    /// The inventory file.
+    #[arg(short, long, value_name = "FILE", env = "HOIST_INVENTORY", required_unless_present = "plan")]
+    inventory: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
     /// `json` prints one event a line to standard output.
@@ -34,67 +44,132 @@ pub struct Args {
 impl Args {
     /// With everything but the inventory at its default.
     pub fn of(inventory: InventoryArg) -> Args {
-        let engine = EngineArgs { roles: None, forks: 32 };
-        Args { inventory, engine, output: Output::Text }
+        Args {
+            plan: None,
+            inventory: Some(inventory.file),
+            engine: EngineArgs::usual(),
+            output: Output::Text,
+        }
     }
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let json = args.output == Output::Json;
-    let inventory = args.inventory.load()?;
-    let library = args.engine.library();
-    let forks = usize::from(args.engine.forks);
-    let (mut session, subjects) = open(&inventory, &library).await?;
-    lock_all(&session).await?;
-    let plan = Plan { hosts: observe_all(&subjects, false, forks).await? };
+    let file = args.inventory.as_deref();
+    let saved = args.plan.as_deref().map(|path| read_plan(path, file)).transpose()?;
+    let request = match (&saved, file) {
+        (Some(saved), _) => Request::again(&saved.source)?,
+        // The parser asks for one of the two.
+        (None, file) => Request::new(file.unwrap_or(Path::new("")), &args.engine)?,
+    };
+    let inventory = request.inventory();
+    let mut work = request.open(Some(&lock())).await?;
+    let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
+    let plan = work.plan(contents, args.engine.forks.into()).await;
+    let unreached = std::mem::take(&mut work.session.unreached);
+    let lost = tell_unreached(unreached, inventory.hosts.len());
+    if let Some(saved) = &saved {
+        saved.still_fits(&SavedPlan::new(request.source(contents)?, &work.subjects, &plan))?;
+    }
     if !json {
         eprint!("{}", report::plan::summary(&plan));
     }
-    let changes = plan.changes();
-    if changes > 0 {
-        let (journal, interrupted) = Journal::begin(&state_folder(&inventory))?;
-        if !json {
-            tell_interrupted(&interrupted);
+    let Work { mut session, subjects, bystanders } = work;
+    let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
+    eprint!("{}", report::run::failures(&outcomes));
+    let whole = ended.failed.is_empty() && ended.blocked.is_empty();
+    let nodes = if whole && !ended.converged.is_empty() && request.scope.only.is_none() {
+        wait_for_nodes(inventory, &mut session, &ended.converged).await.map(Some)
+    } else {
+        Ok(None)
+    };
+    if !json && let Ok(nodes) = &nodes {
+        if let Some(nodes) = nodes {
+            print(report::status::nodes(nodes).to_string().as_bytes())?;
         }
-        let (events, receiver) = events();
-        let following = tokio::spawn(Progress::new(json).follow(receiver));
-        let run = Run { subjects, library, journal, events, forks };
-        let outcomes = run.carry_out(&plan.hosts).await?;
-        // The run has dropped its end, so that this ends too.
-        let _ = following.await;
-        if !report_failures(&outcomes) {
-            return Ok(Exit::Failed);
+        eprint!("{}", ended.summary(begun.elapsed(), nodes.as_ref().map(Vec::len)));
+    }
+    eprint!("{}", ended.not_finished(log.as_deref(), &command_line()));
+    let own = if whole { Exit::Ok } else { Exit::Failed };
+    match nodes {
+        Ok(_) => Ok(Exit::worst([own, lost])),
+        Err(failure) => Err(failure.or_worse(lost)),
+    }
+}
+
+/// What a run left.
+struct Done {
+    outcomes: Vec<(String, Outcome)>,
+    ended: Ended,
+    /// Where all that happened is written down, when anything did.
+    log: Option<PathBuf>,
+}
+
+/// Carries out what is in the plan, and shows and records it.
+async fn carry_out(
+    request: &Request,
+    args: &Args,
+    subjects: Vec<Subject>,
+    bystanders: Vec<Bystander>,
+    plan: &Plan,
+    begun: Instant,
+) -> Result<Done, Failure> {
+    let json = args.output == Output::Json;
+    let (events, receiver) = events();
+    let record = if plan.changes() > 0 { Some(begin(request.inventory(), json)?) } else { None };
+    let (journal, log) = record.unzip();
+    let path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
+    let following = tokio::spawn(Progress::new(json).follow(receiver, log));
+    for unread in &plan.unread {
+        events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
+    }
+    let outcomes = match journal {
+        None => held(plan),
+        Some(journal) => {
+            let (library, events) = (request.library.clone(), events.clone());
+            let forks = args.engine.forks.into();
+            Run { subjects, bystanders, library, journal, events, forks }.carry_out(&plan.hosts).await?
         }
-    }
-    if changes > 0 {
-        session.refresh().await?;
-    }
-    let api = cluster::api(&inventory, &session).await?;
-    let names: Vec<String> = inventory.hosts.keys().cloned().collect();
-    let nodes = api.wait_for_nodes_ready(&names, READY, &mut |_| {}).await?;
+    };
+    let ended = Ended::new(&outcomes, &plan.unread);
+    events.send(ended.event(begun.elapsed()));
+    // Nobody else has an end of it any more, so that this ends, too.
+    drop(events);
+    let _ = following.await;
+    Ok(Done { outcomes, ended, log: path })
+}
+
+/// The record of a run that changes something.
+fn begin(inventory: &Inventory, json: bool) -> Result<(Journal, Log), Failure> {
+    let (journal, interrupted) = Journal::begin(&state_folder(inventory))?;
     if !json {
-        print!("{}", report::status::nodes(&nodes));
-        eprintln!(
-            "Done in {:.1} s: {changes} changes, {} nodes ready.",
-            begun.elapsed().as_secs_f64(),
-            nodes.len()
-        );
+        tell_interrupted(&interrupted);
     }
-    Ok(Exit::Ok)
+    let log = Log::beside(&journal)?;
+    Ok((journal, log))
 }
 
-/// One run at a time on each host.
-async fn lock_all(session: &Session) -> Result<(), Failure> {
-    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_string());
-    let holder = format!("{user} with process {} of hoist apply", std::process::id());
-    let locks = session.hosts.values().map(|host| lock(host, &holder));
-    futures::future::try_join_all(locks).await?;
-    Ok(())
+/// How hosts end that have nothing to change.
+fn held(plan: &Plan) -> Vec<(String, Outcome)> {
+    plan.hosts.iter().map(|host| (host.host.clone(), Outcome::Converged { changes: 0 })).collect()
 }
 
-fn state_folder(inventory: &Inventory) -> std::path::PathBuf {
-    let state = std::env::var_os("XDG_STATE_HOME").map(std::path::PathBuf::from);
+async fn wait_for_nodes(
+    inventory: &Inventory,
+    session: &mut Session,
+    names: &[String],
+) -> Result<Vec<NodeStatus>, Failure> {
+    if cluster::first(inventory, &session.facts).is_none() {
+        // The run has begun the cluster.
+        session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
+    }
+    let api = cluster::api(inventory, session).await?;
+    Ok(api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?)
+}
+
+fn state_folder(inventory: &Inventory) -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     state.unwrap_or_else(|| home().join(".local/state")).join("hoist").join(&inventory.cluster.name)
 }
 
@@ -105,20 +180,4 @@ fn tell_interrupted(interrupted: &[Interrupted]) {
     for step in interrupted {
         eprintln!("  {}: {}: {}", step.host, step.role, step.step);
     }
-}
-
-/// Prints what failed; whether nothing did.
-fn report_failures(outcomes: &[(String, Outcome)]) -> bool {
-    let mut good = true;
-    for (host, outcome) in outcomes {
-        match outcome {
-            Outcome::Converged { .. } => continue,
-            Outcome::Failed(failure) => eprintln!("\n{failure}"),
-            Outcome::Blocked { role, step, by } => {
-                eprintln!("\n{host}: {role}: {step}: not begun, because of {by}\n  next: mend {by} first");
-            }
-        }
-        good = false;
-    }
-    good
 }

@@ -2,23 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use serde_json::json;
-
 use crate::{
     exit::Exit,
     inventory::{self, Error, Inventory, Role},
     yaml::ReadError,
 };
+use clap::ValueEnum;
 
-/// Reads an inventory and reports every mistake in it. No host is contacted.
+/// Reads an inventory and reports every mistake in it, warnings, and what this version cannot install yet. No host
+/// is contacted. Exits 0 when there is no mistake.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist check -i inventory/lab.yaml")]
 pub struct Args {
     /// The inventory file.
     #[arg(short, long, value_name = "FILE", env = "HOIST_INVENTORY")]
     inventory: PathBuf,
-    /// How to print the answer; `json` prints a list of {file, line, column, message, help} to stdout.
+    /// How to print the answer; `json` prints a list of {severity, file, line, column, message, help} to stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -30,17 +29,22 @@ enum Output {
     Json,
 }
 
-/// Prints "ok" or every mistake.
+/// Prints "ok" and what is worth knowing, or every mistake.
 ///
 /// # Errors
 /// None at present: mistakes are this verb's answer, and its exit code says that there are some.
 pub fn run(args: &Args) -> Result<Exit, miette::Report> {
     let (exit, json) = match inventory::load(&args.inventory) {
         Ok(loaded) => {
+            let remarks = loaded.remarks();
+            let json = remarks.to_json();
             if args.output == Output::Text {
+                if !remarks.list().is_empty() {
+                    eprintln!("{:?}", miette::Report::new(remarks));
+                }
                 println!("ok: {}", summary(&loaded.inventory));
             }
-            (Exit::Ok, json!([]))
+            (Exit::Ok, json)
         }
         Err(error) => {
             let answer = (exit_of(&error), error.to_json());
@@ -67,12 +71,18 @@ pub fn exit_of(error: &Error) -> Exit {
 fn summary(inventory: &Inventory) -> String {
     let count = |role| inventory.with_role(role).count();
     let hosts = inventory.hosts.len();
+    // Every cluster is told how many of these it has.
+    let always = [Role::ControlPlane, Role::Worker];
+    let roles =
+        [Role::Etcd, Role::ControlPlane, Role::Worker, Role::Storage].into_iter().filter_map(|role| {
+            let count = count(role);
+            (count > 0 || always.contains(&role)).then(|| format!("{count} {}", role.name()))
+        });
     format!(
-        "cluster {}, Kubernetes {}, {hosts} {} ({} control-plane, {} worker)",
+        "cluster {}, Kubernetes {}, {hosts} {} ({})",
         inventory.cluster.name,
         inventory.cluster.kubernetes,
         if hosts == 1 { "host" } else { "hosts" },
-        count(Role::ControlPlane),
-        count(Role::Worker),
+        roles.collect::<Vec<_>>().join(", "),
     )
 }

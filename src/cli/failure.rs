@@ -13,6 +13,11 @@ impl Failure {
     pub fn os(error: std::io::Error) -> Failure {
         Failure { report: miette::Report::msg(error), exit: Exit::Os }
     }
+
+    /// With the other exit code, if that is worse.
+    pub fn or_worse(self, exit: Exit) -> Failure {
+        Failure { exit: Exit::worst([self.exit, exit]), ..self }
+    }
 }
 
 impl From<miette::Report> for Failure {
@@ -28,6 +33,12 @@ impl From<inventory::Error> for Failure {
     }
 }
 
+impl From<inventory::NoSuchHost> for Failure {
+    fn from(error: inventory::NoSuchHost) -> Self {
+        Failure { report: error.into(), exit: Exit::Usage }
+    }
+}
+
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         let exit = if error.is_retryable() { Exit::Unavailable } else { Exit::Failed };
@@ -39,6 +50,9 @@ impl From<cluster::AccessError> for Failure {
     fn from(error: cluster::AccessError) -> Self {
         match error {
             cluster::AccessError::Api(error) => error.into(),
+            silent @ cluster::AccessError::Silent { .. } => {
+                Failure { report: silent.into(), exit: Exit::Unavailable }
+            }
             other => Failure { report: other.into(), exit: Exit::Failed },
         }
     }
@@ -55,7 +69,7 @@ macro_rules! with_own_exit {
     )*};
 }
 
-with_own_exit!(artifact::Error, engine::Error, transport::Error, cluster::Unreached, lab::LabError);
+with_own_exit!(artifact::Error, engine::Error, transport::Error, lab::LabError);
 
 macro_rules! failed {
     ($($error:ty),*) => {$(

@@ -6,11 +6,12 @@ use secrecy::ExposeSecret;
 
 use super::{
     Failure,
-    shared::{InventoryArg, home},
+    shared::{InventoryArg, connect},
 };
 use crate::{
-    cluster::{self, Session, kubeconfig},
+    cluster::{self, kubeconfig},
     exit::Exit,
+    inventory::Role,
 };
 
 /// Prints the administrator's kubeconfig, taken from a living control plane.
@@ -26,7 +27,8 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let session = Session::open(&inventory, &home()).await?;
+    let control_planes = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
+    let session = connect(&inventory, control_planes).await?;
     let (_, text) = cluster::speaker(&inventory, &session).await?;
     let (address, port) = inventory.endpoint().unwrap_or_default();
     let text = kubeconfig::rename(&text, &inventory.cluster.name, &format!("https://{address}:{port}"))?;

@@ -4,14 +4,22 @@ mod apply;
 pub mod check;
 mod completions;
 mod demo;
+mod exec;
+mod facts;
 mod failure;
+mod group;
+mod init;
+mod inventory;
 mod kubeconfig;
 pub mod lab;
 mod man;
 mod plan;
+mod preflight;
+mod request;
 mod sample;
 pub mod schema;
 mod shared;
+mod ssh;
 mod status;
 pub mod trust;
 
@@ -27,6 +35,7 @@ use crate::exit::Exit;
     0   done, or nothing to do\n  \
     1   something failed on a host or in the cluster\n  \
     2   `plan`: something would change\n  \
+    3   `apply PLAN`: the plan does not fit any more\n  \
     64  the command line is wrong\n  \
     65  the inventory or a role is wrong\n  \
     69  a host or the API server does not answer\n  \
@@ -42,12 +51,18 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Lab(lab::LabArgs),
+    Init(init::Args),
+    Inventory(inventory::Args),
     Check(check::Args),
+    Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
     Sample(sample::Args),
+    Facts(facts::Args),
+    Exec(exec::Args),
+    Ssh(ssh::Args),
     Trust(trust::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -78,8 +93,11 @@ pub fn main() -> Exit {
 
 fn run(verb: Verb) -> Result<Exit, Failure> {
     match verb {
-        // These do not talk to hosts. The lab enters namespaces and replaces the process: it must have no threads.
+        // These do not talk to hosts. The lab and ssh enter namespaces and replace the process: it must have no threads.
         Verb::Lab(args) => lab::run(args),
+        Verb::Ssh(args) => ssh::run(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Inventory(args) => inventory::run(&args),
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
@@ -88,11 +106,14 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(&args, clock))
         }
+        Verb::Preflight(args) => block_on(preflight::run(&args)),
         Verb::Plan(args) => block_on(plan::run(&args)),
         Verb::Apply(args) => block_on(apply::run(&args)),
         Verb::Status(args) => block_on(status::run(&args)),
         Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
         Verb::Sample(args) => block_on(sample::run(&args)),
+        Verb::Facts(args) => block_on(facts::run(&args)),
+        Verb::Exec(args) => block_on(exec::run(&args)),
         Verb::Trust(args) => block_on(trust::run(&args)),
     }
 }

@@ -7,15 +7,16 @@ use std::{
 
 use super::{
     Failure,
-    shared::{InventoryArg, home},
+    shared::{InventoryArg, connect},
 };
 use crate::{
     cluster::{
-        self, Session,
+        self,
         reach::{Target, reach},
         sample::Sample,
     },
     exit::Exit,
+    inventory::Role,
     report, transport,
 };
 
@@ -35,15 +36,18 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let session = Session::open(&inventory, &home()).await?;
+    let control_planes = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
+    let session = connect(&inventory, control_planes).await?;
     let api = cluster::api(&inventory, &session).await?;
     let sample = Sample::default();
     for applied in sample.deploy(&api, RUNNING, &mut |_| {}).await? {
         eprintln!("{} {}", applied.object, applied.change);
     }
-    let targets: Vec<Target> = inventory
-        .hosts
-        .iter()
+    let nodes = api.nodes().await?;
+    let ready = |name: &String| nodes.iter().any(|node| node.name == *name && node.ready);
+    let (able, unable): (Vec<_>, Vec<_>) = inventory.hosts.iter().partition(|(name, _)| ready(name));
+    let targets: Vec<Target> = able
+        .into_iter()
         .map(|(name, host)| Target {
             node: name.clone(),
             address: SocketAddr::new(IpAddr::V4(host.address), sample.node_port),
@@ -61,5 +65,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         );
     }
     print!("{}", report::status::pods(&api.pods(Some(&sample.namespace)).await?));
-    Ok(Exit::Ok)
+    for (name, _) in &unable {
+        eprintln!("not asked for it through {name}: it is no node that is ready");
+    }
+    Ok(if unable.is_empty() { Exit::Ok } else { Exit::Failed })
 }

@@ -7,11 +7,10 @@ use std::{
 
 use super::Failure;
 use crate::{
-    artifact::Index,
-    cluster::{self, Session},
-    engine::{Library, Subject},
+    cluster::{Session, Unreached, Visit},
     exit::Exit,
-    inventory::{self, Inventory, expand_home},
+    inventory::{self, Inventory},
+    report,
 };
 
 /// Which inventory.
@@ -29,23 +28,6 @@ pub enum Output {
     Json,
 }
 
-/// Where roles come from, and how much happens at the same time.
-#[derive(Debug, clap::Args)]
-pub struct EngineArgs {
-    /// A folder with `roles/` and `templates/` whose files come before the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub roles: Option<PathBuf>,
-    /// How many hosts are read or changed at the same time.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    pub forks: u16,
-}
-
-impl EngineArgs {
-    pub fn library(&self) -> Library {
-        Library { folder: self.roles.clone() }
-    }
-}
-
 /// The home folder: what `~` means in an inventory.
 pub fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
@@ -57,23 +39,32 @@ impl InventoryArg {
     }
 }
 
-/// Connects to all hosts and compiles what they shall be.
-pub async fn open(inventory: &Inventory, library: &Library) -> Result<(Session, Vec<Subject>), Failure> {
-    let folder = expand_home(&inventory.artifacts.folder, &home());
-    let index = Index::load(&folder, &inventory.cluster.kubernetes.to_string())?;
-    let session = Session::open(inventory, &home()).await?;
-    let orphans = cluster::orphans(inventory, &session.facts);
-    if !orphans.is_empty() {
-        let report = miette::miette!(
-            help = "restore the control plane from its backup; or, to give that cluster up, run `kubeadm reset --force` \
-                    on each of them and try again",
-            "no control plane lives, but {} belong to a cluster: a new one would abandon them",
-            orphans.join(", ")
-        );
-        return Err(Failure { report, exit: Exit::Failed });
+/// Refuses, before any host is contacted, what this version cannot install, and tells of what may not be meant.
+pub fn refuse_uninstallable(loaded: &inventory::Loaded) -> Result<(), Failure> {
+    loaded.installable().map_err(inventory::Error::from)?;
+    let warnings = loaded.remarks();
+    if !warnings.list().is_empty() {
+        eprintln!("{:?}", miette::Report::new(warnings));
     }
-    let subjects = session.subjects(inventory, &index, library)?;
-    Ok((session, subjects))
+    Ok(())
+}
+
+/// Connects to these hosts, only to read them.
+pub async fn connect<'a>(
+    inventory: &Inventory,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Session, Failure> {
+    let visits: Vec<Visit<'_>> = names.into_iter().map(|name| Visit { name, lock: None }).collect();
+    Ok(Session::open(inventory, &home(), &visits).await?)
+}
+
+/// Tells people why hosts cannot be used; gives what the process ends with because of them.
+pub fn tell_unreached(unreached: Vec<Unreached>, all: usize) -> Exit {
+    let exit = Exit::worst(unreached.iter().map(|lost| lost.why.exit()));
+    if let Some(report) = report::hosts::unreached(unreached, all) {
+        eprintln!("{report:?}");
+    }
+    exit
 }
 
 /// Writes an answer to standard output. A reader that has had enough (`| head`) is no error.

@@ -2,15 +2,11 @@
 
 use super::{
     Failure,
-    shared::{InventoryArg, home},
+    shared::{InventoryArg, connect, print},
 };
-use crate::{
-    cluster::{self, Session},
-    exit::Exit,
-    report,
-};
+use crate::{cluster, exit::Exit, report};
 
-/// Shows the nodes and pods of the cluster. Exits 1 when a node is not ready.
+/// Shows the nodes and pods of the cluster, and the hosts that cannot be reached. Exits 1 when a node is not ready.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist status -i inventory/lab.yaml")]
 pub struct Args {
@@ -20,10 +16,16 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let session = Session::open(&inventory, &home()).await?;
-    let api = cluster::api(&inventory, &session).await?;
+    let names = || inventory.hosts.keys().map(String::as_str);
+    let session = connect(&inventory, names()).await?;
+    if !session.unreached.is_empty() {
+        print(format!("{}\n", report::hosts::table(&session.unreached)).as_bytes())?;
+    }
+    let lost = Exit::worst(session.unreached.iter().map(|lost| lost.why.exit()));
+    let api =
+        cluster::api(&inventory, &session).await.map_err(|error| Failure::from(error).or_worse(lost))?;
     let (nodes, pods) = (api.nodes().await?, api.pods(None).await?);
-    print!("{}\n{}", report::status::nodes(&nodes), report::status::pods(&pods));
-    let ready = inventory.hosts.keys().all(|name| nodes.iter().any(|node| node.name == *name && node.ready));
-    Ok(if ready { Exit::Ok } else { Exit::Failed })
+    print(format!("{}\n{}", report::status::nodes(&nodes), report::status::pods(&pods)).as_bytes())?;
+    let ready = names().all(|name| nodes.iter().any(|node| node.name == *name && node.ready));
+    Ok(Exit::worst([if ready { Exit::Ok } else { Exit::Failed }, lost]))
 }

@@ -1,5 +1,7 @@
 //! `hoist trust`: shows the keys of hosts that are not known yet, and records them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use console::Term;
 use futures::future::join_all;
 
@@ -10,17 +12,17 @@ use super::{
 use crate::{
     cluster::Session,
     exit::Exit,
-    transport::{Error, Shown, Target, Verdict, host_key, known_hosts},
+    transport::{Error, Shown, Target, Verdict, host_key},
 };
 
-/// Shows the keys of hosts that are not known yet and, after asking, records them in known_hosts. A key that has
-/// changed is never replaced.
+/// Shows the keys of hosts that are not known yet and, after asking, records them in known_hosts; those of jump hosts
+/// first. A key that has changed is never replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist trust -i inventory/three.yaml w1")]
 pub struct Args {
     #[command(flatten)]
     inventory: InventoryArg,
-    /// Only these hosts.
+    /// Only these hosts or jump hosts, and the jump hosts on the way to them.
     #[arg(value_name = "HOST")]
     hosts: Vec<String>,
     /// Do not ask: the fingerprints have been compared already.
@@ -30,17 +32,9 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let mut targets = Session::targets(&inventory, &home());
+    let mut targets = Session::targets(&inventory, &home()).await?;
     if !args.hosts.is_empty() {
-        if let Some(unknown) = args.hosts.iter().find(|name| !inventory.hosts.contains_key(*name)) {
-            let known: Vec<&str> = inventory.hosts.keys().map(String::as_str).collect();
-            let report = miette::miette!(
-                help = format!("the hosts are: {}", known.join(", ")),
-                "there is no host \"{unknown}\" in the inventory"
-            );
-            return Err(Failure { report, exit: Exit::Usage });
-        }
-        targets.retain(|target| args.hosts.contains(&target.name));
+        targets = chosen(&targets, &args.hosts)?;
     }
     let trusted = trust(&targets, args.yes).await;
     eprintln!(
@@ -53,6 +47,25 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         eprintln!("{:?}", miette::Report::new(failure));
     }
     Ok(exit)
+}
+
+/// The hosts and jump hosts of these names.
+fn chosen(targets: &[Target], names: &[String]) -> Result<Vec<Target>, Failure> {
+    let mut all: BTreeMap<&str, &Target> = BTreeMap::new();
+    let jumps = targets.iter().flat_map(Target::jumps);
+    all.extend(jumps.chain(targets).map(|target| (target.name.as_str(), target)));
+    let of = |name: &String| match all.get(name.as_str()) {
+        Some(target) => Ok((*target).clone()),
+        None => {
+            let known: Vec<&str> = all.keys().copied().collect();
+            let report = miette::miette!(
+                help = format!("the hosts are: {}", known.join(", ")),
+                "there is no host \"{name}\" in the inventory"
+            );
+            Err(Failure { report, exit: Exit::Usage })
+        }
+    };
+    names.iter().map(of).collect()
 }
 
 /// What became of the hosts.
@@ -68,11 +81,36 @@ pub struct Trusted {
     pub failures: Vec<Error>,
 }
 
-/// Asks all targets for their keys at once, shows those that are unknown, asks whether they are right (not when
-/// `yes`), and records them in each target's first known_hosts file. A key that has changed is never replaced.
+/// Asks targets for their keys, shows those that are unknown, asks whether they are right (not when `yes`), and
+/// records them in each target's first known_hosts file. A key that has changed is never replaced. Jump hosts come
+/// before what lies behind them, and all that are as far away at once.
 pub async fn trust(targets: &[Target], yes: bool) -> Trusted {
-    let answers = join_all(targets.iter().map(host_key)).await;
-    let (mut trusted, mut unknown) = (Trusted::default(), Vec::new());
+    let mut trusted = Trusted::default();
+    for targets in layers(targets) {
+        trust_all(&targets, yes, &mut trusted).await;
+    }
+    trusted
+}
+
+/// The targets and the jump hosts on the way to them, by the number of jump hosts before them.
+fn layers(targets: &[Target]) -> Vec<Vec<&Target>> {
+    let (mut layers, mut seen) = (BTreeMap::<usize, Vec<&Target>>::new(), BTreeSet::new());
+    for target in targets.iter().chain(targets.iter().flat_map(Target::jumps)) {
+        if seen.insert(place(target)) {
+            layers.entry(target.jumps().len()).or_default().push(target);
+        }
+    }
+    layers.into_values().collect()
+}
+
+/// What tells machines apart: address and port of every stop on the way.
+fn place(target: &Target) -> Vec<(&str, u16)> {
+    target.jumps().into_iter().chain([target]).map(|stop| (stop.address.as_str(), stop.port)).collect()
+}
+
+async fn trust_all(targets: &[&Target], yes: bool, trusted: &mut Trusted) {
+    let answers = join_all(targets.iter().map(|target| host_key(target))).await;
+    let mut unknown = Vec::new();
     for (target, answer) in targets.iter().zip(answers) {
         match answer {
             Err(error) => trusted.failures.push(error),
@@ -82,7 +120,7 @@ pub async fn trust(targets: &[Target], yes: bool) -> Trusted {
         }
     }
     if unknown.is_empty() {
-        return trusted;
+        return;
     }
     let terminal = Term::stdout();
     let width = unknown.iter().map(|(target, _)| target.name.len()).max().unwrap_or(0);
@@ -91,17 +129,15 @@ pub async fn trust(targets: &[Target], yes: bool) -> Trusted {
         let _ = terminal.write_line(&format!("{:width$}  {}  {key}", target.name, target.address));
     }
     if !yes && !confirm(&terminal, unknown.len()) {
-        trusted.declined = unknown.len();
-        return trusted;
+        trusted.declined += unknown.len();
+        return;
     }
     for (target, key) in unknown {
-        let Some(file) = target.known_hosts.first() else { continue };
-        match known_hosts::append(file, &target.address, target.port, &key) {
+        match target.record(&key) {
             Ok(()) => trusted.recorded += 1,
             Err(error) => trusted.failures.push(error),
         }
     }
-    trusted
 }
 
 fn confirm(terminal: &Term, count: usize) -> bool {

@@ -1,9 +1,7 @@
 //! The administrator's kubeconfig: read from a control plane, made fit for use from outside, written safely.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +10,10 @@ use miette::Diagnostic;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::transport::{self, Host, Script};
+use crate::{
+    disk::write_private,
+    transport::{self, Host, Script},
+};
 
 /// Where kubeadm puts it, on every control plane.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
@@ -53,24 +54,8 @@ pub fn rename(text: &SecretString, cluster: &str, server: &str) -> Result<Secret
 
 /// Writes the kubeconfig so that only its owner can read it, and a reader sees the old file or the new one.
 pub fn write(path: &Path, text: &SecretString) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // What failed is told; what is left over, if even that fails, is readable by its owner only.
-        let _ = fs::remove_file(&temporary);
-        Error::Write { path: path.to_owned(), source }
-    })
-}
-
-fn write_new(path: &Path, text: &SecretString) -> io::Result<()> {
-    // Left by a process that had the same id and was killed.
-    if path.exists() {
-        fs::remove_file(path)?;
-    }
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.expose_secret().as_bytes())?;
-    file.sync_all()
+    write_private(path, text.expose_secret().as_bytes())
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 /// Reads a kubeconfig with one cluster, one user and one context: what kubeadm writes. No error quotes it.
@@ -113,8 +98,6 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use async_trait::async_trait;
 
     use super::*;
@@ -153,20 +136,6 @@ mod tests {
             assert!(error.contains(reason), "{error}");
             assert!(!error.contains("S0VZ"), "{error}");
         }
-    }
-
-    #[test]
-    fn the_file_is_its_owners_and_replaces_a_looser_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config");
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        write(&path, &ADMIN.into()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), ADMIN);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let missing = write(&folder.path().join("no/config"), &ADMIN.into()).unwrap_err();
-        assert!(matches!(missing, Error::Write { .. }));
     }
 
     struct Answers(i32, &'static str, &'static str);

@@ -2,11 +2,15 @@
 
 mod access;
 pub mod kubeconfig;
+mod members;
 pub mod reach;
 pub mod sample;
 mod session;
 mod targets;
+mod work;
 
 pub use access::{AccessError, api, speaker};
-pub use session::{Session, Unreached};
-pub use targets::{Observed, first, orphans, targets};
+pub use members::{NoBeginning, Observed, first, living, may_begin};
+pub use session::{Session, Unreached, Unusable, Visit};
+pub use targets::targets;
+pub use work::{Scope, Work, WorkError};

@@ -1,137 +1,199 @@
-//! All hosts of an inventory, connected and observed.
+//! Hosts of an inventory, connected and read.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use indexmap::IndexMap;
-use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
-use super::{Observed, targets};
+use super::Observed;
 use crate::{
-    artifact::Index,
-    engine::{self, Library, Subject, Templates, compile},
+    engine::{self, Lock},
     exit::Exit,
-    facts,
+    facts::{self, Facts},
     inventory::{Become, Host, Inventory},
-    transport,
+    transport::{self, ConfigFile, Resolver, Script, Settings},
 };
 
-/// Connections to all hosts, and what was observed of them.
+/// How many connections are opened at the same time: a handshake keeps a processor busy for about a millisecond, and
+/// what a network between is asked to open at once has limits, too.
+const HANDSHAKES: usize = 64;
+
+/// How long a host may take to answer what it is.
+const FACTS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A host to connect to.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit<'a> {
+    pub name: &'a str,
+    /// The lock to take before anything is read; none for a host that is only read.
+    pub lock: Option<&'a Lock>,
+}
+
+/// Connections to hosts, and what was observed of them.
+#[derive(Default)]
 pub struct Session {
     pub hosts: IndexMap<String, Arc<dyn transport::Host>>,
     pub facts: Observed,
+    /// The hosts that could not be reached or used.
+    pub unreached: Vec<Unreached>,
 }
 
-/// The hosts that could not be reached or used, all of them.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{} of {all} hosts cannot be used", failures.len())]
-#[diagnostic(help("nothing was changed: a run begins only when every host of the inventory answers"))]
+/// A host that cannot be reached or used.
+#[derive(Debug)]
 pub struct Unreached {
-    pub all: usize,
-    #[related]
-    pub failures: Vec<facts::Error>,
+    pub host: String,
+    pub why: Unusable,
 }
 
-impl Unreached {
-    /// What the process ends with: a refused login weighs more than silence, because waiting does not cure it.
+/// Why a host cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Unusable {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] facts::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] engine::Error),
+}
+
+impl From<transport::Error> for Unusable {
+    fn from(error: transport::Error) -> Self {
+        Unusable::Host(error.into())
+    }
+}
+
+impl Unusable {
+    /// What the process ends with.
     pub fn exit(&self) -> Exit {
-        let exits = self.failures.iter().map(|failure| match failure {
-            facts::Error::Transport(error) => error.exit(),
-            facts::Error::Unfit { .. } => Exit::Failed,
-        });
-        exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Unavailable)
+        match self {
+            Unusable::Host(facts::Error::Transport(error)) => error.exit(),
+            Unusable::Host(facts::Error::Unfit { .. }) => Exit::Failed,
+            Unusable::Lock(error) => error.exit(),
+        }
     }
 }
 
 impl Session {
-    /// Connects to every host at the same time and asks each for its facts. `home` is what `~` means.
+    /// Connects to hosts at the same time and asks each for its facts, under its lock if it is to be locked: one
+    /// script. A host that does not answer well holds up nobody; it is among the `unreached`.
     ///
     /// # Errors
-    /// Every host that did not answer well.
-    pub async fn open(inventory: &Inventory, home: &Path) -> Result<Session, Unreached> {
-        let attempts = inventory.hosts.iter().map(|(name, host)| async move {
-            let connection = transport::connect(&target(inventory, name, host, home)).await?;
-            let facts = facts::gather(&*connection).await?;
-            Ok::<_, facts::Error>((name.clone(), connection, facts))
+    /// Only [`engine::Error::Locked`]: where somebody else is at work nothing is begun.
+    pub async fn open(
+        inventory: &Inventory,
+        home: &Path,
+        visits: &[Visit<'_>],
+    ) -> Result<Session, engine::Error> {
+        let (resolver, gate) = (&Resolver::default(), &Semaphore::new(HANDSHAKES));
+        let visited = inventory.hosts.iter().filter_map(|(name, host)| {
+            let visit = visits.iter().find(|visit| visit.name == name)?;
+            Some((name, host, visit.lock))
         });
-        let mut session = Session { hosts: IndexMap::new(), facts: Observed::new() };
-        let mut failures = Vec::new();
-        for attempt in join_all(attempts).await {
-            match attempt {
-                Ok((name, connection, facts)) => {
-                    session.hosts.insert(name.clone(), connection);
+        let attempts = visited.map(|(name, host, lock)| async move {
+            let answer = async {
+                let target = resolver.resolve(&settings(inventory, name, host, home)).await?;
+                let host = {
+                    // The gate is never closed.
+                    let _turn = gate.acquire().await;
+                    transport::connect(&target).await?
+                };
+                let facts = read(&*host, lock).await?;
+                Ok::<_, Unusable>((host, facts))
+            };
+            (name.clone(), answer.await)
+        });
+        let mut session = Session::default();
+        for (name, read) in join_all(attempts).await {
+            match read {
+                Ok((host, facts)) => {
+                    session.hosts.insert(name.clone(), host);
                     session.facts.insert(name, facts);
                 }
-                Err(failure) => failures.push(failure),
+                Err(Unusable::Lock(locked @ engine::Error::Locked { .. })) => return Err(locked),
+                Err(why) => session.unreached.push(Unreached { host: name, why }),
             }
         }
-        if failures.is_empty() {
-            Ok(session)
-        } else {
-            Err(Unreached { all: inventory.hosts.len(), failures })
-        }
+        Ok(session)
     }
 
-    /// Asks every host for its facts again, on the connections there are.
-    ///
-    /// # Errors
-    /// Every host that did not answer well.
-    pub async fn refresh(&mut self) -> Result<(), Unreached> {
-        let answers = join_all(self.hosts.iter().map(|(name, host)| async move {
-            facts::gather(&**host).await.map(|facts| (name.clone(), facts))
-        }));
-        let mut failures = Vec::new();
-        for answer in answers.await {
-            match answer {
-                Ok((name, facts)) => {
-                    self.facts.insert(name, facts);
-                }
-                Err(failure) => failures.push(failure),
-            }
+    /// Gives up the hosts that cannot become nodes.
+    pub fn keep_fit(&mut self) {
+        let unfit: Vec<Unreached> =
+            self.facts.iter().filter_map(|(name, facts)| unfit(name, facts)).collect();
+        for Unreached { host, .. } in &unfit {
+            self.hosts.shift_remove(host);
+            self.facts.shift_remove(host);
         }
-        if failures.is_empty() { Ok(()) } else { Err(Unreached { all: self.hosts.len(), failures }) }
+        self.unreached.extend(unfit);
     }
 
-    /// What the engine works on.
-    ///
-    /// # Errors
-    /// Mistakes in roles and templates.
-    pub fn subjects(
-        &self,
-        inventory: &Inventory,
-        index: &Index,
-        library: &Library,
-    ) -> Result<Vec<Subject>, engine::Error> {
-        let templates = Templates::new(library.clone());
-        let mut subjects = Vec::new();
-        for target in targets(inventory, &self.facts, index) {
-            let roles = compile(library, &templates, &target)?;
-            if let Some(host) = self.hosts.get(&target.name) {
-                subjects.push(Subject { roles, host: host.clone(), target });
+    /// Asks hosts for their facts again, on the connections there are.
+    pub async fn refresh(&mut self, names: impl IntoIterator<Item = &str>) {
+        let hosts =
+            names.into_iter().filter_map(|name| Some((name.to_string(), self.hosts.get(name)?.clone())));
+        let answers = hosts.map(|(name, host)| async move { (name, read(&*host, None).await) });
+        for (name, answer) in join_all(answers).await {
+            // What a host was is known; one that was lost since then is no news to who asks.
+            if let Ok(facts) = answer {
+                self.facts.insert(name, facts);
             }
         }
-        Ok(subjects)
     }
 
     /// How each host is connected to, for what only needs the address and the key.
-    pub fn targets(inventory: &Inventory, home: &Path) -> Vec<transport::Target> {
-        inventory.hosts.iter().map(|(name, host)| target(inventory, name, host, home)).collect()
+    ///
+    /// # Errors
+    /// The first mistake in OpenSSH's configuration.
+    pub async fn targets(
+        inventory: &Inventory,
+        home: &Path,
+    ) -> Result<Vec<transport::Target>, transport::Error> {
+        let resolver = &Resolver::default();
+        let targets = inventory.hosts.iter().map(|(name, host)| async move {
+            resolver.resolve(&settings(inventory, name, host, home)).await
+        });
+        try_join_all(targets).await
     }
 }
 
-/// How a host of the inventory is connected to. A password for sudo comes from the environment.
-pub(super) fn target(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> transport::Target {
+async fn read(host: &dyn transport::Host, lock: Option<&Lock>) -> Result<Facts, Unusable> {
+    let text = lock.map(Lock::script).unwrap_or_default() + facts::SCRIPT;
+    let output = host.run(Script::new(text).timeout(FACTS_TIMEOUT)).await?;
+    if lock.is_some() {
+        Lock::taken(host.name(), &output)?;
+    }
+    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn unfit(name: &str, facts: &Facts) -> Option<Unreached> {
+    let (reason, help) = facts.fit().err()?;
+    let why = facts::Error::Unfit { host: name.to_string(), reason, help };
+    Some(Unreached { host: name.to_string(), why: why.into() })
+}
+
+/// What an inventory says of how a host is connected to.
+fn settings(inventory: &Inventory, name: &str, host: &Host, home: &Path) -> Settings {
     let login = inventory.login(host, home);
-    let mut target = transport::Target::new(name, login.address.to_string(), login.user);
-    target.port = login.port;
-    target.keys = vec![login.key];
-    target.r#become = match login.becoming {
-        Become::Root => transport::Become::Root,
-        Become::Sudo => transport::Become::Sudo {
-            password: std::env::var("HOIST_SUDO_PASSWORD").ok().map(SecretString::from),
+    Settings {
+        name: name.to_owned(),
+        address: login.address.to_string(),
+        port: login.port,
+        user: login.user,
+        key: login.key,
+        r#become: login.becoming.map(|becoming| match becoming {
+            Become::Root => transport::Become::Root,
+            Become::Sudo => transport::Become::Sudo { password: None },
+        }),
+        known_hosts: login.known_hosts,
+        jump: login.jump,
+        config: match login.config {
+            None => ConfigFile::Default,
+            Some(path) if path == Path::new("none") => ConfigFile::None,
+            Some(path) => ConfigFile::File(path),
         },
-    };
-    target.known_hosts = vec![login.known_hosts];
-    target.network_namespace = login.network_namespace;
-    target
+        network_namespace: login.network_namespace,
+        connect_timeout: login.connect_timeout,
+        keepalive: login.keepalive,
+    }
 }

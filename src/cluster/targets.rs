@@ -1,38 +1,26 @@
 //! From an inventory and facts to what the engine works on: which roles a host has and what they see.
 
-use indexmap::IndexMap;
 use serde_json::{Value, json};
 
+use super::{Observed, first};
 use crate::{
     artifact::Index,
     engine::Target,
-    facts::Facts,
-    inventory::{Host, Inventory, Plugin, Role, pod_subnet},
+    inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
 
-/// Facts by host. Hosts that could not be reached are absent.
-pub type Observed = IndexMap<String, Facts>;
-
-/// The control plane that speaks for the cluster in this run: the first living one, whichever that is.
-pub fn first<'a>(inventory: &'a Inventory, facts: &Observed) -> Option<&'a str> {
-    let living = |name: &&str| facts.get(*name).is_some_and(|facts| facts.kubernetes.control_plane);
-    inventory.with_role(Role::ControlPlane).map(|(name, _)| name).find(living)
-}
-
-/// Hosts that belong to a cluster of which no control plane lives: to begin a new one would abandon them.
-pub fn orphans<'a>(inventory: &Inventory, facts: &'a Observed) -> Vec<&'a str> {
-    if first(inventory, facts).is_some() {
-        return Vec::new();
-    }
-    facts.iter().filter(|(_, facts)| facts.kubernetes.joined).map(|(name, _)| name.as_str()).collect()
-}
-
-/// What each observed host shall be.
-pub fn targets(inventory: &Inventory, facts: &Observed, index: &Index) -> Vec<Target> {
+/// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
+/// names of artifacts are not defined for templates. With `only`, no host begins a cluster.
+pub fn targets(
+    inventory: &Inventory,
+    facts: &Observed,
+    index: Option<&Index>,
+    only: Option<&[String]>,
+) -> Vec<Target> {
     // Where no control plane lives, the first in the inventory begins the cluster.
     let initializes = match first(inventory, facts) {
-        Some(first) => Some(first),
-        None => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
+        None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
+        first => first,
     };
     let cluster = cluster(inventory, index);
     let hosts: Vec<Value> = inventory
@@ -51,15 +39,17 @@ pub fn targets(inventory: &Inventory, facts: &Observed, index: &Index) -> Vec<Ta
                 "facts": facts,
                 "vars": inventory.vars(host),
             });
-            Some(Target { name: name.clone(), roles: roles(inventory, host), context })
+            let roles = only.map_or_else(|| roles(inventory, host), <[String]>::to_vec);
+            Some(Target { name: name.clone(), roles, context })
         })
         .collect()
 }
 
 /// The engine's roles of a host. What connects pods comes before the node joins, so that it is ready at once.
-fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
+pub(super) fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
     let plugin = match inventory.cluster.network.plugin {
         Plugin::Bridge => "bridge",
+        Plugin::Cilium => "cilium",
     };
     let mut roles = vec!["kubernetes".to_string(), plugin.to_string()];
     // A host that is both joins as a control plane.
@@ -68,17 +58,17 @@ fn roles(inventory: &Inventory, host: &Host) -> Vec<String> {
     roles
 }
 
-fn cluster(inventory: &Inventory, index: &Index) -> Value {
+fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     let cluster = &inventory.cluster;
     let (endpoint, port) = inventory.endpoint().unwrap_or_default();
     let mut api_names = vec![endpoint.clone(), "127.0.0.1".to_string()];
     api_names.extend(inventory.with_role(Role::ControlPlane).map(|(_, host)| host.address.to_string()));
     api_names.sort();
     api_names.dedup();
-    json!({
+    let mut context = json!({
         "name": cluster.name,
         "version": cluster.kubernetes.to_string(),
-        "kubeadm_api": "v1beta2",
+        "kubeadm_api": Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api),
         "endpoint": endpoint,
         "port": port,
         "api_names": api_names,
@@ -86,29 +76,25 @@ fn cluster(inventory: &Inventory, index: &Index) -> Value {
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
         "kube_proxy": cluster.kube_proxy,
-        "pause": index.reference("pause"),
-    })
+    });
+    if let Some(index) = index {
+        context["pause"] = json!(index.reference("pause"));
+    }
+    context
 }
 
-fn host_context(inventory: &Inventory, name: &str, host: &Host, index: &Index, initializes: bool) -> Value {
-    let binaries: Vec<Value> = index
-        .files
-        .iter()
-        .map(|file| json!({"name": file.name, "source": file.path, "sha256": file.sha256}))
-        .collect();
-    let images: Vec<Value> = index
-        .images
-        .iter()
-        .filter(|image| wanted(host, &image.name))
-        .map(|image| {
-            json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})
-        })
-        .collect();
+fn host_context(
+    inventory: &Inventory,
+    name: &str,
+    host: &Host,
+    index: Option<&Index>,
+    initializes: bool,
+) -> Value {
     let pairs = |divider: &str| {
         let words = host.labels.iter().map(|(key, value)| format!("{key}={value}"));
         words.collect::<Vec<_>>().join(divider)
     };
-    json!({
+    let mut context = json!({
         "name": name,
         "address": host.address,
         "pod_subnet": pod_subnet(inventory, host),
@@ -118,9 +104,26 @@ fn host_context(inventory: &Inventory, name: &str, host: &Host, index: &Index, i
         "labels": host.labels,
         "label_words": pairs(" "),
         "label_selector": pairs(","),
-        "binaries": binaries,
-        "images": images,
-    })
+    });
+    if let Some(index) = index {
+        context["binaries"] = binaries(index);
+        context["images"] = images(index, host);
+    }
+    context
+}
+
+fn binaries(index: &Index) -> Value {
+    let files = index.files.iter();
+    files.map(|file| json!({"name": file.name, "source": file.path, "sha256": file.sha256})).collect()
+}
+
+fn images(index: &Index, host: &Host) -> Value {
+    let images = index.images.iter().filter(|image| wanted(host, &image.name));
+    images
+        .map(|image| {
+            json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})
+        })
+        .collect()
 }
 
 /// Whether a host needs an image: those of the control plane only where one runs.
@@ -166,37 +169,7 @@ fn taints(host: &Host) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{facts::Kubernetes, inventory};
-
-    fn facts(joined: [bool; 3], control_plane: bool) -> Observed {
-        let state = |(index, joined): (usize, bool)| {
-            let kubernetes = Kubernetes { joined, control_plane: control_plane && index == 0 };
-            (["cp1", "w1", "w2"][index].to_string(), Facts { kubernetes, ..Facts::default() })
-        };
-        joined.into_iter().enumerate().map(state).collect()
-    }
-
-    #[test]
-    fn workers_of_a_lost_control_plane_are_not_abandoned() {
-        let inventory =
-            inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
-        for (joined, control_plane, orphaned) in [
-            ([false, false, false], false, vec![]),
-            ([true, true, true], true, vec![]),
-            ([true, false, false], true, vec![]),
-            ([false, true, true], false, vec!["w1", "w2"]),
-        ] {
-            assert_eq!(orphans(&inventory, &facts(joined, control_plane)), orphaned, "{joined:?}");
-        }
-    }
-
-    #[test]
-    fn the_first_in_the_inventory_begins_and_the_living_one_goes_on() {
-        let inventory =
-            inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
-        assert_eq!(first(&inventory, &facts([false; 3], false)), None);
-        assert_eq!(first(&inventory, &facts([true; 3], true)), Some("cp1"));
-    }
+    use crate::{facts::Facts, inventory};
 
     #[test]
     fn a_host_that_is_only_a_control_plane_keeps_workloads_away() {
@@ -215,5 +188,36 @@ mod tests {
             taints_of(three, "w2"),
             r#"[{"key":"storage","value":"slow","effect":"PreferNoSchedule"}]"#
         );
+    }
+
+    fn lab() -> (Inventory, Observed) {
+        let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        let facts = lab.hosts.keys().map(|name| (name.clone(), Facts::default())).collect();
+        (lab, facts)
+    }
+
+    #[test]
+    fn the_first_in_the_inventory_begins_a_cluster_unless_only_roles_are_meant() {
+        let (lab, facts) = lab();
+        let begins = |only: Option<&[String]>| {
+            let targets = targets(&lab, &facts, None, only).into_iter();
+            targets
+                .filter(|target| target.context["host"]["initializes"] == true)
+                .map(|target| target.name)
+                .collect()
+        };
+        let names: Vec<String> = begins(None);
+        assert_eq!(names, ["cp1"]);
+        let names: Vec<String> = begins(Some(&["base".to_string()]));
+        assert_eq!(names, Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_an_index_artifacts_are_not_defined_rather_than_empty() {
+        let (lab, facts) = lab();
+        let context = &targets(&lab, &facts, None, None)[0].context;
+        for (part, name) in [("cluster", "pause"), ("host", "binaries"), ("host", "images")] {
+            assert!(context[part].get(name).is_none(), "{name}");
+        }
     }
 }

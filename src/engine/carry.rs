@@ -1,6 +1,11 @@
 //! Carrying out one host's roles: observe, act, observe again.
 
-use std::{ops::Range, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -9,29 +14,20 @@ use tokio::sync::Semaphore;
 use super::{
     Error, Event, Events, Failure, Journal, Templates,
     compile::{RoleSteps, Step, Target},
-    diagnose::diagnose,
+    digest,
     journal::Entry,
     late::{Late, Missing, Progress},
     observe::observe,
     plan::HostPlan,
+    stop::{FAILED_STEP, Halt, Stop},
 };
 use crate::{
-    task::{Act, Observations, Task, main_line, sha256},
-    transport::{Host, Output, Script, Transfer},
+    task::{Act, Observations, Task},
+    transport::{Host, Script, Transfer},
 };
 
-/// How many of the last lines of a failed command are shown.
-const SHOWN_LINES: usize = 15;
-
-/// Begins the line with which a batch says which of its steps failed.
-const FAILED_STEP: &str = "#hoist-failed-step ";
-
-/// Why a host stops.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Failed(Failure),
-    Blocked { role: String, step: String, by: String },
-}
+/// How long quick steps may take together.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What the hosts of a run share.
 pub(super) struct Shared {
@@ -85,7 +81,7 @@ impl Carrier {
             let steps = &role.steps[segment.clone()];
             let seen = observe(&*self.host, steps.iter())
                 .await
-                .map_err(|error| self.lost(role, &steps[0], &error.to_string()))?;
+                .map_err(|error| self.lost(role, &steps[0], &error))?;
             let differing: Vec<(&Step, String)> =
                 steps.iter().filter_map(|step| Some((step, step.task.diff(&seen)?.summary))).collect();
             if !differing.is_empty() {
@@ -113,24 +109,24 @@ impl Carrier {
             self.shared.events.send(Event::StepStarted { host, role, step, summary });
         }
         let entries: Vec<Entry<'_>> = steps.iter().map(|(step, _)| self.entry(role, step)).collect();
-        let journal = |error: Error| self.stop(role, first, error.to_string(), Vec::new());
+        let journal = |error: Error| self.unable(role, first, &error);
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
-            [(step, _)] => self.one(role, step, seen, stdin).await,
+            [(step, _)] => {
+                self.one(role, step, seen, stdin).await.map_err(|stop| Halt { failed: 0..1, stop })
+            }
             many => self.batch(role, many, seen).await,
         };
-        let written = match &result {
-            Ok(()) => self.shared.journal.done(&entries),
-            Err(_) => self.shared.journal.failed(&entries),
-        };
-        result?;
-        written.map_err(journal)?;
+        let failed = result.as_ref().map_or_else(|halt| halt.failed.clone(), |()| steps.len()..steps.len());
+        let done = failed.start;
+        let written = self.shared.journal.ended(&entries, failed);
         let seconds = begun.elapsed().as_secs_f64();
-        for (step, summary) in steps {
+        for (step, summary) in &steps[..done] {
             let (host, role, step, _) = self.names(role, step, summary);
             self.shared.events.send(Event::StepDone { host, role, step, seconds });
         }
-        Ok(())
+        result.map_err(|halt| halt.stop)?;
+        written.map_err(journal)
     }
 
     fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
@@ -138,9 +134,7 @@ impl Carrier {
     }
 
     fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
-        // The statement itself may hold a secret; its digest tells two statements apart just as well.
-        let input = sha256(format!("{:?}", step.task).as_bytes());
-        Entry { host: &self.target.name, role: &role.role, step: &step.name, input }
+        Entry { host: &self.target.name, role: &role.role, step: &step.name, input: digest::statement(step) }
     }
 
     async fn one(
@@ -158,7 +152,7 @@ impl Carrier {
                         .host
                         .run(Script { text, stdin, timeout })
                         .await
-                        .map_err(|error| self.lost(role, step, &error.to_string()))?;
+                        .map_err(|error| self.lost(role, step, &error))?;
                     if output.status != 0 {
                         return Err(self.refused(role, step, &output));
                     }
@@ -174,10 +168,7 @@ impl Carrier {
                             bytes,
                         });
                     };
-                    self.host
-                        .send(&transfer, &sent)
-                        .await
-                        .map_err(|error| self.lost(role, step, &error.to_string()))?;
+                    self.host.send(&transfer, &sent).await.map_err(|error| self.lost(role, step, &error))?;
                 }
             }
         }
@@ -190,7 +181,7 @@ impl Carrier {
         role: &RoleSteps,
         steps: &[(&Step, String)],
         seen: &Observations,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Halt> {
         let mut text = String::new();
         for (index, (step, _)) in steps.iter().enumerate() {
             for act in step.task.acts(seen) {
@@ -201,21 +192,18 @@ impl Carrier {
                 }
             }
         }
-        let timeout = std::time::Duration::from_secs(120);
-        let first = steps[0].0;
-        let output = self
-            .host
-            .run(Script { text, stdin: None, timeout })
-            .await
-            .map_err(|error| self.lost(role, first, &error.to_string()))?;
-        if output.status == 0 {
-            return Ok(());
-        }
+        let output = match self.host.run(Script::new(text).timeout(BATCH_TIMEOUT)).await {
+            Ok(output) if output.status == 0 => return Ok(()),
+            Ok(output) => output,
+            Err(error) => {
+                return Err(Halt { failed: 0..steps.len(), stop: self.lost(role, steps[0].0, &error) });
+            }
+        };
         let answer = String::from_utf8_lossy(&output.stdout);
         let index =
             answer.lines().rev().find_map(|line| line.strip_prefix(FAILED_STEP)?.parse::<usize>().ok());
-        let failed = index.and_then(|index| steps.get(index)).map_or(first, |(step, _)| *step);
-        Err(self.refused(role, failed, &output))
+        let at = index.filter(|index| *index < steps.len()).unwrap_or(0);
+        Err(Halt { failed: at..at + 1, stop: self.refused(role, steps[at].0, &output) })
     }
 
     /// What the step reads from its standard input, once everything in it is known.
@@ -224,18 +212,22 @@ impl Carrier {
         let Some(stdin) = &command.stdin else { return Ok(None) };
         let mut late = Map::new();
         for name in &step.late {
-            let (host, role_name, step_name, value) = self.names(role, step, name);
-            self.shared.events.send(Event::Waiting { host, role: role_name, step: step_name, value });
+            let waits = |from| {
+                let (host, role, step, value) = self.names(role, step, name);
+                self.shared.events.send(Event::Waiting { host, role, step, value, from });
+            };
             let values =
-                self.shared.late.get(name, &self.target.name).await.map_err(|missing| match missing {
-                    Missing::Blocked { by } => {
-                        Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
-                    }
-                    Missing::Refused { host, status, output } => {
-                        let what = format!("{host} could not give \"{name}\" (status {status})");
-                        self.stop(role, step, what, output)
-                    }
-                })?;
+                self.shared.late.get(name, &self.target.name, waits).await.map_err(
+                    |missing| match missing {
+                        Missing::Blocked { by } => {
+                            Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
+                        }
+                        Missing::Refused { host, status, output } => {
+                            let what = format!("{host} could not give \"{name}\" (status {status})");
+                            self.stop(role, step, what, output, None)
+                        }
+                    },
+                )?;
             let exposed: Map<String, Value> =
                 values.iter().map(|(key, value)| (key.clone(), json!(value.expose_secret()))).collect();
             late.insert(name.clone(), Value::Object(exposed));
@@ -243,7 +235,7 @@ impl Carrier {
         let mut context = role.context.clone();
         context["late"] = Value::Object(late);
         let text = self.shared.templates.file(&stdin.template, &context);
-        let text = text.map_err(|error| self.stop(role, step, error.to_string(), Vec::new()))?;
+        let text = text.map_err(|error| self.unable(role, step, &error))?;
         Ok(Some(SecretString::from(text)))
     }
 
@@ -252,8 +244,7 @@ impl Carrier {
         let Some(last) = self.roles.last() else { return Ok(()) };
         let steps = || self.roles.iter().flat_map(|role| &role.steps);
         let Some(step) = last.steps.last() else { return Ok(()) };
-        let seen =
-            observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error.to_string()))?;
+        let seen = observe(&*self.host, steps()).await.map_err(|error| self.lost(last, step, &error))?;
         let left = HostPlan::new(&self.target.name, &self.roles, &seen).changes;
         let Some(first) = left.first() else { return Ok(()) };
         let lines = left.iter().map(|left| format!("{}: {}: {}", left.role, left.step, left.change.summary));
@@ -266,45 +257,6 @@ impl Carrier {
             cause: Some("something on the host undoes it, or the role is not idempotent".to_string()),
             next: "run `hoist plan` to see what differs now".to_string(),
         }))
-    }
-
-    fn lost(&self, role: &RoleSteps, step: &Step, error: &str) -> Stop {
-        self.stop(role, step, error.to_string(), Vec::new())
-    }
-
-    fn refused(&self, role: &RoleSteps, step: &Step, output: &Output) -> Stop {
-        // What went wrong is usually on standard error; some programs say it on standard output.
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        let lines = out.lines().filter(|line| !line.starts_with(FAILED_STEP)).chain(err.lines());
-        let lines: Vec<String> = lines.filter(|line| !line.trim().is_empty()).map(String::from).collect();
-        let what = match &step.task {
-            Task::Command(command) => {
-                format!("`{}` ended with status {}", main_line(&command.run), output.status)
-            }
-            _ => format!("it ended with status {}", output.status),
-        };
-        self.stop(role, step, what, lines)
-    }
-
-    /// Everything that is said of a failure comes through here, so that no late value gets out: errors of the
-    /// transport quote output as well.
-    fn stop(&self, role: &RoleSteps, step: &Step, what: String, output: Vec<String>) -> Stop {
-        let what = self.shared.late.redact(&what);
-        let output: Vec<String> = output.iter().map(|line| self.shared.late.redact(line)).collect();
-        let (cause, next) = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what))).unzip();
-        let shown = output.len().saturating_sub(SHOWN_LINES);
-        Stop::Failed(Failure {
-            host: self.target.name.clone(),
-            role: role.role.clone(),
-            step: step.name.clone(),
-            what,
-            output: output[shown..].to_vec(),
-            cause: cause.map(String::from),
-            next: next
-                .unwrap_or("mend it, then run the same command again: it goes on from here")
-                .to_string(),
-        })
     }
 }
 

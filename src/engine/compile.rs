@@ -44,11 +44,31 @@ pub struct Step {
 /// # Errors
 /// Unknown roles, circles among them, and templates that do not render.
 pub fn compile(library: &Library, templates: &Templates, target: &Target) -> Result<Vec<RoleSteps>, Error> {
+    compile_roles(&with_needs(library, &target.roles)?, templates, target)
+}
+
+/// The same for a target whose roles have been read already: most hosts have the same ones.
+///
+/// # Errors
+/// Templates that do not render.
+pub fn compile_roles(
+    roles: &[(String, RoleFile)],
+    templates: &Templates,
+    target: &Target,
+) -> Result<Vec<RoleSteps>, Error> {
+    roles.iter().map(|(name, file)| role_steps(templates, target, name.clone(), file)).collect()
+}
+
+/// The roles and what they need, in the order in which they apply.
+///
+/// # Errors
+/// Unknown roles, circles among them, and mistakes in them.
+pub fn with_needs(library: &Library, roles: &[String]) -> Result<Vec<(String, RoleFile)>, Error> {
     let mut ordered = Vec::new();
-    for role in &target.roles {
+    for role in roles {
         order(library, role, &mut Vec::new(), &mut ordered)?;
     }
-    ordered.into_iter().map(|(name, file)| role_steps(templates, target, name, &file)).collect()
+    Ok(ordered)
 }
 
 /// The late values that roles provide: name, role, script.

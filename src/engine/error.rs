@@ -1,6 +1,6 @@
-//! What can go wrong in the engine.
+//! What can go wrong in the engine before hosts are changed; what goes wrong on one of them is a `Failure`.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::{exit::Exit, transport, yaml};
 
@@ -50,6 +50,25 @@ pub enum Error {
     #[error("another run is at work on {host}: {holder}")]
     #[diagnostic(help("wait for it to end; the lock goes away with the other run's connection"))]
     Locked { host: String, holder: String },
+    #[error("failed to lock {host}: {reason}")]
+    #[diagnostic(help("flock (of util-linux) must be installed there, and /run be writable"))]
+    Unlockable { host: String, reason: String },
+    #[error("{} is no plan that this hoist can read: {reason}", path.display())]
+    #[diagnostic(help("make one with `hoist plan --out FILE`; an inventory is given with `-i`"))]
+    NoPlan { path: PathBuf, reason: String },
+    #[error("failed to {action} the plan {}", path.display())]
+    #[diagnostic(help("the file's folder must exist and be writable, with some space left"))]
+    PlanFile {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("the plan does not fit any more: {}", differences.join("; "))]
+    #[diagnostic(help(
+        "nothing was changed: make the plan again with `hoist plan --out FILE` and look at it"
+    ))]
+    Outdated { differences: Vec<String> },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Transport(#[from] transport::Error),
@@ -82,38 +101,11 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Locked { .. } => Exit::Temporary,
-            Error::Journal { .. } | Error::Unreadable { .. } => Exit::Os,
+            Error::Outdated { .. } => Exit::Outdated,
+            Error::Unlockable { .. } => Exit::Failed,
+            Error::Journal { .. } | Error::Unreadable { .. } | Error::PlanFile { .. } => Exit::Os,
             Error::Transport(error) => error.exit(),
             _ => Exit::Data,
         }
-    }
-}
-
-/// Why one host did not get to its end: said so that nobody has to look anything up.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Failure {
-    pub host: String,
-    pub role: String,
-    pub step: String,
-    /// What went wrong, such as the command and its status.
-    pub what: String,
-    /// The last lines that the command wrote.
-    pub output: Vec<String>,
-    /// What this usually comes from, when hoist knows.
-    pub cause: Option<String>,
-    /// What to do now.
-    pub next: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}: {}: {}", self.host, self.role, self.step, self.what)?;
-        for line in &self.output {
-            writeln!(f, "  | {line}")?;
-        }
-        if let Some(cause) = &self.cause {
-            writeln!(f, "  likely cause: {cause}")?;
-        }
-        write!(f, "  next: {}", self.next)
     }
 }

@@ -1,6 +1,8 @@
 //! What happens during a run: the one source of the terminal's progress, the JSON lines and the log.
 
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::Failure;
@@ -9,10 +11,12 @@ use super::Failure;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// A host cannot be reached or used; the run goes on without it.
+    HostUnreached { host: String, reason: String },
     /// A host's work begins.
     HostStarted { host: String, changes: usize },
-    /// A host waits for a value that only another host's role gives.
-    Waiting { host: String, role: String, step: String, value: String },
+    /// A host waits for a value that only other hosts' roles give, one of these.
+    Waiting { host: String, role: String, step: String, value: String, from: Vec<String> },
     /// A statement is about to be made true.
     StepStarted { host: String, role: String, step: String, summary: String },
     /// How much of a file has been sent.
@@ -27,6 +31,31 @@ pub enum Event {
     HostFailed { host: String, failure: Failure },
     /// A host stops here because of another one.
     HostBlocked { host: String, role: String, step: String, by: String },
+    /// The run is over, with so many changes made; the lists name the hosts that did not get to their end.
+    RunEnded {
+        changes: usize,
+        failed: Vec<String>,
+        blocked: Vec<String>,
+        unreached: Vec<String>,
+        seconds: f64,
+    },
+}
+
+impl Event {
+    /// One line of JSON: the event, and before everything else when it happened.
+    pub fn line(&self, at: Timestamp) -> String {
+        let mut line = Map::from_iter([("at".to_string(), Value::String(moment(at)))]);
+        // Events hold strings, numbers and lists of them: they always have a JSON form.
+        if let Ok(Value::Object(fields)) = serde_json::to_value(self) {
+            line.extend(fields);
+        }
+        Value::Object(line).to_string()
+    }
+}
+
+/// A point in time as everything that is written down has it: RFC 3339, UTC, milliseconds.
+pub(super) fn moment(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 /// Where events go. Nobody listening is fine.
@@ -40,8 +69,24 @@ pub fn events() -> (Events, mpsc::UnboundedReceiver<Event>) {
 }
 
 impl Events {
-    pub(super) fn send(&self, event: Event) {
+    /// Tells whoever listens.
+    pub fn send(&self, event: Event) {
         // The listener may have gone; the run goes on.
         let _ = self.0.send(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_begins_with_its_time() {
+        let event = Event::HostStarted { host: "w1".into(), changes: 2 };
+        let at = Timestamp::from_millisecond(1_795_239_764_007).unwrap();
+        insta::assert_snapshot!(
+            event.line(at),
+            @r#"{"at":"2026-11-21T05:42:44.007Z","event":"host-started","host":"w1","changes":2}"#
+        );
     }
 }

@@ -1,22 +1,32 @@
 //! The run's journal: each step is written down before and after, and is on the disk before it acts.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Write},
+    ops::Range,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, event::moment};
+
+/// The extension of journals.
+const JOURNAL: &str = "jsonl";
+/// The extension of the logs beside them.
+pub(super) const LOG: &str = "log";
+
+/// So many runs are kept; the oldest go first.
+const KEPT: usize = 50;
 
 /// One line of the journal. No content, no secret: names and digests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
-    /// Seconds since the epoch.
-    at: u64,
+    /// RFC 3339, UTC.
+    at: String,
     state: State,
     host: String,
     role: String,
@@ -31,6 +41,8 @@ enum State {
     Begin,
     Done,
     Failed,
+    /// It shared a script with one that failed before it.
+    NotBegun,
 }
 
 /// A step that a run had begun and not ended when it was killed.
@@ -57,7 +69,8 @@ pub(super) struct Entry<'a> {
 }
 
 impl Journal {
-    /// Begins the journal of a run in a cluster's state folder, and says what the run before left undone.
+    /// Begins the journal of a run in a cluster's state folder, and says what the run before left undone. Runs older
+    /// than the last 50 are forgotten.
     ///
     /// # Errors
     /// When the folder or the file cannot be written.
@@ -68,20 +81,28 @@ impl Journal {
             move |cause| Error::Journal { path, cause }
         };
         fs::create_dir_all(&runs).map_err(failed(&runs))?;
-        let mut before: Vec<PathBuf> =
-            fs::read_dir(&runs).map_err(failed(&runs))?.flatten().map(|entry| entry.path()).collect();
-        before.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-        before.sort();
-        let interrupted = match before.last() {
-            Some(path) => interrupted(path).map_err(failed(path))?,
-            None => Vec::new(),
-        };
-        // Nanoseconds make the name unique and sort in the order of time.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = runs.join(format!("{:010}.{:09}.jsonl", now.as_secs(), now.subsec_nanos()));
-        let file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed(&path))?;
+        let before = journals(&runs).map_err(failed(&runs))?;
+        let mut interrupted = Vec::new();
+        for path in before.iter().rev() {
+            if let Some(steps) = unfinished(path).map_err(failed(path))? {
+                interrupted = steps;
+                break;
+            }
+        }
+        // Nanoseconds make the name unique, and names sort in the order of time.
+        let name = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S.%9fZ");
+        let path = runs.join(format!("{name}.{JOURNAL}"));
+        let file = create(&path).map_err(failed(&path))?;
+        // Held until the run ends, so that another one does not take it for interrupted. Where files cannot be locked
+        // that is the worst that happens.
+        let _ = file.try_lock();
         // The file's name must survive a power cut as well as its content.
         File::open(&runs).and_then(|folder| folder.sync_all()).map_err(failed(&runs))?;
+        for old in before.iter().rev().skip(KEPT - 1) {
+            // An old run that cannot be removed is no reason not to begin a new one.
+            let _ = fs::remove_file(old);
+            let _ = fs::remove_file(old.with_extension(LOG));
+        }
         Ok((Journal { path, file: Mutex::new(file) }, interrupted))
     }
 
@@ -91,24 +112,27 @@ impl Journal {
     }
 
     pub(super) fn began(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
-        self.write(State::Begin, entries)
+        self.write(entries.iter().map(|entry| (State::Begin, entry)))
     }
 
-    pub(super) fn done(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
-        self.write(State::Done, entries)
-    }
-
-    pub(super) fn failed(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
-        self.write(State::Failed, entries)
+    /// Writes down how far steps that began together came: those in `failed` failed, those before it are done, and
+    /// those after it were not begun.
+    pub(super) fn ended(&self, entries: &[Entry<'_>], failed: Range<usize>) -> Result<(), Error> {
+        let state = |index| match index {
+            index if index < failed.start => State::Done,
+            index if index < failed.end => State::Failed,
+            _ => State::NotBegun,
+        };
+        self.write(entries.iter().enumerate().map(|(index, entry)| (state(index), entry)))
     }
 
     /// Several lines cost one fsync.
-    fn write(&self, state: State, entries: &[Entry<'_>]) -> Result<(), Error> {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    fn write<'a>(&self, entries: impl Iterator<Item = (State, &'a Entry<'a>)>) -> Result<(), Error> {
+        let at = moment(Timestamp::now());
         let mut lines = Vec::new();
-        for entry in entries {
+        for (state, entry) in entries {
             let record = Record {
-                at,
+                at: at.clone(),
                 state,
                 host: entry.host.to_string(),
                 role: entry.role.to_string(),
@@ -127,18 +151,36 @@ impl Journal {
     }
 }
 
-/// The steps of a journal that began and did not end. A last line that was cut off had not begun to act.
-fn interrupted(path: &Path) -> io::Result<Vec<Interrupted>> {
+/// Makes a file that only its owner reads: outputs of commands may be in it.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
+}
+
+/// The journals of a folder, oldest first.
+fn journals(runs: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals: Vec<PathBuf> = fs::read_dir(runs)?.flatten().map(|entry| entry.path()).collect();
+    journals.retain(|path| path.extension().is_some_and(|extension| extension == JOURNAL));
+    journals.sort();
+    Ok(journals)
+}
+
+/// The steps of a journal that began and did not end; nothing for a run that is still at work, on other hosts. A last
+/// line that was cut off had not begun to act.
+fn unfinished(path: &Path) -> io::Result<Option<Vec<Interrupted>>> {
+    let file = File::open(path)?;
+    if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return Ok(None);
+    }
     let mut open: Vec<Interrupted> = Vec::new();
-    for line in BufReader::new(File::open(path)?).lines() {
+    for line in BufReader::new(file).lines() {
         let Ok(record) = serde_json::from_str::<Record>(&line?) else { continue };
         let step = Interrupted { host: record.host, role: record.role, step: record.step };
         match record.state {
             State::Begin => open.push(step),
-            State::Done | State::Failed => open.retain(|other| *other != step),
+            State::Done | State::Failed | State::NotBegun => open.retain(|other| *other != step),
         }
     }
-    Ok(open)
+    Ok(Some(open))
 }
 
 #[cfg(test)]
@@ -154,17 +196,60 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (journal, before) = Journal::begin(folder.path()).unwrap();
         assert_eq!(before, []);
-        journal.began(&[entry("one"), entry("two"), entry("three")]).unwrap();
-        journal.done(&[entry("one")]).unwrap();
-        journal.failed(&[entry("three")]).unwrap();
+        journal.began(&[entry("one")]).unwrap();
+        journal.ended(&[entry("one")], 1..1).unwrap();
+        journal.began(&[entry("two")]).unwrap();
+        journal.began(&[entry("three"), entry("four")]).unwrap();
+        journal.ended(&[entry("three"), entry("four")], 0..1).unwrap();
+        let path = journal.path().to_path_buf();
+        assert_eq!(Journal::begin(folder.path()).unwrap().1, [], "it is still at work");
+        fs::remove_file(journals(&folder.path().join("runs")).unwrap().pop().unwrap()).unwrap();
+        drop(journal);
         // Killed in the middle of a line.
-        fs::write(journal.path(), [fs::read(journal.path()).unwrap(), b"{\"at\":1,\"sta".to_vec()].concat())
-            .unwrap();
+        fs::write(&path, [fs::read(&path).unwrap(), b"{\"at\":1,\"sta".to_vec()].concat()).unwrap();
         let (_, before) = Journal::begin(folder.path()).unwrap();
         let two = Interrupted { host: "cp1".into(), role: "base".into(), step: "two".into() };
         assert_eq!(before, [two]);
-        let (_, before) = Journal::begin(folder.path()).unwrap();
+        let (beside, before) = Journal::begin(folder.path()).unwrap();
         assert_eq!(before, [], "only the run just before counts");
+        beside.began(&[entry("one")]).unwrap();
+        assert_eq!(
+            Journal::begin(folder.path()).unwrap().1,
+            [],
+            "one beside that is still at work does not count"
+        );
+    }
+
+    #[test]
+    fn of_steps_that_began_together_each_has_its_own_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::begin(folder.path()).unwrap();
+        let steps = ["one", "two", "three"].map(entry);
+        journal.began(&steps).unwrap();
+        journal.ended(&steps, 1..2).unwrap();
+        let text = fs::read_to_string(journal.path()).unwrap();
+        let ends: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| format!("{} {}", line["step"].as_str().unwrap(), line["state"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            ends,
+            ["one begin", "two begin", "three begin", "one done", "two failed", "three not-begun"]
+        );
+    }
+
+    #[test]
+    fn the_last_fifty_runs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for _ in 0..KEPT + 3 {
+            let (journal, _) = Journal::begin(folder.path()).unwrap();
+            fs::write(journal.path().with_extension(LOG), "").unwrap();
+            paths.push(journal.path().to_path_buf());
+        }
+        assert_eq!(journals(&folder.path().join("runs")).unwrap(), paths[3..]);
+        assert!(!paths[2].with_extension(LOG).exists() && paths[3].with_extension(LOG).exists());
     }
 
     #[test]

@@ -11,6 +11,12 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::transport::{Error, Host, Script};
 
+/// What is shown in place of a secret.
+const REDACTED: &str = "[secret]";
+
+/// So many bytes of a secret give something away.
+const TELLING: usize = 8;
+
 /// How far a host's role is in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -74,11 +80,17 @@ impl Late {
         });
     }
 
-    /// The value, as soon as a host other than `asking` can give it.
+    /// The value, as soon as a host other than `asking` can give it. If that is not now, `waits` is told which hosts
+    /// may give it.
     ///
     /// Everybody waits on their own, and only the asking itself is one at a time: a provider that waits for another
     /// provider would otherwise wait for those who wait for it.
-    pub async fn get(&self, name: &str, asking: &str) -> Result<Arc<Values>, Missing> {
+    pub async fn get(
+        &self,
+        name: &str,
+        asking: &str,
+        waits: impl FnOnce(Vec<String>),
+    ) -> Result<Arc<Values>, Missing> {
         let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
         let provider = self.providers.get(name).ok_or_else(nobody)?;
         let cell = {
@@ -88,6 +100,7 @@ impl Late {
         let mut progress = self.progress.subscribe();
         let mut tried: BTreeSet<&str> = BTreeSet::from([asking]);
         let mut refusal = None;
+        let mut waits = Some(waits);
         loop {
             if let Some(values) = cell.get() {
                 return Ok(values.clone());
@@ -102,7 +115,10 @@ impl Late {
                     || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
                 (
                     others().find(|host| state(host) == Progress::Done),
-                    others().any(|host| state(host) == Progress::Pending),
+                    others()
+                        .filter(|host| state(host) == Progress::Pending)
+                        .map(String::from)
+                        .collect::<Vec<_>>(),
                     provider.hosts.iter().find(|host| state(host) == Progress::Failed).cloned(),
                 )
             };
@@ -114,7 +130,10 @@ impl Late {
                         refusal = Some(missing);
                     }
                 },
-                None if pending => {
+                None if !pending.is_empty() => {
+                    if let Some(waits) = waits.take() {
+                        waits(pending);
+                    }
                     // The sender lives as long as `self`.
                     let _ = progress.changed().await;
                 }
@@ -157,14 +176,23 @@ impl Late {
         Ok(Arc::new(values))
     }
 
-    /// The line without any of the values handed out.
+    /// The line without any of the values handed out. Output is cut off before it gets here, so that a line may begin
+    /// with the end of one, or end with the beginning of one.
     pub fn redact(&self, line: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         // A value of a few characters is no secret, and would tear unrelated words apart.
-        secrets
-            .iter()
-            .filter(|secret| secret.len() >= 8)
-            .fold(line.to_string(), |line, secret| line.replace(secret.as_str(), "[secret]"))
+        secrets.iter().filter(|secret| secret.len() >= TELLING).fold(line.to_string(), |line, secret| {
+            let line = line.replace(secret.as_str(), REDACTED);
+            let cuts = || secret.char_indices().map(|(at, _)| at);
+            let ends =
+                cuts().map(|at| &secret[at..]).find(|end| end.len() >= TELLING && line.starts_with(*end));
+            let line = ends.map_or(line.clone(), |end| format!("{REDACTED}{}", &line[end.len()..]));
+            let begins = cuts()
+                .rev()
+                .map(|at| &secret[..at])
+                .find(|part| part.len() >= TELLING && line.ends_with(*part));
+            begins.map_or(line.clone(), |part| format!("{}{REDACTED}", &line[..line.len() - part.len()]))
+        })
     }
 }
 
@@ -178,4 +206,26 @@ fn without_output(mut error: Error) -> Error {
         *output = "(not shown: it may hold a secret)".to_string();
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown_whole_nor_cut_off() {
+        let late = Late::new(HashMap::new(), HashMap::new());
+        late.secrets.lock().unwrap().extend(["abcdef.0123456789".to_string(), "short".to_string()]);
+        for (line, shown) in [
+            ("token abcdef.0123456789, twice abcdef.0123456789", "token [secret], twice [secret]"),
+            ("f.0123456789 was cut off before", "[secret] was cut off before"),
+            ("it is cut off after abcdef.0", "it is cut off after [secret]"),
+            ("bcdef.0123456789", "[secret]"),
+            ("abcdef.012345678", "[secret]"),
+            ("3456789 short abcdef", "3456789 short abcdef"),
+            ("", ""),
+        ] {
+            assert_eq!(late.redact(line), shown, "{line}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use include_dir::{Dir, include_dir};
 use super::{Error, role::RoleFile};
 use crate::yaml::{self, Problem, Source};
 
-static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
-static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+pub(super) static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
+pub(super) static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// The roles and templates of a run.
 #[derive(Debug, Clone, Default)]

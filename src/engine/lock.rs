@@ -1,35 +1,66 @@
 //! One run at a time on a host.
 
-use std::{sync::Arc, time::Duration};
+use nix::unistd::{User, geteuid, gethostname};
 
-use super::Error;
-use crate::transport::{Host, Script, quote};
+use super::{Error, event::moment};
+use crate::transport::{Output, quote};
 
-/// Takes the host's lock for as long as its connection lives.
+/// The status of [`Lock::script`] when somebody else has the lock, and when there can be none.
+const TAKEN: i32 = 75;
+const IMPOSSIBLE: i32 = 74;
+
+/// The lock of a host, held for as long as our connection to it lives.
 ///
-/// The lock is flock(2) on a file in /run, held by a process that ends when our connection does: a run that
-/// is killed leaves no lock behind, and a reboot clears everything. `holder` says who we are.
-///
-/// # Errors
-/// [`Error::Locked`] with the name of whoever has it.
-pub async fn lock(host: &Arc<dyn Host>, holder: &str) -> Result<(), Error> {
-    let text = format!(
-        "f=/run/hoist.lock\ncommand -v flock >/dev/null || {{ echo 'flock is not installed' >&2; exit 127; }}\nexec 8>>$f && flock -w 3 8 || {{ cat $f; exit 75; }}\n\
-         printf '%s\\n' {} > $f\n\
-         # The keeper inherits the lock and ends within a second of the root shell that asked for it.\n\
-         ( exec >/dev/null 2>&1 </dev/null; while kill -0 $$; do sleep 1; done ) &\nexit 0",
-        quote(holder)
-    );
-    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(20) }).await?;
-    match output.status {
-        0 => Ok(()),
-        75 => Err(Error::Locked {
-            host: host.name().to_string(),
-            holder: String::from_utf8_lossy(&output.stdout).trim().to_string(),
-        }),
-        status => Err(Error::Locked {
-            host: host.name().to_string(),
-            holder: format!("flock ended with {status}: {}", String::from_utf8_lossy(&output.stderr).trim()),
-        }),
+/// It is flock(2) on a file in /run, held there by a process that ends when our root shell does: a run that is
+/// killed leaves no lock behind, and a reboot clears everything.
+#[derive(Debug, Clone)]
+pub struct Lock {
+    holder: String,
+}
+
+impl Lock {
+    /// A lock that tells others who holds it: user, machine, since when, and the command.
+    pub fn new(command: &str) -> Lock {
+        let user = std::env::var("USER").ok().or_else(|| Some(User::from_uid(geteuid()).ok()??.name));
+        let machine = gethostname().ok().and_then(|name| name.into_string().ok());
+        Lock {
+            holder: format!(
+                "{}@{} since {}: {command} (process {})",
+                user.unwrap_or_else(|| "somebody".into()),
+                machine.unwrap_or_else(|| "somewhere".into()),
+                moment(jiff::Timestamp::now()),
+                std::process::id()
+            ),
+        }
+    }
+
+    /// POSIX sh that takes the lock and goes on, or ends. It stands before a script that is run anyway, so that
+    /// locking costs no round trip.
+    pub fn script(&self) -> String {
+        format!(
+            "command -v flock >/dev/null || {{ echo 'flock is missing' >&2; exit {IMPOSSIBLE}; }}\n\
+             true >>/run/hoist.lock || exit {IMPOSSIBLE}\n\
+             exec 8>>/run/hoist.lock\n\
+             flock -w 3 8 || {{ cat /run/hoist.lock; exit {TAKEN}; }}\n\
+             printf '%s\\n' {} >/run/hoist.lock\n\
+             # The keeper inherits the lock and ends within a second of the root shell that asked for it.\n\
+             ( exec >/dev/null 2>&1 </dev/null; while kill -0 $$; do sleep 1; done ) &\n\
+             exec 8>&-\n",
+            quote(&self.holder)
+        )
+    }
+
+    /// Whether the lock was had, from what a script with [`Lock::script`] before it left on `host`.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the name of whoever has it, and [`Error::Unlockable`].
+    pub fn taken(host: &str, output: &Output) -> Result<(), Error> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+        let host = host.to_string();
+        match output.status {
+            TAKEN => Err(Error::Locked { host, holder: text(&output.stdout) }),
+            IMPOSSIBLE => Err(Error::Unlockable { host, reason: text(&output.stderr) }),
+            _ => Ok(()),
+        }
     }
 }

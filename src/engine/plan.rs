@@ -9,6 +9,16 @@ use crate::task::{Change, Observations};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub hosts: Vec<HostPlan>,
+    /// Hosts about which nothing can be said.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
+}
+
+/// A host that could not be reached or used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    pub host: String,
+    pub reason: String,
 }
 
 /// Everything that would change on a host.

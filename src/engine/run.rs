@@ -7,13 +7,14 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Error, Event, Events, Failure, Journal, Library, Templates,
-    carry::{Carrier, Shared, Stop},
-    compile::{RoleSteps, Target, late_values},
+    carry::{Carrier, Shared},
+    compile::{RoleSteps, Target, late_values, with_needs},
     late::{Late, Progress, Provider},
     observe::{add_contents, observe},
     plan::HostPlan,
+    stop::Stop,
 };
-use crate::transport::Host;
+use crate::transport::{self, Host};
 
 /// A host, what it shall be, and how to reach it.
 #[derive(Clone)]
@@ -21,6 +22,17 @@ pub struct Subject {
     pub target: Target,
     pub roles: Vec<RoleSteps>,
     pub host: Arc<dyn Host>,
+}
+
+/// A host that a run does not change, but whose roles others may need.
+#[derive(Clone)]
+pub struct Bystander {
+    pub name: String,
+    /// The roles that the inventory gives it; what they need is added.
+    pub roles: Vec<String>,
+    /// The way to it, when its roles are done, so that it can be asked for values. Without it, whoever needs one of
+    /// this host's values is blocked by it.
+    pub host: Option<Arc<dyn Host>>,
 }
 
 /// How a host ended.
@@ -39,26 +51,34 @@ pub enum Outcome {
     },
 }
 
-/// Reads all hosts at the same time and says what differs. `contents` also fetches what diffs show.
-///
-/// # Errors
-/// The first host that was lost.
-pub async fn observe_all(subjects: &[Subject], contents: bool, forks: usize) -> Result<Vec<HostPlan>, Error> {
-    let plans = stream::iter(subjects).map(|subject| async move {
-        let steps = || subject.roles.iter().flat_map(|role| &role.steps);
-        let mut seen = observe(&*subject.host, steps()).await?;
-        if contents {
-            add_contents(&*subject.host, steps(), &mut seen).await?;
-        }
-        Ok(HostPlan::new(&subject.target.name, &subject.roles, &seen))
-    });
-    let plans: Vec<Result<HostPlan, Error>> = plans.buffered(forks.max(1)).collect().await;
-    plans.into_iter().collect()
+/// Reads all hosts at the same time and says what differs on each, in their order, or how it was lost. `contents` also
+/// fetches what diffs show.
+pub async fn observe_all(
+    subjects: &[Subject],
+    contents: bool,
+    forks: usize,
+) -> Vec<Result<HostPlan, transport::Error>> {
+    let plans = stream::iter(subjects.iter().enumerate())
+        .map(|(index, subject)| async move { (index, observe_one(subject, contents).await) });
+    // Not in order: those that have to wait for their turn must not wait for the slowest as well.
+    let mut plans: Vec<_> = plans.buffer_unordered(forks.max(1)).collect().await;
+    plans.sort_by_key(|(index, _)| *index);
+    plans.into_iter().map(|(_, plan)| plan).collect()
+}
+
+async fn observe_one(subject: &Subject, contents: bool) -> Result<HostPlan, transport::Error> {
+    let steps = || subject.roles.iter().flat_map(|role| &role.steps);
+    let mut seen = observe(&*subject.host, steps()).await?;
+    if contents {
+        add_contents(&*subject.host, steps(), &mut seen).await?;
+    }
+    Ok(HostPlan::new(&subject.target.name, &subject.roles, &seen))
 }
 
 /// Everything a run is made of.
 pub struct Run {
     pub subjects: Vec<Subject>,
+    pub bystanders: Vec<Bystander>,
     pub library: Library,
     pub journal: Journal,
     pub events: Events,
@@ -67,17 +87,16 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes every host as it shall be. `plans` says how much there is to do on each, in the same order.
+    /// Makes every subject as it shall be. `plans` says how much there is to do on each, in the same order.
     ///
-    /// One host's failure stops only what depends on it. The outcomes are in the order of the hosts.
+    /// One host's failure stops only what depends on it. The outcomes are in the order of the subjects.
     ///
     /// # Errors
     /// Only when nothing could be begun.
     pub async fn carry_out(self, plans: &[HostPlan]) -> Result<Vec<(String, Outcome)>, Error> {
-        let hosts =
-            self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone())).collect();
+        let late = self.late(plans)?;
         let shared = Arc::new(Shared {
-            late: Late::new(self.providers()?, hosts),
+            late,
             templates: Templates::new(self.library),
             journal: self.journal,
             events: self.events,
@@ -102,22 +121,59 @@ impl Run {
         Ok(names.into_iter().zip(outcomes.into_iter().flatten()).collect())
     }
 
-    fn providers(&self) -> Result<HashMap<String, Provider>, Error> {
-        let roles = || self.subjects.iter().flat_map(|subject| &subject.roles).map(|role| role.role.as_str());
+    /// Who provides which late value, and what is known of them before anything has begun.
+    fn late(&self, plans: &[HostPlan]) -> Result<Late, Error> {
+        let mut holders: Vec<(&str, Vec<String>)> = Vec::new();
+        for subject in &self.subjects {
+            let roles = subject.roles.iter().map(|role| role.role.clone()).collect();
+            holders.push((&subject.target.name, roles));
+        }
+        for bystander in &self.bystanders {
+            let roles = with_needs(&self.library, &bystander.roles)?.into_iter().map(|(name, _)| name);
+            holders.push((&bystander.name, roles.collect()));
+        }
+        let all = holders.iter().flat_map(|(_, roles)| roles).map(String::as_str);
         let mut providers = HashMap::new();
-        for (name, role, run) in late_values(&self.library, roles())? {
-            let has = |subject: &&Subject| subject.roles.iter().any(|steps| steps.role == role);
-            let hosts = self.subjects.iter().filter(has).map(|subject| subject.target.name.clone()).collect();
+        for (name, role, run) in late_values(&self.library, all)? {
+            let has = |(_, roles): &&(&str, Vec<String>)| roles.contains(&role);
+            let hosts = holders.iter().filter(has).map(|(host, _)| (*host).to_string()).collect();
             providers.insert(name, Provider { role, run, hosts });
         }
-        for subject in &self.subjects {
-            for step in subject.roles.iter().flat_map(|role| &role.steps) {
+        self.require_providers(plans, &providers)?;
+        let subjects =
+            self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
+        let others =
+            self.bystanders.iter().filter_map(|other| Some((other.name.clone(), other.host.clone()?)));
+        let late = Late::new(providers, subjects.chain(others).collect());
+        for (bystander, (name, roles)) in self.bystanders.iter().zip(&holders[self.subjects.len()..]) {
+            let progress = if bystander.host.is_some() { Progress::Done } else { Progress::Failed };
+            for role in roles {
+                late.report(name, role, progress);
+            }
+        }
+        Ok(late)
+    }
+
+    /// What a planned change needs must have a provider: better nothing is begun than half.
+    fn require_providers(
+        &self,
+        plans: &[HostPlan],
+        providers: &HashMap<String, Provider>,
+    ) -> Result<(), Error> {
+        for (subject, plan) in self.subjects.iter().zip(plans) {
+            for (role, step) in
+                subject.roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step)))
+            {
+                let mut changes = plan.changes.iter();
+                if !changes.any(|change| (&change.role, &change.step) == (&role.role, &step.name)) {
+                    continue;
+                }
                 if let Some(name) = step.late.iter().find(|name| !providers.contains_key(*name)) {
                     return Err(Error::NotProvided { name: name.clone(), place: step.name.clone() });
                 }
             }
         }
-        Ok(providers)
+        Ok(())
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::{self, Host, Script};
 
+/// What every host is asked: POSIX sh whose answer [`Facts::parse`] reads.
+pub const SCRIPT: &str = include_str!("probe.sh");
+
 /// What was observed of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -16,6 +19,7 @@ pub struct Facts {
     pub architecture: String,
     pub hostname: String,
     pub machine_id: String,
+    pub hardware: Hardware,
     /// The name of process 1.
     pub init: String,
     /// What `systemd-detect-virt` says: `none` on metal, `vmware`, `kvm`, `systemd-nspawn` …
@@ -24,6 +28,8 @@ pub struct Facts {
     pub clock: u64,
     pub cpus: u32,
     pub memory_kib: u64,
+    /// The devices and files that memory is swapped out to.
+    pub swap: Vec<String>,
     /// Free space below `/var`, where images and volumes go.
     pub free_kib: u64,
     /// 1 or 2.
@@ -32,6 +38,8 @@ pub struct Facts {
     pub packages: String,
     /// Global addresses and their interfaces.
     pub addresses: Vec<InterfaceAddress>,
+    /// The interfaces that have these addresses.
+    pub interfaces: Vec<Interface>,
     pub kubernetes: Kubernetes,
 }
 
@@ -45,11 +53,35 @@ pub struct Os {
     pub family: String,
 }
 
+/// What the firmware says of the machine. Containers see the firmware of the machine that they share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hardware {
+    /// The product UUID, as root reads it; empty where there is none.
+    pub uuid: String,
+    /// Such as `VMware, Inc.`
+    pub vendor: String,
+    pub product: String,
+}
+
 /// An address of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceAddress {
     pub interface: String,
     pub address: IpAddr,
+    /// How many bits of it are the network's.
+    pub prefix: u8,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    pub name: String,
+    /// In lower case; empty for interfaces that have none.
+    pub mac: String,
+    /// The largest packet that it sends, in bytes.
+    pub mtu: u32,
+    /// Whether a device is behind it, be it virtual hardware; not so for bridges, tunnels and containers.
+    pub hardware: bool,
 }
 
 /// What kubeadm has finished on the host so far.
@@ -59,6 +91,8 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
+    pub interrupted: bool,
 }
 
 /// Why facts could not be had.
@@ -72,16 +106,24 @@ pub enum Error {
     Unfit { host: String, reason: String, help: String },
 }
 
-/// Asks a host.
+/// Asks a host, and refuses it if it cannot be a node.
 ///
 /// # Errors
 /// When the host is lost, or is no Linux with systemd that hoist knows.
 pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
-    let text = include_str!("probe.sh").to_string();
-    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
-    let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
+    let facts = observe(host).await?;
     facts.fit().map_err(|(reason, help)| Error::Unfit { host: host.name().to_string(), reason, help })?;
     Ok(facts)
+}
+
+/// Asks a host, whatever it is.
+///
+/// # Errors
+/// When the host is lost.
+pub async fn observe(host: &dyn Host) -> Result<Facts, transport::Error> {
+    let text = SCRIPT.to_string();
+    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
+    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
 impl Facts {
@@ -100,6 +142,10 @@ impl Facts {
                 "architecture" => facts.architecture = text(),
                 "hostname" => facts.hostname = text(),
                 "machine_id" => facts.machine_id = text(),
+                "hardware.uuid" => facts.hardware.uuid = value.to_lowercase(),
+                "hardware.vendor" => facts.hardware.vendor = text(),
+                "hardware.product" => facts.hardware.product = text(),
+                "swap" => facts.swap.push(text()),
                 "init" => facts.init = text(),
                 "virtualization" => facts.virtualization = text(),
                 "packages" => facts.packages = text(),
@@ -110,13 +156,12 @@ impl Facts {
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
-                "address" => {
-                    facts.addresses.extend(value.split_once(' ').and_then(|(interface, address)| {
-                        Some(InterfaceAddress {
-                            interface: interface.to_string(),
-                            address: address.parse().ok()?,
-                        })
-                    }))
+                "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
+                "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
+                "interface" => {
+                    // It is named once for each of its addresses.
+                    let interface = Interface::parse(value);
+                    facts.interfaces.extend(interface.filter(|new| !facts.interfaces.contains(new)));
                 }
                 _ => {}
             }
@@ -125,8 +170,8 @@ impl Facts {
         facts
     }
 
-    /// Whether hoist can do anything with this host; if not, why and what to do.
-    fn fit(&self) -> Result<(), (String, String)> {
+    /// Whether the host can become a node; if not, why and what to do.
+    pub fn fit(&self) -> Result<(), (String, String)> {
         if self.init != "systemd" {
             let reason = format!("its process 1 is \"{}\", not systemd", self.init);
             return Err((reason, "nodes need systemd: install a distribution that boots it".to_string()));
@@ -136,6 +181,42 @@ impl Facts {
             return Err((reason, "use Debian, Ubuntu, or a distribution of the Red Hat family".to_string()));
         }
         Ok(())
+    }
+
+    /// The interface that has this address.
+    pub fn interface_of(&self, address: IpAddr) -> Option<&Interface> {
+        let name = &self.addresses.iter().find(|own| own.address == address)?.interface;
+        self.interfaces.iter().find(|interface| interface.name == *name)
+    }
+
+    /// Whether it is a container, which shares its kernel, clock and firmware with others.
+    pub fn is_container(&self) -> bool {
+        CONTAINERS.contains(&self.virtualization.as_str())
+    }
+}
+
+/// Those that systemd-detect-virt(1) can tell and that have a systemd of their own.
+const CONTAINERS: [&str; 9] =
+    ["systemd-nspawn", "lxc", "lxc-libvirt", "docker", "podman", "openvz", "rkt", "proot", "container-other"];
+
+impl InterfaceAddress {
+    /// Reads `INTERFACE ADDRESS[/PREFIX]`; without a prefix the address is a network of its own.
+    fn parse(text: &str) -> Option<InterfaceAddress> {
+        let (interface, network) = text.split_once(' ')?;
+        let (address, prefix) = network.split_once('/').unwrap_or((network, ""));
+        let address: IpAddr = address.parse().ok()?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= whole).unwrap_or(whole);
+        Some(InterfaceAddress { interface: interface.to_string(), address, prefix })
+    }
+}
+
+impl Interface {
+    /// Reads `NAME MAC MTU KIND`; the MAC is `-` where there is none.
+    fn parse(text: &str) -> Option<Interface> {
+        let [name, mac, mtu, kind] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        let mac = if mac == "-" { String::new() } else { mac.to_lowercase() };
+        Some(Interface { name: name.to_string(), mac, mtu: mtu.parse().ok()?, hardware: kind == "hardware" })
     }
 }
 
@@ -164,6 +245,48 @@ mod tests {
         assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
         assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
         assert_eq!(facts.fit(), Ok(()));
+    }
+
+    #[test]
+    fn reads_what_others_answer() {
+        let container = Facts::parse(include_str!("../../tests/fixtures/facts/debian-12-container.txt"));
+        assert!(container.is_container() && container.fit().is_err());
+        let interface = container.interface_of([192, 0, 2, 2].into()).unwrap();
+        assert_eq!((interface.name.as_str(), interface.mtu, interface.hardware), ("eth0", 1400, true));
+        assert_eq!(container.addresses[0].prefix, 24);
+
+        let red_hat = Facts::parse(include_str!("../../tests/fixtures/facts/rhel-9-vmware.txt"));
+        assert_eq!((red_hat.os.family.as_str(), red_hat.packages.as_str()), ("redhat", "dnf"));
+        assert_eq!(red_hat.hardware.vendor, "VMware, Inc.");
+        assert_eq!(red_hat.hardware.uuid, "42031f3a-9a3b-7c1d-2e4f-5a6b7c8d9e0f", "in lower case");
+        assert_eq!(red_hat.swap, ["/dev/dm-1"]);
+        let interfaces: Vec<&str> =
+            red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
+        assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
+        assert!(!red_hat.is_container() && red_hat.fit().is_ok());
+    }
+
+    #[test]
+    fn addresses_and_interfaces_in_all_their_forms() {
+        for (text, expected) in [
+            ("eth0 10.0.0.1/24", Some(("10.0.0.1", 24))),
+            ("tun0 10.0.0.1", Some(("10.0.0.1", 32))),
+            ("eth0 2001:db8::1/64", Some(("2001:db8::1", 64))),
+            ("tun0 2001:db8::1", Some(("2001:db8::1", 128))),
+            ("eth0 10.0.0.1/99", Some(("10.0.0.1", 32))),
+            ("eth0 nonsense", None),
+            ("eth0", None),
+        ] {
+            let parsed = InterfaceAddress::parse(text);
+            let found = parsed.map(|own| (own.address, own.prefix));
+            let expected = expected.map(|(address, prefix)| (address.parse().unwrap(), prefix));
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!(
+            Interface::parse("tun0 - 1420 virtual").map(|interface| interface.mac),
+            Some(String::new())
+        );
+        assert_eq!(Interface::parse("eth0 00:00 many hardware"), None);
     }
 
     #[test]

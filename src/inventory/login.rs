@@ -3,39 +3,51 @@
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{Become, Host, Inventory, Ssh};
 
-/// What is needed to log in to a host; paths are expanded.
+/// What the inventory says of how to log in to a host; paths are expanded. What it leaves open others may say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     pub address: Ipv4Addr,
-    pub port: u16,
-    pub user: String,
+    pub port: Option<u16>,
+    pub user: Option<String>,
     /// The file of the private key.
-    pub key: PathBuf,
-    pub becoming: Become,
-    pub known_hosts: PathBuf,
+    pub key: Option<PathBuf>,
+    pub becoming: Option<Become>,
+    /// Jump hosts, the first one first; an empty list is none, whatever others say.
+    pub jump: Option<Vec<String>>,
+    pub known_hosts: Option<PathBuf>,
+    /// OpenSSH's configuration; `none` is none.
+    pub config: Option<PathBuf>,
+    pub connect_timeout: Option<Duration>,
+    pub keepalive: Option<Duration>,
     /// The network namespace to connect from; the current one when absent.
     pub network_namespace: Option<String>,
 }
 
 impl Inventory {
-    /// How to reach a host: its own settings, then the inventory's, then the defaults. `home` is what `~`
-    /// stands for.
+    /// How to reach a host: its own settings, then the inventory's. `home` is what `~` stands for.
     pub fn login(&self, host: &Host, home: &Path) -> Login {
-        let user = pick(&host.ssh, &self.ssh, |ssh| ssh.user.as_ref()).map_or("root", String::as_str);
-        let key = pick(&host.ssh, &self.ssh, |ssh| ssh.key.as_deref());
-        let known_hosts = pick(&host.ssh, &self.ssh, |ssh| ssh.known_hosts.as_deref());
-        let becoming = pick(&host.ssh, &self.ssh, |ssh| ssh.becoming.as_ref());
+        let path = |field: fn(&Ssh) -> Option<&Path>| {
+            pick(&host.ssh, &self.ssh, field).map(|path| expand_home(path, home))
+        };
+        let seconds = |field: fn(&Ssh) -> Option<&u32>| {
+            pick(&host.ssh, &self.ssh, field).map(|seconds| Duration::from_secs((*seconds).into()))
+        };
         Login {
             address: host.address,
-            port: pick(&host.ssh, &self.ssh, |ssh| ssh.port.as_ref()).copied().unwrap_or(22),
-            user: user.to_owned(),
-            key: expand_home(key.unwrap_or(Path::new("~/.ssh/id_ed25519")), home),
-            becoming: becoming.copied().unwrap_or(if user == "root" { Become::Root } else { Become::Sudo }),
-            known_hosts: expand_home(known_hosts.unwrap_or(Path::new("~/.ssh/known_hosts")), home),
+            port: pick(&host.ssh, &self.ssh, |ssh| ssh.port.as_ref()).copied(),
+            user: pick(&host.ssh, &self.ssh, |ssh| ssh.user.as_ref()).cloned(),
+            key: path(|ssh| ssh.key.as_deref()),
+            becoming: pick(&host.ssh, &self.ssh, |ssh| ssh.becoming.as_ref()).copied(),
+            jump: pick(&host.ssh, &self.ssh, |ssh| ssh.jump.as_ref()).map(|jump| jump.0.clone()),
+            known_hosts: path(|ssh| ssh.known_hosts.as_deref()),
+            config: path(|ssh| ssh.config.as_deref()),
+            connect_timeout: seconds(|ssh| ssh.connect_timeout.as_ref()),
+            keepalive: seconds(|ssh| ssh.keepalive.as_ref()),
             network_namespace: pick(&host.ssh, &self.ssh, |ssh| ssh.network_namespace.as_ref()).cloned(),
         }
     }
@@ -68,16 +80,20 @@ mod tests {
     }
 
     #[test]
-    fn everything_has_a_default() {
+    fn what_is_left_open_stays_open() {
         assert_eq!(
             login("{}", "{}"),
             Login {
                 address: Ipv4Addr::new(10, 0, 0, 1),
-                port: 22,
-                user: "root".into(),
-                key: "/home/u/.ssh/id_ed25519".into(),
-                becoming: Become::Root,
-                known_hosts: "/home/u/.ssh/known_hosts".into(),
+                port: None,
+                user: None,
+                key: None,
+                becoming: None,
+                jump: None,
+                known_hosts: None,
+                config: None,
+                connect_timeout: None,
+                keepalive: None,
                 network_namespace: None,
             }
         );
@@ -85,18 +101,33 @@ mod tests {
 
     #[test]
     fn a_host_overrides_key_by_key() {
-        let common = "{user: admin, port: 2222, key: ~/k, known_hosts: known, network_namespace: lab}";
-        let found = login(common, "{user: root, key: /etc/k}");
+        let common = "{user: admin, port: 2222, key: ~/k, known_hosts: known, network_namespace: lab, jump: [a, b], \
+                      config: ~/c, connect_timeout: 5, keepalive: 6, become: sudo}";
+        let all = Login {
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            port: Some(2222),
+            user: Some("admin".into()),
+            key: Some("/home/u/k".into()),
+            becoming: Some(Become::Sudo),
+            jump: Some(vec!["a".into(), "b".into()]),
+            known_hosts: Some("known".into()),
+            config: Some("/home/u/c".into()),
+            connect_timeout: Some(Duration::from_secs(5)),
+            keepalive: Some(Duration::from_secs(6)),
+            network_namespace: Some("lab".into()),
+        };
+        assert_eq!(login(common, "{}"), all);
         assert_eq!(
-            (found.user.as_str(), found.port, found.key.to_str(), found.becoming),
-            ("root", 2222, Some("/etc/k"), Become::Root)
+            login(common, "{user: root, key: /etc/k, jump: none, config: none, keepalive: 60}"),
+            Login {
+                user: Some("root".into()),
+                key: Some("/etc/k".into()),
+                jump: Some(Vec::new()),
+                config: Some("none".into()),
+                keepalive: Some(Duration::from_secs(60)),
+                ..all
+            }
         );
-        assert_eq!(
-            (found.known_hosts.to_str(), found.network_namespace.as_deref()),
-            (Some("known"), Some("lab"))
-        );
-        assert_eq!(login(common, "{}").becoming, Become::Sudo);
-        assert_eq!(login(common, "{become: root}").becoming, Become::Root);
     }
 
     #[test]

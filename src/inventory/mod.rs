@@ -3,7 +3,16 @@
 //! [`load`] reads and verifies it; what it returns is consistent as far as that can be known without asking
 //! the hosts.
 
+mod addons;
+mod burst;
+mod cluster;
+mod explain;
+mod gaps;
+mod import;
+mod init;
+mod jump;
 mod login;
+mod select;
 mod subnet;
 mod types;
 mod verify;
@@ -11,16 +20,23 @@ mod version;
 
 use std::path::Path;
 
-use miette::Diagnostic;
+use miette::{Diagnostic, Severity};
 
+pub use addons::{Addon, Addons, Metallb, Pool};
+pub use burst::Burst;
+pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};
+pub use explain::{Effective, Origin, explain};
+pub use import::{Imported, import};
+pub use init::{KUBERNETES, Start, start};
+pub use jump::Jump;
 pub use login::{Login, expand_home};
+pub use select::{NoSuchHost, Selection};
+use subnet::assign;
 pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
-pub use types::{
-    Addon, Artifacts, Become, Cluster, Endpoint, Etcd, Host, Inventory, Network, Plugin, Role, Ssh,
-};
-pub use version::SUPPORTED;
+pub use types::{Artifacts, Become, Host, Inventory, Role, Ssh};
+pub use version::{RELEASES, Release};
 
-use crate::yaml::{self, Node, Source};
+use crate::yaml::{self, Node, Problem, Problems, Source};
 
 /// A verified inventory and where its values stand, for messages about them.
 #[derive(Debug, Clone)]
@@ -28,6 +44,31 @@ pub struct Loaded {
     pub inventory: Inventory,
     pub source: Source,
     pub tree: Node,
+    warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// What is worth knowing about it: warnings, and notes about what this version cannot install.
+    pub fn remarks(&self) -> Problems {
+        let mut remarks = self.warnings.clone();
+        remarks.extend(gaps::gaps(&self.inventory, &self.tree));
+        Problems::new(&self.source, remarks)
+    }
+
+    /// Whether this version can install it.
+    ///
+    /// # Errors
+    /// Everything that it asks for and that cannot be installed yet.
+    pub fn installable(&self) -> Result<(), Problems> {
+        let gaps = gaps::gaps(&self.inventory, &self.tree);
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let refused = gaps.into_iter().map(|gap| gap.severity(Severity::Error)).collect();
+        let title =
+            format!("{} is right, but asks for what this version cannot install yet", self.source.name());
+        Err(Problems::new(&self.source, refused).title(title))
+    }
 }
 
 /// Why there is no inventory.
@@ -48,6 +89,7 @@ impl Error {
         match self {
             Error::Mistakes(problems) => problems.to_json(),
             Error::Unreadable(error) => serde_json::json!([{
+                "severity": "error",
                 "file": error.path(),
                 "line": null,
                 "column": null,
@@ -76,7 +118,8 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Error> {
 
 fn verified(source: Source) -> Result<Loaded, Error> {
     let document = yaml::read_and(&source, verify::verify)?;
-    Ok(Loaded { inventory: document.value, source, tree: document.tree })
+    let yaml::Document { value, tree, warnings, .. } = document;
+    Ok(Loaded { inventory: value, source, tree, warnings })
 }
 
 /// The JSON Schema of an inventory.

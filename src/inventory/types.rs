@@ -8,6 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::{
+    addons::Addons,
+    burst::Burst,
+    cluster::{Cluster, Etcd},
+    jump::Jump,
+};
 use crate::yaml::schema;
 
 /// Everything about one cluster.
@@ -22,134 +28,31 @@ pub struct Inventory {
     /// Where the files come from that hosts need.
     #[serde(default)]
     pub artifacts: Artifacts,
-    /// The machines, by the name that they will have as nodes: lower-case letters, digits and hyphens.
-    #[schemars(extend("minProperties" = 1, "propertyNames" = {"format": "dns-label"}))]
+    /// The places where machines stand, such as server rooms, so that losing one of them is survived.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::dns_labels")]
+    pub sites: Vec<String>,
+    /// The machines, by the name that they will have as nodes: lower-case letters, digits and hyphens. At most
+    /// 5000, which is as many as Kubernetes is made for.
+    #[schemars(extend(
+        "minProperties" = 1,
+        "maxProperties" = 5000,
+        "propertyNames" = {"format": "dns-label"}
+    ))]
     pub hosts: IndexMap<String, Host>,
+    /// What is installed into the cluster.
+    #[serde(default)]
+    pub addons: Addons,
+    /// Workers in EC2 for what the machines have no room for. Empty: none.
+    #[serde(default)]
+    pub burst: Burst,
     /// Values for roles, under names that the roles document. A host's own `vars` win.
     #[serde(default)]
     pub vars: Map<String, Json>,
 }
 
-/// What the cluster is.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// The cluster's name, as contexts in a kubeconfig show it.
-    #[schemars(schema_with = "schema::dns_label")]
-    pub name: String,
-    /// The Kubernetes version, in quotes: `"1.20.2"`.
-    #[serde(with = "super::version::text")]
-    #[schemars(schema_with = "schema::version")]
-    pub kubernetes: semver::Version,
-    /// Where the API server is reached by the nodes and by you.
-    #[serde(default)]
-    pub endpoint: Endpoint,
-    /// Where etcd runs.
-    #[serde(default)]
-    pub etcd: Etcd,
-    /// The cluster's own networks.
-    #[serde(default)]
-    pub network: Network,
-    /// Preflight checks that kubeadm may fail, by kubeadm's names, such as `ImagePull`.
-    #[serde(default)]
-    #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9_-]+$")))]
-    pub ignore_preflight_errors: Vec<String>,
-    /// Add-ons of kubeadm that are left out.
-    #[serde(default)]
-    #[schemars(extend("uniqueItems" = true))]
-    pub skip_addons: Vec<Addon>,
-    /// Fields for the KubeletConfiguration of every node, merged over what hoist writes.
-    #[serde(default)]
-    pub kubelet: Map<String, Json>,
-    /// Fields for the KubeProxyConfiguration, merged over what hoist writes.
-    #[serde(default)]
-    pub kube_proxy: Map<String, Json>,
-}
-
-/// Where the API server is reached.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// An address or a DNS name; without it, the address of the first control-plane host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::host")]
-    pub address: Option<String>,
-    /// The TCP port of the API server.
-    #[serde(default = "default_api_port")]
-    #[schemars(range(min = 1))]
-    pub port: u16,
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Endpoint { address: None, port: default_api_port() }
-    }
-}
-
-fn default_api_port() -> u16 {
-    6443
-}
-
-/// Where etcd runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Etcd {
-    /// On the control-plane hosts, run by kubeadm.
-    #[default]
-    Stacked,
-}
-
-/// The cluster's own networks. They overlap neither each other nor the network of the hosts.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Network {
-    /// Where pods get their addresses; each host takes a /24 of it.
-    #[schemars(schema_with = "schema::ipv4_network")]
-    pub pods: Ipv4Net,
-    /// Where services get their addresses; between /12 and /29.
-    #[schemars(schema_with = "schema::ipv4_network")]
-    pub services: Ipv4Net,
-    /// What connects the pods.
-    pub plugin: Plugin,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        let network = |a, b, prefix| Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix);
-        Network { pods: network(10, 244, 16), services: network(10, 96, 12), plugin: Plugin::default() }
-    }
-}
-
-/// What connects the pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Plugin {
-    /// A Linux bridge on each host and routes between the hosts, which are in one layer-2 network.
-    #[default]
-    Bridge,
-}
-
-/// An add-on that kubeadm installs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Addon {
-    /// The cluster's DNS server.
-    Coredns,
-    /// What makes the addresses of services work on each node.
-    KubeProxy,
-}
-
-impl Addon {
-    /// kubeadm's name for it, as in `--skip-phases addon/<name>`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Addon::Coredns => "coredns",
-            Addon::KubeProxy => "kube-proxy",
-        }
-    }
-}
-
-/// How a host is reached over SSH.
+/// How a host is reached over SSH. What is left out is taken from `~/.ssh/config`, where the host stands under its
+/// address or its name; and then from the defaults.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ssh {
@@ -161,17 +64,36 @@ pub struct Ssh {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// The file of the private key; `~` is your home. Default: `~/.ssh/id_ed25519`.
+    /// The file of the private key; `~` is your home. A certificate is taken from `KEY-cert.pub` beside it. Default:
+    /// the keys of ssh-agent, then `id_ed25519`, `id_ecdsa` and `id_rsa` in `~/.ssh`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// How the user becomes root. Default: `root` when the user is root, else `sudo`.
     #[serde(rename = "become", skip_serializing_if = "Option::is_none")]
     pub becoming: Option<Become>,
-    /// The file with the hosts' public keys, in OpenSSH's format. Default: `~/.ssh/known_hosts`.
+    /// The jump hosts through which the host is reached: `[USER@]HOST[:PORT]`, or a list of such, the first one first.
+    /// `none` is none. A host that is named here itself is reached without it. Keys, known hosts and times are
+    /// those of the hosts, unless `~/.ssh/config` has others for the jump host. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jump: Option<Jump>,
+    /// The file with the hosts' public keys, in OpenSSH's format. Default: `~/.ssh/known_hosts`, then
+    /// `/etc/ssh/ssh_known_hosts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
-    /// The network namespace on this machine from which the hosts can be reached, as `ip netns` names it.
-    /// Default: the one that hoist runs in.
+    /// The file to read in place of `~/.ssh/config` and `/etc/ssh/ssh_config`; `none` to read none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// The most seconds for each step of connecting: TCP, key exchange, a login attempt, the root shell. Default: 15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub connect_timeout: Option<u32>,
+    /// After so many seconds without a sign of life a host is asked for one; after three such questions without an
+    /// answer the connection counts as lost. Default: 15.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub keepalive: Option<u32>,
+    /// The network namespace on this machine from which the host, or the first jump host, can be reached, as
+    /// `ip netns` names it. Default: the one that hoist runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub network_namespace: Option<String>,
@@ -210,6 +132,9 @@ pub struct Host {
     /// What it is for, at least one thing.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub roles: Vec<Role>,
+    /// Where it stands: one of `sites`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// Labels of the node, as in `kubectl label`.
     #[serde(default)]
     pub labels: IndexMap<String, String>,
@@ -233,18 +158,24 @@ pub struct Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Runs the API server, the controllers, the scheduler and etcd.
+    /// Runs a member of etcd, when `cluster.etcd` is `external`. Alone: the host is no node.
+    Etcd,
+    /// Runs the API server, the controllers and the scheduler, and etcd when `cluster.etcd` is `stacked`.
     ControlPlane,
     /// Runs what users deploy. Together with `control-plane`: the node takes both.
     Worker,
+    /// Keeps the replicas of volumes.
+    Storage,
 }
 
 impl Role {
     /// The name in an inventory.
     pub fn name(self) -> &'static str {
         match self {
+            Role::Etcd => "etcd",
             Role::ControlPlane => "control-plane",
             Role::Worker => "worker",
+            Role::Storage => "storage",
         }
     }
 }
@@ -252,6 +183,11 @@ impl Role {
 impl Host {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Whether it becomes a node of the cluster: not so with members of etcd that are nothing else.
+    pub fn is_node(&self) -> bool {
+        self.roles.iter().any(|role| *role != Role::Etcd)
     }
 }
 
@@ -261,13 +197,22 @@ impl Inventory {
         self.hosts.iter().filter(move |(_, host)| host.has(role)).map(|(name, host)| (name.as_str(), host))
     }
 
+    /// The role whose hosts run the members of etcd.
+    pub fn etcd_role(&self) -> Role {
+        match self.cluster.etcd {
+            Etcd::Stacked => Role::ControlPlane,
+            Etcd::External => Role::Etcd,
+        }
+    }
+
     /// Address and port of the API server; `None` only when there is no control-plane host, which a verified
     /// inventory has.
     pub fn endpoint(&self) -> Option<(String, u16)> {
         let endpoint = &self.cluster.endpoint;
-        let address = match &endpoint.address {
-            Some(address) => address.clone(),
-            None => self.with_role(Role::ControlPlane).next()?.1.address.to_string(),
+        let address = match (endpoint.vip, &endpoint.address) {
+            (Some(vip), _) => vip.to_string(),
+            (None, Some(address)) => address.clone(),
+            (None, None) => self.with_role(Role::ControlPlane).next()?.1.address.to_string(),
         };
         Some((address, endpoint.port))
     }

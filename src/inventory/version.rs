@@ -1,18 +1,47 @@
-//! The Kubernetes versions that can be installed.
+//! The Kubernetes releases that are known.
 
 use semver::Version;
 
-/// Kubernetes minors, `(1, minor)`, that this version of hoist installs.
-pub const SUPPORTED: &[(u64, u64)] = &[(1, 20)];
-
-/// Whether any patch release of the version's minor can be installed.
-pub(super) fn is_supported(version: &Version) -> bool {
-    SUPPORTED.contains(&(version.major, version.minor))
+/// What differs from one Kubernetes minor to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// The N of 1.N.
+    pub minor: u64,
+    /// The version of kubeadm's configuration that its kubeadm reads without a warning:
+    /// https://kubernetes.io/docs/reference/config-api/
+    pub kubeadm_api: &'static str,
+    /// Whether this version of hoist can get what hosts need for it.
+    pub installable: bool,
 }
 
-/// The supported minors in words.
-pub(super) fn supported() -> String {
-    SUPPORTED.iter().map(|(major, minor)| format!("{major}.{minor}")).collect::<Vec<_>>().join(", ")
+const fn release(minor: u64, kubeadm_api: &'static str, installable: bool) -> Release {
+    Release { minor, kubeadm_api, installable }
+}
+
+/// The releases that an inventory may name.
+pub const RELEASES: &[Release] = &[
+    release(20, "v1beta2", true),
+    release(31, "v1beta4", false),
+    release(32, "v1beta4", false),
+    release(33, "v1beta4", false),
+    release(34, "v1beta4", false),
+    release(35, "v1beta4", false),
+    release(36, "v1beta4", false),
+    release(37, "v1beta4", false),
+];
+
+impl Release {
+    /// The release that a version belongs to; `None` when it is not known.
+    pub fn of(version: &Version) -> Option<&'static Release> {
+        RELEASES.iter().find(|release| (version.major, version.minor) == (1, release.minor))
+    }
+}
+
+/// Some releases in words: `1.20, 1.31`.
+pub(super) fn listed(which: impl Fn(&Release) -> bool) -> String {
+    let names =
+        RELEASES.iter().filter(|release| which(release)).map(|release| format!("1.{}", release.minor));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// serde's view of a version: its text.

@@ -45,7 +45,7 @@ impl NodeSpec {
         inventory
             .hosts
             .iter()
-            .map(|(name, host)| Self { name: name.clone(), address: host.address, site: None })
+            .map(|(name, host)| Self { name: name.clone(), address: host.address, site: host.site.clone() })
             .collect()
     }
 }
@@ -142,6 +142,20 @@ mod tests {
             let error = check_nodes(&nodes(list)).unwrap_err().to_string();
             assert!(error.contains(problem), "{list}: {error}");
         }
+    }
+
+    #[test]
+    fn the_hosts_of_an_inventory() {
+        let text = "sites: [north, south]
+cluster: {name: one, kubernetes: \"1.20.2\"}
+hosts:
+  a: {address: 10.77.0.5, roles: [control-plane], site: north}
+  b: {address: 10.77.0.6, roles: [worker], site: south}
+  c: {address: 10.77.0.7, roles: [worker]}
+";
+        let inventory = crate::inventory::parse("lab.yaml", text).unwrap().inventory;
+        let shown: Vec<String> = NodeSpec::of(&inventory).iter().map(NodeSpec::to_string).collect();
+        assert_eq!(shown, ["a=10.77.0.5@north", "b=10.77.0.6@south", "c=10.77.0.7"]);
     }
 
     #[test]

@@ -4,17 +4,22 @@ use std::fmt::Write;
 
 use console::style;
 
+use super::count;
 use crate::{
-    engine::{HostPlan, Plan},
+    engine::{Plan, PlannedChange},
     task::Detail,
 };
 
-/// The whole plan. `diffs` shows how texts change; without it each change is one line and its attributes.
+/// So many hosts with the same changes are named; of more, the first ones.
+const NAMED: usize = 6;
+
+/// The whole plan. Hosts with the same changes are shown together. `diffs` shows how texts change; without it each change
+/// is one line and its attributes.
 pub fn plan(plan: &Plan, diffs: bool) -> String {
     let mut text = String::new();
-    for host in plan.hosts.iter().filter(|host| !host.changes.is_empty()) {
-        let _ = writeln!(text, "{}", style(&host.host).bold());
-        host_changes(&mut text, host, diffs);
+    for (hosts, changes) in alike(plan) {
+        let _ = writeln!(text, "{}", style(named(&hosts)).bold());
+        host_changes(&mut text, changes, diffs);
     }
     text.push_str(&summary(plan));
     text
@@ -24,16 +29,46 @@ pub fn plan(plan: &Plan, diffs: bool) -> String {
 pub fn summary(plan: &Plan) -> String {
     let changes = plan.changes();
     let statements: usize = plan.hosts.iter().map(|host| host.statements).sum();
-    let hosts = plan.hosts.len();
-    match changes {
-        0 => format!("Nothing to change: {statements} statements hold on {hosts} hosts.\n"),
-        _ => format!("{changes} of {statements} statements on {hosts} hosts do not hold.\n"),
+    let hosts = count(plan.hosts.len(), "host");
+    let unread = match plan.unread.len() {
+        0 => String::new(),
+        unread => format!(", and {} could not be read", count(unread, "host")),
+    };
+    let verb = |number, one, many| if number == 1 { one } else { many };
+    if plan.hosts.is_empty() {
+        format!("Nothing can be said{unread}.\n")
+    } else if changes == 0 {
+        let hold = verb(statements, "holds", "hold");
+        format!("Nothing to change: {} {hold} on {hosts}{unread}.\n", count(statements, "statement"))
+    } else {
+        let hold = verb(changes, "does", "do");
+        format!("{changes} of {} on {hosts} {hold} not hold{unread}.\n", count(statements, "statement"))
     }
 }
 
-fn host_changes(text: &mut String, host: &HostPlan, diffs: bool) {
+/// The hosts with changes, those with the same changes together, in the order of the first of each.
+fn alike(plan: &Plan) -> Vec<(Vec<&str>, &[PlannedChange])> {
+    let mut groups: Vec<(Vec<&str>, &[PlannedChange])> = Vec::new();
+    for host in plan.hosts.iter().filter(|host| !host.changes.is_empty()) {
+        match groups.iter_mut().find(|(_, changes)| *changes == host.changes) {
+            Some((hosts, _)) => hosts.push(&host.host),
+            None => groups.push((vec![&host.host], &host.changes)),
+        }
+    }
+    groups
+}
+
+fn named(hosts: &[&str]) -> String {
+    match hosts {
+        [host] => host.to_string(),
+        few if few.len() <= NAMED => format!("{} ({} hosts)", few.join(", "), few.len()),
+        many => format!("{}, … ({} hosts)", many[..NAMED].join(", "), many.len()),
+    }
+}
+
+fn host_changes(text: &mut String, changes: &[PlannedChange], diffs: bool) {
     let mut role = "";
-    for planned in &host.changes {
+    for planned in changes {
         if planned.role != role {
             role = &planned.role;
             let _ = writeln!(text, "  {role}");
@@ -74,7 +109,10 @@ fn host_changes(text: &mut String, host: &HostPlan, diffs: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::PlannedChange, task::Change};
+    use crate::{
+        engine::{HostPlan, Unread},
+        task::Change,
+    };
 
     fn sample() -> Plan {
         let change = |role: &str, change| PlannedChange { role: role.into(), step: "a step".into(), change };
@@ -98,7 +136,7 @@ mod tests {
             change("containerd", Change::new("restart containerd.service").disrupting("containerd")),
         ];
         let idle = HostPlan { host: "w1".into(), statements: 4, changes: vec![] };
-        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle] }
+        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle], unread: vec![] }
     }
 
     #[test]
@@ -112,8 +150,45 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_plan() {
-        let idle = HostPlan { host: "w1".into(), statements: 4, changes: vec![] };
-        insta::assert_snapshot!(plan(&Plan { hosts: vec![idle] }, true), @"Nothing to change: 4 statements hold on 1 hosts.");
+    fn hosts_with_the_same_changes_are_shown_together() {
+        let host = |name: String, value| {
+            let change = Change::new("set a value").attribute("a", "0", value);
+            let changes = vec![PlannedChange { role: "base".into(), step: "a step".into(), change }];
+            HostPlan { host: name, statements: 2, changes }
+        };
+        let mut hosts: Vec<HostPlan> = (1..=38).map(|index| host(format!("w{index}"), "1")).collect();
+        hosts.insert(1, host("cp1".into(), "2"));
+        hosts.push(host("cp2".into(), "2"));
+        insta::assert_snapshot!(plan(&Plan { hosts, unread: vec![] }, false), @r"
+        w1, w2, w3, w4, w5, w6, … (38 hosts)
+          base
+            ~ set a value
+                a: 0 -> 1
+        cp1, cp2 (2 hosts)
+          base
+            ~ set a value
+                a: 0 -> 2
+        40 of 80 statements on 40 hosts do not hold.
+        ");
+    }
+
+    #[test]
+    fn one_line_says_how_much_holds() {
+        let idle = |statements| HostPlan { host: "w1".into(), statements, changes: vec![] };
+        let unread = || vec![Unread { host: "w2".into(), reason: "off".into() }];
+        for (hosts, unread, line) in [
+            (vec![idle(4)], vec![], "Nothing to change: 4 statements hold on 1 host."),
+            (
+                vec![idle(1), idle(0)],
+                unread(),
+                "Nothing to change: 1 statement holds on 2 hosts, and 1 host could not be read.",
+            ),
+            (vec![], unread(), "Nothing can be said, and 1 host could not be read."),
+        ] {
+            assert_eq!(summary(&Plan { hosts, unread }), format!("{line}\n"));
+        }
+        let mut one = sample();
+        one.hosts[0].changes.truncate(1);
+        assert_eq!(summary(&one), "1 of 9 statements on 2 hosts does not hold.\n");
     }
 }

@@ -1,12 +1,14 @@
-//! A run as it happens: one line a host on a terminal, one line an event elsewhere, JSON lines for programs.
+//! A run as it happens: one line a host on a terminal, one line an event elsewhere, JSON lines for programs and the log.
 
 use std::{collections::HashMap, io::Write as _, time::Instant};
 
 use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::engine::Event;
+use super::count;
+use crate::engine::{Event, Log};
 
 /// Where a run is shown.
 pub enum Progress {
@@ -30,20 +32,23 @@ impl Progress {
         }
     }
 
-    /// Shows events until there are no more.
-    pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
+    /// Shows events until there are no more, and writes all of them to the log.
+    pub async fn follow(mut self, mut events: UnboundedReceiver<Event>, mut log: Option<Log>) {
         while let Some(event) = events.recv().await {
-            self.show(&event);
+            let line = event.line(Timestamp::now());
+            // Neither a reader that went away nor a log that cannot be written stops a run: the journal does.
+            if let Some(Err(error)) = log.as_mut().map(|log| log.write(&line)) {
+                eprintln!("the log of this run ends here: {error}");
+                log = None;
+            }
+            self.show(&event, &line);
         }
     }
 
-    fn show(&mut self, event: &Event) {
+    fn show(&mut self, event: &Event, line: &str) {
         match self {
             Progress::Json => {
-                if let Ok(line) = serde_json::to_string(event) {
-                    // A reader that went away does not stop the run.
-                    let _ = writeln!(std::io::stdout(), "{line}");
-                }
+                let _ = writeln!(std::io::stdout(), "{line}");
             }
             Progress::Plain { begun } => {
                 if let Some((host, text)) = words(event) {
@@ -83,17 +88,48 @@ fn bar(host: &str) -> ProgressBar {
 /// The host and what happened to it; nothing for what would only be noise.
 fn words(event: &Event) -> Option<(&str, String)> {
     Some(match event {
-        Event::HostStarted { host, changes: 0 } => (host, "nothing to change".to_string()),
-        Event::HostStarted { host, changes } => (host, format!("{changes} statements to make true")),
-        Event::Waiting { host, role, step, value } => {
-            (host, format!("{role}: {step}: waits for \"{value}\""))
+        Event::HostStarted { changes: 0, .. } | Event::HostDone { changes: 0, .. } => return None,
+        Event::HostStarted { host, changes } => {
+            (host, format!("{} to make true", count(*changes, "statement")))
+        }
+        Event::Waiting { host, role, step, value, from } => {
+            (host, format!("{role}: {step}: waits for \"{value}\" from {}", from.join(" or ")))
         }
         Event::StepStarted { host, role, summary, .. } => (host, format!("{role}: {summary}")),
         Event::HostDone { host, changes, seconds } => {
-            (host, format!("{} {changes} changes in {seconds:.1} s", style("done:").green()))
+            (host, format!("{} {} in {seconds:.1} s", style("done:").green(), count(*changes, "change")))
         }
         Event::HostFailed { host, failure } => (host, format!("{} {}", style("failed:").red(), failure.what)),
         Event::HostBlocked { host, by, .. } => (host, format!("{} needs {by}", style("blocked:").red())),
+        // What became of these is said before the run begins, and after it has ended.
+        Event::HostUnreached { .. } | Event::RunEnded { .. } => return None,
         Event::Sent { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_who_is_waited_for() {
+        let host = || "w1".to_string();
+        let waiting = Event::Waiting {
+            host: host(),
+            role: "worker".into(),
+            step: "joins".into(),
+            value: "join".into(),
+            from: vec!["cp1".into(), "cp2".into()],
+        };
+        for (event, text) in [
+            (Event::HostStarted { host: host(), changes: 1 }, Some("1 statement to make true")),
+            (Event::HostStarted { host: host(), changes: 0 }, None),
+            (waiting, Some("worker: joins: waits for \"join\" from cp1 or cp2")),
+            (Event::HostDone { host: host(), changes: 1, seconds: 1.0 }, Some("done: 1 change in 1.0 s")),
+            (Event::HostDone { host: host(), changes: 2, seconds: 1.0 }, Some("done: 2 changes in 1.0 s")),
+        ] {
+            let said = words(&event).map(|(_, text)| console::strip_ansi_codes(&text).into_owned());
+            assert_eq!(said.as_deref(), text, "{event:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Why a host could not be used: one enum, each variant with its cause and its fix.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use crate::exit::Exit;
 
@@ -49,6 +49,17 @@ pub enum Error {
     #[diagnostic(help("`ip netns list` shows those that exist; entering one needs root"))]
     Namespace { namespace: String, reason: String },
 
+    #[error("failed to find the way to {host}: {reason}")]
+    #[diagnostic(help(
+        "`ssh.jump` and `ssh.config` in the inventory, and ~/.ssh/config, say how hosts are reached; \
+         `config: none` leaves the latter out"
+    ))]
+    Route { host: String, reason: String },
+
+    #[error("failed to connect to {host} through {hop}: {cause}")]
+    #[diagnostic(help("{}", cause.help().map(|help| help.to_string()).unwrap_or_default()))]
+    Jump { host: String, hop: String, cause: Arc<Error> },
+
     #[error("the connection to {host} was lost ({reason})")]
     #[diagnostic(help("run the same command again: it goes on from where it stopped"))]
     Lost { host: String, reason: String },
@@ -75,6 +86,13 @@ pub enum Error {
     #[error("the key of {host} is revoked: {address} showed {found}, which {place} revokes")]
     #[diagnostic(help("do not connect: give the machine a new host key and record that"))]
     HostKeyRevoked { host: String, address: String, found: String, place: String },
+
+    #[error("the certificate of {host} does not vouch for it: {address} showed {found}, but {reason}")]
+    #[diagnostic(help(
+        "let the authority sign the host's key anew (`ssh-keygen -s CA -I ID -h -n NAMES`), or correct the \
+         `@cert-authority` line in known_hosts"
+    ))]
+    HostCertificate { host: String, address: String, found: String, reason: String },
 
     #[error("failed to read the known hosts in {}", path.display())]
     #[diagnostic(help("make the file readable: without it no host key can be verified"))]
@@ -157,6 +175,8 @@ pub enum Error {
     #[diagnostic(help("check that the folder is a folder, writable by root and not mounted read-only"))]
     Write { host: String, path: String, reason: String },
 
+    /// The reason is in the words of the host's server: OpenSSH says `Connection refused` or `No route to host` when it
+    /// tried, `administratively prohibited: …` when it may not. Where packets are dropped there is `no answer within …`.
     #[error("failed to reach {to} from {host} ({reason})")]
     #[diagnostic(help("nothing listens there, or `AllowTcpForwarding no` stands in the host's sshd_config"))]
     Forward { host: String, to: String, reason: String },
@@ -188,13 +208,16 @@ impl Error {
             | Error::Negotiation { .. }
             | Error::Forward { .. }
             | Error::Lost { .. } => Exit::Unavailable,
+            Error::Jump { cause, .. } => cause.exit(),
             Error::HostKeyUnknown { .. }
             | Error::HostKeyChanged { .. }
             | Error::HostKeyRevoked { .. }
+            | Error::HostCertificate { .. }
             | Error::Key { .. }
             | Error::Login { .. }
             | Error::Become { .. } => Exit::Permission,
-            Error::Socket { .. }
+            Error::Route { .. }
+            | Error::Socket { .. }
             | Error::Namespace { .. }
             | Error::KnownHosts { .. }
             | Error::Record { .. }

@@ -7,14 +7,17 @@ use std::{
 };
 
 use russh::{
-    Preferred, cipher,
-    client::{self, DisconnectReason, Handle},
+    ChannelId, ChannelOpenFailure, Preferred,
+    client::{self, DisconnectReason, Handle, Session},
     compression,
-    keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate},
+    keys::PublicKeyOrCertificate,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
-use super::{Error, HostKey, Target, Verdict, hostkey::Shown, known_hosts::KnownHosts};
+use super::{Error, HostKey, Stream, Target, Verdict, algorithms, hostkey::Shown, known_hosts::KnownHost};
 
 /// Bytes that a host may send before it has to wait for us. Most of what comes is small answers; the large things
 /// go the other way, where the server's window counts.
@@ -22,12 +25,27 @@ const WINDOW: u32 = 2 << 20;
 
 /// Our end of a connection, as russh calls it.
 pub(super) struct Client {
-    known: KnownHosts,
+    /// Only until the server has shown its key.
+    known: Option<KnownHost>,
     /// Leaves as soon as the key is known.
     only_key: bool,
-    address: String,
-    port: u16,
     notes: Notes,
+    refusals: mpsc::Sender<Refusal>,
+}
+
+/// Why the server did not open a channel, in its own words.
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    /// Dropped when it has been taken.
+    _taken: oneshot::Sender<()>,
+}
+
+/// An encrypted connection to the right server, before the login.
+pub(super) struct Secured {
+    pub(super) handle: Handle<Client>,
+    pub(super) notes: Notes,
+    /// One for each channel that is not opened; must be taken by whoever asked for the channel.
+    pub(super) refusals: mpsc::Receiver<Refusal>,
 }
 
 /// What was learnt on the way, for errors.
@@ -56,16 +74,35 @@ impl client::Handler for Client {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        let key = HostKey::new(shown.public_key());
-        let verdict = self.known.verdict(&self.address, self.port, key.public());
-        let known = verdict == Verdict::Known && !self.only_key;
+        let Some(known) = self.known.take() else { return Ok(false) };
+        let (key, verdict) = (HostKey::new(shown.public_key()), known.verdict(shown));
+        let right = verdict == Verdict::Known && !self.only_key;
         self.notes.with(|learnt| learnt.shown = Some(Shown { key, verdict }));
-        Ok(known)
+        Ok(right)
+    }
+
+    /// russh tells the one who asked for the channel only a code. The words follow here; nothing else is read from
+    /// the server until they are taken, so they cannot be taken for those of another channel.
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        code: ChannelOpenFailure,
+        words: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let reason = refusal(&code, &printable(words));
+        let (taken, wait) = oneshot::channel();
+        if self.refusals.send(Refusal { reason, _taken: taken }).await.is_ok() {
+            // An error is what is waited for: the other end is gone.
+            let _ = wait.await;
+        }
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<russh::Error>) -> Result<(), russh::Error> {
         let (text, result) = match reason {
-            DisconnectReason::ReceivedDisconnect(info) => (info.message, Ok(())),
+            DisconnectReason::ReceivedDisconnect(info) => (printable(&info.message), Ok(())),
             DisconnectReason::Error(error) => (explain(&error), Err(error)),
         };
         self.notes.with(|learnt| learnt.end = Some(text));
@@ -74,17 +111,20 @@ impl client::Handler for Client {
 }
 
 /// Agrees on keys and ciphers with the server, and checks that it is the one that is known.
-pub(super) async fn handshake(target: &Target, socket: TcpStream) -> Result<(Handle<Client>, Notes), Error> {
-    let notes = Notes::default();
-    let known = KnownHosts::load(&target.known_hosts)?;
-    let handle = exchange_keys(target, socket, known, false, &notes).await?;
-    Ok((handle, notes))
+pub(super) async fn handshake(target: &Target, stream: Box<dyn Stream>) -> Result<Secured, Error> {
+    let (address, port) = target.recorded_as();
+    let known = KnownHost::load(&target.known_hosts, address, port)?;
+    exchange_keys(target, stream, known, false, &Notes::default()).await
 }
 
 /// Learns the server's key and leaves.
-pub(super) async fn fetch_key(target: &Target, socket: TcpStream, known: KnownHosts) -> Result<Shown, Error> {
+pub(super) async fn fetch_key(
+    target: &Target,
+    stream: Box<dyn Stream>,
+    known: KnownHost,
+) -> Result<Shown, Error> {
     let notes = Notes::default();
-    let outcome = exchange_keys(target, socket, known, true, &notes).await;
+    let outcome = exchange_keys(target, stream, known, true, &notes).await;
     match (notes.with(|learnt| learnt.shown.take()), outcome) {
         (Some(shown), _) => Ok(shown),
         (None, Err(error)) => Err(error),
@@ -94,17 +134,17 @@ pub(super) async fn fetch_key(target: &Target, socket: TcpStream, known: KnownHo
 
 async fn exchange_keys(
     target: &Target,
-    socket: TcpStream,
-    known: KnownHosts,
+    stream: Box<dyn Stream>,
+    known: KnownHost,
     only_key: bool,
     notes: &Notes,
-) -> Result<Handle<Client>, Error> {
-    let config = config(target, &known.algorithms(&target.address, target.port));
-    let (address, port, notes_of_client) = (target.address.clone(), target.port, notes.clone());
-    let client = Client { known, only_key, address, port, notes: notes_of_client };
-    let connecting = client::connect_stream(Arc::new(config), socket, client);
+) -> Result<Secured, Error> {
+    let config = config(target, &known);
+    let (sender, refusals) = mpsc::channel(1);
+    let client = Client { known: Some(known), only_key, notes: notes.clone(), refusals: sender };
+    let connecting = client::connect_stream(Arc::new(config), stream, client);
     match timeout(target.connect_timeout, connecting).await {
-        Ok(Ok(handle)) => Ok(handle),
+        Ok(Ok(handle)) => Ok(Secured { handle, notes: notes.clone(), refusals }),
         Ok(Err(error)) => Err(refused(target, notes, &error)),
         Err(_) => Err(Error::NoAnswer {
             host: target.name.clone(),
@@ -147,98 +187,41 @@ pub(super) fn explain(error: &russh::Error) -> String {
     }
 }
 
-fn config(target: &Target, recorded: &[Algorithm]) -> client::Config {
+/// OpenSSH says "Connection refused" when it tried to connect; when it did not try, only the code says something.
+fn refusal(code: &ChannelOpenFailure, words: &str) -> String {
+    let code = match code {
+        ChannelOpenFailure::ConnectFailed if !words.is_empty() => return words.to_owned(),
+        ChannelOpenFailure::ConnectFailed => "connect failed",
+        ChannelOpenFailure::AdministrativelyProhibited => "administratively prohibited",
+        ChannelOpenFailure::ResourceShortage => "resource shortage",
+        ChannelOpenFailure::UnknownChannelType => "unknown channel type",
+        ChannelOpenFailure::Other { .. } => "refused",
+    };
+    if words.is_empty() { code.into() } else { format!("{code}: {words}") }
+}
+
+/// What a server says, without what could move the cursor of a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn config(target: &Target, known: &KnownHost) -> client::Config {
+    let keys = algorithms::host_keys(&known.algorithms());
+    // A certificate is asked for only where an authority is recorded that could have signed it.
+    let certificates = if known.has_authority() { keys.clone() } else { Vec::new() };
     client::Config {
         window_size: WINDOW,
         keepalive_interval: Some(target.keepalive.max(Duration::from_secs(1))),
         keepalive_max: 3,
         nodelay: true,
         preferred: Preferred {
-            key: Cow::Owned(host_key_algorithms(recorded)),
-            cipher: Cow::Borrowed(ciphers()),
+            key: Cow::Owned(keys),
+            host_key_certificates: Cow::Owned(certificates),
+            cipher: Cow::Borrowed(algorithms::ciphers()),
             // Artifacts are compressed already, and on a local network compressing costs more than it saves.
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::default()
         },
         ..client::Config::default()
-    }
-}
-
-/// The host key algorithms in the order in which they are asked for: first those of the recorded keys, as OpenSSH
-/// does, so that a server with several keys shows the one that can be compared. RSA with SHA-1 is not asked for.
-fn host_key_algorithms(recorded: &[Algorithm]) -> Vec<Algorithm> {
-    let mut algorithms = vec![
-        Algorithm::Ed25519,
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
-        Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
-        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-    ];
-    let known = |algorithm: &Algorithm| {
-        let rsa = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Rsa { .. });
-        recorded.iter().any(|key| key == algorithm || (rsa(key) && rsa(algorithm)))
-    };
-    algorithms.sort_by_key(|algorithm| !known(algorithm));
-    algorithms
-}
-
-/// AES-GCM first where the processor computes it; ChaCha20 is faster where it does not.
-fn ciphers() -> &'static [cipher::Name] {
-    const WITH_AES: &[cipher::Name] = &[
-        cipher::AES_128_GCM,
-        cipher::AES_256_GCM,
-        cipher::CHACHA20_POLY1305,
-        cipher::AES_256_CTR,
-        cipher::AES_128_CTR,
-    ];
-    const WITHOUT_AES: &[cipher::Name] = &[
-        cipher::CHACHA20_POLY1305,
-        cipher::AES_128_GCM,
-        cipher::AES_256_GCM,
-        cipher::AES_256_CTR,
-        cipher::AES_128_CTR,
-    ];
-    if has_aes() { WITH_AES } else { WITHOUT_AES }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_aes() -> bool {
-    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
-}
-
-#[cfg(target_arch = "aarch64")]
-fn has_aes() -> bool {
-    std::arch::is_aarch64_feature_detected!("aes")
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn has_aes() -> bool {
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recorded_algorithms_are_asked_for_first() {
-        let names = |recorded: &[Algorithm]| {
-            let algorithms = host_key_algorithms(recorded);
-            algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        };
-        insta::assert_snapshot!(
-            [
-                names(&[]),
-                names(&[Algorithm::Rsa { hash: None }]),
-                names(&[Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 }, Algorithm::Dsa]),
-            ]
-            .join("\n"),
-            @r"
-        ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
-        rsa-sha2-512 rsa-sha2-256 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521
-        ecdsa-sha2-nistp384 ssh-ed25519 ecdsa-sha2-nistp256 ecdsa-sha2-nistp521 rsa-sha2-512 rsa-sha2-256
-        "
-        );
     }
 }

@@ -6,10 +6,10 @@ use russh::keys::{HashAlg, PublicKey};
 
 use super::{
     Error, Target, Verdict,
-    dial::dial_target,
     error::Change,
     handshake,
-    known_hosts::{self, KnownHosts},
+    known_hosts::{self, KnownHost},
+    route,
 };
 
 /// The public key of a host.
@@ -70,12 +70,16 @@ impl Shown {
             Verdict::Revoked { place } => {
                 Some(Error::HostKeyRevoked { host, address, found, place: place.clone() })
             }
+            Verdict::Uncertified { reason } => {
+                Some(Error::HostCertificate { host, address, found, reason: reason.clone() })
+            }
             Verdict::Changed { expected } => {
+                let (name, port) = target.recorded_as();
                 let change = Change {
                     address,
                     found,
                     expected: expected.iter().map(ToString::to_string).collect(),
-                    name: known_hosts::name(&target.address, target.port),
+                    name: known_hosts::name(name, port),
                     file: expected.first().map(|key| key.file.display().to_string()).unwrap_or_default(),
                 };
                 Some(Error::HostKeyChanged { host, change: Box::new(change) })
@@ -84,13 +88,26 @@ impl Shown {
     }
 }
 
-/// Asks a host for its key and disconnects before logging in. It is of the algorithm that is recorded for the
-/// host, or else of the best one that both sides know.
+impl Target {
+    /// Records the host's key in the first of its known_hosts files.
+    ///
+    /// # Errors
+    /// As [`known_hosts::append`].
+    pub fn record(&self, key: &HostKey) -> Result<(), Error> {
+        let Some(file) = self.known_hosts.first() else { return Ok(()) };
+        let (name, port) = self.recorded_as();
+        known_hosts::append(file, name, port, key)
+    }
+}
+
+/// Asks a host for its key and disconnects before logging in; to jump hosts on the way it logs in. The key is of the
+/// algorithm that is recorded for the host, or else of the best one that both sides know.
 ///
 /// # Errors
 /// The network's variants of [`Error`], and [`Error::KnownHosts`].
 pub async fn host_key(target: &Target) -> Result<Shown, Error> {
-    let known = KnownHosts::load(&target.known_hosts)?;
-    let socket = dial_target(target).await?;
-    handshake::fetch_key(target, socket, known).await
+    let (address, port) = target.recorded_as();
+    let known = KnownHost::load(&target.known_hosts, address, port)?;
+    let stream = route::open(target).await?;
+    handshake::fetch_key(target, stream, known).await
 }

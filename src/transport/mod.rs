@@ -11,21 +11,31 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod algorithms;
+mod ask;
 mod auth;
 mod channel;
+mod credentials;
 mod dial;
 mod error;
 mod frame;
 mod handshake;
+mod hop;
 mod hostkey;
 pub mod known_hosts;
+mod link;
 mod local;
+mod resolve;
 mod root;
+mod route;
 mod send;
 mod shell;
+mod signer;
 mod ssh;
+mod ssh_config;
 mod sudo;
 mod target;
+mod tunnel;
 
 pub use dial::dial;
 pub use error::{Change, Error};
@@ -33,8 +43,10 @@ pub use frame::quote;
 pub use hostkey::{HostKey, Shown, host_key};
 pub use known_hosts::Verdict;
 pub use local::Local;
+pub use resolve::{Resolver, Settings};
 pub use ssh::connect;
-pub use target::{Agent, Become, Target, default_known_hosts};
+pub use ssh_config::ConfigFile;
+pub use target::{Agent, Become, Route, Target, default_known_hosts};
 
 /// A script for the root shell of a host.
 #[derive(Debug, Clone)]

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use russh::client::Handle;
+use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::{
     Become, Destination, Error, Host, Output, Script, Stream, Target, Transfer,
-    auth::Credentials,
+    ask::{Answer, Question},
     channel,
-    dial::dial_target,
     frame::Nonce,
-    handshake::{Client, Notes, explain, handshake},
+    handshake::explain,
+    link::Link,
     root::{Opener, RootShell},
     send,
     shell::{Failure, LIMIT, Shell},
@@ -25,16 +25,12 @@ use super::{
 /// # Errors
 /// Any variant of [`Error`] up to [`Error::Start`].
 pub async fn connect(target: &Target) -> Result<Arc<dyn Host>, Error> {
-    let credentials = Credentials::gather(target).await?;
-    let socket = dial_target(target).await?;
-    let (mut handle, notes) = handshake(target, socket).await?;
-    credentials.login(target, &mut handle, &notes).await?;
-    let root = RootShell::open(Connection { target: target.clone(), handle, notes }).await?;
+    let root = RootShell::open(Link::open(target).await?).await?;
     Ok(Arc::new(Ssh { root }))
 }
 
 struct Ssh {
-    root: RootShell<Connection>,
+    root: RootShell<Link>,
 }
 
 #[async_trait]
@@ -52,80 +48,76 @@ impl Host for Ssh {
     }
 
     async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
-        self.root.opener().forward(to).await
-    }
-}
-
-/// A logged-in connection.
-struct Connection {
-    target: Target,
-    handle: Handle<Client>,
-    notes: Notes,
-}
-
-impl Connection {
-    async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
-        let failed =
-            |reason: String| Error::Forward { host: self.target.name.clone(), to: to.to_string(), reason };
-        let opening =
-            self.handle.channel_open_direct_tcpip(to.ip().to_string(), to.port().into(), "127.0.0.1", 0);
-        match timeout(self.target.connect_timeout, opening).await {
-            Ok(Ok(channel)) => Ok(Box::new(channel.into_stream())),
-            Ok(Err(error)) => Err(self.gone().unwrap_or_else(|| match error {
-                russh::Error::ChannelOpenFailure(reason) => failed(format!("{reason:?}")),
-                other => failed(explain(&other)),
+        let link = self.root.opener();
+        match link.tcp(&to.ip().to_string(), to.port()).await {
+            Ok(channel) => Ok(Box::new(channel.into_stream())),
+            Err(reason) => Err(link.gone().unwrap_or_else(|| Error::Forward {
+                host: link.target.name.clone(),
+                to: to.to_string(),
+                reason,
             })),
-            Err(_) => Err(failed("it does not answer".into())),
         }
-    }
-
-    /// The error for a connection that has ended.
-    fn gone(&self) -> Option<Error> {
-        self.lost().map(|reason| Error::Lost { host: self.target.name.clone(), reason })
     }
 }
 
 #[async_trait]
-impl Opener for Connection {
+impl Opener for Link {
     fn host(&self) -> &str {
         &self.target.name
     }
 
+    /// The password for sudo is given at once when it is known, and asked for when sudo turns out to want one.
     async fn open(&self) -> Result<Shell, Error> {
-        let Target { name, r#become, connect_timeout: patience, .. } = &self.target;
-        let failed = |reason: String, output: &str| {
-            self.gone().unwrap_or_else(|| sudo::explain(name, &reason, output))
+        let question = Question::Sudo(self.target.user.clone());
+        let password = match (&self.target.r#become, question.recall()) {
+            (Become::Root, _) => return shell(self, &Become::Root).await,
+            (Become::Sudo { password: Some(password) }, _) => Some(password.clone()),
+            (Become::Sudo { password: None }, Answer::Known(password)) => Some(password),
+            (Become::Sudo { password: None }, Answer::Ask | Answer::Unknown(_)) => None,
         };
-        let nonce = Nonce::new().map_err(|error| failed(error.to_string(), ""))?;
-        let opening = async {
-            let channel = self.handle.channel_open_session().await?;
-            channel::exec(channel, &sudo::command(r#become, &nonce)).await
-        };
-        let mut pipes = match timeout(*patience, opening).await {
-            Ok(Ok(pipes)) => pipes,
-            Ok(Err(error)) => return Err(failed(explain(&error), "")),
-            Err(_) => return Err(failed("the server opens no session".into(), "")),
-        };
-        if let Become::Sudo { password: Some(password) } = r#become {
-            let asked = sudo::authenticate(name, &mut pipes, &nonce, password, *patience).await;
-            asked.map_err(|error| self.gone().unwrap_or(error))?;
+        let sudo = |password: Option<SecretString>| Become::Sudo { password };
+        match shell(self, &sudo(password.clone())).await {
+            Err(error) if password.is_none() && sudo::wants_password(&error) => match question.ask().await {
+                Ok(password) => shell(self, &sudo(Some(password))).await,
+                Err(_) => Err(error),
+            },
+            outcome => outcome,
         }
-        let shell = Shell::start(pipes, LIMIT, *patience).await.map_err(|failure| match failure {
-            Failure::Ended { reason, tail } => failed(reason, &tail),
-            Failure::Timeout { tail } => failed("it does not answer".into(), &tail),
-            other => failed(format!("{other:?}"), ""),
-        })?;
-        if shell.uid != 0 {
-            return Err(Error::Become {
-                host: name.clone(),
-                reason: format!("{:?} is not root", self.target.user),
-                help: "log in as root, or say `become: sudo` in the inventory".into(),
-            });
-        }
-        Ok(shell)
     }
 
     fn lost(&self) -> Option<String> {
-        self.handle.is_closed().then(|| self.notes.end())
+        Link::lost(self)
     }
+}
+
+/// Starts a root shell on a fresh channel.
+async fn shell(link: &Link, r#become: &Become) -> Result<Shell, Error> {
+    let Target { name, user, connect_timeout: patience, .. } = &link.target;
+    let failed =
+        |reason: String, output: &str| link.gone().unwrap_or_else(|| sudo::explain(name, &reason, output));
+    let nonce = Nonce::new().map_err(|error| failed(error.to_string(), ""))?;
+    let channel = link.session().await.map_err(|reason| failed(reason, ""))?;
+    let started = timeout(*patience, channel::exec(channel, &sudo::command(r#become, &nonce))).await;
+    let mut pipes = match started {
+        Ok(Ok(pipes)) => pipes,
+        Ok(Err(error)) => return Err(failed(explain(&error), "")),
+        Err(_) => return Err(failed("the server runs no command".into(), "")),
+    };
+    if let Become::Sudo { password: Some(password) } = r#become {
+        let asked = sudo::authenticate(name, &mut pipes, &nonce, password, *patience).await;
+        asked.map_err(|error| link.gone().unwrap_or(error))?;
+    }
+    let shell = Shell::start(pipes, LIMIT, *patience).await.map_err(|failure| match failure {
+        Failure::Ended { reason, tail } => failed(reason, &tail),
+        Failure::Timeout { tail } => failed("it does not answer".into(), &tail),
+        other => failed(format!("{other:?}"), ""),
+    })?;
+    if shell.uid != 0 {
+        return Err(Error::Become {
+            host: name.clone(),
+            reason: format!("{user:?} is not root"),
+            help: "log in as root, or say `become: sudo` in the inventory".into(),
+        });
+    }
+    Ok(shell)
 }

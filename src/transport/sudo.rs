@@ -86,6 +86,14 @@ pub(super) async fn authenticate(
     }
 }
 
+/// The reason of [`explain`] when a password is missing.
+const WANTS_PASSWORD: &str = "sudo wants a password";
+
+/// Whether it was only the password that was missing.
+pub(super) fn wants_password(error: &Error) -> bool {
+    matches!(error, Error::Become { reason, .. } if reason == WANTS_PASSWORD)
+}
+
 /// What the end of a shell that never started means.
 pub(super) fn explain(host: &str, reason: &str, output: &str) -> Error {
     const SUDOERS: &str =
@@ -93,10 +101,14 @@ pub(super) fn explain(host: &str, reason: &str, output: &str) -> Error {
     let known = [
         (
             "a password is required",
-            "sudo wants a password",
-            "give the sudo password, or allow NOPASSWD in sudoers",
+            WANTS_PASSWORD,
+            "set HOIST_SUDO_PASSWORD, run hoist on a terminal to be asked, or allow NOPASSWD in sudoers",
         ),
-        ("incorrect password attempt", "sudo refused the password", "correct the sudo password"),
+        (
+            "incorrect password attempt",
+            "sudo refused the password",
+            "correct HOIST_SUDO_PASSWORD, or type it right",
+        ),
         ("is not in the sudoers", "the user may not use sudo", SUDOERS),
         ("is not allowed to", "the user may not run a shell with sudo", SUDOERS),
         ("may not run sudo", "the user may not use sudo", SUDOERS),

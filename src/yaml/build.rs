@@ -273,8 +273,11 @@ fn as_key(node: Node, text: &str, problems: &mut Vec<Problem>) -> Key {
     Key { name: None, span }
 }
 
+/// The title of the problem of a value with a tag, which is then [`Value::Invalid`].
+pub const TAGS: &str = "tags are not supported";
+
 fn unknown_tag(span: Span) -> Problem {
-    Problem::new(span, "tags are not supported")
+    Problem::new(span, TAGS)
         .label("this value has a tag")
         .help("remove the word that starts with `!`; to make a string of something, put it in quotes")
 }

@@ -51,6 +51,12 @@ const FORMATS: &[Format] = &[
         fix: whole_network,
     },
     Format {
+        name: "ipv4-range",
+        expected: "an IPv4 network or range such as 192.168.18.230-192.168.18.239",
+        accepts: |text| ipv4_range(text).is_some(),
+        fix: whole_network,
+    },
+    Format {
         name: "dns-label",
         expected: "a name of lower-case letters, digits and inner hyphens, at most 63 of them (RFC 1123)",
         accepts: is_dns_label,
@@ -63,6 +69,12 @@ const FORMATS: &[Format] = &[
         fix: without_prefix,
     },
     Format {
+        name: "jump-host",
+        expected: "a jump host such as bastion.example.lan or admin@10.0.0.1:2222",
+        accepts: is_jump_host,
+        fix: |text| text.contains(',').then(|| String::from("write several as a list")),
+    },
+    Format {
         name: "version",
         expected: "a version of three numbers such as 1.20.2",
         accepts: |text| semver::Version::parse(text).is_ok(),
@@ -72,6 +84,16 @@ const FORMATS: &[Format] = &[
         },
     },
 ];
+
+/// The first and the last address of `A.B.C.D/N` without host bits, or of `A.B.C.D-E.F.G.H`.
+pub fn ipv4_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    if let Some((first, last)) = text.split_once('-') {
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        return (first <= last).then_some((first, last));
+    }
+    let network: Ipv4Net = text.parse().ok()?;
+    (network.trunc() == network).then(|| (network.network(), network.broadcast()))
+}
 
 /// RFC 1123 with the length limit of RFC 1035: what Kubernetes asks of a name.
 fn is_dns_label(text: &str) -> bool {
@@ -83,8 +105,13 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 fn as_dns_label(text: &str) -> Option<String> {
+    to_dns_label(text).map(|candidate| format!("`{candidate}` would do"))
+}
+
+/// The name that is nearest to a text and fit for a host, if there is one.
+pub fn to_dns_label(text: &str) -> Option<String> {
     let candidate = text.to_ascii_lowercase().replace(['_', '.', ' '], "-");
-    is_dns_label(&candidate).then(|| format!("`{candidate}` would do"))
+    is_dns_label(&candidate).then_some(candidate)
 }
 
 /// Labels joined by dots; the last one is not a number, so that a mistyped address is not taken for a name.
@@ -92,6 +119,28 @@ fn is_dns_name(text: &str) -> bool {
     text.len() <= 253
         && text.split('.').all(is_dns_label)
         && text.rsplit('.').next().is_some_and(|last| last.parse::<u64>().is_err())
+}
+
+/// `[USER@]HOST[:PORT]`. The host may be an alias of an ssh_config, which takes more than DNS does; but nothing that
+/// ssh or a shell could take for something else.
+fn is_jump_host(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        !name.is_empty() && !name.starts_with('-') && name.chars().all(plain)
+    };
+    let (user, server) = text.rsplit_once('@').map_or((None, text), |(user, server)| (Some(user), server));
+    let (host, port) = match server.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').unwrap_or_default();
+            (address.parse::<Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = server.split_at(server.find(':').unwrap_or(server.len()));
+            (is_name(name), port)
+        }
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    host && user.is_none_or(is_name) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 fn without_prefix(text: &str) -> Option<String> {
@@ -121,6 +170,25 @@ mod tests {
             ("ipv4-network", &["0.0.0.0/0", "10.244.0.0/16"], &["fd00::/8", "10.244.1.0/16"]),
             ("dns-label", &["a", "w1", "a-b", "1"], &["", "A", "a_b", "-a", "a-", "a.b", "é"]),
             ("host", &["10.0.0.1", "api.example.lan", "cp1", "1a.b"], &["10.0.0.256", "a..b", "a b", "Api"]),
+            (
+                "jump-host",
+                &["b", "Bastion_1", "admin@b.example:22", "10.0.0.1:2222", "u.v@[fd00::1]", "[fd00::1]:22"],
+                &[
+                    "",
+                    "a b",
+                    "-o",
+                    "u@",
+                    "@b",
+                    "b:",
+                    "b:0",
+                    "b:65536",
+                    "a,b",
+                    "$(b)",
+                    "[b]",
+                    "[fd00::1]22",
+                    "none of",
+                ],
+            ),
             ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
         ] {
             let format = named(name).expect(name);

@@ -19,15 +19,20 @@ mod source;
 mod suggest;
 mod syntax;
 mod words;
+mod write;
 
+use miette::Severity;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+pub use build::TAGS;
+pub use format::{ipv4_range, to_dns_label};
 pub use node::{Entry, Node, Value};
 pub use problem::{Problem, Problems, Span};
 pub use reference::markdown;
 pub use source::{MAX_BYTES, ReadError, Source};
 pub use suggest::{listed, nearest};
+pub use write::{flow, quoted, section};
 
 /// What a source says, and where it says it.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct Document<T> {
     /// False when a mistake made something be left out of `value`. A check for what is absent should then
     /// keep quiet, or it would blame the user for a consequence.
     pub complete: bool,
+    /// What does not stand in the way of using it.
+    pub warnings: Vec<Problem>,
 }
 
 /// Reads a source as a `T`.
@@ -54,7 +61,7 @@ pub fn read<T: JsonSchema + DeserializeOwned>(source: &Source) -> Result<Documen
 /// a `T`: the user sees both kinds in one pass.
 ///
 /// # Errors
-/// Every mistake in the source, in the order of the text.
+/// Every mistake in the source, and every warning, in the order of the text. Warnings alone are no error.
 pub fn read_and<T: JsonSchema + DeserializeOwned>(
     source: &Source,
     verify: impl FnOnce(&Document<T>) -> Vec<Problem>,
@@ -64,8 +71,9 @@ pub fn read_and<T: JsonSchema + DeserializeOwned>(
     if let Some(document) = &document {
         problems.extend(verify(document));
     }
+    let usable = problems.iter().all(|problem| problem.severity != Severity::Error);
     match document {
-        Some(document) if problems.is_empty() => Ok(document),
+        Some(document) if usable => Ok(Document { warnings: problems, ..document }),
         _ => Err(Problems::new(source, problems)),
     }
 }
@@ -80,7 +88,7 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
     let json = check::check(&schema, &tree, source.text(), problems)?;
     let complete = problems.is_empty();
     match serde_json::from_value(json) {
-        Ok(value) => Some(Document { value, tree, complete }),
+        Ok(value) => Some(Document { value, tree, complete, warnings: Vec::new() }),
         Err(_) if !complete => None,
         Err(error) => {
             problems.push(
@@ -90,6 +98,14 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
             None
         }
     }
+}
+
+/// What a source says, whatever it is about, and what cannot be read of it: such parts are [`Value::Invalid`] or
+/// left out. No tree when nothing can be read.
+pub fn tree(source: &Source) -> (Option<Node>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let tree = build::tree(source.text(), &mut problems);
+    (tree, problems)
 }
 
 /// The JSON Schema of a type as a source may write it.

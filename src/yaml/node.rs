@@ -60,6 +60,21 @@ impl Node {
         path.iter().try_fold(self, |node, step| node.child(step))
     }
 
+    /// Whether there is a value; `key:` alone says nothing.
+    pub fn is_said(&self) -> bool {
+        !matches!(self.value, Value::Null)
+    }
+
+    /// Whether it is a list or a map with nothing in it, or no value at all.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
     fn child(&self, step: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.get(step).map(|entry| &entry.node),
@@ -90,8 +105,8 @@ impl Node {
         }
     }
 
-    /// The same without places; invalid parts are left out.
-    pub(super) fn to_json(&self) -> Json {
+    /// The same without places; invalid parts are null.
+    pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Null | Value::Invalid => Json::Null,
             Value::Bool(value) => Json::Bool(*value),

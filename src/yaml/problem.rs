@@ -1,12 +1,13 @@
-//! Mistakes in a source, all of them, ready to be printed.
+//! What there is to say about a source, all of it, ready to be printed.
 
 use std::{
+    cmp::Reverse,
     fmt::{self, Display},
     iter,
     sync::Arc,
 };
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use serde_json::json;
 
 use super::Source;
@@ -19,11 +20,13 @@ const PRINTED: usize = 50;
 /// Bytes; a longer line is not shown, only its number.
 const LONGEST_LINE: usize = 400;
 
-/// One mistake: what was found, where, and how to fix it.
+/// One mistake, or something to think about: what was found, where, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// A lowercase fragment that makes sense without the snippet.
     pub title: String,
+    /// An error makes the source unusable; a warning points at what is probably not meant; advice is a note.
+    pub severity: Severity,
     pub span: Span,
     /// What the snippet's marker says; may be empty.
     pub label: String,
@@ -31,7 +34,7 @@ pub struct Problem {
     pub also: Vec<LabeledSpan>,
     /// Cause and fix.
     pub help: String,
-    /// Line and column, where the line is too long to be shown.
+    /// Line and column, where the line is not to be shown.
     place: Option<(usize, usize)>,
 }
 
@@ -39,6 +42,7 @@ impl Problem {
     pub fn new(span: Span, title: impl Into<String>) -> Self {
         Problem {
             title: title.into(),
+            severity: Severity::Error,
             span,
             label: String::from("here"),
             also: Vec::new(),
@@ -51,6 +55,13 @@ impl Problem {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
+        self
+    }
+
+    /// Makes it something that does not stand in the way.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
         self
     }
 
@@ -88,6 +99,10 @@ impl Display for Problem {
 impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
     fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
         Some(Box::new(&self.help))
     }
@@ -101,39 +116,61 @@ impl Diagnostic for Problem {
     }
 }
 
-/// Every mistake in one source, in the order of the text.
+/// Everything that there is to say about one source: mistakes first, each kind in the order of the text.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.headline())]
 pub struct Problems {
     text: NamedSource<Arc<str>>,
     list: Vec<Problem>,
+    title: Option<String>,
 }
 
 impl Problems {
-    /// Sorts the problems by place; the same mistake seen twice through an alias counts once.
+    /// Sorts the problems by kind and place; the same mistake seen twice through an alias counts once.
     pub fn new(source: &Source, mut list: Vec<Problem>) -> Self {
-        list.sort_by_key(|problem| problem.span.offset());
+        list.sort_by_key(|problem| (Reverse(problem.severity), problem.span.offset()));
         list.dedup();
         for problem in list.iter_mut().take(PRINTED) {
             let long = problem.spans().any(|span| line_length(source.text(), span.offset()) > LONGEST_LINE);
             problem.place = long.then(|| position(source.text(), problem.span.offset()));
         }
-        Problems { text: NamedSource::new(source.name(), source.shared_text()), list }
+        Problems { text: NamedSource::new(source.name(), source.shared_text()), list, title: None }
+    }
+
+    /// Replaces the headline, which otherwise counts the problems.
+    #[must_use]
+    pub fn title(self, title: impl Into<String>) -> Self {
+        Problems { title: Some(title.into()), ..self }
+    }
+
+    /// Shows no line of the source, only where it is: for files that may hold secrets.
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        for problem in &mut self.list {
+            problem.place = Some(position(self.text.inner(), problem.span.offset()));
+        }
+        self
+    }
+
+    /// Whether something makes the source unusable.
+    pub fn any_error(&self) -> bool {
+        self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     pub fn list(&self) -> &[Problem] {
         &self.list
     }
 
-    /// The problems for programs: a list of objects with `file`, `line` and `column` (from 1, in characters),
-    /// `message` and `help`.
+    /// The problems for programs: a list of objects with `severity` (`error`, `warning` or `note`), `file`, `line`
+    /// and `column` (from 1, in characters), `message` and `help`.
     pub fn to_json(&self) -> serde_json::Value {
-        let text = self.text.inner();
+        let mut cursor = Cursor::new(self.text.inner());
         self.list
             .iter()
             .map(|problem| {
-                let (line, column) = position(text, problem.span.offset());
+                let (line, column) = cursor.advance(problem.span.offset());
                 json!({
+                    "severity": word(problem.severity),
                     "file": self.text.name(),
                     "line": line,
                     "column": column,
@@ -145,16 +182,41 @@ impl Problems {
     }
 
     fn headline(&self) -> String {
-        let name = self.text.name();
-        match self.list.len() {
-            1 => format!("1 mistake in {name}"),
-            count if count > PRINTED => format!("{count} mistakes in {name}, the first {PRINTED} are"),
-            count => format!("{count} mistakes in {name}"),
+        if let Some(title) = &self.title {
+            return title.clone();
         }
+        let counts =
+            [(Severity::Error, "mistake"), (Severity::Warning, "warning"), (Severity::Advice, "note")];
+        let counted = counts.into_iter().filter_map(|(severity, name)| {
+            match self.list.iter().filter(|problem| problem.severity == severity).count() {
+                0 => None,
+                1 => Some(format!("1 {name}")),
+                many => Some(format!("{many} {name}s")),
+            }
+        });
+        let counted = counted.collect::<Vec<_>>().join(" and ");
+        let shown = match self.list.len() > PRINTED {
+            true => format!(", the first {PRINTED} are"),
+            false => String::new(),
+        };
+        format!("{counted} in {}{shown}", self.text.name())
+    }
+}
+
+/// How programs call a severity.
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Advice => "note",
     }
 }
 
 impl Diagnostic for Problems {
+    fn severity(&self) -> Option<Severity> {
+        self.list.iter().map(|problem| problem.severity).max()
+    }
+
     fn source_code(&self) -> Option<&dyn SourceCode> {
         Some(&self.text)
     }
@@ -172,8 +234,35 @@ fn line_length(text: &str, offset: usize) -> usize {
 }
 
 /// Line and column of a byte offset, both from 1; the column counts characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    Cursor::new(text).advance(offset)
+}
+
+/// A place in a text. Moving forward costs only the way, so that many places in their order cost one pass.
+struct Cursor<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a str) -> Self {
+        Cursor { text, offset: 0, line: 1, column: 1 }
+    }
+
+    /// Moves to an offset; its line and column.
+    fn advance(&mut self, offset: usize) -> (usize, usize) {
+        if offset < self.offset {
+            *self = Cursor::new(self.text);
+        }
+        for character in self.text.get(self.offset..offset).unwrap_or_default().chars() {
+            match character {
+                '\n' => (self.line, self.column) = (self.line + 1, 1),
+                _ => self.column += 1,
+            }
+        }
+        self.offset = offset;
+        (self.line, self.column)
+    }
 }

@@ -114,6 +114,13 @@ impl<'a> Writer<'a> {
         if let Some(items) = schema.get("items") {
             return format!("a list of {}", self.plural(items));
         }
+        if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
+            let kind = |branch: &'a Json| match branch.get("items") {
+                Some(items) if branches.contains(items) => String::from("a list of them"),
+                _ => self.kind(branch),
+            };
+            return branches.iter().map(kind).collect::<Vec<_>>().join(", or ");
+        }
         match schema.get("additionalProperties") {
             Some(inner @ Json::Object(_)) => format!("a map of names to {}", self.plural(inner)),
             _ if schema.get("oneOf").is_some() => String::from("one of the words below"),

@@ -1,13 +1,17 @@
 //! A text and the name that errors call it by.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use miette::Diagnostic;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::{Span, problem::position};
 
 /// The largest file that is read. A thousand hosts with everything said about each need less than 1 MiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -24,14 +28,14 @@ impl Source {
         Source { name: name.into(), text: text.into() }
     }
 
-    /// Reads a file whole.
+    /// Reads a file, or what comes through a pipe, whole.
     ///
     /// # Errors
     /// When it cannot be read, is larger than [`MAX_BYTES`], or is not UTF-8.
     pub fn load(path: &Path) -> Result<Self, ReadError> {
         let failed = |cause| ReadError::Io { path: path.into(), cause };
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(failed)?;
+        let file = open(path).map_err(failed)?;
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         Source::decode(path, bytes)
     }
@@ -56,9 +60,21 @@ impl Source {
         &self.text
     }
 
+    /// The line that a place is in, from 1.
+    pub fn line(&self, span: Span) -> usize {
+        position(&self.text, span.offset()).0
+    }
+
     pub(super) fn shared_text(&self) -> Arc<str> {
         Arc::clone(&self.text)
     }
+}
+
+/// Opens without waiting for somebody to write to a named pipe, which may be never; reading waits for those who do.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
 }
 
 /// Why a file could not be taken as text.

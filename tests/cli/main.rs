@@ -1,7 +1,14 @@
 //! The program from outside, as far as it needs neither root nor hosts: what it prints, and what it exits with.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod answers;
+mod check;
 mod help;
+mod hosts;
+mod init;
+mod inventory;
 mod mistakes;
 
 use std::path::Path;

@@ -9,8 +9,8 @@ use std::{
 
 use hoist::{
     engine::{
-        Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target, Templates, compile,
-        events, observe_all,
+        Bystander, Error, Event, Failure, HostPlan, Journal, Library, Outcome, Run, Subject, Target,
+        Templates, compile, events, observe_all,
     },
     transport::Local,
 };
@@ -115,7 +115,19 @@ impl Bed {
         heard: impl Fn(&Event) + Send + 'static,
     ) -> Ran {
         let subjects = self.subjects(hosts).await;
-        let plans = observe_all(&subjects, true, forks).await.unwrap();
+        self.run_beside(subjects, Vec::new(), forks, heard).await
+    }
+
+    /// Runs on these subjects, beside others that are not changed.
+    pub async fn run_beside(
+        &self,
+        subjects: Vec<Subject>,
+        bystanders: Vec<Bystander>,
+        forks: usize,
+        heard: impl Fn(&Event) + Send + 'static,
+    ) -> Ran {
+        let plans: Vec<_> =
+            observe_all(&subjects, true, forks).await.into_iter().map(Result::unwrap).collect();
         let (journal, _) = Journal::begin(self.state()).unwrap();
         let path = journal.path().to_path_buf();
         let (events, mut receiver) = events();
@@ -127,7 +139,7 @@ impl Bed {
             }
             all
         });
-        let run = Run { subjects, library: self.library(), journal, events, forks };
+        let run = Run { subjects, bystanders, library: self.library(), journal, events, forks };
         let outcomes = tokio::time::timeout(PATIENCE, run.carry_out(&plans)).await;
         let outcomes = outcomes.expect("the run hangs").unwrap();
         let events = listener.await.unwrap();
@@ -137,7 +149,7 @@ impl Bed {
     /// What differs on a host now.
     pub async fn plan(&self, name: &str, roles: &[&str]) -> HostPlan {
         let subjects = [self.subject(name, roles).await];
-        observe_all(&subjects, true, 1).await.unwrap().remove(0)
+        observe_all(&subjects, true, 1).await.remove(0).unwrap()
     }
 }
 

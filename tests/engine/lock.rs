@@ -1,36 +1,62 @@
 //! One run at a time on a host.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use hoist::{
-    engine::{Error, lock},
-    transport::{Host, Local},
+    engine::{Error, Lock},
+    transport::{Host, Local, Output, Script},
 };
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, gethostname};
 
-async fn open(name: &str) -> Arc<dyn Host> {
-    Arc::new(Local::open(name).await.unwrap())
+async fn open(name: &str) -> Local {
+    Local::open(name).await.unwrap()
+}
+
+/// Takes the lock and says that it goes on.
+async fn take(host: &Local, lock: &Lock) -> Output {
+    host.run(Script::new(lock.script() + "echo on")).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_second_is_refused_by_name_until_the_first_has_gone() {
+async fn the_second_is_refused_and_told_by_whom_until_the_first_has_gone() {
     if !geteuid().is_root() {
         eprintln!("skipped: not root, so no file in /run");
         return;
     }
     let (first, second) = (open("cp1").await, open("cp1").await);
-    lock(&first, "it's ada@laptop, process 7").await.unwrap();
-    match lock(&second, "somebody else").await.unwrap_err() {
+    let output = take(&first, &Lock::new("hoist apply -i 'it'\\''s.yaml'")).await;
+    assert!(Lock::taken("cp1", &output).is_ok());
+    assert_eq!(output.stdout, b"on\n", "what the script goes on with is its only output");
+    let lock = Lock::new("hoist apply -i other.yaml");
+    match Lock::taken("cp1", &take(&second, &lock).await).unwrap_err() {
         Error::Locked { host, holder } => {
-            assert_eq!((host.as_str(), holder.as_str()), ("cp1", "it's ada@laptop, process 7"));
+            assert_eq!(host, "cp1");
+            let machine = gethostname().unwrap().into_string().unwrap();
+            let (who, what) = holder.split_once(" since ").unwrap();
+            assert!(who.ends_with(&format!("@{machine}")), "{holder}");
+            let process = std::process::id();
+            assert!(
+                what.ends_with(&format!("Z: hoist apply -i 'it'\\''s.yaml' (process {process})")),
+                "{holder}"
+            );
         }
         other => panic!("{other}"),
     }
+    // A script that ended without the lock leaves a shell that is as good as before.
+    assert_eq!(second.run(Script::new("echo still here")).await.unwrap().stdout, b"still here\n");
     drop(first);
     let gone = Instant::now();
-    lock(&second, "the second").await.unwrap();
+    assert!(Lock::taken("cp1", &take(&second, &lock).await).is_ok());
     assert!(gone.elapsed() < Duration::from_secs(3), "{:?}", gone.elapsed());
+}
+
+#[tokio::test]
+async fn a_host_without_flock_says_so() {
+    let host = open("cp1").await;
+    let script = format!("command() {{ return 1; }}\n{}echo on", Lock::new("hoist").script());
+    let output = host.run(Script::new(script)).await.unwrap();
+    match Lock::taken("cp1", &output).unwrap_err() {
+        Error::Unlockable { reason, .. } => assert_eq!(reason, "flock is missing"),
+        other => panic!("{other}"),
+    }
 }

@@ -2,6 +2,7 @@
 //! cannot keep it.
 
 mod bed;
+mod contained;
 mod late;
 mod lock;
 mod roles;

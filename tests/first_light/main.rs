@@ -36,7 +36,10 @@ fn first_light() {
         interruptions::killed_while_joining(&stage)
     });
     stage.step("a node that reboots comes back", || reboot(&stage));
-    stage.step("a node that is off is named, soon", || refusals::node_off(&stage));
+    stage.step("a node that is off is named, and holds up nobody", || refusals::node_off(&stage));
+    stage.step("a control plane that is off is not replaced by a new cluster", || {
+        refusals::control_plane_off(&stage)
+    });
     stage.step("an unknown host key is refused until it is trusted", || refusals::unknown_host_key(&stage));
     stage.step("a changed host key is refused", || refusals::changed_host_key(&stage));
     stage.step("a wrong login key is refused", || refusals::wrong_login_key(&stage));
@@ -99,7 +102,7 @@ fn changed_sysctl(stage: &Stage) {
     assert_eq!(hosts, ["w1"], "{plan}");
     assert_eq!(plan.stdout.matches("->").count(), 1, "exactly one difference: {plan}");
     assert_eq!(stage.on("w1", "sysctl -n net.ipv4.ip_forward"), "0\n", "a plan changes nothing");
-    stage.hoist(&["apply"]).exits(0).says("1 changes, 3 nodes ready");
+    stage.hoist(&["apply"]).exits(0).says("1 change, 3 nodes ready");
     assert_eq!(stage.on("w1", "sysctl -n net.ipv4.ip_forward"), "1\n");
     nothing_to_change(stage);
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The target, reached through the proxy.
-fn through(sshd: &Sshd, proxy: &Proxy) -> Target {
+pub fn through(sshd: &Sshd, proxy: &Proxy) -> Target {
     let target = Target { port: proxy.port, ..sshd.target() };
     let known = std::fs::read_to_string(sshd.path("known_hosts")).unwrap();
     let file = sshd.path(&format!("known_hosts_{}", proxy.port));

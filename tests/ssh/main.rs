@@ -3,11 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod certificates;
+mod config;
 mod cuts;
 mod files;
 mod hostkeys;
+mod jumps;
 mod login;
 mod network;
+mod passwords;
+mod prompts;
 mod proxy;
 mod scripts;
 mod shells;

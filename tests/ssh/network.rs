@@ -1,10 +1,8 @@
 //! What answers, or does not, at the other end of a TCP connection.
 
 use std::{
-    fs::File,
     io::Write,
     net::{SocketAddr, TcpListener},
-    process::Command,
     time::Duration,
 };
 
@@ -12,9 +10,8 @@ use hoist::{
     exit::Exit,
     transport::{Error, Target, connect, dial, host_key},
 };
-use nix::sched::{CloneFlags, setns};
 
-use crate::support::skip::skip;
+use crate::support::namespace::Namespace;
 
 fn target(address: SocketAddr) -> Target {
     Target {
@@ -63,39 +60,10 @@ async fn ports_that_are_closed() {
     assert!(matches!(error, Error::Refused { .. }), "{error}");
 }
 
-/// A network namespace that ends with this value.
-struct Namespace(String);
-
-impl Namespace {
-    fn create() -> Option<Namespace> {
-        let name = format!("hoist-test-{}", std::process::id());
-        let made = Command::new("ip").args(["netns", "add", &name]).status();
-        if !made.is_ok_and(|status| status.success()) {
-            skip("a network namespace cannot be made here");
-            return None;
-        }
-        let namespace = Namespace(name);
-        let up = ["link", "set", "lo", "up"];
-        assert!(Command::new("ip").args(["-n", &namespace.0]).args(up).status().unwrap().success());
-        Some(namespace)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        Command::new("ip").args(["netns", "del", &self.0]).status().ok();
-    }
-}
-
 #[tokio::test]
 async fn another_network_namespace() {
-    let Some(namespace) = Namespace::create() else { return };
-    let handle = File::open(format!("/run/netns/{}", namespace.0)).unwrap();
-    let inside = std::thread::spawn(move || {
-        setns(handle, CloneFlags::CLONE_NEWNET).unwrap();
-        TcpListener::bind("127.0.0.1:0").unwrap()
-    });
-    let listener = inside.join().unwrap();
+    let Some(namespace) = Namespace::create("dial") else { return };
+    let listener = namespace.run(|| TcpListener::bind("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
     let patience = Duration::from_secs(2);
     let (stream, accepted) =

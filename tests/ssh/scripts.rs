@@ -81,7 +81,7 @@ async fn forwards() {
     assert!(answer == sent);
     // Nobody listens there any more.
     let Err(error) = host.forward(to).await else { panic!("connected") };
-    assert!(matches!(error, Error::Forward { .. }), "{error}");
+    assert!(matches!(&error, Error::Forward { reason, .. } if reason == "Connection refused"), "{error}");
     assert_eq!(host.run(Script::new("echo fine")).await.unwrap().stdout, b"fine\n");
 }
 
@@ -90,5 +90,28 @@ async fn forwards_that_the_server_forbids() {
     let Some(sshd) = Sshd::with("AllowTcpForwarding no") else { return };
     let host = connect(&sshd.target()).await.unwrap();
     let Err(error) = host.forward(sshd.address()).await else { panic!("connected") };
-    assert!(error.to_string().contains("Prohibited"), "{error}");
+    assert!(error.to_string().ends_with("(administratively prohibited: open failed)"), "{error}");
+}
+
+#[tokio::test]
+async fn each_of_many_forwards_is_told_its_own_reason() {
+    let Some(sshd) = Sshd::start() else { return };
+    let host = connect(&sshd.target()).await.unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody can connect to a broadcast address.
+    let attempts = (0..40).map(|i| {
+        let host = &host;
+        async move {
+            let to = if i % 2 == 0 { closed } else { "255.255.255.255:9".parse().unwrap() };
+            match host.forward(to).await {
+                Err(Error::Forward { to, reason, .. }) => (to.starts_with("127."), reason),
+                Err(error) => panic!("{error}"),
+                Ok(_) => panic!("connected to {to}"),
+            }
+        }
+    });
+    for (closed, reason) in futures::future::join_all(attempts).await {
+        assert_eq!(reason == "Connection refused", closed, "{reason}");
+    }
+    assert_eq!(host.run(Script::new("echo fine")).await.unwrap().stdout, b"fine\n");
 }

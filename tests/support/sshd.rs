@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ pub struct Sshd {
     dir: tempfile::TempDir,
     child: Child,
     pub port: u16,
+    log: Arc<Mutex<String>>,
 }
 
 impl Sshd {
@@ -30,8 +31,13 @@ impl Sshd {
         Sshd::with("")
     }
 
-    /// Starts a server with additional lines of sshd_config, which win over the usual ones.
+    /// Starts a server with additional lines of sshd_config, which win over the usual ones. `DIR` is its folder.
     pub fn with(config: &str) -> Option<Sshd> {
+        Sshd::prepared(config, |_| {})
+    }
+
+    /// The same, with something to do in its folder, where its keys are, before it starts.
+    pub fn prepared(config: &str, prepare: impl FnOnce(&Path)) -> Option<Sshd> {
         let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).exists()) else {
             skip("there is no sshd (Debian: openssh-server)");
             return None;
@@ -45,6 +51,8 @@ impl Sshd {
             keygen(&dir.path().join(name), kind, "");
         }
         fs::copy(dir.path().join("user.pub"), dir.path().join("authorized_keys")).unwrap();
+        prepare(dir.path());
+        let config = config.replace("DIR", &dir.path().display().to_string());
         // The unprivileged process of the server lives there.
         fs::create_dir_all("/run/sshd").unwrap();
         // Somebody else may take the port between our choosing it and the server's binding to it.
@@ -62,8 +70,9 @@ impl Sshd {
             let mut command = Command::new(program);
             command.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
             let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-            if listening(&mut child) {
-                return Some(Sshd { dir, child, port });
+            let log = Arc::default();
+            if listening(&mut child, &log) {
+                return Some(Sshd { dir, child, port, log });
             }
             child.kill().ok();
             child.wait().unwrap();
@@ -104,6 +113,11 @@ impl Sshd {
         fs::read_to_string(self.path(&format!("{key}.pub"))).unwrap()
     }
 
+    /// How many logins the server has let in.
+    pub fn logins(&self) -> usize {
+        self.log.lock().unwrap().lines().filter(|line| line.starts_with("Accepted ")).count()
+    }
+
     /// Makes a key.
     pub fn keygen(&self, name: &str, kind: &str, passphrase: &str) -> PathBuf {
         let path = self.path(name);
@@ -130,15 +144,23 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn keygen(path: &Path, kind: &str, passphrase: &str) {
+/// Makes a key in a file.
+pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]).arg(path);
     assert!(command.status().unwrap().success());
 }
 
+/// Makes `KEY-cert.pub`, signed by `authority`; the options are those of ssh-keygen.
+pub fn certify(authority: &Path, key: &Path, options: &[&str]) {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-I", "test"]).args(options).arg("-s").arg(authority).arg(key.with_extension("pub"));
+    assert!(command.status().unwrap().success());
+}
+
 /// Waits for the server to say that it listens, and goes on reading its log so that it never blocks.
-fn listening(child: &mut Child) -> bool {
-    let log = BufReader::new(child.stderr.take().unwrap());
+fn listening(child: &mut Child, kept: &Arc<Mutex<String>>) -> bool {
+    let (log, kept) = (BufReader::new(child.stderr.take().unwrap()), kept.clone());
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
@@ -148,6 +170,7 @@ fn listening(child: &mut Child) -> bool {
             if std::env::var_os("SSHD_LOG").is_some() {
                 eprintln!("sshd: {line}");
             }
+            *kept.lock().unwrap() += &(line + "\n");
         }
     });
     receiver.recv_timeout(Duration::from_secs(10)).is_ok()

@@ -1,18 +1,27 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod endpoint;
+mod etcd;
+mod extras;
 mod hosts;
 mod labels;
 mod network;
 mod paths;
+mod ranges;
+mod sites;
 
-use super::{Inventory, version};
+use super::{Inventory, Release, version};
 use crate::yaml::{Document, Problem};
 
-/// Every inconsistency in the inventory.
+/// Every inconsistency in the inventory, and what is worth a warning.
 pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     let mut problems = Vec::new();
     kubernetes(document, &mut problems);
     hosts::verify(document, &mut problems);
+    endpoint::verify(document, &mut problems);
+    etcd::verify(document, &mut problems);
+    sites::verify(document, &mut problems);
+    extras::verify(document, &mut problems);
     network::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);
@@ -21,15 +30,15 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
 
 fn kubernetes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let version = &document.value.cluster.kubernetes;
-    if !version::is_supported(version) {
-        let supported = version::supported();
+    if Release::of(version).is_none() {
+        let known = version::listed(|_| true);
         problems.push(
             Problem::new(
                 document.tree.at(&["cluster", "kubernetes"]),
-                format!("Kubernetes {version} cannot be installed by this version"),
+                format!("Kubernetes {version} is not supported"),
             )
             .label("not supported")
-            .help(format!("choose a patch release of one of these: {supported}")),
+            .help(format!("choose a patch release of one of these: {known}")),
         );
     }
 }

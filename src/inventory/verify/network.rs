@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use miette::Severity;
 
+use super::ranges::{Range, Ranges};
 use crate::{
-    inventory::{Inventory, POD_SUBNET_PREFIX, pod_subnet},
+    inventory::{Host, Inventory, POD_SUBNET_PREFIX, Plugin, pod_subnet},
     yaml::{Document, Problem, Span},
 };
 
@@ -55,51 +57,105 @@ fn sizes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Addresses that are set aside for something.
+struct Taken {
+    /// `the network of the pods`.
+    name: &'static str,
+    /// Completes "choose … for …".
+    purpose: &'static str,
+    shown: String,
+    span: Span,
+}
+
 fn overlaps(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-    let inventory = &document.value;
-    let network = &inventory.cluster.network;
-    if overlap(network.pods, network.services) {
+    let taken = Ranges::new(taken(document));
+    for (one, other) in taken.overlaps() {
+        let second = if one.name == other.name { "another one" } else { other.name };
         problems.push(
-            Problem::new(span_of(document, "services"), "the networks of pods and services overlap")
-                .label(format!("services: {}", network.services))
-                .also(span_of(document, "pods"), format!("pods: {}", network.pods))
-                .help("choose two networks that share no address, such as 10.244.0.0/16 and 10.96.0.0/12"),
+            Problem::new(other.span, format!("{} and {second} overlap", one.name))
+                .label(other.shown.clone())
+                .also(one.span, one.shown.clone())
+                .help(format!("choose addresses for {} that nothing else uses", other.purpose)),
         );
     }
-    for (kind, taken) in [("pods", network.pods), ("services", network.services)] {
-        let mut inside = |span: Span, whose: String, address: Ipv4Addr| {
-            if taken.contains(&address) {
-                problems.push(
-                    Problem::new(
-                        span,
-                        format!("the address of {whose} is in the network of the {kind}, {taken}"),
-                    )
-                    .label(format!("inside {taken}"))
-                    .also(span_of(document, kind), format!("{kind}: {taken}"))
-                    .help(format!("choose a network for the {kind} that no machine uses")),
-                );
-            }
-        };
-        for (name, host) in &inventory.hosts {
-            inside(document.tree.at(&["hosts", name, "address"]), format!("`{name}`"), host.address);
-        }
-        let endpoint =
-            inventory.cluster.endpoint.address.as_deref().and_then(|text| text.parse::<Ipv4Addr>().ok());
-        if let Some(address) =
-            endpoint.filter(|address| inventory.hosts.values().all(|host| host.address != *address))
-        {
-            inside(document.tree.at(&["cluster", "endpoint", "address"]), "the endpoint".into(), address);
+    for (whose, span, address) in machines(document) {
+        if let Some(taken) = taken.holding(address) {
+            problems.push(
+                Problem::new(span, format!("{whose} is in {}, {}", taken.name, taken.shown))
+                    .label(format!("inside {}", taken.shown))
+                    .also(taken.span, taken.name)
+                    .help(format!("choose addresses for {} that no machine uses", taken.purpose)),
+            );
         }
     }
 }
 
+fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
+    let inventory = &document.value;
+    let network = &inventory.cluster.network;
+    let whole = |name, purpose, network: Ipv4Net, span| {
+        Range::network(network, Taken { name, purpose, shown: network.to_string(), span })
+    };
+    let mut all = vec![
+        whole("the network of the pods", "the pods", network.pods, span_of(document, "pods")),
+        whole("the network of the services", "the services", network.services, span_of(document, "services")),
+    ];
+    for (index, subnet) in inventory.burst.subnets.iter().enumerate() {
+        let span = document.tree.at(&["burst", "subnets", &index.to_string()]);
+        all.push(whole("a subnet of `burst`", "the instances", *subnet, span));
+    }
+    for (index, pool) in inventory.addons.metallb.iter().flat_map(|metallb| &metallb.pools).enumerate() {
+        let of = Taken {
+            name: "a pool of MetalLB",
+            purpose: "the pool",
+            shown: pool.to_string(),
+            span: document.tree.at(&["addons", "metallb", "pools", &index.to_string()]),
+        };
+        all.push(Range { first: pool.first, last: pool.last, of });
+    }
+    all
+}
+
+/// Everything with an address of its own: what to call it, where it stands, the address.
+fn machines(document: &Document<Inventory>) -> Vec<(String, Span, Ipv4Addr)> {
+    let inventory = &document.value;
+    let hosts = inventory.hosts.iter().map(|(name, host)| {
+        (format!("the address of `{name}`"), document.tree.at(&["hosts", name, "address"]), host.address)
+    });
+    let mut all: Vec<_> = hosts.collect();
+    let endpoint = &inventory.cluster.endpoint;
+    let at = |key| document.tree.at(&["cluster", "endpoint", key]);
+    if let Some(vip) = endpoint.vip {
+        all.push(("the virtual address".into(), at("vip"), vip));
+    }
+    let address = endpoint.address.as_deref().and_then(|text| text.parse::<Ipv4Addr>().ok());
+    // The address of a host has been looked at with the host.
+    if let Some(address) = address.filter(|it| inventory.hosts.values().all(|host| host.address != *it)) {
+        all.push(("the address of the endpoint".into(), at("address"), address));
+    }
+    all
+}
+
+/// A host and its part of the pod network, and where that stands.
+type Part<'a> = (&'a String, &'a Host, Ipv4Net, Span);
+
+/// Each host's part of the pod network, which the bridge of the host takes.
 fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
     let pods = inventory.cluster.network.pods;
-    let mut taken: Vec<(&str, Ipv4Net)> = Vec::new();
+    let mut parts = Vec::new();
     for (name, host) in &inventory.hosts {
         let span = document.tree.at(&["hosts", name, "pod_subnet"]);
         if let Some(own) = host.pod_subnet {
+            if inventory.cluster.network.plugin != Plugin::Bridge {
+                problems.push(
+                    Problem::new(span, format!("the pod subnet of `{name}` has no effect"))
+                        .label("not used")
+                        .severity(Severity::Warning)
+                        .help("only the network plugin `bridge` lets hosts choose: remove it"),
+                );
+                continue;
+            }
             if !pods.contains(&own) {
                 problems.push(
                     Problem::new(
@@ -122,22 +178,23 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 );
             }
         }
-        let Some(subnet) = pod_subnet(inventory, host) else { continue };
-        match taken.iter().find(|(_, other)| overlap(*other, subnet)) {
-            Some((other, others)) => problems.push(
-                Problem::new(span, format!("`{other}` and `{name}` would take the same pod subnet"))
-                    .label(format!("`{name}` takes {subnet}"))
-                    .also(document.tree.at(&["hosts", other, "pod_subnet"]), format!("`{other}` takes {others}"))
-                    .help(format!(
-                        "set pod_subnet on one of them, to a free part of {pods}; without it, the last digits of \
-                         the address decide"
-                    )),
-            ),
-            None => taken.push((name, subnet)),
-        }
+        let takes_one = inventory.cluster.network.plugin == Plugin::Bridge && host.is_node();
+        let subnet = pod_subnet(inventory, host).filter(|_| takes_one);
+        parts.extend(subnet.map(|subnet| Range::network(subnet, (name, host, subnet, span))));
     }
-}
-
-fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
-    one.contains(&other) || other.contains(&one)
+    // Two hosts with one address have been told so, and would be told the same again.
+    let others = |pair: &(&Part<'_>, &Part<'_>)| pair.0.1.address != pair.1.1.address;
+    for (one, other) in Ranges::new(parts).overlaps().filter(others) {
+        let [(first, _, taken, at), (second, _, subnet, span)] =
+            if one.3.offset() < other.3.offset() { [one, other] } else { [other, one] };
+        problems.push(
+            Problem::new(*span, format!("`{first}` and `{second}` would take the same pod subnet"))
+                .label(format!("`{second}` takes {subnet}"))
+                .also(*at, format!("`{first}` takes {taken}"))
+                .help(format!(
+                    "set pod_subnet on one of them, to a free part of {pods}; without it, the last digits of \
+                     the address decide"
+                )),
+        );
+    }
 }

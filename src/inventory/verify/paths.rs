@@ -25,8 +25,12 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
 }
 
-fn files(ssh: &Ssh) -> [(&'static str, Option<&Path>); 2] {
-    [("key", ssh.key.as_deref()), ("known_hosts", ssh.known_hosts.as_deref())]
+fn files(ssh: &Ssh) -> [(&'static str, Option<&Path>); 3] {
+    [
+        ("key", ssh.key.as_deref()),
+        ("known_hosts", ssh.known_hosts.as_deref()),
+        ("config", ssh.config.as_deref()),
+    ]
 }
 
 fn unusable(document: &Document<Inventory>, path: &[&str], value: &Path) -> Option<Problem> {

@@ -1,10 +1,12 @@
 //! Checks of maps and lists.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
 use super::Checker;
-use crate::yaml::{Entry, Node, Problem, format, suggest, words};
+use crate::yaml::{Entry, Node, Problem, Value, format, suggest, words};
 
 impl<'a> Checker<'a> {
     /// The map without mistaken optional entries; `None` when a required one is missing or mistaken.
@@ -114,17 +116,17 @@ impl<'a> Checker<'a> {
         if schema.get("uniqueItems") != Some(&Json::Bool(true)) {
             return;
         }
-        let mut seen: Vec<(Json, &Node)> = Vec::new();
+        let mut seen: HashMap<String, &Node> = HashMap::new();
         for item in items {
-            let value = item.to_json();
-            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == value) {
+            let value = item.to_json().to_string();
+            if let Some(first) = seen.get(&value) {
                 let problem = Problem::new(item.span, format!("{} has the same item twice", self.here()))
                     .label("again here")
                     .also(first.span, "first here")
                     .help("remove one of them");
                 self.report(problem);
             } else {
-                seen.push((value, item));
+                seen.insert(value, item);
             }
         }
     }
@@ -163,6 +165,16 @@ impl<'a> Checker<'a> {
         .help(format!("write {bound} {count} {unit}{meaning}"));
         self.report(problem);
     }
+}
+
+/// Whether a list or a map has more in it than the schema allows.
+pub(super) fn too_many(schema: &Json, node: &Node) -> bool {
+    let (length, limit) = match &node.value {
+        Value::List(items) => (items.len(), "maxItems"),
+        Value::Map(entries) => (entries.len(), "maxProperties"),
+        _ => return false,
+    };
+    schema.get(limit).and_then(Json::as_u64).is_some_and(|most| length as u64 > most)
 }
 
 fn required(schema: &Json) -> impl Iterator<Item = &str> {

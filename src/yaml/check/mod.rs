@@ -80,7 +80,8 @@ impl<'a> Checker<'a> {
             _ => node.to_json(),
         };
         self.limits(schema, node);
-        Some(json)
+        // Too much of something is not looked at any further, whatever that would take.
+        (!collections::too_many(schema, node)).then_some(json)
     }
 
     /// Limits of a single value, whatever its type.

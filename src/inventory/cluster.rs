@@ -1,0 +1,137 @@
+//! What an inventory can say about the cluster as a whole. The doc comments are the reference that users read.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::yaml::schema;
+
+/// What the cluster is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The cluster's name, as contexts in a kubeconfig show it.
+    #[schemars(schema_with = "schema::dns_label")]
+    pub name: String,
+    /// The Kubernetes version, in quotes: `"1.20.2"`.
+    #[serde(with = "super::version::text")]
+    #[schemars(schema_with = "schema::version")]
+    pub kubernetes: semver::Version,
+    /// Where the API server is reached by the nodes and by you.
+    #[serde(default)]
+    pub endpoint: Endpoint,
+    /// Where etcd runs.
+    #[serde(default)]
+    pub etcd: Etcd,
+    /// The cluster's own networks.
+    #[serde(default)]
+    pub network: Network,
+    /// Preflight checks that kubeadm may fail, by kubeadm's names, such as `ImagePull`.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9_-]+$")))]
+    pub ignore_preflight_errors: Vec<String>,
+    /// Add-ons of kubeadm that are left out.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub skip_addons: Vec<KubeadmAddon>,
+    /// Fields for the KubeletConfiguration of every node, merged over what hoist writes.
+    #[serde(default)]
+    pub kubelet: Map<String, Json>,
+    /// Fields for the KubeProxyConfiguration, merged over what hoist writes.
+    #[serde(default)]
+    pub kube_proxy: Map<String, Json>,
+}
+
+/// Where the API server is reached.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// An address or a DNS name; without it and without `vip`, the address of the first control-plane host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::host")]
+    pub address: Option<String>,
+    /// An IPv4 address that no machine has yet, in the network of the control planes: one of them holds it at a
+    /// time. Instead of `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vip: Option<Ipv4Addr>,
+    /// The TCP port of the API server.
+    #[serde(default = "default_api_port")]
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Endpoint { address: None, vip: None, port: default_api_port() }
+    }
+}
+
+fn default_api_port() -> u16 {
+    6443
+}
+
+/// Where etcd runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Etcd {
+    /// On the control-plane hosts, run by kubeadm.
+    #[default]
+    Stacked,
+    /// On the hosts with the role `etcd`, which may be control planes too.
+    External,
+}
+
+/// The cluster's own networks. They overlap neither each other nor the network of the hosts.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Where pods get their addresses; each host takes a /24 of it.
+    #[schemars(schema_with = "schema::ipv4_network")]
+    pub pods: Ipv4Net,
+    /// Where services get their addresses; between /12 and /29.
+    #[schemars(schema_with = "schema::ipv4_network")]
+    pub services: Ipv4Net,
+    /// What connects the pods.
+    pub plugin: Plugin,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        let network = |a, b, prefix| Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix);
+        Network { pods: network(10, 244, 16), services: network(10, 96, 12), plugin: Plugin::default() }
+    }
+}
+
+/// What connects the pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plugin {
+    /// A Linux bridge on each host and routes between the hosts, which are in one layer-2 network.
+    #[default]
+    Bridge,
+    /// Cilium, with an overlay between the hosts. Its settings are those of `addons.cilium`.
+    Cilium,
+}
+
+/// An add-on that kubeadm installs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubeadmAddon {
+    /// The cluster's DNS server.
+    Coredns,
+    /// What makes the addresses of services work on each node.
+    KubeProxy,
+}
+
+impl KubeadmAddon {
+    /// kubeadm's name for it, as in `--skip-phases addon/<name>`.
+    pub fn name(self) -> &'static str {
+        match self {
+            KubeadmAddon::Coredns => "coredns",
+            KubeadmAddon::KubeProxy => "kube-proxy",
+        }
+    }
+}

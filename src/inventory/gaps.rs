@@ -1,0 +1,102 @@
+//! What an inventory may ask for and this version cannot install yet.
+//!
+//! Inventories are checked against the whole contract, so that they can be written ahead; what is missing here is
+//! refused before any host is contacted. Each line that is deleted from [`GAPS`] is something that can be installed.
+
+use miette::Severity;
+
+use super::{Etcd, Inventory, Plugin, Release, Role, version};
+use crate::yaml::{Node, Problem, Span};
+
+struct Gap {
+    /// Completes "… is checked, but cannot be installed by this version yet".
+    what: &'static str,
+    /// Where it is asked for; nowhere when it is not.
+    asked: fn(&Inventory, &Node) -> Vec<Span>,
+    /// What can be installed instead.
+    instead: &'static str,
+}
+
+const GAPS: &[Gap] = &[
+    Gap {
+        what: "etcd on hosts of its own",
+        asked: |inventory, tree| at(tree, inventory.cluster.etcd == Etcd::External, &["cluster", "etcd"]),
+        instead: "write `stacked`, and take the role `etcd` from the hosts",
+    },
+    Gap {
+        what: "a virtual address of the API server",
+        asked: |inventory, tree| {
+            at(tree, inventory.cluster.endpoint.vip.is_some(), &["cluster", "endpoint", "vip"])
+        },
+        instead: "leave the endpoint out to take the address of the control plane",
+    },
+    Gap {
+        what: "a second control plane",
+        asked: |inventory, tree| of_role(inventory, tree, Role::ControlPlane).into_iter().skip(1).collect(),
+        instead: "keep the role `control-plane` on one host",
+    },
+    Gap {
+        what: "the network plugin `cilium`",
+        asked: |inventory, tree| {
+            let asked = inventory.cluster.network.plugin == Plugin::Cilium;
+            at(tree, asked, &["cluster", "network", "plugin"])
+        },
+        instead: "write `bridge`, which needs all hosts in one layer-2 network",
+    },
+    Gap {
+        what: "the role `storage`",
+        asked: |inventory, tree| of_role(inventory, tree, Role::Storage),
+        instead: "write `worker`",
+    },
+    Gap {
+        what: "an add-on",
+        asked: |inventory, tree| {
+            inventory.addons.names().into_iter().map(|name| tree.key_at(&["addons", name])).collect()
+        },
+        instead: "take it out, and install it with `helm` when the cluster runs",
+    },
+    Gap {
+        what: "a worker in EC2",
+        asked: |inventory, tree| {
+            if inventory.burst.is_wanted() { vec![tree.key_at(&["burst"])] } else { Vec::new() }
+        },
+        instead: "leave `burst` out",
+    },
+];
+
+/// A note about everything that the inventory asks for and that cannot be installed.
+pub(super) fn gaps(inventory: &Inventory, tree: &Node) -> Vec<Problem> {
+    let mut notes: Vec<Problem> = GAPS
+        .iter()
+        .filter_map(|gap| {
+            let mut places = (gap.asked)(inventory, tree);
+            places.sort_by_key(Span::offset);
+            let (first, others) = places.split_first()?;
+            let note = note(gap.what, *first).help(gap.instead);
+            Some(others.iter().fold(note, |note, other| note.also(*other, "and here")))
+        })
+        .collect();
+    let kubernetes = &inventory.cluster.kubernetes;
+    if Release::of(kubernetes).is_some_and(|release| !release.installable) {
+        let installable = version::listed(|release| release.installable);
+        notes.push(
+            note(&format!("Kubernetes {kubernetes}"), tree.at(&["cluster", "kubernetes"]))
+                .help(format!("choose a patch release of one of these: {installable}")),
+        );
+    }
+    notes
+}
+
+fn note(what: &str, span: Span) -> Problem {
+    Problem::new(span, format!("{what} is checked, but cannot be installed by this version yet"))
+        .label("not yet")
+        .severity(Severity::Advice)
+}
+
+fn at(tree: &Node, asked: bool, path: &[&str]) -> Vec<Span> {
+    if asked { vec![tree.at(path)] } else { Vec::new() }
+}
+
+fn of_role(inventory: &Inventory, tree: &Node, role: Role) -> Vec<Span> {
+    inventory.with_role(role).map(|(name, _)| tree.at(&["hosts", name, "roles"])).collect()
+}

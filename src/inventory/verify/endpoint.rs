@@ -1,0 +1,122 @@
+//! Where the API server is reached.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use miette::Severity;
+
+use super::hosts::unusable;
+use crate::{
+    inventory::{Host, Inventory, Role},
+    yaml::{Document, Problem, Span},
+};
+
+/// No network of machines is larger: the largest private one has this length (RFC 1918).
+const LARGEST: u8 = 8;
+/// Beyond this many bits less than that, machines on one wire are unusual.
+const USUAL: u8 = 16;
+
+pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let endpoint = &document.value.cluster.endpoint;
+    let at = |key| document.tree.at(&["cluster", "endpoint", key]);
+    if let Some(vip) = endpoint.vip {
+        virtual_address(document, vip, at("vip"), problems);
+        if endpoint.address.is_some() {
+            problems.push(
+                Problem::new(at("address"), "the endpoint has both an address and a virtual address")
+                    .label("one of them")
+                    .also(at("vip"), "the other")
+                    .help("keep `vip` to have the control planes share an address, else keep `address`"),
+            );
+        }
+        return;
+    }
+    let address = endpoint.address.as_deref();
+    let ip = address.and_then(|text| text.parse::<Ipv4Addr>().ok());
+    let host = ip.and_then(|ip| host_at(&document.value, ip));
+    match host {
+        Some((name, host)) if !host.has(Role::ControlPlane) => problems.push(
+            Problem::new(
+                at("address"),
+                format!("the endpoint is the address of `{name}`, which runs no API server"),
+            )
+            .label("its address")
+            .also(document.tree.at(&["hosts", name, "roles"]), "no `control-plane` here")
+            .help("write the address of a control-plane host, or leave the endpoint out to take the first one's"),
+        ),
+        _ if address.is_none() || host.is_some() => one_for_all(document, problems),
+        _ => {}
+    }
+}
+
+/// Several control planes behind the address of one of them.
+fn one_for_all(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let control_planes = document.value.with_role(Role::ControlPlane).count();
+    if control_planes > 1 {
+        problems.push(
+            Problem::new(
+                document.tree.key_at(&["cluster", "endpoint"]),
+                format!("{control_planes} control planes, but the API server is reached at one of them"),
+            )
+            .label("lost with that machine")
+            .severity(Severity::Warning)
+            .help("set `vip` to a free address of their network, or `address` to that of a load balancer"),
+        );
+    }
+}
+
+fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    if let Some(reason) = unusable(vip) {
+        problems.push(
+            Problem::new(span, format!("{vip} cannot be a virtual address"))
+                .label(reason)
+                .help("write a free address of the control planes' network"),
+        );
+        return;
+    }
+    if let Some((name, _)) = host_at(inventory, vip) {
+        problems.push(
+            Problem::new(span, format!("the virtual address is that of `{name}`"))
+                .label("not free")
+                .also(document.tree.at(&["hosts", name, "address"]), "the same")
+                .help("write an address that no machine has; the control planes hand it to each other"),
+        );
+        return;
+    }
+    // Only the hosts know how long the prefix of their network is; that it cannot be this short is certain.
+    let Some((name, host, prefix)) = inventory
+        .with_role(Role::ControlPlane)
+        .map(|(name, host)| (name, host, common_prefix(vip, host.address)))
+        .min_by_key(|(_, _, prefix)| *prefix)
+    else {
+        return;
+    };
+    if prefix < USUAL {
+        let certain = prefix < LARGEST;
+        let title = match certain {
+            true => format!("the virtual address is not in the network of `{name}`"),
+            false => format!("the virtual address seems not to be in the network of `{name}`"),
+        };
+        let network =
+            Ipv4Net::new(vip, prefix).map(|network| network.trunc().to_string()).unwrap_or_default();
+        problems.push(
+            Problem::new(span, title)
+                .label(format!("both are in {network} at best"))
+                .also(document.tree.at(&["hosts", name, "address"]), host.address.to_string())
+                .severity(if certain { Severity::Error } else { Severity::Warning })
+                .help("the control planes can hold only an address of the network that they are all in"),
+        );
+    }
+}
+
+fn host_at(inventory: &Inventory, address: Ipv4Addr) -> Option<(&str, &Host)> {
+    let mut hosts = inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
+    hosts.find(|(_, host)| host.address == address)
+}
+
+/// Length of the longest prefix that two addresses share.
+fn common_prefix(one: Ipv4Addr, other: Ipv4Addr) -> u8 {
+    // At most 32.
+    (u32::from(one) ^ u32::from(other)).leading_zeros() as u8
+}

@@ -1,0 +1,213 @@
+//! Asking the hosts: everything here is about when and how often, nothing about what it means.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, future::join_all, stream};
+use indexmap::IndexMap;
+
+use super::{
+    Subject, alone, clock,
+    finding::{Check, Finding, merge},
+    fsync, occupied, ping, ports,
+    survey::{self, Survey},
+    surveyed, surveyed_together, together,
+    ways::{Way, ways},
+};
+use crate::{
+    facts::{self, Facts},
+    inventory::Inventory,
+    transport::{self, Host, Target},
+};
+
+const REACHED: Check = Check {
+    name: "reached",
+    checked: "whether the host can be connected to and gives a root shell",
+    expected: "it answers, its key is known, the login and root are granted",
+};
+const ANSWERED: Check = Check {
+    name: "answered",
+    checked: "whether the host answered the questions of the checks",
+    expected: "an answer to each in time",
+};
+
+/// How many hosts are connected to at the same time: a handshake is work for both sides.
+const HANDSHAKES: usize = 64;
+
+/// From how many hosts connections to others are tried at the same time.
+const WALKERS: usize = 64;
+
+/// What was found, and what went wrong while looking.
+pub struct Examination {
+    /// The worst first; what is said of several hosts is said once.
+    pub findings: Vec<Finding>,
+    /// Why hosts could not be reached; each is a finding as well.
+    pub unreached: Vec<transport::Error>,
+}
+
+/// A host that answers.
+struct Reachable {
+    name: String,
+    host: Arc<dyn Host>,
+    facts: Facts,
+    survey: Option<Survey>,
+}
+
+/// Connects to these hosts of the inventory and makes every check there is. Nothing is changed on them.
+pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
+    let mut findings = Vec::new();
+    let (mut hosts, unreached) = reach(targets, &mut findings).await;
+    // While they are idle, so that the answers come at once.
+    findings.extend(clocks(&hosts).await);
+    let (surveys, pairs) = futures::join!(survey_all(inventory, &hosts), walk_all(inventory, &hosts));
+    findings.extend(pairs);
+    for (host, survey) in hosts.iter_mut().zip(surveys) {
+        match survey {
+            Ok(survey) => host.survey = Some(survey),
+            Err(error) => findings.push(unanswered(&host.name, &error)),
+        }
+    }
+    findings.extend(echoes(inventory, &hosts).await);
+    findings.extend(disks(inventory, &hosts).await);
+    findings.extend(judge(inventory, &hosts));
+    Examination { findings: merge(findings), unreached }
+}
+
+async fn reach(targets: &[Target], findings: &mut Vec<Finding>) -> (Vec<Reachable>, Vec<transport::Error>) {
+    let attempts = targets.iter().map(|target| async move {
+        let host = transport::connect(target).await?;
+        let facts = facts::observe(&*host).await?;
+        Ok::<_, transport::Error>(Reachable { name: target.name.clone(), host, facts, survey: None })
+    });
+    let answers: Vec<_> = stream::iter(attempts).buffered(HANDSHAKES).collect().await;
+    let (mut hosts, mut unreached) = (Vec::new(), Vec::new());
+    for (target, answer) in targets.iter().zip(answers) {
+        match answer {
+            Ok(host) => {
+                findings.push(REACHED.ok(&target.name, "it answers"));
+                hosts.push(host);
+            }
+            Err(error) => {
+                findings.push(REACHED.error(&target.name, error.to_string(), help(&error)));
+                unreached.push(error);
+            }
+        }
+    }
+    (hosts, unreached)
+}
+
+fn help(error: &transport::Error) -> String {
+    miette::Diagnostic::help(error).map(|help| help.to_string()).unwrap_or_default()
+}
+
+/// A host that was lost on the way is broken; one that took too long only leaves checks unmade.
+fn unanswered(host: &str, error: &transport::Error) -> Finding {
+    match error {
+        transport::Error::Lost { .. } => ANSWERED.error(host, error.to_string(), help(error)),
+        _ => ANSWERED.skipped(host, error.to_string()),
+    }
+}
+
+async fn clocks(hosts: &[Reachable]) -> Vec<Finding> {
+    let readings = join_all(hosts.iter().map(|host| clock::read(&*host.host))).await;
+    let mut findings = Vec::new();
+    let mut offsets = Vec::new();
+    for (host, reading) in hosts.iter().zip(readings) {
+        match reading {
+            Ok(offset) => offsets.push((host.name.as_str(), offset)),
+            Err(error) => findings.push(unanswered(&host.name, &error)),
+        }
+    }
+    findings.extend(clock::compare(&offsets));
+    findings
+}
+
+async fn survey_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Result<Survey, transport::Error>> {
+    join_all(hosts.iter().map(|Reachable { name, host, .. }| async move {
+        let ports = inventory.hosts.get(name).map(|host| occupied::ports(inventory, host));
+        survey::ask(&**host, name, &ports.unwrap_or_default()).await
+    }))
+    .await
+}
+
+/// The connections between hosts, which take none of the hosts' shells.
+async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+    let mut by_host: IndexMap<String, Vec<Way>> = IndexMap::new();
+    for way in ways(inventory, &names) {
+        by_host.entry(way.from.clone()).or_default().push(way);
+    }
+    let walks = hosts.iter().map(|Reachable { name, host, .. }| {
+        let ways = by_host.get(name).cloned().unwrap_or_default();
+        async move { (ports::forwarding(inventory, &**host).await, ports::walk(&**host, ways).await) }
+    });
+    let (mut findings, mut walked) = (Vec::new(), Vec::new());
+    let mut answers = stream::iter(walks).buffered(WALKERS);
+    while let Some((forwarding, ways)) = answers.next().await {
+        findings.extend(forwarding);
+        walked.extend(ways);
+    }
+    findings.extend(ports::judge(inventory, &walked));
+    findings
+}
+
+async fn echoes(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let answers = join_all(hosts.iter().map(|Reachable { name, host, .. }| async move {
+        let others = inventory.hosts.iter().filter(|(other, _)| *other != name);
+        let peers: Vec<_> = others.map(|(other, host)| (other.as_str(), host.address)).collect();
+        if peers.is_empty() { Ok(Some(Vec::new())) } else { ping::ask(&**host, &peers).await }
+    }))
+    .await;
+    let (mut findings, mut all) = (Vec::new(), Vec::new());
+    for (host, answer) in hosts.iter().zip(answers) {
+        match answer {
+            Ok(Some(echoes)) => all.extend(echoes),
+            Ok(None) => findings.extend(ping::without_ping(&host.name)),
+            Err(error) => findings.push(unanswered(&host.name, &error)),
+        }
+    }
+    findings.extend(ping::judge(inventory, &all));
+    findings
+}
+
+/// Only where etcd will be, and one after the other is not needed: they are different machines.
+async fn disks(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let etcd = inventory.etcd_role();
+    let members =
+        hosts.iter().filter(|host| inventory.hosts.get(&host.name).is_some_and(|own| own.has(etcd)));
+    let measured = members.map(|host| async move {
+        fsync::measure(&*host.host).await.unwrap_or_else(|error| unanswered(&host.name, &error))
+    });
+    join_all(measured).await
+}
+
+fn judge(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let subjects: Vec<Subject> = hosts
+        .iter()
+        .filter_map(|Reachable { name, facts, survey, .. }| {
+            Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: survey.as_ref() })
+        })
+        .collect();
+    let mut findings = Vec::new();
+    for subject in &subjects {
+        findings.extend(alone(inventory, subject));
+        findings.extend(subject.survey.into_iter().flat_map(|survey| surveyed(inventory, subject, survey)));
+    }
+    findings.extend(together(inventory, &subjects));
+    findings.extend(surveyed_together(inventory, &subjects));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preflight::Severity;
+
+    #[test]
+    fn a_host_that_is_lost_is_an_error_and_a_slow_one_is_not_checked() {
+        let (host, output) = ("w1".to_owned(), String::new());
+        let lost = transport::Error::Lost { host: host.clone(), reason: "it rebooted".into() };
+        let slow = transport::Error::Timeout { host, seconds: 90, output };
+        assert_eq!(unanswered("w1", &lost).severity, Severity::Error);
+        assert_eq!(unanswered("w1", &slow).severity, Severity::Skipped);
+    }
+}

@@ -1,0 +1,124 @@
+//! What is wrong with the hosts, before anything is installed on them.
+//!
+//! Every check is a pure function from what was observed to [`Finding`]s. [`from_facts`] is the part that costs
+//! nothing, for every run; [`examine`] asks the hosts whatever else can be asked, alone and of one another. A check
+//! that could not be made says so, and never counts as fine.
+
+mod clock;
+mod clones;
+mod examine;
+mod finding;
+mod fsync;
+mod kernel;
+mod names;
+mod network;
+mod occupied;
+mod ping;
+mod ports;
+mod resolver;
+mod services;
+mod sizes;
+mod survey;
+mod ways;
+#[cfg(test)]
+mod tests;
+
+use indexmap::IndexMap;
+
+pub use examine::{Examination, examine};
+pub use finding::{Check, Finding, Severity, merge};
+
+use crate::{
+    facts::Facts,
+    inventory::{self, Inventory, Role},
+};
+use survey::Survey;
+
+/// Why a check is not made on a node of the cluster.
+const JOINED: &str = "it is a node of a cluster already, whose own these may be";
+
+const SYSTEM: Check = Check {
+    name: "system",
+    checked: "process 1 and the package manager",
+    expected: "systemd, and apt or dnf",
+};
+
+/// One host, with everything that is known of it.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    name: &'a str,
+    host: &'a inventory::Host,
+    facts: &'a Facts,
+    /// Absent when only facts are judged, or when it could not be had.
+    survey: Option<&'a Survey>,
+}
+
+/// What the facts alone tell, for a run that is about to change hosts. Hosts that are nodes already are not judged
+/// again, but new ones are compared with them.
+///
+/// An error among the findings would ruin the run, and should stop it: a host that is no Linux with systemd; two
+/// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
+/// inside those of pods or services; too few processors or too little memory for kubeadm; no space; a kernel or
+/// control groups that the kubelet refuses.
+pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
+    let subjects: Vec<Subject> = facts
+        .iter()
+        .filter_map(|(name, facts)| Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None }))
+        .collect();
+    let new = |name: &str| facts.get(name).is_some_and(|facts| !facts.kubernetes.joined);
+    let mut findings = Vec::new();
+    for subject in subjects.iter().filter(|subject| new(subject.name)) {
+        findings.extend(alone(inventory, subject));
+    }
+    findings.extend(together(inventory, &subjects).into_iter().filter(|finding| finding.hosts.iter().any(|host| new(host))));
+    merge(findings)
+}
+
+/// What facts tell of one host.
+fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
+    let mut findings = vec![system(host), names::hostname(host)];
+    findings.extend(kernel::from_facts(inventory, host));
+    findings.extend(sizes::from_facts(inventory, host));
+    findings.extend(network::from_facts(inventory, host));
+    findings
+}
+
+/// What facts tell of all hosts together.
+fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
+    let mut findings = clones::from_facts(hosts);
+    findings.extend(network::taken(hosts, inventory));
+    findings.extend(network::mtu(hosts));
+    findings
+}
+
+fn system(host: &Subject) -> Finding {
+    match host.facts.fit() {
+        Ok(()) => SYSTEM.ok(host.name, format!("{} with systemd", host.facts.os.name)),
+        Err((reason, help)) => SYSTEM.error(host.name, reason, help),
+    }
+}
+
+/// What a survey tells of one host.
+fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
+    let mut findings = names::from_survey(host, survey);
+    findings.extend(resolver::from_survey(inventory, host, survey));
+    findings.extend(kernel::from_survey(inventory, host, survey));
+    findings.extend(sizes::from_survey(inventory, host, survey));
+    findings.extend(network::from_survey(inventory, host, survey));
+    findings.extend(services::from_survey(inventory, host, survey));
+    findings.push(occupied::taken(inventory, host, survey));
+    findings
+}
+
+/// What surveys tell of all hosts together.
+fn surveyed_together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
+    let mut findings = clones::from_surveys(hosts);
+    findings.extend(resolver::mixed(inventory, hosts));
+    findings.extend(occupied::from_surveys(inventory, hosts));
+    findings
+}
+
+/// Whether a kubelet will run there: everywhere but on hosts that are only for etcd.
+fn is_node(host: &inventory::Host) -> bool {
+    host.roles.iter().any(|role| *role != Role::Etcd)
+}

@@ -1,0 +1,277 @@
+//! What preflight asks of one host beyond its facts: one script, one typed result.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+
+use crate::transport::{Error, Host, Script, quote};
+
+/// What was seen of a host, beyond its facts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Kind and public key of each.
+    pub ssh_host_keys: Vec<String>,
+    /// Its name as an iSCSI initiator.
+    pub iscsi: String,
+    /// Its qualified name for NVMe over fabrics.
+    pub nvme: String,
+    /// What its own name in the inventory resolves to there.
+    pub own_name: Vec<IpAddr>,
+    pub localhost: Vec<IpAddr>,
+    /// What a name resolves to that exists nowhere.
+    pub wildcard: Option<Lookup>,
+    /// The name servers in /etc/resolv.conf.
+    pub nameservers: Vec<String>,
+    /// The search domains in /etc/resolv.conf.
+    pub search: Vec<String>,
+    /// The name servers that systemd-resolved asks.
+    pub resolved: Vec<String>,
+    pub disks: Vec<Disk>,
+    /// Files that bring swap back at the next boot.
+    pub swap_in: Vec<String>,
+    /// Kernel modules, and whether each is there or can be loaded.
+    pub modules: Vec<(String, bool)>,
+    /// Enabled cgroup controllers.
+    pub controllers: Vec<String>,
+    /// Whether the kernel filters system calls; `None` when it did not say.
+    pub seccomp: Option<bool>,
+    /// Whether the kernel describes its types (BTF).
+    pub btf: Option<bool>,
+    /// Whether SELinux enforces; `None` without SELinux.
+    pub selinux: Option<bool>,
+    /// Which of the units that matter are active; `None` when systemd did not answer.
+    pub active: Option<Vec<String>>,
+    /// Whether the kernel's clock is synchronised; `None` when systemd did not answer.
+    pub synchronized: Option<bool>,
+    /// Firewall programs that are switched on but no unit shows.
+    pub firewalls: Vec<String>,
+    /// Rules by which packets are dropped unless another rule lets them in.
+    pub drops: Vec<String>,
+    /// Tables of rules that the host has no program to read.
+    pub unread: Vec<String>,
+    /// Files of clusters.
+    pub traces: Vec<String>,
+    /// SHA-256 of the certificate authority of the cluster that it is in.
+    pub authority: Option<String>,
+    /// Who listens on ports that are needed.
+    pub listeners: Vec<Listener>,
+    /// Packages that are not fully installed.
+    pub broken: Vec<String>,
+    /// Locks of the package manager: file and process.
+    pub locked: Vec<String>,
+    /// For what a proxy is set: `packages`, `environment`, `containerd`.
+    pub proxies: Vec<String>,
+    pub routes: Vec<Route>,
+    /// The address that packets to the internet would carry; `None` without a default route.
+    pub outward: Option<Ipv4Addr>,
+}
+
+/// What a lookup came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    Address(IpAddr),
+    Nothing,
+    TimedOut,
+}
+
+/// The file system that a folder is on, or will be on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disk {
+    pub folder: String,
+    pub size_kib: u64,
+    pub free_kib: u64,
+    /// 0 for file systems that have no fixed number of them.
+    pub inodes: u64,
+    pub inodes_free: u64,
+    pub options: Vec<String>,
+}
+
+/// A port that is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub address: IpAddr,
+    pub port: u16,
+    /// Unknown for processes that ended meanwhile and for those outside of a container.
+    pub process: Option<String>,
+}
+
+/// A route of the main table; the default routes are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub network: Ipv4Net,
+    pub via: Option<Ipv4Addr>,
+    pub device: String,
+}
+
+/// Long enough for name servers that do not answer.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Asks a host. `name` is its name in the inventory, `ports` those that it will need.
+///
+/// # Errors
+/// When the host is lost, or the script does not end.
+pub async fn ask(host: &dyn Host, name: &str, ports: &[u16]) -> Result<Survey, Error> {
+    let output = host.run(Script::new(script(name, ports)).timeout(TIMEOUT)).await?;
+    Ok(Survey::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn script(name: &str, ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(|port| format!("{port:04X}")).collect();
+    let probe = include_str!("probe.sh");
+    format!("name={} ports={}\n{probe}", quote(name), quote(&ports.join("|")))
+}
+
+impl Survey {
+    /// Reads the answer of the script. Lines it does not know are passed over.
+    pub fn parse(answer: &str) -> Survey {
+        let mut survey = Survey::default();
+        let mut sockets: Vec<(&str, Listener)> = Vec::new();
+        for (key, value) in answer.lines().filter_map(|line| line.split_once('=')) {
+            let text = || value.to_owned();
+            let yes = || Some(matches!(value, "yes" | "1"));
+            match key {
+                "ssh_host_key" => survey.ssh_host_keys.push(text()),
+                "iscsi" => survey.iscsi = text(),
+                "nvme" => survey.nvme = text(),
+                "own_name" => survey.own_name.extend(value.parse::<IpAddr>()),
+                "localhost" => survey.localhost.extend(value.parse::<IpAddr>()),
+                "wildcard" => survey.wildcard = Lookup::parse(value),
+                "resolv" => survey.resolver(value),
+                "resolved" => survey.resolved.extend(value.split_whitespace().nth(1).map(str::to_owned)),
+                "disk" => survey.disks.extend(Disk::parse(value)),
+                "swap_in" => survey.swap_in.push(text()),
+                "module" => {
+                    let module = value.split_once(' ');
+                    survey.modules.extend(module.map(|(name, there)| (name.to_owned(), there == "yes")));
+                }
+                "controllers" => survey.controllers.extend(value.split_whitespace().map(str::to_owned)),
+                "seccomp" => survey.seccomp = yes(),
+                "btf" => survey.btf = yes(),
+                "selinux" => survey.selinux = yes(),
+                "active" => survey.active.get_or_insert_default().push(text()),
+                "asked" => _ = survey.active.get_or_insert_default(),
+                "synchronized" => survey.synchronized = yes(),
+                "firewall" => survey.firewalls.push(text()),
+                "drops" => survey.drops.push(value.trim().to_owned()),
+                "unread" => survey.unread.push(text()),
+                "trace" => survey.traces.push(text()),
+                "authority" => survey.authority = Some(text()),
+                "listens" => sockets.extend(socket(value)),
+                "holds" => {
+                    if let Some((inode, process)) = value.split_once(' ') {
+                        let held = sockets.iter_mut().filter(|(socket, _)| *socket == inode);
+                        held.for_each(|(_, listener)| listener.process = Some(process.to_owned()));
+                    }
+                }
+                "broken" => survey.broken.push(text()),
+                "locked" => survey.locked.push(text()),
+                "proxy" => survey.proxies.push(text()),
+                "route" => survey.routes.extend(Route::parse(value)),
+                "outward" => {
+                    survey.outward = word_after(value, "src").and_then(|address| address.parse().ok())
+                }
+                _ => {}
+            }
+        }
+        survey.listeners = sockets.into_iter().map(|(_, listener)| listener).collect();
+        survey
+    }
+
+    fn resolver(&mut self, line: &str) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("nameserver") => self.nameservers.extend(words.next()),
+            // As resolv.conf(5) says: the last of these lines wins.
+            Some("search" | "domain") => self.search = words.collect(),
+            _ => {}
+        }
+    }
+
+    /// The file system for a folder.
+    pub fn disk(&self, folder: &str) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.folder == folder)
+    }
+
+    pub fn is_active(&self, unit: &str) -> bool {
+        self.active.iter().flatten().any(|active| active == unit)
+    }
+}
+
+impl Lookup {
+    fn parse(text: &str) -> Option<Lookup> {
+        match text {
+            "none" => Some(Lookup::Nothing),
+            "timeout" => Some(Lookup::TimedOut),
+            address => address.parse().ok().map(Lookup::Address),
+        }
+    }
+}
+
+impl Disk {
+    /// Reads `FOLDER SIZE FREE INODES INODES_FREE OPTIONS`; file systems without inodes say `-`.
+    fn parse(text: &str) -> Option<Disk> {
+        let [folder, size, free, inodes, inodes_free, options] =
+            text.splitn(6, ' ').collect::<Vec<_>>().try_into().ok()?;
+        Some(Disk {
+            folder: folder.to_owned(),
+            size_kib: size.parse().ok()?,
+            free_kib: free.parse().ok()?,
+            inodes: inodes.parse().unwrap_or(0),
+            inodes_free: inodes_free.parse().unwrap_or(0),
+            options: options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect(),
+        })
+    }
+
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|own| own == option)
+    }
+}
+
+impl Route {
+    /// Reads a line of `ip -o route`.
+    fn parse(line: &str) -> Option<Route> {
+        let kinds = ["unreachable", "blackhole", "prohibit", "throw"];
+        let line = kinds.iter().find_map(|kind| line.strip_prefix(kind)).unwrap_or(line).trim_start();
+        let destination = line.split(' ').next()?;
+        let network: Ipv4Net = match destination.parse() {
+            Ok(network) => network,
+            Err(_) => destination.parse::<Ipv4Addr>().ok()?.into(),
+        };
+        let via = word_after(line, "via").and_then(|address| address.parse().ok());
+        Some(Route { network, via, device: word_after(line, "dev").unwrap_or_default().to_owned() })
+    }
+}
+
+fn word_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let mut words = line.split_whitespace();
+    words.find(|word| *word == key)?;
+    words.next()
+}
+
+/// Reads `ADDRESS:PORT INODE` as the kernel writes it: in hexadecimal, addresses in little-endian words, as on
+/// every architecture that hoist installs.
+fn socket(text: &str) -> Option<(&str, Listener)> {
+    let (local, inode) = text.split_once(' ')?;
+    let (address, port) = local.split_once(':')?;
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_le_bytes);
+    let address = match address.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => {
+            let mut bytes = [0; 16];
+            for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(index * 8)?);
+            }
+            IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
+        }
+        _ => return None,
+    };
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some((inode, Listener { address, port, process: None }))
+}
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+//! Which host will use which port of which other.
+
+use std::net::SocketAddr;
+
+use super::is_node;
+use crate::inventory::{Host, Inventory, Plugin, Role};
+
+const KUBELET: u16 = 10250;
+const ETCD_CLIENTS: u16 = 2379;
+const ETCD_PEERS: u16 = 2380;
+/// What Cilium's nodes ask each other for their health on.
+const CILIUM_HEALTH: u16 = 4240;
+
+/// A connection to be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    pub from: String,
+    pub to: String,
+    pub address: SocketAddr,
+}
+
+/// Every connection from one of these hosts to any other of the inventory that a running cluster would open.
+pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for source in from {
+        let Some(host) = inventory.hosts.get(*source) else { continue };
+        for (name, target) in inventory.hosts.iter().filter(|(name, _)| name != source) {
+            ways.extend(ports(inventory, host, target).into_iter().map(|port| Way {
+                from: (*source).to_owned(),
+                to: name.clone(),
+                address: (target.address, port).into(),
+            }));
+        }
+    }
+    ways
+}
+
+/// What one host uses on another.
+fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
+    let mut ports = Vec::new();
+    if is_node(source) && target.has(Role::ControlPlane) {
+        ports.push(inventory.cluster.endpoint.port);
+    }
+    let etcd = inventory.etcd_role();
+    if source.has(Role::ControlPlane) && target.has(etcd) {
+        ports.push(ETCD_CLIENTS);
+    }
+    if source.has(etcd) && target.has(etcd) {
+        ports.push(ETCD_PEERS);
+    }
+    if is_node(source) && is_node(target) {
+        ports.push(KUBELET);
+        if inventory.cluster.network.plugin == Plugin::Cilium {
+            ports.push(CILIUM_HEALTH);
+        }
+    }
+    ports
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+
+    use super::*;
+    use crate::{inventory, preflight::tests::Fleet};
+
+    fn matrix(inventory: &Inventory, from: &[&str]) -> String {
+        let mut lines: IndexMap<String, Vec<String>> = IndexMap::new();
+        for way in ways(inventory, from) {
+            lines.entry(format!("{}>{}", way.from, way.to)).or_default().push(way.address.port().to_string());
+        }
+        lines.into_iter().map(|(pair, ports)| format!("{pair} {}\n", ports.join(" "))).collect()
+    }
+
+    #[test]
+    fn what_a_small_cluster_needs() {
+        insta::assert_snapshot!(matrix(&Fleet::three().inventory, &["cp1", "w1"]), @r"
+        cp1>w1 10250
+        cp1>w2 10250
+        w1>cp1 6443 10250
+        w1>w2 10250
+        ");
+    }
+
+    #[test]
+    fn what_a_large_cluster_needs() {
+        let text = include_str!("../../inventory/ha.yaml");
+        let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
+        insta::assert_snapshot!(matrix(&inventory, &["cp1", "etcd1", "w1"]), @r"
+        cp1>cp2 6443 2379 2380 10250 4240
+        cp1>etcd1 2379 2380
+        cp1>etcd2 2379 2380
+        cp1>witness 2379 2380
+        cp1>w1 10250 4240
+        cp1>w2 10250 4240
+        cp1>s1 10250 4240
+        cp1>s2 10250 4240
+        etcd1>cp1 2380
+        etcd1>cp2 2380
+        etcd1>etcd2 2380
+        etcd1>witness 2380
+        w1>cp1 6443 10250 4240
+        w1>cp2 6443 10250 4240
+        w1>w2 10250 4240
+        w1>s1 10250 4240
+        w1>s2 10250 4240
+        ");
+    }
+}

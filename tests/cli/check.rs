@@ -1,0 +1,146 @@
+//! `hoist check`: who gets what on which stream, and files that are no inventories.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{answer, ask, hoist, inventory};
+
+const FIXTURES: &str = "tests/fixtures/inventory";
+
+#[test]
+fn mistakes_go_to_stderr_and_exit_with_65() {
+    let (exit, text, errors) = ask(&["check", "-i", &format!("{FIXTURES}/invalid/unknown_key.yaml")]);
+    assert_eq!((exit, text.as_str()), (65, ""));
+    assert!(errors.contains("tests/fixtures/inventory/invalid/unknown_key.yaml:7:9"), "{errors}");
+    assert!(errors.contains("did you mean `address`?"), "{errors}");
+}
+
+#[test]
+fn mistakes_as_json_are_whole() {
+    let file = format!("{FIXTURES}/invalid/unknown_key.yaml");
+    let (exit, text, errors) = ask(&["check", "-i", &file, "--output", "json"]);
+    assert_eq!((exit, errors.as_str()), (65, ""));
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!([{
+            "severity": "error", "file": file, "line": 7, "column": 9,
+            "message": "unknown key `adress` in `hosts.cp1`",
+            "help": "did you mean `address`?",
+        }])
+    );
+}
+
+#[test]
+fn warnings_and_notes_are_told_and_are_no_failure() {
+    let file = format!("{FIXTURES}/remarks/two_sites.yaml");
+    let (exit, text, errors) = ask(&["check", "-i", &file]);
+    assert_eq!(
+        (exit, text.as_str()),
+        (0, "ok: cluster a, Kubernetes 1.20.2, 3 hosts (3 control-plane, 0 worker)\n")
+    );
+    assert!(errors.contains("1 warning and 1 note") && errors.contains("a witness"), "{errors}");
+    let (exit, text, errors) = ask(&["check", "-i", &file, "--output", "json"]);
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    let list: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let severities: Vec<&str> = list.iter().map(|it| it["severity"].as_str().unwrap()).collect();
+    assert_eq!(severities, ["warning", "note"]);
+}
+
+#[test]
+fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody answers at this address, and contacting it would say so.
+    let text = "cluster: {name: a, kubernetes: \"1.36.2\"}\nhosts:\n  a: {address: 192.0.2.1, roles: [control-plane]}\n";
+    let file = inventory(folder.path(), text);
+    for verb in ["plan", "apply"] {
+        let (exit, text, errors) = ask(&[verb, "-i", &file]);
+        assert_eq!((exit, text.as_str()), (65, ""), "{verb}: {errors}");
+        let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("Kubernetes 1.36.2 is checked, but cannot be installed by this version yet"),
+            "{words}"
+        );
+        assert!(words.contains("inventory.yaml:1:32"), "{words}");
+    }
+}
+
+/// The answer to a file, whatever it is, without the line breaks of a terminal. Ends the program when it does not
+/// answer.
+fn answer_to(path: &Path) -> (i32, String) {
+    let path = path.to_str().unwrap();
+    let (exit, text, errors) = answer(hoist(&["check", "-i", path]).timeout(Duration::from_secs(60)));
+    assert_eq!(text, "", "{path}");
+    let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    (exit, words)
+}
+
+#[test]
+fn what_is_no_file_of_an_inventory_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo.yaml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (path, code, says) in [
+        (Path::new("no/such.yaml"), 71, "check the path"),
+        (Path::new("/dev/zero"), 65, "/dev/zero is larger than 4 MiB"),
+        (Path::new("/dev/null"), 65, "the file is empty"),
+        (folder.path(), 71, "name the file in that folder"),
+        (&fifo, 65, "the file is empty"),
+    ] {
+        let (exit, words) = answer_to(path);
+        assert_eq!(exit, code, "{}: {words}", path.display());
+        assert!(words.contains(says), "{}: {words}", path.display());
+    }
+}
+
+#[test]
+fn an_inventory_may_come_through_a_pipe() {
+    let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/three.yaml")).unwrap();
+    let (exit, text, errors) = answer(hoist(&["check", "-i", "/dev/stdin"]).write_stdin(text));
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    assert!(text.starts_with("ok: cluster office"), "{text}");
+}
+
+#[test]
+fn hostile_files_are_answered_in_bounded_time() {
+    let head = "cluster: {name: a, kubernetes: \"1.20.2\"}\n";
+    let host = "{address: 10.0.0.1, roles: [control-plane]}";
+    // Ten aliases of ten aliases, and so on: 10^9 values when written out.
+    let laughs = (1..10).fold(String::from("a0: &a0 ha\n"), |text, level| {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        text + &format!("a{level}: &a{level} [{below}]\n")
+    });
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    for (name, bytes, says) in [
+        ("latin1", b"a: b\nc: \xe9\n".to_vec(), "is not UTF-8 text: byte 0xe9 in line 2"),
+        ("nul", b"a: b\0\n".to_vec(), "a NUL byte"),
+        ("big", vec![b'#'; 10 << 20], "is larger than 4 MiB"),
+        ("laughs", laughs.into_bytes(), "more than 200000 values"),
+        ("deep-flow", vec![b'['; 100_000], "nested too deep"),
+        ("deep-block", many(2000, &|i| " ".repeat(i) + "a:\n").into_bytes(), "nested too deep"),
+        (
+            "wide",
+            format!("{head}hosts:\n{}", many(28_000, &|i| format!("  h{i}: {host}\n"))).into_bytes(),
+            "at most 5000 entries",
+        ),
+        (
+            "unique",
+            format!("{head}sites: [{}]\nhosts: {{a: {host}}}\n", many(90_000, &|i| format!("s{i}, ")))
+                .into_bytes(),
+            "at most 100 items",
+        ),
+        (
+            "one-line",
+            format!("{head}hosts: {{a: {host}}}\nvars: {{{}}}\n", many(90_000, &|_| "a: b, ".into()))
+                .into_bytes(),
+            "appears twice",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("{name}.yaml"));
+        fs::write(&path, bytes).unwrap();
+        let (exit, words) = answer_to(&path);
+        assert_eq!(exit, 65, "{name}: {words}");
+        assert!(words.contains(says), "{name}: {words}");
+    }
+}

@@ -1,0 +1,12 @@
+//! `plan`, `apply` and what reads a cluster, over real OpenSSH servers: hosts that are missing, parts of an inventory,
+//! plans in files, locks, logs. The built-in roles are replaced by harmless ones.
+
+#[path = "../support/skip.rs"]
+mod skip;
+
+mod bed;
+mod limits;
+mod plans;
+mod runs;
+mod turns;
+mod unreached;

@@ -1,0 +1,84 @@
+//! Runs that fail, runs that come together, and what is kept of them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::bed::{Fleet, Ran};
+
+#[test]
+fn a_failure_names_its_log_and_the_command_to_run_again() {
+    let Some(fleet) = Fleet::start(&["cp1", "w1"]) else { return };
+    fleet.role(
+        "picky",
+        "tasks:
+  - name: likes cp1
+    command: {run: \"[ '{{ host.name }}' = cp1 ] || { echo 'a line' >&2; exit 5; }; touch '{{ vars.root }}/x'\", creates: '{{ vars.root }}/x'}",
+    );
+    let ran = fleet
+        .hoist("apply", &["--only", "picky", "--limit", "w1,cp1"])
+        .exits(1)
+        .says("Not finished: w1 failed.");
+    let log = fleet.records("log").pop().unwrap();
+    let ran = ran.says(&format!("All that happened: {}", log.display())).says("| a line");
+    ran.says("--only picky --limit w1,cp1");
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    let events: Vec<serde_json::Value> =
+        fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let times: Vec<jiff::Timestamp> =
+        events.iter().map(|event| event["at"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted() && events.iter().all(|event| event["at"].as_str().unwrap().ends_with('Z')));
+    let failed = events.iter().find(|event| event["event"] == "host-failed").unwrap();
+    assert_eq!(failed["failure"]["output"], serde_json::json!(["a line"]));
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["failed"]), (&"run-ended".into(), &serde_json::json!(["w1"])));
+    assert_eq!(log.with_extension("jsonl"), fleet.records("jsonl")[0], "beside the journal");
+}
+
+#[test]
+fn the_log_and_the_lines_of_json_are_the_same() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    let ran = fleet.hoist("apply", &["--only", "note", "--output", "json"]).exits(0);
+    assert_eq!(fs::read_to_string(&fleet.records("log")[0]).unwrap(), ran.stdout);
+}
+
+/// A run that is held still while it has its locks.
+#[test]
+fn who_holds_a_lock_is_named_and_other_hosts_are_free() {
+    let Some(fleet) = Fleet::start(&["cp1", "w1", "w2"]) else { return };
+    let roles = fleet.path("roles");
+    let arguments =
+        ["apply", "--roles", roles.to_str().unwrap(), "--only", "note", "--limit", "w1", "--output", "json"];
+    let mut command = fleet.command(&arguments);
+    let mut first = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut events = BufReader::new(first.stdout.take().unwrap()).lines();
+    events.next().unwrap().unwrap();
+    // Our own child, not waited for yet: the number is still its own.
+    let pid = Pid::from_raw(first.id().try_into().unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let second = fleet.hoist("apply", &["--only", "note"]);
+    let beside = fleet.hoist("apply", &["--only", "note", "--limit", "cp1,w2"]);
+    kill(pid, Signal::SIGCONT).unwrap();
+    let second = second.exits(75).says("another run is at work on w1: ada@").says("--only note --limit w1");
+    second.says(&format!("(process {pid})"));
+    let beside = beside.exits(0).says("4 changes");
+    beside.says_nothing_of("interrupted");
+    while events.next().is_some() {}
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    fleet.hoist("plan", &["--only", "note"]).exits(0);
+}
+
+#[test]
+fn a_bad_fork_count_or_a_missing_inventory_is_usage() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    Ran::of(fleet.command(&["apply", "--forks", "0"])).exits(64);
+    fleet.hoist("apply", &["--only", "note", "--forks", "1"]).exits(0);
+}

@@ -1,0 +1,100 @@
+//! Several hosts that are really different, and what is between them.
+
+use super::{
+    hosts::{Hosts, has_ping},
+    preflight, said,
+};
+
+#[test]
+fn hosts_that_differ_are_no_clones_and_reach_each_other() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
+    let (_, findings) = preflight(&hosts.inventory(), &[]);
+    let all = "cp1,w1,w2";
+    for (check, expected) in [
+        ("clone-machine-id", "no two are the same"),
+        ("clone-mac", "no two are the same"),
+        ("clone-hostname", "no two are the same"),
+        ("address-taken", "none of the others' addresses"),
+        ("mtu", "1500"),
+        ("ports", "all 8 ways are open"),
+        ("ssh-forwarding", "it does"),
+        ("network-overlap", "no overlap"),
+        ("route-overlap", "no overlap"),
+    ] {
+        assert_eq!(said(&findings, check), [format!("ok {all}: {expected}")], "{check}");
+    }
+    for check in ["hostname", "address", "default-route"] {
+        assert!(
+            said(&findings, check).iter().all(|line| line.starts_with("ok ")),
+            "{:?}",
+            said(&findings, check)
+        );
+        assert_eq!(said(&findings, check).len(), 3);
+    }
+    if has_ping() {
+        let sizes = said(&findings, "path-mtu");
+        assert_eq!(sizes[0], "ok cp1: 1500 bytes reach w1, w2", "{sizes:?}");
+    }
+}
+
+#[test]
+fn a_way_that_is_blocked_is_named_from_where_to_where() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
+    // What w1 answers to cp1 disappears; what it asks there is refused on its own side.
+    hosts.ip(1, "route add blackhole 10.7.0.11/32");
+    // And w2 is told that there is no way to w1.
+    hosts.ip(2, "route add unreachable 10.7.0.12/32");
+    let (exit, findings) = preflight(&hosts.inventory(), &[]);
+    assert_eq!(exit, 1);
+    let ports = said(&findings, "ports");
+    for expected in [
+        "error cp1: w1:10250: no answer",
+        "error w2: w1:10250: the host itself has no route there, or a rule against it",
+    ] {
+        assert!(ports.iter().any(|line| line == expected), "{ports:?}");
+    }
+    assert!(ports.iter().any(|line| line.starts_with("error w1: cp1:6443, cp1:10250: ")), "{ports:?}");
+    if has_ping() {
+        let sizes = said(&findings, "path-mtu");
+        let filtered = "skipped cp1,w2: no answer to ping from w1: it may be filtered";
+        assert!(sizes.iter().any(|line| line == filtered), "{sizes:?}");
+    }
+}
+
+#[test]
+fn packets_that_are_too_large_for_the_way() {
+    if !has_ping() {
+        return;
+    }
+    let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
+    hosts.narrow(1, "1450");
+    let (exit, findings) = preflight(&hosts.inventory(), &[]);
+    assert_eq!(exit, 1);
+    let sizes = said(&findings, "path-mtu");
+    assert!(
+        sizes.iter().any(|line| {
+            line == "error cp1: to w1: 1450 bytes pass, 1500 do not, and nobody says so: connections hang"
+        }),
+        "{sizes:?}"
+    );
+    hosts.narrow(1, "1500");
+    hosts.ip(1, "link set eth0 mtu 1400");
+    let (_, findings) = preflight(&hosts.inventory(), &[]);
+    assert_eq!(said(&findings, "mtu"), ["warning w1,cp1: 1400 on w1; 1500 on cp1"]);
+}
+
+#[test]
+fn networks_of_a_host_that_the_cluster_would_take() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
+    hosts.ip(1, "link add left type bridge");
+    hosts.ip(1, "addr add 10.96.7.1/24 dev left");
+    hosts.ip(1, "link set left up");
+    hosts.ip(0, "route add 10.244.0.0/16 via 10.7.0.1");
+    let (exit, findings) = preflight(&hosts.inventory(), &[]);
+    assert_eq!(exit, 1);
+    let overlap = "error w1: 10.96.7.0/24 on left overlaps 10.96.0.0/12, the network of the services";
+    assert_eq!(said(&findings, "network-overlap")[0], overlap);
+    let route =
+        "error cp1: 10.244.0.0/16 via 10.7.0.1 on eth0 overlaps 10.244.0.0/16, the network of the pods";
+    assert!(said(&findings, "route-overlap").contains(&route.to_owned()), "{findings:#?}");
+}
