@@ -126,6 +126,7 @@ enum Verb {
     /// Fill the disk of a node that has one of its own (`hoist lab up --disk`)
     #[command(after_help = "Example: hoist lab fill w1 --leave 50M\n         hoist lab fill w1 --undo")]
     Fill {
+        /// A node with a disk of its own
         node: String,
         /// So much stays free
         #[arg(long, value_name = "SIZE", default_value = "0K")]

@@ -34,6 +34,7 @@ use super::{
     packet::{Frame, Mac, PacketSocket},
     process,
     quality::{Pace, Quality},
+    setup,
 };
 
 /// Its control group among those of the nodes. No node has such a name.
@@ -55,6 +56,7 @@ pub(crate) struct SlowLink {
 
 /// What tells the process what to do, and what it tells.
 struct Files {
+    lock: PathBuf,
     process: PathBuf,
     orders: PathBuf,
     served: PathBuf,
@@ -65,6 +67,7 @@ impl Files {
     fn of(config: &Config) -> Self {
         let file = |name: &str| config.run().join(name);
         Self {
+            lock: file("relay.lock"),
             process: file("relay.json"),
             orders: file("relay.orders"),
             served: file("relay.served"),
@@ -111,6 +114,8 @@ pub fn relay(config: &Config) -> Result<(), LabError> {
     process::detach()?;
     Cgroups::of_this_machine()?.enter(&config.name, GROUP)?;
     let files = Files::of(config);
+    // Two would send each frame twice. The first may be that of a command that was killed before it was recorded.
+    let _only = setup::lock(&files.lock, "the relay")?;
     write_json(&files.process, &Identity::own()?)?;
     Namespace::of(config).block_on(|| work(&files))?
 }

@@ -14,7 +14,7 @@ use super::{
     network::Namespace,
     record,
     switch::Wiring,
-    up::{answers, delay, ssh},
+    up::{PATIENCE, answers, delay, ssh},
     volume,
 };
 
@@ -93,7 +93,9 @@ pub fn status(config: &Config) -> Result<LabStatus, LabError> {
         let state = match (record, delay(&wiring, &name)) {
             (None, _) => State::Stopped,
             (Some(_), None) => State::Unseen,
-            (Some(record), Some(delay)) if namespace.run(|| answers(ssh(record.address), delay))? => {
+            (Some(record), Some(delay))
+                if namespace.run(|| answers(ssh(record.address), PATIENCE + 2 * delay))? =>
+            {
                 State::Running
             }
             (Some(_), Some(_)) => State::Starting,

@@ -12,7 +12,7 @@ use super::{
     cache::create_folder,
     checks,
     config::Config,
-    disk,
+    disk, down,
     error::LabError,
     links::Link,
     network::Namespace,
@@ -21,12 +21,15 @@ use super::{
     record::{self, Record},
     setup,
     switch::{self, Wiring},
+    volume,
 };
 use crate::report::steps::{Progress, step};
 
 const SSH_PORT: u16 = 22;
 /// Between two looks at a node that does not answer yet.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a node may take to take a connection.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Makes sure that these nodes run and answer SSH; the names of those that were started now.
 ///
@@ -55,21 +58,27 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         }
     }
 
+    check_addresses(config, nodes)?;
     let namespace = Namespace::of(config);
     let made_now = namespace.ensure()?;
     if !made_now {
         for node in &missing {
-            if namespace.run(|| answers(ssh(node.address), Duration::ZERO))? {
+            if namespace.run(|| answers(ssh(node.address), PATIENCE))? {
                 return Err(LabError::AddressInUse { node: node.name.clone(), address: node.address });
             }
         }
     }
     if !missing.is_empty() {
         let title = if new == 0 { "look after disks" } else { "make disks" };
-        step(progress, &format!("{title}: {}", names(&missing)), Duration::from_secs(2 * new), |_| {
-            make_disks(config, &missing)
-        })?;
+        step(
+            progress,
+            &format!("{title}: {}", names(&missing)),
+            Duration::from_secs(2 * new.max(1)),
+            |_| make_disks(config, &missing),
+        )?;
     }
+    // All that there are: their sites count when links are cut.
+    down::nodes(config).iter().try_for_each(|node| volume::attach(config, node))?;
     for node in nodes {
         disk::set_site(&config.disk(&node.name), node.site.as_deref())?;
     }
@@ -91,6 +100,19 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         }
     }
     Ok(missing.iter().map(|node| node.name.clone()).collect())
+}
+
+/// That no node takes the address of another that is only switched off, or cut off.
+fn check_addresses(config: &Config, nodes: &[NodeSpec]) -> Result<(), LabError> {
+    let others = down::nodes(config).into_iter().filter(|name| nodes.iter().all(|node| node.name != *name));
+    for other in others {
+        let address = disk::address(&config.disk(&other));
+        if let Some(node) = nodes.iter().find(|node| Some(node.address) == address) {
+            let problem = format!("{} is the address of node `{other}`", node.address);
+            return Err(LabError::BadNode { node: node.name.clone(), problem });
+        }
+    }
+    Ok(())
 }
 
 fn names(nodes: &[&NodeSpec]) -> String {
@@ -175,7 +197,9 @@ fn wait(
     mut ended: impl FnMut() -> Option<String>,
 ) -> Option<String> {
     loop {
-        if answers(server, delay) {
+        // The last try is a short one: an answer that comes after the time is up counts for nothing.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
+        if answers(server, PATIENCE.min(left) + 2 * delay) {
             return None;
         }
         if let Some(cause) = ended() {
@@ -193,12 +217,11 @@ pub(crate) fn ssh(address: Ipv4Addr) -> SocketAddr {
     SocketAddr::from((address, SSH_PORT))
 }
 
-/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network, in which a frame
-/// takes `delay` to get there.
-pub(crate) fn answers(server: SocketAddr, delay: Duration) -> bool {
+/// Whether an SSH server answers: it takes a connection within `patience`, and it greets. From inside the lab's network.
+pub(crate) fn answers(server: SocketAddr, patience: Duration) -> bool {
     let greeting = || -> std::io::Result<Vec<u8>> {
-        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500) + 2 * delay)?;
-        stream.set_read_timeout(Some(Duration::from_secs(2) + 2 * delay))?;
+        let stream = TcpStream::connect_timeout(&server, patience)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2) + patience))?;
         let mut line = Vec::new();
         // RFC 4253: the identification is at most 255 bytes.
         BufReader::new(stream.take(255)).read_until(b'\n', &mut line)?;
@@ -209,9 +232,10 @@ pub(crate) fn answers(server: SocketAddr, delay: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, net::TcpListener};
+    use std::{fs, io::Write, net::TcpListener};
 
     use super::*;
+    use crate::lab::Cache;
 
     /// A server that greets once with `greeting`.
     fn server(greeting: &'static [u8]) -> SocketAddr {
@@ -222,10 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_off_keeps_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Cache::at(folder.path()), "lab").unwrap();
+        let network = config.disk("off").join("etc/lab/network");
+        fs::create_dir_all(network.parent().unwrap()).unwrap();
+        fs::write(network, "ADDRESS=10.77.0.5/24\n").unwrap();
+        let check = |text: &str| check_addresses(&config, &[text.parse().unwrap()]);
+        let error = check("a=10.77.0.5").unwrap_err().to_string();
+        assert!(error.contains("the address of node `off`"), "{error}");
+        check("a=10.77.0.6").unwrap();
+        check("off=10.77.0.6").unwrap();
+    }
+
+    #[test]
     fn only_an_ssh_server_answers() {
-        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n"), Duration::ZERO));
-        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n"), Duration::ZERO));
-        assert!(!answers(server(b""), Duration::ZERO));
+        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n"), PATIENCE));
+        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n"), PATIENCE));
+        assert!(!answers(server(b""), PATIENCE));
     }
 
     #[test]

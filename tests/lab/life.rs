@@ -53,7 +53,7 @@ fn nodes_live_and_go_without_a_trace() {
     assert_eq!(lab.boot("a").unwrap(), first);
     assert!(!lab.run(&["up", "--nodes", "a=10.77.0.29"]).status.success());
     let refused = lab.run(&["up", "--nodes", "c=10.77.0.22"]);
-    assert!(said(&refused).contains("in use"));
+    assert!(said(&refused).contains("the address of node `b`"));
 
     let slow = lab.run(&["up", "--nodes", "c=10.77.0.23", "--boot-limit", "0"]);
     assert_eq!(slow.status.code(), Some(69));
