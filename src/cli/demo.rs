@@ -49,11 +49,7 @@ pub fn prepare(args: &Args) -> Result<Clock, Failure> {
     let config = Config::new(Cache::locate()?, name)?;
     lab::setup(&config.cache, args.yes, &mut *steps::on_stderr())?;
     clock.part("set-up");
-    let nodes: Vec<NodeSpec> = inventory
-        .hosts
-        .iter()
-        .map(|(name, host)| NodeSpec { name: name.clone(), address: host.address })
-        .collect();
+    let nodes = NodeSpec::of(&inventory);
     lab::up(&config, &nodes, &mut *steps::on_stderr())?;
     clock.part("nodes");
     Ok(clock)

@@ -1,12 +1,14 @@
 //! `hoist lab`: local nodes.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::Failure;
 use crate::{
     exit::Exit,
-    lab::{self, Cache, Config, LabError, NodeSpec},
+    inventory,
+    lab::{self, Cache, Config, Delay, Loss, NodeSpec, Nodes, Quality, Rate, Size},
     report::steps,
 };
 
@@ -14,9 +16,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hoist lab setup && hoist lab up && hoist lab ssh cp1")]
 pub struct LabArgs {
-    /// Which lab; labs of different names do not see each other
-    #[arg(long, global = true, env = "HOIST_LAB", default_value = lab::DEFAULT_LAB)]
-    lab: String,
+    /// Which lab; labs of different names do not see each other [default: hoist-lab]
+    #[arg(long, global = true, env = "HOIST_LAB")]
+    lab: Option<String>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -30,12 +32,20 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Start the nodes that are not running, and wait until they answer SSH
-    #[command(after_help = "Example: hoist lab up --node cp1=10.77.0.11 --node w1=10.77.0.12")]
+    /// Start the nodes that are not running, and wait until they answer SSH; nodes that are not named stay as they are
+    #[command(after_help = "Example: hoist lab up --nodes 5\n         \
+                            hoist lab up --nodes cp1=10.77.0.11@north,w1=10.77.0.21@south\n         \
+                            hoist lab up -i inventory/lab.yaml")]
     Up {
-        /// A node to run; may be given more than once [default: cp1=10.77.0.11 w1=10.77.0.12 w2=10.77.0.13]
-        #[arg(long = "node", value_name = "NAME=ADDRESS")]
-        nodes: Vec<NodeSpec>,
+        /// So many nodes, or these; may be given more than once [default: cp1=10.77.0.11,w1=10.77.0.12,w2=10.77.0.13]
+        #[arg(long = "nodes", alias = "node", value_name = "N|NAME=ADDRESS[@SITE],…")]
+        nodes: Vec<Nodes>,
+        /// The hosts of this inventory, in the lab that its `ssh.network_namespace` names
+        #[arg(short = 'i', long, value_name = "FILE", conflicts_with = "nodes")]
+        inventory: Option<PathBuf>,
+        /// Give new nodes a disk of their own of this size, which can be full; else they share that of this machine
+        #[arg(long, value_name = "SIZE", value_parser = lab::disk_size)]
+        disk: Option<Size>,
         /// How long a node may take to answer
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         boot_limit: u64,
@@ -59,16 +69,98 @@ enum Verb {
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
-    /// Stop the nodes, remove everything they used, and prove that nothing is left
-    #[command(after_help = "Example: hoist lab down --keep-disks")]
-    Down {
-        /// Keep the nodes' disks: the next `hoist lab up` boots them with their data
+    /// Cut the power of nodes: everything in them ends at once. Their disks stay
+    #[command(after_help = "Example: hoist lab stop cp1 w1")]
+    Stop {
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Shut them down in order
         #[arg(long)]
+        gently: bool,
+    },
+    /// Boot nodes that were stopped, and wait until they answer SSH
+    #[command(after_help = "Example: hoist lab start cp1 w1")]
+    Start {
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Cut links: what is sent on them is lost, in both directions
+    #[command(
+        after_help = "Example: hoist lab cut w1            w1 is cut off from everything, this machine included\n         \
+                            hoist lab cut w1 w2\n         \
+                            hoist lab cut north south   two sites; each goes on inside, and this machine reaches both"
+    )]
+    Cut {
+        #[command(flatten)]
+        ends: Ends,
+    },
+    /// Make links slow, in both directions
+    #[command(after_help = "Example: hoist lab slow w1 --delay 100ms --loss 1%\n         \
+                            hoist lab slow north south --delay 5ms --rate 100mbit")]
+    #[command(group = ArgGroup::new("quality").required(true).multiple(true))]
+    Slow {
+        #[command(flatten)]
+        ends: Ends,
+        /// Hold each frame so long; a round trip takes twice as much
+        #[arg(long, value_name = "TIME", group = "quality")]
+        delay: Option<Delay>,
+        /// Lose so many frames
+        #[arg(long, value_name = "PERCENT", group = "quality")]
+        loss: Option<Loss>,
+        /// Let so many bits a second pass; what waits for more than a second is lost
+        #[arg(long, value_name = "RATE", group = "quality")]
+        rate: Option<Rate>,
+    },
+    /// Make links whole again: the link between two ends, all links of one, or all of the lab
+    #[command(after_help = "Example: hoist lab heal\n         \
+                            hoist lab heal w1\n         \
+                            hoist lab heal w1 gateway")]
+    Heal {
+        /// A node, a site, or `gateway`: this machine
+        #[arg(value_name = "NODE|SITE")]
+        a: Option<String>,
+        /// The other end
+        #[arg(value_name = "NODE|SITE")]
+        b: Option<String>,
+    },
+    /// Fill the disk of a node that has one of its own (`hoist lab up --disk`)
+    #[command(after_help = "Example: hoist lab fill w1 --leave 50M\n         hoist lab fill w1 --undo")]
+    Fill {
+        /// A node with a disk of its own
+        node: String,
+        /// So much stays free
+        #[arg(long, value_name = "SIZE", default_value = "0K")]
+        leave: Size,
+        /// Free what was filled
+        #[arg(long, conflicts_with = "leave")]
+        undo: bool,
+    },
+    /// Stop the nodes, remove everything they used, and prove that nothing is left; or remove single nodes
+    #[command(after_help = "Example: hoist lab down --keep-disks\n         hoist lab down w2")]
+    Down {
+        /// Remove these nodes and their disks; the others stay
+        nodes: Vec<String>,
+        /// Keep the nodes' disks: the next `hoist lab up` boots them with their data
+        #[arg(long, conflicts_with = "nodes")]
         keep_disks: bool,
     },
     /// Watch over one node; started by `up`
     #[command(hide = true)]
     Supervise { node: NodeSpec },
+    /// Be the slow links; started by `slow`
+    #[command(hide = true)]
+    Relay,
+}
+
+/// Between what the links are.
+#[derive(Debug, Args)]
+struct Ends {
+    /// A node, a site, or `gateway`: this machine
+    #[arg(value_name = "NODE|SITE")]
+    a: String,
+    /// The other end [default: everything else; inside a site, nothing changes]
+    #[arg(value_name = "NODE|SITE")]
+    b: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,41 +172,82 @@ enum Output {
 /// Carries out `hoist lab`.
 ///
 /// Must run before an asynchronous runtime is started: `ssh` and `exec` replace the process.
-///
-/// # Errors
-/// [`LabError`], which knows its exit code.
-pub fn run(arguments: LabArgs) -> Result<Exit, LabError> {
-    let config = Config::new(Cache::locate()?, &arguments.lab)?;
+pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
+    let inventory = match &arguments.verb {
+        Verb::Up { inventory: Some(file), .. } => Some(inventory::load(file)?.inventory),
+        _ => None,
+    };
+    let named = inventory.as_ref().and_then(|inventory| inventory.ssh.network_namespace.clone());
+    let name = arguments.lab.or(named).unwrap_or_else(|| lab::DEFAULT_LAB.to_owned());
+    let config = Config::new(Cache::locate()?, &name)?;
     match arguments.verb {
         Verb::Setup { yes } => {
             lab::setup(&config.cache, yes, &mut *steps::on_stderr())?;
             eprintln!("the lab is set up; start it with `hoist lab up`");
         }
-        Verb::Up { nodes, boot_limit } => {
-            let nodes = if nodes.is_empty() { NodeSpec::three() } else { nodes };
-            let config = Config { boot_limit: Duration::from_secs(boot_limit), ..config };
+        Verb::Up { nodes, boot_limit, disk, .. } => {
+            let nodes: Vec<NodeSpec> = match &inventory {
+                Some(inventory) => NodeSpec::of(inventory),
+                None if nodes.is_empty() => NodeSpec::three(),
+                None => nodes.into_iter().flat_map(|Nodes(nodes)| nodes).collect(),
+            };
+            let boot_limit = Duration::from_secs(boot_limit);
+            let config = Config { boot_limit, disk_size: disk.map(|Size(bytes)| bytes), ..config };
             let started = lab::up(&config, &nodes, &mut *steps::on_stderr())?;
             if started.is_empty() {
                 eprintln!("all {} nodes are running already", nodes.len());
             }
         }
         Verb::Status { output } => print_status(&lab::status(&config)?, output),
-        Verb::Ssh { node, command } => return Err(lab::ssh(&config, &node, &command)),
+        Verb::Ssh { node, command } => return Err(lab::ssh(&config, &node, &command).into()),
         Verb::Exec { command } => {
             if let Some((program, arguments)) = command.split_first() {
-                return Err(lab::exec(&config, program, arguments));
+                return Err(lab::exec(&config, program, arguments).into());
             }
         }
-        Verb::Down { keep_disks } => lab::down(&config, keep_disks, &mut *steps::on_stderr())?,
+        Verb::Stop { nodes, gently } => {
+            let stopped = lab::stop(&config, &nodes, gently, &mut *steps::on_stderr())?;
+            say_unchanged(&nodes, &stopped, "was stopped already");
+        }
+        Verb::Start { nodes } => {
+            let started = lab::start(&config, &nodes, &mut *steps::on_stderr())?;
+            say_unchanged(&nodes, &started, "is running already");
+        }
+        Verb::Cut { ends } => lab::cut(&config, &ends.a, ends.b.as_deref())?,
+        Verb::Slow { ends, delay, loss, rate } => {
+            let quality = Quality {
+                delay_ms: delay.map_or(0, |Delay(milliseconds)| milliseconds),
+                loss_ppm: loss.map_or(0, |Loss(millionths)| millionths),
+                rate: rate.map(|Rate(bits)| bits),
+            };
+            lab::slow(&config, &ends.a, ends.b.as_deref(), quality)?;
+        }
+        Verb::Heal { a, b } => lab::heal(&config, a.as_deref(), b.as_deref())?,
+        Verb::Fill { node, leave: Size(bytes), undo } => lab::fill(&config, &node, (!undo).then_some(bytes))?,
+        Verb::Down { nodes, .. } if !nodes.is_empty() => {
+            lab::discard(&config, &nodes, &mut *steps::on_stderr())?;
+        }
+        Verb::Down { keep_disks, .. } => lab::down(&config, keep_disks, &mut *steps::on_stderr())?,
         Verb::Supervise { node } => lab::supervise(&config, &node)?,
+        Verb::Relay => lab::relay(&config)?,
     }
     Ok(Exit::Ok)
 }
 
-fn print_status(nodes: &[lab::NodeStatus], output: Output) {
+fn say_unchanged(nodes: &[String], changed: &[String], already: &str) {
+    for node in nodes.iter().filter(|node| !changed.contains(node)) {
+        eprintln!("{node} {already}");
+    }
+}
+
+fn print_status(status: &lab::LabStatus, output: Output) {
+    let nodes = &status.nodes;
     match output {
         Output::Json => println!("{}", serde_json::json!(nodes)),
         Output::Text if nodes.is_empty() => eprintln!("no nodes; start some with `hoist lab up`"),
         Output::Text => print!("{}", lab::table(nodes)),
+    }
+    if !status.in_force {
+        eprintln!("warning: {}", lab::WARNING);
     }
 }

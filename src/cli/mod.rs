@@ -100,7 +100,7 @@ pub fn main() -> Exit {
 fn run(verb: Verb) -> Result<Exit, Failure> {
     match verb {
         // These do not talk to hosts. The lab and ssh enter namespaces and replace the process: it must have no threads.
-        Verb::Lab(args) => Ok(lab::run(args)?),
+        Verb::Lab(args) => lab::run(args),
         Verb::Ssh(args) => ssh::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Inventory(args) => inventory::run(&args),

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::Ipv4Addr, os::unix::process::CommandExt, process::Command};
 
-use super::{cache::Cache, config::Config, error::LabError, network::Namespace, record};
+use super::{cache::Cache, config::Config, error::LabError, network::Namespace, record, switch::Wiring, up};
 
 /// Puts the calling thread, and every thread and program that it starts from now on, into the lab's network.
 /// For a program that is to reach nodes: call it before anything else is started.
@@ -17,6 +17,9 @@ pub fn enter_network(config: &Config) -> Result<(), LabError> {
 pub fn ssh(config: &Config, node: &str, command: &[OsString]) -> LabError {
     let alive: Vec<_> = record::all(config).into_iter().filter(record::Record::alive).collect();
     match alive.iter().find(|record| record.name == node) {
+        Some(_) if up::delay(&Wiring::of(config), node).is_none() => {
+            LabError::CutOff { node: node.to_owned() }
+        }
         Some(record) => {
             become_in_network(config, ssh_command(&config.cache, "root", record.address, command))
         }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::error::LabError;
 
 /// The cache folder: `HOIST_CACHE`, or `~/.cache/hoist`.
@@ -110,6 +112,17 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), LabErr
     let partial = PathBuf::from(partial);
     fs::write(&partial, content).map_err(LabError::io("write", &partial))?;
     fs::rename(&partial, path).map_err(LabError::io("rename", &partial))
+}
+
+/// [`write_atomically`], as JSON.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), LabError> {
+    let text = serde_json::to_vec(value).map_err(|error| LabError::io("write", path)(error.into()))?;
+    write_atomically(path, &text)
+}
+
+/// What [`write_json`] wrote; nothing when there is no file, or none that can be read.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 pub(crate) fn create_folder(path: &Path) -> Result<(), LabError> {

@@ -14,6 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use super::{error::LabError, mounts::Mount};
 
 /// Controllers that nodes need, in cgroup v1.
@@ -22,6 +27,8 @@ const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "cpuset", "memory", "devices", 
 const ENABLED: &[&str] = &["+cpu", "+cpuset", "+memory", "+pids", "+io"];
 /// How long the kernel may take to let go of a group whose processes have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long killed processes may take to end.
+const PATIENCE_WITH_PROCESSES: Duration = Duration::from_secs(10);
 
 /// The hierarchies of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +98,28 @@ impl Cgroups {
             }
         }
         Ok(())
+    }
+
+    /// Moves this process into the group of a node, or of something that is like one.
+    pub(crate) fn enter(&self, lab: &str, node: &str) -> Result<(), LabError> {
+        self.create(lab, node)?;
+        self.join(lab, node, "hoist")
+    }
+
+    /// Ends whatever is in `group` (a lab, or a lab and a node) and below, at once. It was all started by nodes, so no
+    /// number can be somebody else's.
+    pub(crate) fn kill(&self, group: &Path) {
+        let deadline = Instant::now() + PATIENCE_WITH_PROCESSES;
+        loop {
+            let processes = self.processes(group);
+            for pid in &processes {
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            }
+            if processes.is_empty() || Instant::now() > deadline {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs `spawn` in the node's group; what it starts stays there.

@@ -1,8 +1,8 @@
-//! Which lab, which nodes, and where everything about them is.
+//! Which lab, and where everything about it is.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use super::{cache::Cache, error::LabError, network};
+use super::{cache::Cache, error::LabError, step};
 
 /// Name of the lab where none is given.
 pub const DEFAULT_LAB: &str = "hoist-lab";
@@ -17,13 +17,8 @@ pub struct Config {
     pub program: PathBuf,
     /// How long a node may take until it answers SSH.
     pub boot_limit: Duration,
-}
-
-/// A node that should run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeSpec {
-    pub name: String,
-    pub address: Ipv4Addr,
+    /// Bytes of the disks that are made; without it, new nodes share the disk of this machine.
+    pub disk_size: Option<u64>,
 }
 
 impl Config {
@@ -34,7 +29,8 @@ impl Config {
     pub fn new(cache: Cache, name: &str) -> Result<Self, LabError> {
         check_name(name)?;
         let program = std::env::current_exe().map_err(LabError::io("find", "this program"))?;
-        Ok(Self { name: name.to_owned(), cache, program, boot_limit: Duration::from_secs(60) })
+        let boot_limit = Duration::from_secs(60);
+        Ok(Self { name: name.to_owned(), cache, program, boot_limit, disk_size: None })
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -64,52 +60,17 @@ impl Config {
         self.folder().join("lock")
     }
 
-    /// Name of a node that is unique on this machine.
+    /// Name of a node that is unique on this machine, and never longer than 12 characters: systemd-nspawn puts `vb-`
+    /// before it for the node's end on the bridge, and shortens what the kernel finds too long (15) to a name that
+    /// nobody else can know.
     pub(crate) fn machine(&self, node: &str) -> String {
-        format!("{}-{node}", self.name)
+        let digest = step::digest(&[&self.name, node]);
+        format!("{:.3}-{:.8}", node, digest)
     }
 }
 
-impl NodeSpec {
-    /// The three nodes of `hoist lab up`.
-    pub fn three() -> Vec<Self> {
-        [("cp1", 11), ("w1", 12), ("w2", 13)]
-            .map(|(name, last)| Self { name: name.to_owned(), address: Ipv4Addr::new(10, 77, 0, last) })
-            .into()
-    }
-}
-
-impl FromStr for NodeSpec {
-    type Err = String;
-
-    /// `NAME=ADDRESS`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, address) = text.split_once('=').ok_or("expected NAME=ADDRESS, such as w3=10.77.0.14")?;
-        let address = address.parse().map_err(|_| format!("`{address}` is not an IPv4 address"))?;
-        Ok(Self { name: name.to_owned(), address })
-    }
-}
-
-/// That every node can be made as it is asked for.
-pub(crate) fn check_nodes(nodes: &[NodeSpec]) -> Result<(), LabError> {
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    for node in nodes {
-        check_name(&node.name)?;
-        let problem = if !names.insert(&node.name) {
-            "the name is given twice".to_owned()
-        } else if !addresses.insert(node.address) {
-            format!("address {} is given twice", node.address)
-        } else if !network::can_have(node.address) {
-            format!("{} is not an address for a node", node.address)
-        } else {
-            continue;
-        };
-        return Err(LabError::BadNode { node: node.name.clone(), problem });
-    }
-    Ok(())
-}
-
-fn check_name(name: &str) -> Result<(), LabError> {
+/// That a name can be that of a lab, a node or a site.
+pub(crate) fn check_name(name: &str) -> Result<(), LabError> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = (1..=32).contains(&name.len())
         && name.chars().all(inner)
@@ -127,23 +88,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_checked() {
-        let nodes = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<NodeSpec>>();
-        check_nodes(&NodeSpec::three()).unwrap();
-        for (list, problem) in [
-            (&["a=10.77.0.5", "a=10.77.0.6"][..], "name is given twice"),
-            (&["a=10.77.0.5", "b=10.77.0.5"], "10.77.0.5 is given twice"),
-            (&["a=10.77.0.1"], "not an address for a node"),
-            (&["a=10.78.0.5"], "not an address for a node"),
-            (&["a=10.77.0.255"], "not an address for a node"),
-            (&["A=10.77.0.5"], "not a usable name"),
-            (&["../a=10.77.0.5"], "not a usable name"),
-            (&["-a=10.77.0.5"], "not a usable name"),
-        ] {
-            let error = check_nodes(&nodes(list)).unwrap_err().to_string();
-            assert!(error.contains(problem), "{list:?}: {error}");
-        }
-        assert!("a".parse::<NodeSpec>().is_err());
-        assert!("a=b".parse::<NodeSpec>().is_err());
+    fn machines_have_short_names_of_their_own() {
+        let lab = |name: &str| Config::new(Cache::at("/cache"), name).unwrap();
+        let long = "a-name-of-thirty-two-characters-";
+        let names: Vec<String> = ["one", "two"]
+            .into_iter()
+            .flat_map(|name| ["a", "cp1", "cp12", long].map(|node| lab(name).machine(node)))
+            .collect();
+        assert!(names.iter().all(|name| (10..=12).contains(&name.len())), "{names:?}");
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+        assert_eq!(lab("one").machine("cp1"), names[1], "the same in every run");
     }
 }

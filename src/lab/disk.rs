@@ -10,18 +10,23 @@ use std::{
 
 use super::{
     cache::{Cache, create_folder, remove, write_atomically},
-    config::{Config, NodeSpec},
+    config::Config,
     error::LabError,
     network::{GATEWAY, PREFIX},
-    process,
+    node::NodeSpec,
+    process, volume,
 };
 
 /// Bytes that a node takes on disk in use; it starts with a fifth of it.
 pub(crate) const SIZE: u64 = 2_000_000_000;
 
+/// Where a disk says in which site it stands.
+const SITE: &str = "etc/lab/site";
+
 /// Makes the disk of a node, or makes sure that the one it has goes with its address.
 pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     let disk = config.disk(&node.name);
+    volume::attach(config, &node.name)?;
     if disk.exists() {
         return if address(&disk) == Some(node.address) {
             Ok(())
@@ -30,22 +35,54 @@ pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> 
         };
     }
     let partial = config.disks().join(format!(".{}.partial", node.name));
+    // What a killed command left.
+    volume::unmount(&partial)?;
     remove(&partial)?;
     create_folder(&partial)?;
+    match config.disk_size {
+        Some(size) => {
+            volume::make(config, &node.name, size, &partial, || install(config, &partial, node))?;
+            volume::attach(config, &node.name)?;
+            remove(&partial)
+        }
+        None => {
+            install(config, &partial, node)?;
+            fs::rename(&partial, &disk).map_err(LabError::io("rename", &partial))
+        }
+    }
+}
+
+/// Puts a root file system into an empty folder.
+fn install(config: &Config, folder: &Path, node: &NodeSpec) -> Result<(), LabError> {
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"]);
     tar.args(["--xattrs", "--xattrs-include=*", "--file"]).arg(config.cache.node_tar());
-    tar.arg("--directory").arg(&partial);
+    tar.arg("--directory").arg(folder);
     process::output(tar)?;
-    identify(config, &partial, node)?;
-    locate(config, &partial, node.address)?;
-    fs::rename(&partial, &disk).map_err(LabError::io("rename", &partial))
+    identify(config, folder, node)?;
+    locate(config, folder, node.address)
 }
 
 /// The address that a disk was made for.
 pub(crate) fn address(disk: &Path) -> Option<Ipv4Addr> {
     let text = fs::read_to_string(disk.join("etc/lab/network")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("ADDRESS=")?.split('/').next()?.parse().ok())
+}
+
+/// The site that a disk stands in.
+pub(crate) fn site(disk: &Path) -> Option<String> {
+    let text = fs::read_to_string(disk.join(SITE)).ok()?;
+    Some(text.trim().to_owned()).filter(|site| !site.is_empty())
+}
+
+/// Says where a disk stands; without a site, it stays where it is.
+pub(crate) fn set_site(disk: &Path, wanted: Option<&str>) -> Result<(), LabError> {
+    match wanted {
+        Some(wanted) if site(disk).as_deref() != Some(wanted) => {
+            write_atomically(&disk.join(SITE), format!("{wanted}\n").as_bytes())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Bytes that a disk takes; what is mounted in the node is not part of it.
@@ -168,5 +205,10 @@ mod tests {
         assert_eq!(owner(disk.path(), "admin"), Some((1001, 1002)));
         assert_eq!(owner(disk.path(), "nobody"), None);
         assert!(usage(disk.path()) > 0);
+        assert_eq!(site(disk.path()), None);
+        for (wanted, expected) in [(None, None), (Some("north"), Some("north")), (None, Some("north"))] {
+            set_site(disk.path(), wanted).unwrap();
+            assert_eq!(site(disk.path()).as_deref(), expected);
+        }
     }
 }

@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
-};
+use nix::unistd::geteuid;
 
 use super::{
     cache::remove,
@@ -25,8 +22,9 @@ use super::{
     record::{self, Record},
     setup,
     supervise::SHUTDOWN,
+    volume,
 };
-use crate::report::steps::{Ended, Progress};
+use crate::report::steps::{Progress, step};
 
 /// Where systemd-nspawn keeps what it knows about machines.
 const NSPAWN_RUN: &str = "/run/systemd/nspawn";
@@ -36,19 +34,33 @@ const NSPAWN_RUN: &str = "/run/systemd/nspawn";
 /// # Errors
 /// [`LabError::Leftovers`] naming each process, mount, control group or namespace that could not be removed.
 pub fn down(config: &Config, keep_disks: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
-    if !geteuid().is_root() {
-        let (found, fix) =
-            ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
-        return Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] });
-    }
+    require_root()?;
     let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
     let records = record::all(config);
     let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
     let title = if names.is_empty() { "clear up".to_owned() } else { format!("stop: {}", names.join(", ")) };
-    progress.begin(&title, Duration::from_secs(5));
-    let done = stop_and_clear(config, &records, keep_disks);
-    progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
-    done
+    step(progress, &title, Duration::from_secs(5), |_| stop_and_clear(config, &records, keep_disks))
+}
+
+/// That this process may do what it is about to do.
+pub(crate) fn require_root() -> Result<(), LabError> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    let (found, fix) =
+        ("not running as root".to_owned(), "run the same command as root or with sudo".to_owned());
+    Err(LabError::Checks { failures: vec![Failure { check: "root", found, fix }] })
+}
+
+/// That these are nodes of the lab.
+pub(crate) fn require(config: &Config, names: &[String]) -> Result<(), LabError> {
+    let known = nodes(config);
+    let unknown: Vec<String> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(LabError::UnknownNodes { unknown, lab: config.name.clone(), known })
+    }
 }
 
 fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Result<(), LabError> {
@@ -62,18 +74,14 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
         records.iter().for_each(Record::terminate);
         wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
     }
-    // Whatever is in the lab's own groups was started by its nodes: no number can be somebody else's.
-    wait_until(Duration::from_secs(10), || {
-        let processes = cgroups.processes(group);
-        for pid in &processes {
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-        }
-        processes.is_empty()
-    });
+    cgroups.kill(group);
     cgroups.remove(group);
     namespace.delete()?;
     for node in nodes(config) {
         remove_nspawn_files(config, &node)?;
+    }
+    for disk in mounts::below(&config.disks())? {
+        volume::unmount(&disk)?;
     }
     let left = left(config, &cgroups, network)?;
     if !left.is_empty() {
@@ -84,7 +92,7 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
 }
 
 /// What systemd-nspawn leaves: a lock beside the disk, one named after its inode, and a folder for mounts.
-fn remove_nspawn_files(config: &Config, node: &str) -> Result<(), LabError> {
+pub(crate) fn remove_nspawn_files(config: &Config, node: &str) -> Result<(), LabError> {
     let disk = config.disk(node);
     let metadata = fs::metadata(&disk).map_err(LabError::io("look at", &disk))?;
     let run = Path::new(NSPAWN_RUN);
@@ -139,7 +147,7 @@ pub(crate) fn nodes(config: &Config) -> Vec<String> {
     names
 }
 
-fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !done() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(50));
@@ -148,6 +156,8 @@ fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::Pid;
+
     use super::*;
     use crate::lab::Cache;
 
@@ -161,6 +171,17 @@ mod tests {
         }
         fs::write(config.disks().join(".#w1.lck"), "").unwrap();
         assert_eq!(nodes(&config), ["cp1", "w1"]);
+    }
+
+    #[test]
+    fn unknown_nodes_are_named_all_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Cache::at(folder.path()), "lab").unwrap();
+        fs::create_dir_all(config.disk("a")).unwrap();
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        require(&config, &names(&["a"])).unwrap();
+        let error = require(&config, &names(&["b", "a", "c"])).unwrap_err().to_string();
+        assert!(error.contains("`b`, `c`"), "{error}");
     }
 
     #[test]

@@ -103,6 +103,33 @@ pub enum LabError {
     #[diagnostic(help("running: {}; `hoist lab up` starts the rest", if running.is_empty() { "none" } else { running }))]
     NoNode { node: String, lab: String, running: String },
 
+    #[error("lab `{lab}` has no node {}", ticks(unknown))]
+    #[diagnostic(help("its nodes: {}", if known.is_empty() { "none; `hoist lab up` makes some".to_owned() } else { known.join(", ") }))]
+    UnknownNodes { unknown: Vec<String>, lab: String, known: Vec<String> },
+
+    #[error("`{word}` is neither a node nor a site of the lab")]
+    #[diagnostic(help("one of: {} (`gateway` is this machine)", known.join(", ")))]
+    NoEnd { word: String, known: Vec<String> },
+
+    #[error("the link between this machine and node `{node}` is cut")]
+    #[diagnostic(help(
+        "`hoist lab heal {node} gateway` lets this machine in, and leaves its other links as they are"
+    ))]
+    CutOff { node: String },
+
+    #[error("node `{node}` has no disk of its own: its files are on this machine's")]
+    #[diagnostic(help(
+        "remove it with `hoist lab down {node}`, and make it again with `hoist lab up --disk 8G`"
+    ))]
+    SharedDisk { node: String },
+
+    #[error("the relay, the process that is the slow links, did not begin in time{}", quoted(tail))]
+    #[diagnostic(help(
+        "slow links are cut until it does: run the same command again, or `hoist lab heal`; its output is in {}",
+        log.display()
+    ))]
+    NoRelay { tail: String, log: PathBuf },
+
     #[error("lab `{name}` is not running")]
     #[diagnostic(help("start it with `hoist lab up`"))]
     NotRunning { name: String },
@@ -122,9 +149,16 @@ impl LabError {
     /// The exit code that goes with the error.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoTerminal | Self::BadNode { .. } | Self::Moved { .. } => Exit::Usage,
+            Self::NoTerminal
+            | Self::BadNode { .. }
+            | Self::Moved { .. }
+            | Self::UnknownNodes { .. }
+            | Self::SharedDisk { .. }
+            | Self::NoEnd { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::Temporary,
-            Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } => Exit::Unavailable,
+            Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } | Self::CutOff { .. } => {
+                Exit::Unavailable
+            }
             Self::Io { .. } | Self::NoCache | Self::StillMounted { .. } => Exit::Os,
             Self::Checks { failures } if failures.iter().any(|failure| failure.check == "root") => {
                 Exit::Permission
@@ -145,6 +179,10 @@ fn io_help(source: &io::Error) -> &'static str {
 
 fn bullets<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  - {item}")).collect()
+}
+
+fn ticks(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn quoted(tail: &str) -> String {

@@ -2,7 +2,8 @@
 //!
 //! A node differs from a server only in the kernel it shares: a Debian root file system with booted systemd and
 //! sshd, in a systemd-nspawn container, with an address on a bridge in a network namespace of the lab's own.
-//! [`setup`] fills the cache once; [`up`] and [`down`] start and end nodes.
+//! [`setup`] fills the cache once; [`up`] and [`down`] start and end nodes. [`stop`], [`cut`] and [`slow`] do to them
+//! what happens to servers.
 
 mod access;
 mod cache;
@@ -13,32 +14,48 @@ mod debian;
 mod disk;
 mod down;
 mod error;
+mod identity;
 mod images;
 mod index;
 mod kubernetes;
+mod links;
 mod mounts;
 mod network;
+mod node;
 mod node_root;
 mod oci;
 mod packages;
+mod packet;
+mod power;
 mod process;
+mod quality;
 mod record;
+mod relay;
 mod setup;
 mod static_server;
 mod status;
 mod step;
 mod supervise;
+mod switch;
 mod up;
+mod volume;
 
 pub use access::{enter_network, exec, ssh, ssh_command};
 pub use cache::Cache;
 pub use checks::Failure;
-pub use config::{Config, DEFAULT_LAB, NodeSpec};
+pub use config::{Config, DEFAULT_LAB};
 pub use down::down;
 pub use error::LabError;
 pub use kubernetes::VERSION as KUBERNETES;
+pub use links::{Link, NodeLinks};
 pub use network::GATEWAY;
+pub use node::{NodeSpec, Nodes};
+pub use power::{discard, start, stop};
+pub use quality::{Delay, Loss, Quality, Rate};
+pub use relay::relay;
 pub use setup::{SetupPlan, setup};
-pub use status::{NodeStatus, State, status, table};
+pub use status::{LabStatus, NodeStatus, State, WARNING, status, table};
 pub use supervise::supervise;
+pub use switch::{cut, heal, slow};
 pub use up::up;
+pub use volume::{Size, disk_size, fill};

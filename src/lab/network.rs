@@ -11,6 +11,7 @@ use std::{
 
 use nix::{
     mount::umount,
+    net::if_::if_nametoindex,
     sched::{CloneFlags, setns},
 };
 
@@ -18,6 +19,7 @@ use super::{
     cache::{remove, write_atomically},
     config::Config,
     error::LabError,
+    packet::Mac,
     process,
 };
 
@@ -25,7 +27,11 @@ use super::{
 const FOLDER: &str = "/run/netns";
 /// The bridge that nodes are plugged into.
 pub(crate) const BRIDGE: &str = "br0";
-/// The bridge's own address, and the nodes' default route: it answers, and leads nowhere.
+/// This machine's end of the link to the bridge. It is a port like the nodes', so that its links can be cut like theirs.
+const OWN_END: &str = "gateway0";
+/// The other end: the port of the bridge.
+pub(crate) const OWN_PORT: &str = "vb-gateway";
+/// This machine's address in the lab, and the nodes' default route: it answers, and leads nowhere.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Length of the network's prefix.
 pub(crate) const PREFIX: u8 = 24;
@@ -90,8 +96,12 @@ impl Namespace {
         for arguments in [
             &["link", "set", "lo", "up"][..],
             &["link", "add", BRIDGE, "type", "bridge"],
-            &["address", "add", &address, "dev", BRIDGE],
-            &["link", "set", BRIDGE, "up"],
+            // The bridge itself is nobody's neighbour.
+            &["link", "set", BRIDGE, "addrgenmode", "none", "up"],
+            &["link", "add", OWN_END, "type", "veth", "peer", "name", OWN_PORT],
+            &["link", "set", OWN_PORT, "master", BRIDGE, "up"],
+            &["link", "set", OWN_END, "up"],
+            &["address", "add", &address, "dev", OWN_END],
         ] {
             ip(&[&["-n", &self.name], arguments].concat())?;
         }
@@ -126,6 +136,53 @@ impl Namespace {
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+
+    /// The same for asynchronous work.
+    pub(crate) fn block_on<F: Future>(&self, work: impl FnOnce() -> F + Send) -> Result<F::Output, LabError>
+    where
+        F::Output: Send,
+    {
+        self.run(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map(|runtime| runtime.block_on(work())).map_err(LabError::io("start", "a runtime"))
+        })?
+    }
+
+    /// Removes the port of a node that was killed: the kernel takes its time, and a new port needs the name.
+    pub(crate) fn remove_port(&self, port: &str) -> Result<(), LabError> {
+        let gone = self.run(|| process::output(process::command("ip", &["link", "delete", port])))?;
+        let there = || self.run(|| if_nametoindex(port).is_ok());
+        // It may have gone by itself.
+        if gone.is_err() && there()? { gone.map(drop) } else { Ok(()) }
+    }
+}
+
+/// The port of the bridge that systemd-nspawn makes for a machine.
+pub(crate) fn port(machine: &str) -> String {
+    format!("vb-{machine}")
+}
+
+/// Hardware addresses that the bridge of this network has seen lately, and at which port. None when there is no bridge.
+pub(crate) fn seen() -> Vec<(Mac, String)> {
+    let command = process::command("bridge", &["-json", "fdb", "show", "br", BRIDGE]);
+    process::output(command).map(|text| forwarding(&text)).unwrap_or_default()
+}
+
+fn forwarding(json: &str) -> Vec<(Mac, String)> {
+    #[derive(serde::Deserialize)]
+    struct Seen {
+        mac: String,
+        ifname: String,
+        state: String,
+    }
+    let mac = |text: &str| {
+        let bytes: Option<Vec<u8>> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+        bytes?.try_into().ok()
+    };
+    let entries: Vec<Seen> = serde_json::from_str(json).unwrap_or_default();
+    // The permanent ones are the ports' own.
+    let learnt = entries.into_iter().filter(|entry| entry.state != "permanent");
+    learnt.filter_map(|entry| Some((mac(&entry.mac)?, entry.ifname))).collect()
 }
 
 /// `ip netns` mounts its folder over itself and never unmounts it. Once it is empty it goes; whoever needs it next
@@ -154,6 +211,16 @@ mod tests {
         {
             assert_eq!(can_have(address.parse().unwrap()), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn what_the_bridge_has_seen() {
+        // As iproute2 6.1 prints it.
+        let text = r#"[{"mac":"33:33:00:00:00:01","ifname":"br0","flags":["self"],"state":"permanent"},
+            {"mac":"ae:87:3d:b9:34:59","ifname":"v0","flags":[],"master":"br0","state":""},
+            {"mac":"86:ca:af:e5:b0:fc","ifname":"v0","flags":[],"master":"br0","state":"permanent"}]"#;
+        assert_eq!(forwarding(text), [([0xae, 0x87, 0x3d, 0xb9, 0x34, 0x59], "v0".to_owned())]);
+        assert_eq!(forwarding("nonsense"), []);
     }
 
     #[test]

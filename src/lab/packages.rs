@@ -33,6 +33,11 @@ pub(crate) const SETUP: &[Requirement] = &[
 pub(crate) const NODES: &[Requirement] = &[
     need("systemd-nspawn", "systemd-container"),
     need("ip", "iproute2"),
+    need("bridge", "iproute2"),
+    // For links that are cut.
+    need("nft", "nftables"),
+    need("mkfs.ext4", "e2fsprogs"),
+    need("mount", "mount"),
     need("tar", "tar"),
     need("ssh", "openssh-client"),
     need("ssh-keygen", "openssh-client"),

@@ -4,10 +4,12 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use super::{cache::create_folder, error::LabError, packages};
+use nix::{errno::Errno, unistd::setsid};
+
+use super::{cache::create_folder, config::Config, error::LabError, packages};
 
 /// How many of a log's last lines an error shows.
 const TAIL_LINES: usize = 20;
@@ -17,6 +19,32 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
+}
+
+/// Starts hoist itself with a hidden verb of `lab`; it outlives this process if it calls [`detach`]. What it prints
+/// goes to `log`.
+pub(crate) fn start_hoist(config: &Config, arguments: &[&str], log: &Path) -> Result<Child, LabError> {
+    start_log(log)?;
+    let open = || File::options().append(true).open(log).map_err(LabError::io("open", log));
+    Command::new(&config.program)
+        .env("HOIST_CACHE", config.cache.root())
+        .args(["lab", "--lab", &config.name])
+        .args(arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(open()?)
+        .stderr(open()?)
+        .spawn()
+        .map_err(LabError::io("run", &config.program))
+}
+
+/// Puts this process into a session of its own, which no terminal ends.
+pub(crate) fn detach() -> Result<(), LabError> {
+    match setsid() {
+        // A process that leads a group already cannot lead a session; then it is nobody's job but its own.
+        Ok(_) | Err(Errno::EPERM) => Ok(()),
+        Err(error) => Err(LabError::io("detach", "the terminal")(error.into())),
+    }
 }
 
 /// Runs a program to its end and returns what it printed.

@@ -3,12 +3,11 @@
 //! It is hoist itself, run again with a hidden verb, in a session of its own: nodes outlive the command that
 //! started them.
 
-use std::{io, process::Stdio, thread, time::Duration};
+use std::{io, process::Stdio, time::Duration};
 
 use nix::{
-    errno::Errno,
     sys::signal::{Signal, kill},
-    unistd::{Pid, setsid},
+    unistd::Pid,
 };
 use tokio::{
     process::{Child, Command},
@@ -18,10 +17,12 @@ use tokio::{
 
 use super::{
     cgroup::Cgroups,
-    config::{Config, NodeSpec},
+    config::Config,
     error::LabError,
+    identity::Identity,
     network::{BRIDGE, Namespace},
-    packages,
+    node::NodeSpec,
+    packages, process,
     record::{self, Record},
 };
 
@@ -36,20 +37,8 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(25);
 /// # Errors
 /// When the node cannot be started; they go to the node's console log, where `up` reads them.
 pub fn supervise(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
-    // A process that leads a group already cannot lead a session; then it is nobody's job but its own.
-    match setsid() {
-        Ok(_) | Err(Errno::EPERM) => {}
-        Err(error) => return Err(LabError::io("detach", "the terminal")(error.into())),
-    }
-    // On a thread of its own: the network namespace is a thread's, and so is an asynchronous runtime.
-    let ended = thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            Namespace::of(config).enter()?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(LabError::io("start", "the supervisor"))?.block_on(watch(config, node))
-        });
-        watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
+    process::detach()?;
+    let ended = Namespace::of(config).block_on(|| watch(config, node)).flatten();
     record::delete(config, &node.name)?;
     ended
 }
@@ -59,7 +48,8 @@ async fn watch(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     // From here on a signal waits for us instead of ending us, so the record may be found.
     let mut stop = signal(SignalKind::terminate()).map_err(failed())?;
     let cgroups = Cgroups::of_this_machine()?;
-    Record::of_this_process(&node.name, node.address)?.write(config)?;
+    let supervisor = Identity::own()?;
+    Record { name: node.name.clone(), address: node.address, supervisor }.write(config)?;
     loop {
         cgroups.clear(&config.name, &node.name);
         cgroups.create(&config.name, &node.name)?;
@@ -131,7 +121,7 @@ mod tests {
         --capability=all
         --drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE
         --network-bridge=br0
-        --machine=hoist-lab-cp1
+        --machine=cp1-e4ae1680
         --hostname=cp1
         --directory
         /cache/lab/labs/hoist-lab/nodes/cp1

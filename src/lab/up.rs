@@ -1,10 +1,9 @@
 //! Starts nodes, and waits until they answer.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -12,19 +11,25 @@ use std::{
 use super::{
     cache::create_folder,
     checks,
-    config::{Config, NodeSpec, check_nodes},
-    disk,
+    config::Config,
+    disk, down,
     error::LabError,
+    links::Link,
     network::Namespace,
+    node::{NodeSpec, check_nodes},
     process,
     record::{self, Record},
     setup,
+    switch::{self, Wiring},
+    volume,
 };
-use crate::report::steps::{Ended, Progress};
+use crate::report::steps::{Progress, step};
 
 const SSH_PORT: u16 = 22;
 /// Between two looks at a node that does not answer yet.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a node may take to take a connection.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Makes sure that these nodes run and answer SSH; the names of those that were started now.
 ///
@@ -53,44 +58,61 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
         }
     }
 
+    check_addresses(config, nodes)?;
     let namespace = Namespace::of(config);
     let made_now = namespace.ensure()?;
     if !made_now {
         for node in &missing {
-            if namespace.run(|| answers(ssh(node.address)))? {
+            if namespace.run(|| answers(ssh(node.address), PATIENCE))? {
                 return Err(LabError::AddressInUse { node: node.name.clone(), address: node.address });
             }
         }
     }
     if !missing.is_empty() {
-        step(progress, &format!("make disks: {}", names(&missing)), Duration::from_secs(5), |_| {
-            make_disks(config, &missing)
-        })?;
+        let title = if new == 0 { "look after disks" } else { "make disks" };
+        step(
+            progress,
+            &format!("{title}: {}", names(&missing)),
+            Duration::from_secs(2 * new.max(1)),
+            |_| make_disks(config, &missing),
+        )?;
+    }
+    // All that there are: their sites count when links are cut.
+    down::nodes(config).iter().try_for_each(|node| volume::attach(config, node))?;
+    for node in nodes {
+        disk::set_site(&config.disk(&node.name), node.site.as_deref())?;
+    }
+    // Before they boot: a node that is added to a site that is cut off never sees the other side.
+    switch::refresh(config)?;
+    let wiring = Wiring::of(config);
+    if !missing.is_empty() {
         step(progress, &format!("boot: {}", names(&missing)), Duration::from_secs(7), |progress| {
-            boot(config, &namespace, &missing, progress)
+            boot(config, &namespace, &missing, &wiring, progress)
         })?;
     }
     // Those that ran already answer at once, or are on their way through a reboot.
     let deadline = Instant::now() + config.boot_limit;
     for record in running {
         let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
-        if let Some(cause) = namespace.run(|| wait(ssh(record.address), deadline, ended))? {
+        let Some(delay) = delay(&wiring, &record.name) else { continue };
+        if let Some(cause) = namespace.run(|| wait(ssh(record.address), delay, deadline, ended))? {
             return Err(no_boot(config, &record.name, cause));
         }
     }
     Ok(missing.iter().map(|node| node.name.clone()).collect())
 }
 
-fn step<T>(
-    progress: &mut dyn Progress,
-    title: &str,
-    expected: Duration,
-    work: impl FnOnce(&mut dyn Progress) -> Result<T, LabError>,
-) -> Result<T, LabError> {
-    progress.begin(title, expected);
-    let done = work(progress);
-    progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
-    done
+/// That no node takes the address of another that is only switched off, or cut off.
+fn check_addresses(config: &Config, nodes: &[NodeSpec]) -> Result<(), LabError> {
+    let others = down::nodes(config).into_iter().filter(|name| nodes.iter().all(|node| node.name != *name));
+    for other in others {
+        let address = disk::address(&config.disk(&other));
+        if let Some(node) = nodes.iter().find(|node| Some(node.address) == address) {
+            let problem = format!("{} is the address of node `{other}`", node.address);
+            return Err(LabError::BadNode { node: node.name.clone(), problem });
+        }
+    }
+    Ok(())
 }
 
 fn names(nodes: &[&NodeSpec]) -> String {
@@ -115,6 +137,7 @@ fn boot(
     config: &Config,
     namespace: &Namespace,
     nodes: &[&NodeSpec],
+    wiring: &Wiring,
     progress: &mut dyn Progress,
 ) -> Result<(), LabError> {
     let since = Instant::now();
@@ -129,15 +152,31 @@ fn boot(
             Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
             Err(error) => Some(error.to_string()),
         };
-        let cause = namespace.run(|| wait(ssh(node.address), deadline, ended))?;
+        let delay = delay(wiring, &node.name);
+        let cause = match delay {
+            Some(delay) => namespace.run(|| wait(ssh(node.address), delay, deadline, ended))?,
+            None => None,
+        };
         // Nodes outlive this command; while it lives, it collects the supervisor when that ends.
         thread::spawn(move || supervisor.wait());
         if let Some(cause) = cause {
             return Err(no_boot(config, &node.name, cause));
         }
-        progress.line(&format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()));
+        progress.line(&match delay {
+            Some(_) => format!("{} answers after {:.1} s", node.name, since.elapsed().as_secs_f64()),
+            None => format!("{} is started; its link to this machine is cut", node.name),
+        });
     }
     Ok(())
+}
+
+/// How long a frame is on its way between this machine and a node; nothing when none arrives.
+pub(crate) fn delay(wiring: &Wiring, node: &str) -> Option<Duration> {
+    match wiring.node(node).to_gateway() {
+        Link::Whole => Some(Duration::ZERO),
+        Link::Slow(quality) => Some(Duration::from_millis(quality.delay_ms.into())),
+        Link::Cut => None,
+    }
 }
 
 fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
@@ -146,26 +185,21 @@ fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
 }
 
 fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
-    let console = config.console(&node.name);
-    create_folder(&config.run())?;
-    let log = File::create(&console).map_err(LabError::io("create", &console))?;
-    let errors = log.try_clone().map_err(LabError::io("open", &console))?;
-    Command::new(&config.program)
-        .env("HOIST_CACHE", config.cache.root())
-        .args(["lab", "--lab", &config.name, "supervise", &format!("{}={}", node.name, node.address)])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .map_err(LabError::io("run", &config.program))
+    process::start_hoist(config, &["supervise", &node.to_string()], &config.console(&node.name))
 }
 
 /// Why the node does not answer; nothing when it does. From inside the lab's network; `ended` tells why nobody can
 /// answer any more.
-fn wait(server: SocketAddr, deadline: Instant, mut ended: impl FnMut() -> Option<String>) -> Option<String> {
+fn wait(
+    server: SocketAddr,
+    delay: Duration,
+    deadline: Instant,
+    mut ended: impl FnMut() -> Option<String>,
+) -> Option<String> {
     loop {
-        if answers(server) {
+        // The last try is a short one: an answer that comes after the time is up counts for nothing.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
+        if answers(server, PATIENCE.min(left) + 2 * delay) {
             return None;
         }
         if let Some(cause) = ended() {
@@ -183,11 +217,11 @@ pub(crate) fn ssh(address: Ipv4Addr) -> SocketAddr {
     SocketAddr::from((address, SSH_PORT))
 }
 
-/// Whether an SSH server answers: it takes a connection, and it greets. From inside the lab's network.
-pub(crate) fn answers(server: SocketAddr) -> bool {
+/// Whether an SSH server answers: it takes a connection within `patience`, and it greets. From inside the lab's network.
+pub(crate) fn answers(server: SocketAddr, patience: Duration) -> bool {
     let greeting = || -> std::io::Result<Vec<u8>> {
-        let stream = TcpStream::connect_timeout(&server, Duration::from_millis(500))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let stream = TcpStream::connect_timeout(&server, patience)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2) + patience))?;
         let mut line = Vec::new();
         // RFC 4253: the identification is at most 255 bytes.
         BufReader::new(stream.take(255)).read_until(b'\n', &mut line)?;
@@ -198,9 +232,10 @@ pub(crate) fn answers(server: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, net::TcpListener};
+    use std::{fs, io::Write, net::TcpListener};
 
     use super::*;
+    use crate::lab::Cache;
 
     /// A server that greets once with `greeting`.
     fn server(greeting: &'static [u8]) -> SocketAddr {
@@ -211,20 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_off_keeps_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Cache::at(folder.path()), "lab").unwrap();
+        let network = config.disk("off").join("etc/lab/network");
+        fs::create_dir_all(network.parent().unwrap()).unwrap();
+        fs::write(network, "ADDRESS=10.77.0.5/24\n").unwrap();
+        let check = |text: &str| check_addresses(&config, &[text.parse().unwrap()]);
+        let error = check("a=10.77.0.5").unwrap_err().to_string();
+        assert!(error.contains("the address of node `off`"), "{error}");
+        check("a=10.77.0.6").unwrap();
+        check("off=10.77.0.6").unwrap();
+    }
+
+    #[test]
     fn only_an_ssh_server_answers() {
-        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n")));
-        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n")));
-        assert!(!answers(server(b"")));
+        assert!(answers(server(b"SSH-2.0-OpenSSH_10.0\r\n"), PATIENCE));
+        assert!(!answers(server(b"HTTP/1.1 400 Bad Request\r\n"), PATIENCE));
+        assert!(!answers(server(b""), PATIENCE));
     }
 
     #[test]
     fn waiting_ends_with_the_limit_or_with_the_node() {
         // Nobody listens on a port that was given back.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let cause = wait(nobody, Instant::now(), || None);
+        let cause = wait(nobody, Duration::ZERO, Instant::now(), || None);
         assert_eq!(cause.as_deref(), Some("it does not answer SSH in time"));
         let later = Instant::now() + Duration::from_secs(60);
-        assert_eq!(wait(nobody, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
-        assert_eq!(wait(server(b"SSH-2.0-x\n"), later, || Some("gone".to_owned())), None);
+        assert_eq!(wait(nobody, Duration::ZERO, later, || Some("gone".to_owned())).as_deref(), Some("gone"));
+        assert_eq!(wait(server(b"SSH-2.0-x\n"), Duration::ZERO, later, || Some("gone".to_owned())), None);
     }
 }

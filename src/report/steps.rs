@@ -39,6 +39,22 @@ impl Progress for Silent {
     fn cached(&mut self, _title: &str) {}
 }
 
+/// Does a step and tells how it goes.
+///
+/// # Errors
+/// Those of `work`.
+pub fn step<T, E>(
+    progress: &mut dyn Progress,
+    title: &str,
+    expected: Duration,
+    work: impl FnOnce(&mut dyn Progress) -> Result<T, E>,
+) -> Result<T, E> {
+    progress.begin(title, expected);
+    let done = work(progress);
+    progress.end(if done.is_ok() { Ended::Done } else { Ended::Failed });
+    done
+}
+
 /// Progress on standard error: a spinner on a terminal, one line a step elsewhere.
 pub fn on_stderr() -> Box<dyn Progress> {
     if io::stderr().is_terminal() { Box::new(Spinner::default()) } else { Box::new(Plain::new(io::stderr())) }

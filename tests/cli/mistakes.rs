@@ -19,7 +19,15 @@ fn wrong_command_lines_exit_with_64() {
         (&["apply", "-i", "x", "--fork", "3"], "--forks"),
         (&["apply", "-i", "x", "--forks", "0"], "0"),
         (&["completions", "tcsh"], "bash"),
-        (&["lab", "up", "--node", "cp1"], "NAME=ADDRESS"),
+        (&["lab", "up", "--nodes", "cp1"], "NAME=ADDRESS"),
+        (&["lab", "up", "--nodes", "3", "-i", "x"], "cannot be used with"),
+        (&["lab", "up", "--disk", "10M"], "at least 1G"),
+        (&["lab", "stop"], "<NODES>"),
+        (&["lab", "cut"], "<NODE|SITE>"),
+        (&["lab", "slow", "w1"], "--delay"),
+        (&["lab", "slow", "w1", "--delay", "1h"], "such as 100ms"),
+        (&["lab", "fill", "w1", "--undo", "--leave", "1M"], "cannot be used with"),
+        (&["lab", "down", "w1", "--keep-disks"], "cannot be used with"),
         (&[], "Usage"),
     ] {
         let (exit, output, errors) = ask(arguments);
