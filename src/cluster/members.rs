@@ -87,7 +87,8 @@ mod tests {
     /// Facts of hosts by what they are: `-` nothing yet, `j` joined, `c` a control plane, ` ` silent.
     fn facts(hosts: &str) -> Observed {
         let state = |(name, what): (&str, char)| {
-            let kubernetes = Kubernetes { joined: what != '-', control_plane: what == 'c', ..Kubernetes::default() };
+            let kubernetes =
+                Kubernetes { joined: what != '-', control_plane: what == 'c', ..Kubernetes::default() };
             (what != ' ').then(|| (name.to_string(), Facts { kubernetes, ..Facts::default() }))
         };
         ["cp1", "w1", "w2"].into_iter().zip(hosts.chars()).filter_map(state).collect()

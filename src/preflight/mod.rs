@@ -19,9 +19,9 @@ mod resolver;
 mod services;
 mod sizes;
 mod survey;
-mod ways;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use indexmap::IndexMap;
 

@@ -92,7 +92,9 @@ fn what_a_killed_run_left_at_work_is_ended_before_the_next_one_begins() {
     let role = |run: &str| {
         fleet.role(
             "slow",
-            &format!("tasks: [{{name: slow, command: {{run: \"{run}\", creates: '{{{{ vars.root }}}}/slow'}}}}]"),
+            &format!(
+                "tasks: [{{name: slow, command: {{run: \"{run}\", creates: '{{{{ vars.root }}}}/slow'}}}}]"
+            ),
         );
     };
     role(&format!("trap '' TERM; echo x > '{{{{ vars.root }}}}/begun'; sleep {seconds}"));

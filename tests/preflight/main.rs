@@ -1,7 +1,6 @@
 //! `hoist preflight` against OpenSSH's own server, on hosts in network namespaces of their own.
 
 // Other tests use the rest of it.
-#[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
 
