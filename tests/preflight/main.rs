@@ -1,6 +1,5 @@
 //! `hoist preflight` against OpenSSH's own server, on hosts in network namespaces of their own.
 
-// Other tests use the rest of it.
 #[path = "../support/mod.rs"]
 mod support;
 
