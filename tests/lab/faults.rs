@@ -44,6 +44,20 @@ fn reach<const N: usize>(lab: &Lab, nodes: [&str; N], all: &[&str]) -> [String; 
     thread::scope(|scope| nodes.map(|node| scope.spawn(move || ask(node))).map(|asked| asked.join().unwrap()))
 }
 
+/// Fails unless each of `nodes` comes to reach just these of the nodes `all`: a link that has been healed may take a
+/// moment, until the kernel asks for the other address again.
+#[track_caller]
+fn reaches<const N: usize>(lab: &Lab, nodes: [&str; N], all: &[&str], expected: [&str; N]) {
+    let mut found = reach(lab, nodes, all);
+    for _ in 0..4 {
+        if found == expected {
+            return;
+        }
+        found = reach(lab, nodes, all);
+    }
+    assert_eq!(found, expected);
+}
+
 /// The shortest of three round trips, in milliseconds.
 fn round_trip(lab: &Lab, node: &str, other: &str) -> f64 {
     let output = lab.on(node, &format!("ping -q -c 3 -i 0.2 -W 2 {}", address(other)));
@@ -126,7 +140,7 @@ fn power(lab: &Lab) {
 fn cuts(lab: &Lab) {
     lab.ok(&["cut", "a", "b"]);
     let three = ["a", "b", "c"];
-    assert_eq!(reach(lab, three, &three), ["c", "c", "a b"]);
+    reaches(lab, three, &three, ["c", "c", "a b"]);
     let once = rules(lab);
     lab.ok(&["cut", "b", "a"]);
     assert_eq!(
@@ -139,26 +153,26 @@ fn cuts(lab: &Lab) {
     lab.ok(&["cut", "c"]);
     assert_eq!(lab.status()[2]["state"], "unseen");
     assert_eq!(lab.run(&["ssh", "c"]).status.code(), Some(69));
-    assert_eq!(reach(lab, ["a"], &three), [""]);
+    reaches(lab, ["a"], &three, [""]);
     lab.ok(&["stop", "c"]);
     lab.ok(&["start", "c"]);
     lab.ok(&["heal", "c", "gateway"]);
     wait("c answers", || lab.status()[2]["state"] == "running");
-    assert_eq!(reach(lab, ["c"], &three), [""]);
+    reaches(lab, ["c"], &three, [""]);
 
     lab.ok(&["heal"]);
-    assert_eq!(reach(lab, ["a"], &three), ["b c"]);
+    reaches(lab, ["a"], &three, ["b c"]);
     assert!(lab.ok(&["status"]).lines().skip(1).all(|line| line.ends_with('-')));
 
     // A site goes on inside, and a node that is added to it is on its side. Nodes of other kinds go together.
     lab.ok(&["cut", "north", "south"]);
     lab.ok(&["up", "--disk", "1G", "--nodes", "d=10.77.0.34@south"]);
     let four = ["a", "b", "c", "d"];
-    assert_eq!(reach(lab, four, &four), ["b", "a", "d", "c"]);
+    reaches(lab, four, &four, ["b", "a", "d", "c"]);
     lab.ok(&["heal", "d"]);
-    assert_eq!(reach(lab, four, &four), ["b d", "a d", "d", "a b c"]);
+    reaches(lab, four, &four, ["b d", "a d", "d", "a b c"]);
     lab.ok(&["heal", "north", "south"]);
-    assert_eq!(reach(lab, ["c"], &four), ["a b d"]);
+    reaches(lab, ["c"], &four, ["a b d"]);
 
     let refused = lab.run(&["cut", "a", "west"]);
     assert_eq!(refused.status.code(), Some(64));
