@@ -28,7 +28,8 @@ pull)
     k8s_ctr images pull "$1"
     ;;
 pods)
-    k8s_ctr containers list --quiet 'labels."io.cri-containerd.kind"==sandbox'
+    # kubeadm takes every word on either stream for the name of a pod, warnings of containerd's client as well.
+    k8s_ctr containers list --quiet 'labels."io.cri-containerd.kind"==sandbox' 2>/dev/null
     ;;
 stopp)
     k8s_ctr tasks kill --signal 9 "$1" 2>/dev/null || true
