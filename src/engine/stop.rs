@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many of the last lines of a failed command are shown.
-const SHOWN_LINES: usize = 15;
+const SHOWN_LINES: usize = 25;
 
 /// Begins the line with which a batch says which of its steps failed.
 pub(super) const FAILED_STEP: &str = "#hoist-failed-step ";

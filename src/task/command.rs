@@ -38,6 +38,9 @@ pub struct Command {
     /// What the command reads from its standard input, rendered just before it runs.
     #[serde(default)]
     pub stdin: Option<Stdin>,
+    /// POSIX sh whose output, on either stream, explains why the command failed.
+    #[serde(default)]
+    pub explain: Option<String>,
     /// Seconds it may take.
     #[serde(default = "ten_minutes")]
     pub timeout: u64,
@@ -113,6 +116,12 @@ impl Kind for Command {
                     quote(stamp)
                 )
             }
+        };
+        let text = match &self.explain {
+            None => text,
+            Some(explain) => format!(
+                "(\n{text}\n) || {{\ns=$?\n(\n{explain}\n) >&2 </dev/null\nexit $s\n}}"
+            ),
         };
         let timeout = Duration::from_secs(self.timeout);
         vec![Act::Script { text, stdin: self.stdin.clone(), timeout }]

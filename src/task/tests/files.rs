@@ -96,6 +96,9 @@ async fn artifacts_commands_and_waits() {
     let made = quote(&path("made"));
     let command = json!({"run": format!("touch {made}"), "unless": format!("[ -e {made} ]"), "timeout": 5});
     converges(&host, &task("command", command)).await;
+    let fails = json!({"run": "cat; echo what >&2; exit 3", "creates": path("never"), "explain": "cat; echo why; exit 9"});
+    let complaint = apply(&host, &task("command", fails)).await.unwrap_err();
+    assert_eq!(complaint, "what\nwhy\n");
     let wait = |check: String| {
         let explain = Some("echo because".to_string());
         Task::Wait(Wait { until: "it's made".into(), check, explain, timeout: 0 })
