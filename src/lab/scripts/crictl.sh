@@ -35,15 +35,18 @@ stopp)
     k8s_ctr tasks kill --signal 9 "$1" 2>/dev/null || true
     ;;
 rmp)
+    # A pod goes with the containers in it: the kubelet does not start where one is left whose pod is gone.
     for pod in "$@"; do
-        case $pod in
-        -*) ;;
-        *)
-            k8s_ctr tasks delete --force "$pod" 2>/dev/null
-            k8s_ctr containers delete "$pod"
-            ;;
-        esac
+        case $pod in -*) continue ;; esac
+        uid=$(k8s_ctr containers info "$pod" 2>/dev/null | sed -n 's/.*"io.kubernetes.pod.uid": "\(.*\)".*/\1/p' | head -n 1)
+        [ -n "$uid" ] || continue
+        for container in $(k8s_ctr containers list --quiet "labels.\"io.kubernetes.pod.uid\"==$uid" 2>/dev/null); do
+            k8s_ctr tasks delete --force "$container" 2>/dev/null
+            k8s_ctr containers delete "$container" 2>/dev/null
+        done
     done
+    # containerd keeps a list of its own for Kubernetes and does not see what its client deletes.
+    systemctl restart containerd
     ;;
 *)
     echo "crictl: '$verb' is not one of the calls that this stand-in answers (info, inspecti, pull, pods, stopp, rmp)" >&2
