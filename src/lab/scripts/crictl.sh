@@ -45,7 +45,9 @@ rmp)
             k8s_ctr containers delete "$container" 2>/dev/null
         done
     done
-    # containerd keeps a list of its own for Kubernetes and does not see what its client deletes.
+    # containerd keeps a list of its own for Kubernetes and does not see what its client deletes. The first command
+    # forgets how often it was started, for each pod comes here.
+    systemctl reset-failed containerd
     systemctl restart containerd
     ;;
 *)
