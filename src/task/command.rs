@@ -119,9 +119,7 @@ impl Kind for Command {
         };
         let text = match &self.explain {
             None => text,
-            Some(explain) => format!(
-                "(\n{text}\n) || {{\ns=$?\n(\n{explain}\n) >&2 </dev/null\nexit $s\n}}"
-            ),
+            Some(explain) => format!("(\n{text}\n) || {{\ns=$?\n(\n{explain}\n) >&2 </dev/null\nexit $s\n}}"),
         };
         let timeout = Duration::from_secs(self.timeout);
         vec![Act::Script { text, stdin: self.stdin.clone(), timeout }]
