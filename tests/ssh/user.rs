@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::support::skip::skip;
@@ -22,7 +23,9 @@ impl TestUser {
             skip("only root can make a user");
             return None;
         }
-        let name = format!("hoist-{purpose}-{}", std::process::id());
+        // Tests run at the same time, in one process and in several.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hoist-{purpose}-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let home = tempfile::tempdir().unwrap();
         let mut useradd = Command::new("useradd");
         // Not a locked password: OpenSSH refuses those users.
