@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, first};
+use super::{Observed, components::components, first};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
     facts::Facts,
-    inventory::{Host, Inventory, Plugin, Release, Role, pod_subnet},
+    inventory::{Etcd, Host, Inventory, Plugin, Release, Role, pod_subnet},
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -51,13 +51,23 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
     };
     let mut roles = Vec::new();
     if facts.virtualization == "vmware" {
-        roles.push("vmware".to_string());
+        roles.push("vmware");
     }
-    roles.extend(["kubernetes".to_string(), plugin.to_string()]);
-    // A host that is both joins as a control plane.
-    roles.push(if host.has(Role::ControlPlane) { "control-plane" } else { "worker" }.to_string());
-    roles.push("labels".to_string());
-    roles
+    if host.has(Role::Etcd) && inventory.cluster.etcd == Etcd::External {
+        roles.push("etcd");
+    }
+    if host.is_node() {
+        if host.has(Role::Storage) {
+            roles.push("storage");
+        }
+        if inventory.balances(host) {
+            roles.push("load-balancer");
+        }
+        // A host that is both joins as a control plane.
+        let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
+        roles.extend(["kubernetes", plugin, node, "labels"]);
+    }
+    roles.into_iter().map(String::from).collect()
 }
 
 fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
@@ -67,12 +77,17 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     api_names.extend(inventory.with_role(Role::ControlPlane).map(|(_, host)| host.address.to_string()));
     api_names.sort();
     api_names.dedup();
+    let kubeadm_api = Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api).unwrap_or_default();
     let mut context = json!({
         "name": cluster.name,
         "version": cluster.kubernetes.to_string(),
-        "kubeadm_api": Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api),
+        "kubeadm_api": kubeadm_api,
         "endpoint": endpoint,
         "port": port,
+        "api_port": inventory.api_port(),
+        "vip": cluster.endpoint.vip,
+        "etcd": etcd(inventory),
+        "components": components(inventory).context(kubeadm_api),
         "api_names": api_names,
         "pods": cluster.network.pods,
         "services": cluster.network.services,
@@ -83,6 +98,16 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
         context["pause"] = json!(index.reference("pause"));
     }
     context
+}
+
+/// Where etcd is, in the order of the inventory.
+fn etcd(inventory: &Inventory) -> Value {
+    let members = inventory.with_role(inventory.etcd_role());
+    let members = members.map(|(name, host)| json!({"name": name, "address": host.address}));
+    json!({
+        "external": inventory.cluster.etcd == Etcd::External,
+        "members": members.collect::<Vec<Value>>(),
+    })
 }
 
 fn host_context(

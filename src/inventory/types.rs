@@ -220,6 +220,18 @@ impl Inventory {
         Some((address, endpoint.port))
     }
 
+    /// Whether a balancer of hoist's own stands before the API servers on this host.
+    pub fn balances(&self, host: &Host) -> bool {
+        self.cluster.endpoint.vip.is_some() && host.has(Role::ControlPlane)
+    }
+
+    /// The port that API servers themselves listen on. Where balancers stand before them, those have the endpoint's
+    /// port, on the same hosts.
+    pub fn api_port(&self) -> u16 {
+        let port = self.cluster.endpoint.port;
+        if self.cluster.endpoint.vip.is_some() { port.saturating_add(1) } else { port }
+    }
+
     /// The values that roles see on a host: the inventory's, and the host's own over them, key by key.
     pub fn vars(&self, host: &Host) -> Map<String, Json> {
         let mut vars = self.vars.clone();
