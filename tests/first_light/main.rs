@@ -7,19 +7,27 @@ mod interruptions;
 mod kills;
 mod refusals;
 mod secrets;
+#[path = "../support/stage.rs"]
 mod stage;
 mod traces;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use stage::{HOSTS, Stage, text, until};
+use stage::{Stage, text, until};
+
+const LAB: &str = "first-light";
+const HOSTS: [(&str, &str); 3] = [("cp1", "10.77.0.11"), ("w1", "10.77.0.12"), ("w2", "10.77.0.13")];
+
+fn stage() -> Stage {
+    Stage::new(LAB, include_str!("../../inventory/lab.yaml"))
+}
 
 /// One story: each step needs the ones before it.
 #[test]
 #[ignore = "needs root and the lab: run tests/run"]
 fn first_light() {
     let before = traces::machine();
-    let stage = Stage::new();
+    let stage = stage();
     eprintln!();
     stage.step("demo makes a cluster and an application", || demo(&stage));
     stage.step("plan says that nothing would change", || nothing_to_change(&stage));
@@ -58,7 +66,7 @@ fn first_light() {
 fn soak() {
     let seed = std::env::var("HOIST_SOAK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     eprintln!("\n  seed {seed}");
-    let stage = Stage::new();
+    let stage = stage();
     stage.step("killed at fifty random points, runs go on", || {
         kills::at_random(&stage, seed, 50, kills::Damages::All);
     });
@@ -173,9 +181,9 @@ fn reboot(stage: &Stage) {
 }
 
 fn down(stage: &Stage, before: &traces::Machine) {
-    let network = traces::network_namespace(stage::LAB);
+    let network = traces::network_namespace(LAB);
     stage.hoist(&["lab", "down"]).exits(0);
-    let left: Vec<_> = traces::of_lab(stage::LAB, network).into_iter().chain(before.added()).collect();
+    let left: Vec<_> = traces::of_lab(LAB, network).into_iter().chain(before.added()).collect();
     assert_eq!(left, Vec::<String>::new());
     stage.hoist(&["lab", "down"]).exits(0);
     stage.hoist(&["lab", "ssh", "w1"]).exits(69);

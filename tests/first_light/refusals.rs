@@ -10,8 +10,8 @@ use std::{
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::{
-    nothing_to_change,
-    stage::{HOSTS, LAB, Stage, cache, known_hosts, output_of, text, until},
+    HOSTS, LAB, nothing_to_change,
+    stage::{Stage, cache, known_hosts, output_of, text, until},
 };
 
 pub fn node_off(stage: &Stage) {

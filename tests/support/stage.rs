@@ -1,4 +1,6 @@
-//! Where the story takes place: a lab of its own, an inventory of it, and everything that was said.
+//! Where a story on real nodes takes place: a lab of its own, an inventory of it, and everything that was said.
+
+#![allow(dead_code, reason = "each kind uses a part of it")]
 
 use std::{
     cell::RefCell,
@@ -10,9 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Not the default lab, so that somebody's own stays as it is.
-pub const LAB: &str = "first-light";
-pub const HOSTS: [(&str, &str); 3] = [("cp1", "10.77.0.11"), ("w1", "10.77.0.12"), ("w2", "10.77.0.13")];
 const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 
 /// One run of a program that has ended.
@@ -60,17 +59,22 @@ impl std::fmt::Display for Ran {
 
 /// The lab is down when this goes, however the test ends.
 pub struct Stage {
+    lab: &'static str,
+    /// The inventory that others are made from.
+    sample: &'static str,
     folder: tempfile::TempDir,
     /// Everything that hoist printed so far.
     heard: RefCell<String>,
 }
 
 impl Stage {
-    pub fn new() -> Stage {
+    /// A lab of this name, not the default one, so that somebody's own stays as it is; and `inventory.yaml`, which is
+    /// `sample` for it.
+    pub fn new(lab: &'static str, sample: &'static str) -> Stage {
         let folder = tempfile::tempdir().unwrap();
         // Somebody who is not root must be able to come here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let stage = Stage { folder, heard: RefCell::default() };
+        let stage = Stage { lab, sample, folder, heard: RefCell::default() };
         stage.inventory("inventory.yaml", &[]);
         stage
     }
@@ -81,10 +85,10 @@ impl Stage {
 
     /// The lab's inventory with these replacements, each of which must have its place.
     pub fn inventory(&self, name: &str, edits: &[(&str, &str)]) -> PathBuf {
-        let mut text = include_str!("../../inventory/lab.yaml").to_owned();
-        let cache = cache();
+        let mut text = self.sample.to_owned();
+        let (cache, namespace) = (cache(), format!("network_namespace: {}", self.lab));
         let usual = [
-            ("network_namespace: hoist-lab", "network_namespace: first-light"),
+            ("network_namespace: hoist-lab", namespace.as_str()),
             ("~/.cache/hoist", cache.to_str().unwrap()),
         ];
         for (from, to) in usual.iter().chain(edits) {
@@ -99,7 +103,7 @@ impl Stage {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(HOIST);
         command.args(arguments).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK");
-        command.env("HOIST_LAB", LAB).env("XDG_STATE_HOME", self.path("state"));
+        command.env("HOIST_LAB", self.lab).env("XDG_STATE_HOME", self.path("state"));
         command.env("HOIST_INVENTORY", self.path("inventory.yaml"));
         command
     }
