@@ -14,7 +14,7 @@ use crate::{
     cluster::{self, Session, Work},
     engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
-    inventory::{Inventory, Role},
+    inventory::{Host, Inventory, Role},
     kube::NodeStatus,
     preflight::{self, Severity},
     report::{self, progress::Progress, run::Ended},
@@ -83,8 +83,11 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
     eprint!("{}", report::run::failures(&outcomes));
     let whole = ended.failed.is_empty() && ended.blocked.is_empty();
-    let nodes = if whole && !ended.converged.is_empty() && request.scope.only.is_none() {
-        wait_for_nodes(inventory, &mut session, &ended.converged).await.map(Some)
+    // Hosts that are only for etcd are no nodes.
+    let is_node = |name: &&String| inventory.hosts.get(*name).is_some_and(Host::is_node);
+    let joined: Vec<String> = ended.converged.iter().filter(is_node).cloned().collect();
+    let nodes = if whole && !joined.is_empty() && request.scope.only.is_none() {
+        wait_for_nodes(inventory, &mut session, &joined).await.map(Some)
     } else {
         Ok(None)
     };

@@ -26,6 +26,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         cluster::api(&inventory, &session).await.map_err(|error| Failure::from(error).or_worse(lost))?;
     let (nodes, pods) = (api.nodes().await?, api.pods(None).await?);
     print(format!("{}\n{}", report::status::nodes(&nodes), report::status::pods(&pods)).as_bytes())?;
-    let ready = names().all(|name| nodes.iter().any(|node| node.name == *name && node.ready));
+    // Hosts that are only for etcd are no nodes.
+    let nodes_wanted = inventory.hosts.iter().filter(|(_, host)| host.is_node()).map(|(name, _)| name);
+    let ready =
+        nodes_wanted.into_iter().all(|name| nodes.iter().any(|node| node.name == **name && node.ready));
     Ok(Exit::worst([if ready { Exit::Ok } else { Exit::Failed }, lost]))
 }

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::etcd;
 use crate::{
     exit::Exit,
     facts::Facts,
@@ -37,14 +38,38 @@ pub enum NoBeginning {
          reset --force` on each of them and try again"
     ))]
     Abandons { joined: Vec<String> },
+    #[error("no host that answers has etcd, and {}, which cannot be used, may have it", silent.join(", "))]
+    #[diagnostic(help(
+        "nothing was changed, for a second etcd beside a living one would tear the cluster in two: bring it back; or \
+         change only hosts that have nothing to do with etcd, such as with `--limit worker`"
+    ))]
+    EtcdMayLive { silent: Vec<String> },
+    #[error("etcd is begun by all of its hosts together, and {} are left out", left_out.join(", "))]
+    #[diagnostic(help("nothing was changed: add them to --limit, or leave --limit out"))]
+    EtcdInPart { left_out: Vec<String> },
+    #[error("no host has etcd's data, but {} belong to a cluster: a new etcd would know nothing of it", joined.join(", "))]
+    #[diagnostic(help(
+        "nothing was changed: restore etcd from a snapshot (docs/operations.md); or, to give that cluster up, run \
+         `kubeadm reset --force` on each of them and try again"
+    ))]
+    EtcdAbandons { joined: Vec<String> },
+    #[error("etcd on {} holds a cluster, but no control plane lives: a new one would not have its keys", members.join(", "))]
+    #[diagnostic(help(
+        "nothing was changed: restore /etc/kubernetes/pki of a control plane from its backup; or, to give that cluster up, \
+         empty etcd on one of its hosts with `etcdctl del '' --prefix`, and try again"
+    ))]
+    EtcdInUse { members: Vec<String> },
 }
 
 impl NoBeginning {
     /// What the process ends with.
     pub fn exit(&self) -> Exit {
         match self {
-            NoBeginning::MayLive { .. } => Exit::Unavailable,
-            NoBeginning::Abandons { .. } => Exit::Failed,
+            NoBeginning::MayLive { .. } | NoBeginning::EtcdMayLive { .. } => Exit::Unavailable,
+            NoBeginning::EtcdInPart { .. } => Exit::Usage,
+            NoBeginning::Abandons { .. }
+            | NoBeginning::EtcdAbandons { .. }
+            | NoBeginning::EtcdInUse { .. } => Exit::Failed,
         }
     }
 }
@@ -60,6 +85,7 @@ pub fn may_begin(
     silent: &[&str],
     changed: &[&str],
 ) -> Result<(), NoBeginning> {
+    may_begin_etcd(inventory, facts, silent, changed)?;
     let control_plane =
         |name: &str| inventory.hosts.get(name).is_some_and(|host| host.has(Role::ControlPlane));
     if first(inventory, facts).is_some() || !changed.iter().any(|name| control_plane(name)) {
@@ -70,9 +96,45 @@ pub fn may_begin(
     if !silent.is_empty() {
         return Err(NoBeginning::MayLive { silent });
     }
-    let joined: Vec<String> =
-        facts.iter().filter(|(_, facts)| facts.kubernetes.joined).map(|(name, _)| name.clone()).collect();
-    if joined.is_empty() { Ok(()) } else { Err(NoBeginning::Abandons { joined }) }
+    let joined = joined(facts);
+    if !joined.is_empty() {
+        return Err(NoBeginning::Abandons { joined });
+    }
+    // A run that was interrupted while it began the cluster has kept its keys, and goes on with them.
+    let interrupted = facts.values().any(|facts| facts.kubernetes.interrupted);
+    let used = |name: &&str| facts.get(*name).is_some_and(|facts| facts.etcd.used);
+    let members: Vec<String> = etcd::living(inventory, facts).filter(used).map(String::from).collect();
+    if members.is_empty() || interrupted { Ok(()) } else { Err(NoBeginning::EtcdInUse { members }) }
+}
+
+fn joined(facts: &Observed) -> Vec<String> {
+    facts.iter().filter(|(_, facts)| facts.kubernetes.joined).map(|(name, _)| name.clone()).collect()
+}
+
+/// The same for etcd on hosts of its own.
+fn may_begin_etcd(
+    inventory: &Inventory,
+    facts: &Observed,
+    silent: &[&str],
+    changed: &[&str],
+) -> Result<(), NoBeginning> {
+    let hosts: Vec<&str> = etcd::hosts(inventory).collect();
+    if etcd::living(inventory, facts).next().is_some() || !hosts.iter().any(|name| changed.contains(name)) {
+        return Ok(());
+    }
+    let those = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        hosts.iter().filter(|name| wanted(name)).map(ToString::to_string).collect()
+    };
+    let silent = those(&|name| silent.contains(&name));
+    if !silent.is_empty() {
+        return Err(NoBeginning::EtcdMayLive { silent });
+    }
+    let joined = joined(facts);
+    if !joined.is_empty() {
+        return Err(NoBeginning::EtcdAbandons { joined });
+    }
+    let left_out = those(&|name| !changed.contains(&name));
+    if left_out.is_empty() { Ok(()) } else { Err(NoBeginning::EtcdInPart { left_out }) }
 }
 
 #[cfg(test)]

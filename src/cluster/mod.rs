@@ -2,6 +2,7 @@
 
 mod access;
 mod components;
+mod etcd;
 pub mod kubeconfig;
 mod members;
 pub mod reach;

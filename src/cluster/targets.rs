@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, components::components, first};
+use super::{Observed, components::components, etcd, first};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
@@ -14,12 +14,12 @@ use crate::{
 /// names of artifacts are not defined for templates. With `only`, no host begins a cluster.
 pub fn targets(
     inventory: &Inventory,
-    facts: &Observed,
+    observed: &Observed,
     index: Option<&Index>,
     only: Option<&[String]>,
 ) -> Vec<Target> {
     // Where no control plane lives, the first in the inventory begins the cluster.
-    let initializes = match first(inventory, facts) {
+    let initializes = match first(inventory, observed) {
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
         first => first,
     };
@@ -29,12 +29,14 @@ pub fn targets(
     let all = inventory.hosts.iter();
     let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
     common.set("hosts", all.collect::<Vec<Value>>());
-    facts
+    observed
         .iter()
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
             let mut context = common.clone();
-            context.set("host", host_context(inventory, name, host, index, initializes == Some(name)));
+            let mut own = host_context(inventory, name, host, index, initializes == Some(name));
+            own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
+            context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
@@ -64,6 +66,9 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             roles.push("load-balancer");
         }
         // A host that is both joins as a control plane.
+        if host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::External {
+            roles.push("etcd-client");
+        }
         let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
         roles.extend(["kubernetes", plugin, node, "labels"]);
     }
@@ -86,7 +91,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
         "port": port,
         "api_port": inventory.api_port(),
         "vip": cluster.endpoint.vip,
-        "etcd": etcd(inventory),
+        "etcd": etcd::cluster_context(inventory),
         "components": components(inventory).context(kubeadm_api),
         "api_names": api_names,
         "pods": cluster.network.pods,
@@ -96,18 +101,13 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     });
     if let Some(index) = index {
         context["pause"] = json!(index.reference("pause"));
+        let extras = index
+            .extras
+            .iter()
+            .map(|file| (file.name.clone(), json!({"source": file.path, "sha256": file.sha256})));
+        context["extras"] = Value::Object(extras.collect());
     }
     context
-}
-
-/// Where etcd is, in the order of the inventory.
-fn etcd(inventory: &Inventory) -> Value {
-    let members = inventory.with_role(inventory.etcd_role());
-    let members = members.map(|(name, host)| json!({"name": name, "address": host.address}));
-    json!({
-        "external": inventory.cluster.etcd == Etcd::External,
-        "members": members.collect::<Vec<Value>>(),
-    })
 }
 
 fn host_context(

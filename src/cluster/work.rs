@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{Session, Unreached, Visit, living, may_begin, members::NoBeginning, targets};
+use super::{Session, Unreached, Visit, etcd, living, may_begin, members::NoBeginning, targets};
 use crate::{
     artifact::Index,
     engine::{
@@ -13,7 +13,7 @@ use crate::{
         observe_all, with_needs,
     },
     facts::Facts,
-    inventory::{Inventory, Role},
+    inventory::{Host, Inventory, Role},
 };
 
 /// Which hosts are changed, and what is looked at on them.
@@ -46,17 +46,15 @@ pub enum WorkError {
 }
 
 impl Scope {
-    /// The hosts to connect to. Control planes that are not changed are visited as well, because they know whether there
-    /// is a cluster and have what others need to join it. They are not locked: all they are asked for is a token, and
-    /// two tokens at once do no harm.
+    /// The hosts to connect to. Control planes and members of etcd that are not changed are visited as well, because they
+    /// know whether there is a cluster and have what others need to join it. They are not locked: all they are asked for
+    /// is a token or a certificate, and two of them at once do no harm.
     fn visits<'a>(&self, inventory: &'a Inventory, lock: Option<&'a Lock>) -> Vec<Visit<'a>> {
         let hosts = inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
         hosts
             .filter_map(|(name, host)| match self.changes(name) {
                 true => Some(Visit { name, lock }),
-                false if self.only.is_none() && host.has(Role::ControlPlane) => {
-                    Some(Visit { name, lock: None })
-                }
+                false if self.only.is_none() && knows(inventory, host) => Some(Visit { name, lock: None }),
                 false => None,
             })
             .collect()
@@ -106,7 +104,9 @@ impl Work {
                 let roles = compile_roles(files, library, &templates, &target)?;
                 subjects.push(Subject { roles, host: host.clone(), target });
             } else {
-                let lives = living(inventory, &session.facts).any(|name| name == target.name);
+                let mut all =
+                    living(inventory, &session.facts).chain(etcd::living(inventory, &session.facts));
+                let lives = all.any(|name| name == target.name);
                 let host = lives.then(|| host.clone());
                 bystanders.push(Bystander { name: target.name, roles: target.roles, host });
             }
@@ -141,6 +141,11 @@ impl Work {
         let unread = unread.map(|lost| Unread { host: lost.host.clone(), reason: lost.why.to_string() });
         Plan { hosts: plans, unread: unread.collect() }
     }
+}
+
+/// Whether a host knows something that others need.
+fn knows(inventory: &Inventory, host: &Host) -> bool {
+    host.has(Role::ControlPlane) || host.has(inventory.etcd_role())
 }
 
 /// A host that does not answer. Its values are missed by name.

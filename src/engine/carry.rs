@@ -108,7 +108,11 @@ impl Carrier {
     ) -> Result<(), Stop> {
         let (first, _) = steps[0];
         let stdin = self.late_stdin(role, first).await?;
-        let _fork = self.shared.forks.acquire().await;
+        // Waiting is no work, and what is awaited may be the work of hosts that have not had their turn yet.
+        let _fork = match first.task {
+            Task::Wait(_) => None,
+            _ => Some(self.shared.forks.acquire().await),
+        };
         let begun = Instant::now();
         for (step, summary) in steps {
             let (host, role, step, summary) = self.names(role, step, summary);

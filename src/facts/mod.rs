@@ -1,8 +1,12 @@
 //! What is observed of a host before anything is decided: one script, one typed result.
 
+mod etcd;
+
 use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+pub use etcd::{Etcd, Listed};
 
 use crate::transport::{self, Host, Script};
 
@@ -45,6 +49,7 @@ pub struct Facts {
     /// The interfaces that have these addresses.
     pub interfaces: Vec<Interface>,
     pub kubernetes: Kubernetes,
+    pub etcd: Etcd,
 }
 
 /// The operating system, from os-release(5).
@@ -171,7 +176,11 @@ impl Facts {
                     let interface = Interface::parse(value);
                     facts.interfaces.extend(interface.filter(|new| !facts.interfaces.contains(new)));
                 }
-                _ => {}
+                _ => {
+                    if let Some(key) = key.strip_prefix("etcd.") {
+                        facts.etcd.read(key, value);
+                    }
+                }
             }
         }
         facts.os.family = family(&facts.os.id, &like).to_string();

@@ -60,4 +60,24 @@ else
 	[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
 	[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
 fi
+# etcd on a host of its own, and what its members say; where there is none, this costs nothing.
+pki=/etc/etcd/pki
+if [ -e $pki/ca.key ]; then
+	ca=$(sha256sum < $pki/ca.crt) && say etcd.ca "${ca%% *}"
+fi
+[ -e /var/lib/hoist/etcd-at-work ] && say etcd.interrupted yes
+if [ -e /var/lib/etcd-external/member ]; then
+	say etcd.data yes
+	ask() {
+		etcdctl --endpoints https://127.0.0.1:2379 --dial-timeout 1s --command-timeout 2s --cacert $pki/ca.crt \
+			--cert $pki/member.pem --key $pki/member.pem "$@" 2>/dev/null
+	}
+	if status=$(ask endpoint status); then
+		say etcd.status "$status"
+		ask member list | while IFS= read -r member; do say etcd.member "$member"; done
+		# Only a majority can answer this.
+		written=$(ask get /registry/ --prefix --keys-only --limit 1) && say etcd.quorum yes
+		[ -n "$written" ] && say etcd.used yes
+	fi
+fi
 exit 0

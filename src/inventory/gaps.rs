@@ -5,7 +5,7 @@
 
 use miette::Severity;
 
-use super::{Etcd, Inventory, Plugin, Release, Role, version};
+use super::{Inventory, Plugin, Release, Role, version};
 use crate::yaml::{Node, Problem, Span};
 
 struct Gap {
@@ -18,11 +18,6 @@ struct Gap {
 }
 
 const GAPS: &[Gap] = &[
-    Gap {
-        what: "etcd on hosts of its own",
-        asked: |inventory, tree| at(tree, inventory.cluster.etcd == Etcd::External, &["cluster", "etcd"]),
-        instead: "write `stacked`, and take the role `etcd` from the hosts",
-    },
     Gap {
         what: "a virtual address of the API server",
         asked: |inventory, tree| {

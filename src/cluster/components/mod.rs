@@ -3,6 +3,8 @@
 //! Every concern adds its part to one [`Components`]; the templates of kubeadm's documents write down what comes
 //! together. So a flag has one place where it is decided, and none where it is repeated.
 
+mod external_etcd;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -18,6 +20,8 @@ pub struct Components {
     pub scheduler: Component,
     /// Fields of the KubeletConfiguration; the inventory's `cluster.kubelet` goes over them.
     pub kubelet: Map<String, Value>,
+    /// The ClusterConfiguration's `etcd`; empty where kubeadm runs etcd itself.
+    pub etcd: Map<String, Value>,
 }
 
 /// What one static pod is told.
@@ -42,11 +46,12 @@ pub struct HostPath {
 }
 
 /// What follows from the inventory.
-pub fn components(_inventory: &Inventory) -> Components {
+pub fn components(inventory: &Inventory) -> Components {
     let mut all = Components::default();
     // Each host's part of the pod network follows from the inventory.
     all.controller_manager.arg("allocate-node-cidrs", "false");
     all.kubelet.insert("cgroupDriver".to_string(), json!("systemd"));
+    external_etcd::add(inventory, &mut all);
     all
 }
 
@@ -83,6 +88,7 @@ impl Components {
             "controller_manager": self.controller_manager.document(kubeadm_api),
             "scheduler": self.scheduler.document(kubeadm_api),
             "kubelet": self.kubelet,
+            "etcd": self.etcd,
         })
     }
 }
