@@ -66,11 +66,13 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             roles.push("load-balancer");
         }
         // A host that is both joins as a control plane.
+        let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
+        roles.extend(["kubernetes", plugin]);
         if host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::External {
+            // Not earlier, for it waits until etcd lives.
             roles.push("etcd-client");
         }
-        let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
-        roles.extend(["kubernetes", plugin, node, "labels"]);
+        roles.extend([node, "labels"]);
     }
     roles.into_iter().map(String::from).collect()
 }
@@ -134,7 +136,7 @@ fn host_context(
     });
     if let Some(index) = index {
         context["binaries"] = binaries(index);
-        context["images"] = images(index, host);
+        context["images"] = images(inventory, index, host);
     }
     context
 }
@@ -144,8 +146,8 @@ fn binaries(index: &Index) -> Value {
     files.map(|file| json!({"name": file.name, "source": file.path, "sha256": file.sha256})).collect()
 }
 
-fn images(index: &Index, host: &Host) -> Value {
-    let images = index.images.iter().filter(|image| wanted(host, &image.name));
+fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
+    let images = index.images.iter().filter(|image| wanted(inventory, host, &image.name));
     images
         .map(|image| {
             json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})
@@ -154,11 +156,10 @@ fn images(index: &Index, host: &Host) -> Value {
 }
 
 /// Whether a host needs an image: those of the control plane only where one runs.
-fn wanted(host: &Host, image: &str) -> bool {
+fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
     match image {
-        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "etcd" => {
-            host.has(Role::ControlPlane)
-        }
+        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => host.has(Role::ControlPlane),
+        "etcd" => host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::Stacked,
         "pause" | "kube-proxy" => true,
         // What users deploy, by default not on hosts that are only control planes.
         _ => host.has(Role::Worker),

@@ -23,7 +23,7 @@ etcd_begin() {
 	etcd_mark "$initial"
 	printf 'ETCD_INITIAL_CLUSTER=%s\nETCD_INITIAL_CLUSTER_STATE=new\nETCD_INITIAL_CLUSTER_TOKEN=%s\n' \
 		"$initial" '{{ cluster.name }}' > /run/etcd-initial.conf || exit 1
-	etcd_start
+	systemctl daemon-reload && systemctl restart --no-block etcd.service
 }
 
 # etcd_join IDENTITY…: takes out what is gone, comes in as a learner, and votes when it has all data.
