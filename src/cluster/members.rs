@@ -186,6 +186,57 @@ mod tests {
         }
     }
 
+    /// etcd1 to etcd3: `-` nothing, `m` a member, `u` one that Kubernetes has used, ` ` silent. Then cp1 and w1 as above,
+    /// and `k` for a control plane that a run was killed at.
+    fn with_etcd(hosts: &str) -> Observed {
+        let state = |(name, what): (&str, char)| {
+            let mut facts = Facts::default();
+            facts.etcd.data = matches!(what, 'm' | 'u');
+            facts.etcd.used = what == 'u';
+            facts.kubernetes.joined = matches!(what, 'j' | 'c');
+            facts.kubernetes.control_plane = what == 'c';
+            facts.kubernetes.interrupted = what == 'k';
+            (what != ' ').then(|| (name.to_string(), facts))
+        };
+        ["etcd1", "etcd2", "etcd3", "cp1", "w1"].into_iter().zip(hosts.chars()).filter_map(state).collect()
+    }
+
+    #[test]
+    fn no_etcd_is_begun_beside_one_that_may_live_nor_under_a_cluster() {
+        let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
+        let inventory = inventory::parse("etcd.yaml", text).unwrap().inventory;
+        let all: &[&str] = &["etcd1", "etcd2", "etcd3", "cp1", "w1"];
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (hosts, silent, changed, expected) in [
+            ("-----", &[][..], all, Ok(())),
+            ("mm-cj", &[], all, Ok(())),
+            // Begun and not finished; and finished, but nobody has used it.
+            ("mmm--", &[], all, Ok(())),
+            // One that is silent may be a member.
+            ("-- --", &["etcd3"], all, Err(NoBeginning::EtcdMayLive { silent: names(&["etcd3"]) })),
+            ("m- --", &["etcd3"], all, Ok(())),
+            ("-- --", &["etcd3"], &["w1"], Ok(())),
+            ("---cj", &[], all, Err(NoBeginning::EtcdAbandons { joined: names(&["cp1", "w1"]) })),
+            (
+                "-----",
+                &[],
+                &["etcd1", "cp1"],
+                Err(NoBeginning::EtcdInPart { left_out: names(&["etcd2", "etcd3"]) }),
+            ),
+            // A cluster is in etcd and nobody has its keys, except who was killed when it began it.
+            ("uuu--", &[], all, Err(NoBeginning::EtcdInUse { members: names(&["etcd1", "etcd2", "etcd3"]) })),
+            ("uuuk-", &[], all, Ok(())),
+            ("uuucj", &[], all, Ok(())),
+            ("uuu--", &[], &["etcd1"], Ok(())),
+        ] {
+            assert_eq!(
+                may_begin(&inventory, &with_etcd(hosts), silent, changed),
+                expected,
+                "{hosts:?} {changed:?}"
+            );
+        }
+    }
+
     #[test]
     fn one_that_lives_is_enough() {
         let two = include_str!("../../inventory/lab.yaml");

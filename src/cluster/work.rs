@@ -183,5 +183,10 @@ mod tests {
         assert_eq!(visits(&["w2"], None), "cp1 w2!");
         assert_eq!(visits(&["w2"], Some("base")), "w2!");
         assert_eq!(visits(&["cp1"], None), "cp1!");
+        let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
+        let etcd = inventory::parse("etcd.yaml", text).unwrap().inventory;
+        let scope = Scope { hosts: vec!["etcd2".to_string()], only: None };
+        let names: Vec<&str> = scope.visits(&etcd, None).iter().map(|visit| visit.name).collect();
+        assert_eq!(names, ["etcd1", "etcd2", "etcd3", "cp1"], "members know the membership");
     }
 }

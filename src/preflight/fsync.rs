@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_millis(10);
 /// The file is gone before anything is written into it, so that nothing is left whenever this ends. The first
 /// group makes the file as long as it stays; as in etcd's log, which is allocated ahead, the others write over it.
 const SCRIPT: &str = r#"folder=/var/lib
-[ -d /var/lib/etcd ] && folder=/var/lib/etcd
+for place in /var/lib/etcd /var/lib/etcd-external; do [ -d $place ] && folder=$place; done
 file=$folder/.hoist-fsync
 rm -f "$file"
 exec 9>"$file" && rm -f "$file" || exit 1

@@ -173,3 +173,23 @@ tasks:
         before.iter().map(|step| (step.host.as_str(), step.step.as_str())).collect();
     assert_eq!(steps, [("a", "endless")]);
 }
+
+/// Waiting is no work: what one host waits for may be the work of one that has not had its turn.
+#[tokio::test]
+async fn who_waits_for_something_takes_nobodys_turn() {
+    let waits = "
+tasks:
+  - name: the other is there
+    wait: {until: the other is there, check: \"[ -e '{{ vars.root }}/there' ]\", timeout: 15}
+";
+    let comes = "
+tasks:
+  - name: it comes after a while
+    command: {run: \"sleep 0.5; touch '{{ vars.root }}/there'\", creates: '{{ vars.root }}/there'}
+";
+    let bed = Bed::new(&[("waits", waits), ("comes", comes)], &[]);
+    let ran = bed.run(&[("a", &["waits"]), ("b", &["comes"])], 1).await;
+    for host in ["a", "b"] {
+        assert_eq!(*ran.outcome(host), Outcome::Converged { changes: 1 }, "{host}");
+    }
+}
