@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, components::components, first};
+use super::{Observed, balancer, components::components, first};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
@@ -34,7 +34,9 @@ pub fn targets(
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
             let mut context = common.clone();
-            context.set("host", host_context(inventory, name, host, index, initializes == Some(name)));
+            let mut own = host_context(inventory, name, host, index, initializes == Some(name));
+            own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
+            context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
@@ -74,6 +76,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     let cluster = &inventory.cluster;
     let (endpoint, port) = inventory.endpoint().unwrap_or_default();
     let mut api_names = vec![endpoint.clone(), "127.0.0.1".to_string()];
+    api_names.extend(inventory.shared_address());
     api_names.extend(inventory.with_role(Role::ControlPlane).map(|(_, host)| host.address.to_string()));
     api_names.sort();
     api_names.dedup();
