@@ -45,11 +45,13 @@ fn index() -> Index {
 const METAL: &str = "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\n";
 const VMWARE: &str = "os.id=rocky\nos.like=rhel centos fedora\nos.version=9.4\ninit=systemd\nvirtualization=vmware\npackages=dnf\ncgroup=2\n";
 
-/// All hosts of a sample inventory as they are before the first run. Those of the lab are containers; of the others
-/// the second one is a virtual machine.
+/// All hosts of a sample inventory, or of a valid fixture, as they are before the first run. Those of the lab are
+/// containers; of the others the second one is a virtual machine.
 fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {
-    let folder = if name == "etcd.yaml" { "tests/fixtures/cluster" } else { "inventory" };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["inventory", "tests/fixtures/inventory/valid", "tests/fixtures/cluster"];
+    let path =
+        folders.map(|folder| root.join(folder).join(name)).into_iter().find(|path| path.exists()).unwrap();
     let inventory = inventory::load(&path).unwrap().inventory;
     let facts: Observed = inventory
         .hosts
@@ -61,7 +63,8 @@ fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {
                 (_, 1) => VMWARE,
                 _ => METAL,
             };
-            (host.clone(), Facts::parse(answer))
+            let address = inventory.hosts[host].address;
+            (host.clone(), Facts::parse(&format!("{answer}address=ens192 {address}/24\n")))
         })
         .collect();
     let library = Library::default();
@@ -185,10 +188,37 @@ fn what_an_inventory_says_of_etcd_counts() {
     assert!(text.contains("ETCD_HEARTBEAT_INTERVAL=250\nETCD_ELECTION_TIMEOUT=2500\n"));
 }
 
+/// Debian and Red Hat, with and without the virtual address.
+#[test]
+fn what_balancers_get() {
+    for (host, roles) in compiled("balancers.yaml").into_iter().filter(|(host, _)| host != "cp3") {
+        let own: Vec<RoleSteps> = roles.into_iter().filter(|role| role.role == "load-balancer").collect();
+        insta::assert_snapshot!(format!("balancers-{host}"), written(&own));
+    }
+    // Alone, without anybody to hand the address to.
+    let (_, roles) = compiled("balancers.yaml").remove(0);
+    let mut context = roles.iter().find(|role| role.role == "load-balancer").unwrap().context.clone();
+    let mut host = context.get("host").clone();
+    host["balancer"]["vrrp"]["peers"] = json!([]);
+    context.set("host", host);
+    let alone = Templates::new(Library::default()).file("keepalived/keepalived.conf", &context).unwrap();
+    assert!(!alone.contains("unicast") && alone.contains("vrrp_mcast_group4"), "{alone}");
+    // Clients and the API servers have different ports on the same hosts.
+    let init = roles.iter().find(|role| role.role == "control-plane").unwrap();
+    let init = Templates::new(Library::default()).file("kubeadm/init.yaml", &init.context).unwrap();
+    let documents: Vec<serde_json::Value> = serde_yaml::from_multiple(&init).unwrap();
+    assert_eq!(documents[0]["localAPIEndpoint"]["bindPort"], 8444);
+    assert_eq!(documents[1]["controlPlaneEndpoint"], "127.0.0.1:8443");
+    let names = documents[1]["apiServer"]["certSANs"].as_array().unwrap();
+    for name in ["127.0.0.1", "192.168.18.200", "192.168.18.203"] {
+        assert!(names.contains(&json!(name)), "{names:?}");
+    }
+}
+
 #[test]
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
-    for name in ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml"] {
+    for name in ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml"] {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
     assert_eq!(roles.into_iter().collect::<Vec<_>>(), Library::default().roles());

@@ -29,8 +29,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
     let control_planes = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
     let session = connect(&inventory, control_planes).await?;
-    let (_, text) = cluster::speaker(&inventory, &session).await?;
-    let (address, port) = inventory.endpoint().unwrap_or_default();
+    let (speaker, text) = cluster::speaker(&inventory, &session).await?;
+    let (address, port) = inventory.outer_endpoint(speaker.name()).unwrap_or_default();
     let text = kubeconfig::rename(&text, &inventory.cluster.name, &format!("https://{address}:{port}"))?;
     match &args.file {
         Some(path) => kubeconfig::write(path, &text)?,

@@ -1,6 +1,7 @@
 //! What only Kubernetes clusters need.
 
 mod access;
+mod balancer;
 mod components;
 mod etcd;
 pub mod kubeconfig;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, components::components, etcd, first};
+use super::{Observed, balancer, components::components, etcd, first};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
@@ -36,6 +36,7 @@ pub fn targets(
             let mut context = common.clone();
             let mut own = host_context(inventory, name, host, index, initializes == Some(name));
             own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
+            own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
             context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
@@ -81,6 +82,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
     let cluster = &inventory.cluster;
     let (endpoint, port) = inventory.endpoint().unwrap_or_default();
     let mut api_names = vec![endpoint.clone(), "127.0.0.1".to_string()];
+    api_names.extend(inventory.shared_address());
     api_names.extend(inventory.with_role(Role::ControlPlane).map(|(_, host)| host.address.to_string()));
     api_names.sort();
     api_names.dedup();

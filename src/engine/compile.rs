@@ -218,10 +218,10 @@ impl Compiler<'_> {
         };
         match kind {
             "template" => {
-                let Template { source, path, mode, owner, group, secret } =
+                let Template { source, path, mode, owner, group, secret, validate } =
                     serde_json::from_value(body).map_err(unusable)?;
                 let content = self.templates.file(&source, context).map_err(|error| error.used_by(place))?;
-                Ok(Task::File(File { path, content, mode, owner, group, secret }))
+                Ok(Task::File(File { path, content, mode, owner, group, secret, validate }))
             }
             "copy" => {
                 let role::Copy { source, path, mode, owner, group, secret } =

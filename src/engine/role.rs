@@ -122,6 +122,10 @@ pub struct Template {
     /// Never show the content in a plan.
     #[serde(default)]
     pub secret: bool,
+    /// POSIX sh that must succeed before a new content takes its place, such as a program's check of its configuration.
+    /// The new content is in the file `"$1"`, beside that place. Where it fails, the old content stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<String>,
 }
 
 /// A file that is shipped beside the role and is the same on the host, byte for byte. Nothing in it is rendered.

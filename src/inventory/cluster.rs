@@ -45,18 +45,29 @@ pub struct Cluster {
     pub kube_proxy: Map<String, Json>,
 }
 
-/// Where the API server is reached.
+/// Where the API server is reached. With `vip` or `local`, load balancers that hoist installs listen on `port`, and the
+/// API servers behind them on the port after it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// An address or a DNS name; without it and without `vip`, the address of the first control-plane host.
+    /// An address or a DNS name, such as that of a load balancer of your own; without it and without `vip`, the address
+    /// of the first control-plane host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::host")]
     pub address: Option<String>,
     /// An IPv4 address that no machine has yet, in the network of the control planes: one of them holds it at a
-    /// time. Instead of `address`.
+    /// time (VRRP), and a load balancer there leads to all API servers. Instead of `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vip: Option<Ipv4Addr>,
+    /// Every node has a load balancer of its own, on 127.0.0.1, and needs no other address to find a living API server.
+    /// `vip` or `address` are then for you and for whatever else is outside of the cluster.
+    #[serde(default)]
+    pub local: bool,
+    /// The virtual router ID (VRID) of `vip`, which no other VRRP router in the network should have. Default: the last
+    /// number of `vip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub virtual_router_id: Option<u8>,
     /// The TCP port of the API server.
     #[serde(default = "default_api_port")]
     #[schemars(range(min = 1))]
@@ -65,7 +76,22 @@ pub struct Endpoint {
 
 impl Default for Endpoint {
     fn default() -> Self {
-        Endpoint { address: None, vip: None, port: default_api_port() }
+        let port = default_api_port();
+        Endpoint { address: None, vip: None, local: false, virtual_router_id: None, port }
+    }
+}
+
+impl Endpoint {
+    /// The virtual router ID of the virtual address, if there is one.
+    pub fn router_id(&self) -> Option<u8> {
+        let last = self.vip?.octets()[3];
+        // 0 is no ID; an address that ends so is usable only in networks larger than a /24.
+        Some(self.virtual_router_id.unwrap_or(if last == 0 { u8::MAX } else { last }))
+    }
+
+    /// Whether load balancers of hoist's own stand before the API servers.
+    pub fn is_balanced(&self) -> bool {
+        self.vip.is_some() || self.local
     }
 }
 

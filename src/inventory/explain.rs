@@ -60,10 +60,12 @@ impl Explainer<'_> {
             map.shift_remove("hosts");
         }
         self.leaves(&mut Vec::new(), &json, &mut values);
-        if let (None, None, Some((address, _))) =
-            (inventory.cluster.endpoint.vip, &inventory.cluster.endpoint.address, inventory.endpoint())
-        {
-            let origin = Origin::Derived { because: "the address of the first control plane".into() };
+        if let (None, Some((address, _))) = (inventory.shared_address(), inventory.endpoint()) {
+            let because = match inventory.cluster.endpoint.local {
+                true => "every node has a load balancer of its own",
+                false => "the address of the first control plane",
+            };
+            let origin = Origin::Derived { because: because.into() };
             let value = Effective { key: "cluster.endpoint.address".into(), value: json!(address), origin };
             let place =
                 values.iter().position(|it| it.key == "cluster.endpoint.port").unwrap_or(values.len());

@@ -19,13 +19,6 @@ struct Gap {
 
 const GAPS: &[Gap] = &[
     Gap {
-        what: "a virtual address of the API server",
-        asked: |inventory, tree| {
-            at(tree, inventory.cluster.endpoint.vip.is_some(), &["cluster", "endpoint", "vip"])
-        },
-        instead: "leave the endpoint out to take the address of the control plane",
-    },
-    Gap {
         what: "a second control plane",
         asked: |inventory, tree| of_role(inventory, tree, Role::ControlPlane).into_iter().skip(1).collect(),
         instead: "keep the role `control-plane` on one host",

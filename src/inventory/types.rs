@@ -208,28 +208,48 @@ impl Inventory {
         }
     }
 
-    /// Address and port of the API server; `None` only when there is no control-plane host, which a verified
-    /// inventory has.
+    /// Address and port at which nodes reach the API server; `None` only when there is no control-plane host, which a
+    /// verified inventory has.
     pub fn endpoint(&self) -> Option<(String, u16)> {
         let endpoint = &self.cluster.endpoint;
-        let address = match (endpoint.vip, &endpoint.address) {
-            (Some(vip), _) => vip.to_string(),
-            (None, Some(address)) => address.clone(),
-            (None, None) => self.with_role(Role::ControlPlane).next()?.1.address.to_string(),
+        if endpoint.local {
+            return Some((Ipv4Addr::LOCALHOST.to_string(), endpoint.port));
+        }
+        let address = match self.shared_address() {
+            Some(address) => address,
+            None => self.with_role(Role::ControlPlane).next()?.1.address.to_string(),
         };
         Some((address, endpoint.port))
     }
 
-    /// Whether a balancer of hoist's own stands before the API servers on this host.
+    /// Address and port at which the API server is reached from outside of the cluster. Where nothing leads to all
+    /// control planes, that is `speaker`, a control plane that lives.
+    pub fn outer_endpoint(&self, speaker: &str) -> Option<(String, u16)> {
+        let endpoint = &self.cluster.endpoint;
+        match (self.shared_address(), self.hosts.get(speaker)) {
+            (None, Some(host)) if endpoint.local => Some((host.address.to_string(), endpoint.port)),
+            (Some(address), _) => Some((address, endpoint.port)),
+            _ => self.endpoint(),
+        }
+    }
+
+    /// The address that leads to all control planes, as far as the inventory says.
+    pub fn shared_address(&self) -> Option<String> {
+        let endpoint = &self.cluster.endpoint;
+        endpoint.vip.map(|vip| vip.to_string()).or_else(|| endpoint.address.clone())
+    }
+
+    /// Whether a balancer of hoist's own runs on this host.
     pub fn balances(&self, host: &Host) -> bool {
-        self.cluster.endpoint.vip.is_some() && host.has(Role::ControlPlane)
+        let endpoint = &self.cluster.endpoint;
+        host.is_node() && (endpoint.local || endpoint.vip.is_some() && host.has(Role::ControlPlane))
     }
 
     /// The port that API servers themselves listen on. Where balancers stand before them, those have the endpoint's
     /// port, on the same hosts.
     pub fn api_port(&self) -> u16 {
-        let port = self.cluster.endpoint.port;
-        if self.cluster.endpoint.vip.is_some() { port.saturating_add(1) } else { port }
+        let endpoint = &self.cluster.endpoint;
+        if endpoint.is_balanced() { endpoint.port.saturating_add(1) } else { endpoint.port }
     }
 
     /// The values that roles see on a host: the inventory's, and the host's own over them, key by key.

@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding, merge},
     fsync, occupied, ping, ports,
     survey::{self, Survey},
-    surveyed, surveyed_together, together,
+    surveyed, surveyed_together, together, vip,
     ways::{Way, ways},
 };
 use crate::{
@@ -68,6 +68,7 @@ pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
     }
     findings.extend(echoes(inventory, &hosts).await);
     findings.extend(disks(inventory, &hosts).await);
+    findings.extend(virtual_address(inventory, &hosts).await);
     findings.extend(judge(inventory, &hosts));
     Examination { findings: merge(findings), unreached }
 }
@@ -178,6 +179,27 @@ async fn disks(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
         fsync::measure(&*host.host).await.unwrap_or_else(|error| unanswered(&host.name, &error))
     });
     join_all(measured).await
+}
+
+/// All control planes at the same time, because they listen for one another.
+async fn virtual_address(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let Some(vip) = inventory.cluster.endpoint.vip else { return Vec::new() };
+    let control_planes = || {
+        let has_role = |host: &&Reachable| inventory.hosts.get(&host.name).is_some_and(vip::can_hold);
+        hosts.iter().filter(has_role)
+    };
+    let peers: Vec<&str> = control_planes().map(|host| host.name.as_str()).collect();
+    let asked = control_planes().map(|host| vip::ask(inventory, &*host.host, vip, &peers));
+    let (mut findings, mut answers) = (Vec::new(), Vec::new());
+    for (host, answer) in control_planes().zip(join_all(asked).await) {
+        match answer {
+            Ok(answer) => answers.push(answer),
+            Err(error) => findings.push(unanswered(&host.name, &error)),
+        }
+    }
+    let facts = hosts.iter().map(|host| (host.name.as_str(), &host.facts)).collect();
+    findings.extend(vip::judge(inventory, &facts, &answers));
+    findings
 }
 
 fn judge(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {

@@ -21,6 +21,7 @@ mod sizes;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod vip;
 mod ways;
 
 use indexmap::IndexMap;
@@ -58,7 +59,8 @@ struct Subject<'a> {
 ///
 /// An error among the findings would ruin the run, and should stop it: a host that is no Linux with systemd; two
 /// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
-/// inside those of pods or services; too few processors or too little memory for kubeadm; no space; a kernel or
+/// inside those of pods or services; a virtual address that is not in the network of a control plane, or that another host
+/// has; too few processors or too little memory for kubeadm; no space; a kernel or
 /// control groups that the kubelet refuses.
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
     let subjects: Vec<Subject> = facts
@@ -86,6 +88,7 @@ fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
     findings.extend(kernel::from_facts(inventory, host));
     findings.extend(sizes::from_facts(inventory, host));
     findings.extend(network::from_facts(inventory, host));
+    findings.extend(vip::network(inventory, host));
     findings
 }
 
@@ -94,6 +97,7 @@ fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_facts(hosts);
     findings.extend(network::taken(inventory, hosts));
     findings.extend(network::mtu(hosts));
+    findings.extend(vip::held_by_others(inventory, hosts));
     findings
 }
 

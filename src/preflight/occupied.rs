@@ -32,8 +32,11 @@ const ETCD_PORTS: [u16; 3] = [2379, 2380, 2381];
 /// Every port that a host of this inventory will listen on.
 pub fn ports(inventory: &Inventory, host: &Host) -> Vec<u16> {
     let mut ports = Vec::new();
-    if host.has(Role::ControlPlane) {
+    if host.has(Role::ControlPlane) || inventory.balances(host) {
         ports.push(inventory.cluster.endpoint.port);
+    }
+    if host.has(Role::ControlPlane) {
+        ports.extend(Some(inventory.api_port()).filter(|own| *own != inventory.cluster.endpoint.port));
         ports.extend(CONTROL_PLANE_PORTS);
     }
     if host.has(inventory.etcd_role()) {
@@ -151,8 +154,14 @@ pub fn taken(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding 
     } else if host.facts.kubernetes.interrupted {
         PORTS.skipped(host.name, "kubeadm is at work there for hoist, or was killed at it")
     } else {
+        // A run that went no further has left its balancer.
+        let own = |listener: &&Listener| {
+            let port = inventory.cluster.endpoint.port;
+            survey.balances && listener.port == port && listener.process.as_deref() == Some("haproxy")
+        };
+        let foreign = survey.listeners.iter().filter(|listener| !own(listener));
         let mut taken: Vec<String> =
-            survey.listeners.iter().filter(|listener| needed.contains(&listener.port)).map(shown).collect();
+            foreign.filter(|listener| needed.contains(&listener.port)).map(shown).collect();
         taken.sort();
         taken.dedup();
         match taken.is_empty() {
@@ -246,6 +255,26 @@ mod tests {
             if severity == Error {
                 assert_eq!(finding.observed, format!("{port} by nginx (127.0.0.1)"));
             }
+        }
+        // A balancer of hoist's own may stay where one shall be.
+        for (host, port, process, ours, local, severity) in [
+            ("w1", 6443, "haproxy", true, true, Ok),
+            ("w1", 6443, "haproxy", false, true, Error),
+            ("w1", 6443, "nginx", true, true, Error),
+            ("w1", 6443, "nginx", false, false, Ok),
+            ("cp1", 6443, "haproxy", true, true, Ok),
+            ("cp1", 6444, "haproxy", true, true, Error),
+            ("cp1", 6444, "nginx", true, false, Ok),
+        ] {
+            let mut fleet = Fleet::three();
+            fleet.inventory.cluster.endpoint.local = local;
+            fleet.survey(host).balances = ours;
+            fleet.survey(host).listeners =
+                vec![Listener { address: [0, 0, 0, 0].into(), port, process: Some(process.into()) }];
+            let hosts = fleet.subjects();
+            let subject = hosts.iter().find(|subject| subject.name == host).unwrap();
+            let finding = taken(&fleet.inventory, subject, subject.survey.unwrap());
+            assert_eq!(finding.severity, severity, "{host} {port} {process} {ours} {local}");
         }
         for kubernetes in [
             Kubernetes { joined: true, ..Kubernetes::default() },

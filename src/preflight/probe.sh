@@ -122,6 +122,8 @@ done
 [ -r /etc/kubernetes/pki/ca.crt ] && sha256sum /etc/kubernetes/pki/ca.crt 2>/dev/null |
 	while read -r digest rest; do say authority "$digest"; done
 
+grep -qs '^# Written by hoist;' /etc/haproxy/haproxy.cfg && say balances yes
+
 # Ports that are taken, and by whom: the socket's inode leads to the process.
 taken=$(grep -hsE "^ *[0-9]+: [0-9A-F]+:($ports) [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6)
 if [ -n "$taken" ]; then

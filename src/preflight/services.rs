@@ -79,8 +79,12 @@ fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
         seen.extend(survey.drops.iter().cloned());
     }
     if !seen.is_empty() {
+        let endpoint = &inventory.cluster.endpoint;
         let ports = if host.host.has(Role::ControlPlane) {
-            format!("{}, 2379, 2380 and 10250/tcp", inventory.cluster.endpoint.port)
+            let api = inventory.api_port();
+            let own = if api == endpoint.port { String::new() } else { format!(", {api}") };
+            let vrrp = if endpoint.vip.is_some() { ", protocol 112 (VRRP)" } else { "" };
+            format!("{}{own}, 2379, 2380 and 10250/tcp{vrrp}", endpoint.port)
         } else {
             "10250/tcp".to_owned()
         };

@@ -56,6 +56,8 @@ pub struct Survey {
     pub traces: Vec<String>,
     /// SHA-256 of the certificate authority of the cluster that it is in.
     pub authority: Option<String>,
+    /// Whether haproxy has the configuration of hoist's balancer.
+    pub balances: bool,
     /// Who listens on ports that are needed.
     pub listeners: Vec<Listener>,
     /// Packages that are not fully installed.
@@ -159,6 +161,7 @@ impl Survey {
                 "unread" => survey.unread.push(text()),
                 "trace" => survey.traces.push(text()),
                 "authority" => survey.authority = Some(text()),
+                "balances" => survey.balances = true,
                 "listens" => sockets.extend(socket(value)),
                 "holds" => {
                     if let Some((inode, process)) = value.split_once(' ') {

@@ -39,7 +39,15 @@ pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
 fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
     let mut ports = Vec::new();
     if is_node(source) && target.has(Role::ControlPlane) {
-        ports.push(inventory.cluster.endpoint.port);
+        let endpoint = &inventory.cluster.endpoint;
+        // A node with a balancer of its own needs those of the others only to know who ought to have the address.
+        if !inventory.balances(source) || endpoint.vip.is_some() && source.has(Role::ControlPlane) {
+            ports.push(endpoint.port);
+        }
+        // Pods on any node reach the API servers themselves, by the service `kubernetes`.
+        if inventory.api_port() != endpoint.port {
+            ports.push(inventory.api_port());
+        }
     }
     let etcd = inventory.etcd_role();
     if source.has(Role::ControlPlane) && target.has(etcd) {
@@ -83,11 +91,21 @@ mod tests {
     }
 
     #[test]
+    fn what_local_balancers_need() {
+        let mut inventory = Fleet::three().inventory;
+        inventory.cluster.endpoint.local = true;
+        insta::assert_snapshot!(matrix(&inventory, &["w1"]), @r"
+        w1>cp1 6444 10250
+        w1>w2 10250
+        ");
+    }
+
+    #[test]
     fn what_a_large_cluster_needs() {
         let text = include_str!("../../inventory/ha.yaml");
         let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
         insta::assert_snapshot!(matrix(&inventory, &["cp1", "etcd1", "w1"]), @r"
-        cp1>cp2 6443 2379 2380 10250 4240
+        cp1>cp2 6443 6444 2379 2380 10250 4240
         cp1>etcd1 2379 2380
         cp1>etcd2 2379 2380
         cp1>witness 2379 2380
@@ -99,8 +117,8 @@ mod tests {
         etcd1>cp2 2380
         etcd1>etcd2 2380
         etcd1>witness 2380
-        w1>cp1 6443 10250 4240
-        w1>cp2 6443 10250 4240
+        w1>cp1 6443 6444 10250 4240
+        w1>cp2 6443 6444 10250 4240
         w1>w2 10250 4240
         w1>s1 10250 4240
         w1>s2 10250 4240

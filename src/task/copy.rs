@@ -64,6 +64,7 @@ impl Copy {
             mode: self.mode,
             owner: &self.owner,
             group: &self.group,
+            validate: None,
         }
     }
 }

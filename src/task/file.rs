@@ -86,6 +86,10 @@ pub struct File {
     /// Never show the content in a plan.
     #[serde(default)]
     pub secret: bool,
+    /// POSIX sh that must succeed before a new content takes its place, such as a program's check of its configuration.
+    /// The new content is in the file `"$1"`, beside that place. Where it fails, the old content stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<String>,
 }
 
 /// A directory. What is in it is not touched.
@@ -128,6 +132,7 @@ impl File {
             mode: self.mode,
             owner: &self.owner,
             group: &self.group,
+            validate: self.validate.as_deref(),
         })
     }
 }

@@ -34,7 +34,15 @@ pub struct KernelModules {
 /// A configuration file that a kernel task keeps.
 fn kept(path: &str, content: String) -> File {
     let root = || "root".to_string();
-    File { path: path.to_string(), content, mode: Mode(0o644), owner: root(), group: root(), secret: false }
+    File {
+        path: path.to_string(),
+        content,
+        mode: Mode(0o644),
+        owner: root(),
+        group: root(),
+        secret: false,
+        validate: None,
+    }
 }
 
 /// What puts the file in place, if it is not.

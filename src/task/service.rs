@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Observations, Probe, probe::later, quote};
+use super::{Act, Change, Kind, Observations, Probe, UnitState, probe::later, quote};
 
 fn yes() -> bool {
     true
@@ -15,7 +15,8 @@ fn yes() -> bool {
 ///
 /// Whether it runs with its present configuration is judged from the host alone: a unit whose invocation is
 /// older than one of its files restarts. So a run that was killed between writing a file and restarting
-/// the unit is mended by the next one, which a handler that is only remembered could not do.
+/// the unit is mended by the next one, which a handler that is only remembered could not do. The same goes for reloads,
+/// whose last one is known by the age of a file in `/run/hoist`; so a reload by somebody else is repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
@@ -30,26 +31,57 @@ pub struct Service {
     /// Files that the unit reads only when it starts; a newer one restarts it.
     #[serde(default)]
     pub restart_after: Vec<String>,
+    /// Files that the unit reads again when it is told to reload, which interrupts nothing; a newer one reloads it.
+    #[serde(default)]
+    pub reload_after: Vec<String>,
     /// What a restart interrupts, shown in plans.
     #[serde(default)]
     pub disrupts: Option<String>,
 }
 
 impl Service {
-    /// The files that are newer than the running invocation.
-    fn newer<'a>(&'a self, seen: &'a Observations) -> Vec<&'a str> {
+    /// Made by each reload, and as old as its beginning.
+    fn reloaded(&self) -> String {
+        format!("/run/hoist/reloaded:{}", self.unit)
+    }
+
+    /// Those of these files that are newer than the running invocation.
+    fn newer<'a>(&self, files: &'a [String], seen: &Observations) -> Vec<&'a str> {
         let Some(started) = seen.units.get(&self.unit).and_then(|unit| unit.started.as_deref()) else {
             return Vec::new();
         };
         let newer = |path: &&String| seen.paths.get(*path).is_some_and(|file| later(&file.modified, started));
-        self.restart_after.iter().filter(newer).map(String::as_str).collect()
+        files.iter().filter(newer).map(String::as_str).collect()
+    }
+
+    /// The files that a running unit has read at no start and at no reload.
+    fn unread(&self, seen: &Observations) -> Vec<&str> {
+        let reloaded = seen.paths.get(&self.reloaded()).map_or("0", |stamp| &stamp.modified);
+        let unread = |path: &&str| seen.paths.get(*path).is_some_and(|file| later(&file.modified, reloaded));
+        self.newer(&self.reload_after, seen).into_iter().filter(unread).collect()
+    }
+
+    /// What gives a unit its present configuration.
+    fn verb(&self, now: &UnitState, seen: &Observations) -> Option<&'static str> {
+        if !self.running {
+            None
+        } else if now.active != "active" {
+            Some("start")
+        } else if now.stale || !self.newer(&self.restart_after, seen).is_empty() {
+            Some("restart")
+        } else if !self.unread(seen).is_empty() {
+            Some("reload")
+        } else {
+            None
+        }
     }
 }
 
 impl Kind for Service {
     fn probes(&self) -> Vec<Probe> {
-        let files = self.restart_after.iter().map(|path| Probe::Path(path.clone()));
-        files.chain([Probe::Unit(self.unit.clone())]).collect()
+        let files = self.restart_after.iter().chain(&self.reload_after).cloned();
+        let reloaded = (!self.reload_after.is_empty()).then(|| self.reloaded());
+        files.chain(reloaded).map(Probe::Path).chain([Probe::Unit(self.unit.clone())]).collect()
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
@@ -63,18 +95,27 @@ impl Kind for Service {
         if self.enabled && !enabled {
             change = change.attribute("at boot", "not started", "started");
         }
-        let running = now.active == "active";
-        if self.running && !running {
-            let state = if now.active.is_empty() { "absent".to_string() } else { now.active.clone() };
-            change = change.attribute("state", state, "active");
+        let verb = self.verb(&now, seen);
+        match verb {
+            Some("start") => {
+                let state = if now.active.is_empty() { "absent".to_string() } else { now.active.clone() };
+                change = change.attribute("state", state, "active");
+            }
+            Some("restart") => {
+                change.summary = format!("restart {}", self.unit);
+                let newer = self.newer(&self.restart_after, seen);
+                let why = if now.stale { "its unit file".to_string() } else { newer.join(" ") };
+                change = change.attribute("started", format!("before the change of {why}"), "now");
+                change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
+            }
+            Some(_) => {
+                change.summary = format!("reload {}", self.unit);
+                let why = self.unread(seen).join(" ");
+                change = change.attribute("loaded", format!("before the change of {why}"), "now");
+            }
+            None => {}
         }
-        let newer = self.newer(seen);
-        if self.running && running && (now.stale || !newer.is_empty()) {
-            change.summary = format!("restart {}", self.unit);
-            let why = if now.stale { "its unit file".to_string() } else { newer.join(" ") };
-            change = change.attribute("started", format!("before the change of {why}"), "now");
-            change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
-        } else if now.stale {
+        if now.stale && verb != Some("restart") {
             change = change.attribute("unit file", "not read since its change", "read");
         }
         (!change.details.is_empty()).then_some(change)
@@ -90,16 +131,21 @@ impl Kind for Service {
         if self.enabled {
             text.push_str(&format!("systemctl -q enable {unit} || exit 1\n"));
         }
-        if self.running {
-            let verb = if now.active == "active" && (now.stale || !self.newer(seen).is_empty()) {
-                "restart"
-            } else {
-                "start"
-            };
-            text.push_str(&format!(
+        // Enabled or read anew while it runs as it shall: starting it again does no harm.
+        match self.verb(&now, seen).or(self.running.then_some("start")) {
+            Some("reload") => {
+                let (stamp, part) = (self.reloaded(), format!("{}.part", self.reloaded()));
+                let (stamp, part) = (quote(&stamp), quote(&part));
+                text.push_str(&format!(
+                    "mkdir -p /run/hoist && : > {part} && systemctl reload {unit} && systemctl -q is-active {unit} && \
+                     mv -f {part} {stamp} || {{ rm -f {part}; journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n"
+                ));
+            }
+            Some(verb) => text.push_str(&format!(
                 "systemctl reset-failed {unit} 2>/dev/null\nsystemctl {verb} {unit} && systemctl -q is-active {unit} || \
                  {{ journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n"
-            ));
+            )),
+            None => {}
         }
         vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(180) }]
     }

@@ -31,6 +31,8 @@ pub(super) struct Whole<'a> {
     pub mode: Mode,
     pub owner: &'a str,
     pub group: &'a str,
+    /// POSIX sh that must succeed for a new content, whose path is `$1`.
+    pub validate: Option<&'a str>,
 }
 
 impl Whole<'_> {
@@ -77,6 +79,9 @@ impl Whole<'_> {
         let path = quote(self.path);
         let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", self.path));
         let part = quote(&format!("{folder}/.{name}.hoist"));
+        // In a shell of its own: it may set, cd or exit. What it says is why it failed, wherever it says it.
+        let valid =
+            self.validate.map(|check| format!("(set -- {part}; eval {}) >&2 </dev/null && ", quote(check)));
         // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
         // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
         // comes last: a change of owner clears the set-id bits.
@@ -84,7 +89,8 @@ impl Whole<'_> {
             "if [ -d {path} ]; then\n\
              [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
              mkdir -p {folder} && (umask 077; {print} > {part}) && chown {owner} {part} && \
-             chmod {mode} {part} && mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+             chmod {mode} {part} && {valid}mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+            valid = valid.unwrap_or_default(),
             folder = quote(if folder.is_empty() { "/" } else { folder }),
             mode = self.mode,
             owner = quote(&format!("{}:{}", self.owner, self.group)),

@@ -16,9 +16,31 @@ const LARGEST: u8 = 8;
 /// Beyond this many bits less than that, machines on one wire are unusual.
 const USUAL: u8 = 16;
 
+/// What else listens on every control plane, on addresses of its own choice.
+const LISTENERS: [(u16, &str); 9] = [
+    (2379, "etcd"),
+    (2380, "etcd"),
+    (2381, "etcd"),
+    (10248, "the kubelet"),
+    (10249, "kube-proxy"),
+    (10250, "the kubelet"),
+    (10256, "kube-proxy"),
+    (10257, "the controller manager"),
+    (10259, "the scheduler"),
+];
+
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let endpoint = &document.value.cluster.endpoint;
     let at = |key| document.tree.at(&["cluster", "endpoint", key]);
+    ports(document, at("port"), problems);
+    if endpoint.virtual_router_id.is_some() && endpoint.vip.is_none() {
+        problems.push(
+            Problem::new(at("virtual_router_id"), "the virtual router ID has no effect")
+                .label("not used")
+                .severity(Severity::Warning)
+                .help("only a virtual address needs one: set `vip`, or remove it"),
+        );
+    }
     if let Some(vip) = endpoint.vip {
         virtual_address(document, vip, at("vip"), problems);
         if endpoint.address.is_some() {
@@ -44,8 +66,39 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             .also(document.tree.at(&["hosts", name, "roles"]), "no `control-plane` here")
             .help("write the address of a control-plane host, or leave the endpoint out to take the first one's"),
         ),
+        _ if endpoint.local => {}
         _ if address.is_none() || host.is_some() => one_for_all(document, problems),
         _ => {}
+    }
+}
+
+/// The endpoint's port, and where balancers listen on it the API servers' own.
+fn ports(document: &Document<Inventory>, span: Span, problems: &mut Vec<Problem>) {
+    let endpoint = &document.value.cluster.endpoint;
+    if endpoint.is_balanced() && endpoint.port == u16::MAX {
+        problems.push(
+            Problem::new(span, "the API servers behind the load balancers have no port")
+                .label(format!("there is none after {}", u16::MAX))
+                .help("choose a smaller one: the API servers take the port after it; 6443 is usual"),
+        );
+        return;
+    }
+    for (port, what) in [
+        (Some(endpoint.port), "the endpoint"),
+        (endpoint.is_balanced().then(|| document.value.api_port()), "the API servers behind it"),
+    ] {
+        let Some((port, other)) = LISTENERS.into_iter().find(|(taken, _)| Some(*taken) == port) else {
+            continue;
+        };
+        problems.push(
+            Problem::new(span, format!("{what} and {other} would both listen on port {port}"))
+                .label(if port == endpoint.port {
+                    "taken".to_owned()
+                } else {
+                    format!("{port} comes after it")
+                })
+                .help("choose another port for the endpoint: 6443 is usual"),
+        );
     }
 }
 
@@ -60,7 +113,10 @@ fn one_for_all(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             )
             .label("lost with that machine")
             .severity(Severity::Warning)
-            .help("set `vip` to a free address of their network, or `address` to that of a load balancer"),
+            .help(
+                "set `vip` to a free address of their network that they hand to each other, or `local: true` for a load \
+                 balancer on every node, or both; or `address` to that of a load balancer of your own",
+            ),
         );
     }
 }

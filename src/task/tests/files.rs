@@ -30,6 +30,27 @@ async fn files_have_exactly_their_content() {
 }
 
 #[tokio::test]
+async fn a_content_that_is_not_valid_never_takes_its_place() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let host = Local::open("here").await.unwrap();
+    let path = folder.path().join("it's.conf");
+    let checked = |content: &str| {
+        let Task::File(file) = file(path.to_str().unwrap(), content) else { unreachable!() };
+        // It may do to its shell what it likes.
+        let validate = "cd /; grep -q good \"$1\" || { echo 'not good'; exit 3; }";
+        Task::File(File { validate: Some(validate.into()), ..file })
+    };
+    converges(&host, &checked("good")).await;
+    let refused = apply(&host, &checked("bad")).await.unwrap_err();
+    assert!(refused.contains("not good"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "good");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing temporary stays");
+}
+
+#[tokio::test]
 async fn what_is_in_the_place_of_a_file() {
     if !is_root() {
         return;

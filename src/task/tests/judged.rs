@@ -6,7 +6,9 @@ const FILE: u32 = 0o100000;
 
 fn service() -> Service {
     let restart_after = vec!["/etc/a.conf".to_string()];
-    Service { unit: "a.service".into(), enabled: true, running: true, restart_after, disrupts: None }
+    let reload_after = vec!["/etc/b.conf".to_string()];
+    let unit = "a.service".to_string();
+    Service { unit, enabled: true, running: true, restart_after, reload_after, disrupts: None }
 }
 
 #[test]
@@ -66,6 +68,46 @@ fn a_service_restarts_when_what_it_reads_is_newer() {
         let change = Task::Service(service()).diff(&seen);
         assert_eq!(change.map(|change| change.summary).as_deref(), expected, "{modified} {started}");
     }
+}
+
+#[test]
+fn a_service_reloads_when_neither_a_start_nor_a_reload_has_read_what_it_reads() {
+    // when it started, was reloaded, and its files were changed -> what is done
+    let table = [
+        (None, "4", "1", Some("reload")),
+        (None, "2", "1", None),
+        (Some("5"), "4", "1", None),
+        (Some("5"), "6", "1", Some("reload")),
+        // A restart reads everything.
+        (Some("5"), "6", "4", Some("restart")),
+        // A reload before the last start tells nothing.
+        (Some("2"), "3.5", "1", Some("reload")),
+    ];
+    for (reloaded, loads, starts, verb) in table {
+        let mut seen = Observations::default();
+        let mut change = |path: &str, modified: &str| {
+            let state = PathState { mode: FILE, modified: modified.into(), ..PathState::default() };
+            seen.paths.insert(path.into(), state);
+        };
+        change("/etc/a.conf", starts);
+        change("/etc/b.conf", loads);
+        if let Some(time) = reloaded {
+            change("/run/hoist/reloaded:a.service", time);
+        }
+        let [load, active, file] = ["loaded", "active", "enabled"].map(str::to_string);
+        let unit = UnitState { load, active, file, stale: false, started: Some("3".into()) };
+        seen.units.insert("a.service".into(), unit);
+        let task = Task::Service(service());
+        let summary = task.diff(&seen).map(|change| change.summary);
+        assert_eq!(summary, verb.map(|verb| format!("{verb} a.service")), "{reloaded:?} {loads} {starts}");
+        if let Some(verb) = verb {
+            let [Act::Script { text, .. }] = &task.acts(&seen)[..] else { panic!("one script") };
+            assert!(text.contains(&format!("systemctl {verb} 'a.service'")), "{text}");
+            assert_eq!(text.contains("/run/hoist/"), verb == "reload", "{text}");
+            assert_eq!(task.diff(&seen).unwrap().disrupts.is_some(), verb == "restart");
+        }
+    }
+    assert!(Task::Service(service()).probes().contains(&Probe::Path("/run/hoist/reloaded:a.service".into())));
 }
 
 #[test]

@@ -38,7 +38,15 @@ fn probes(tasks: &[Task]) -> BTreeSet<Probe> {
 fn file(path: &str, content: &str) -> Task {
     let root = || "root".to_string();
     let (path, content) = (path.to_string(), content.to_string());
-    Task::File(File { path, content, mode: Mode(0o640), owner: root(), group: root(), secret: false })
+    Task::File(File {
+        path,
+        content,
+        mode: Mode(0o640),
+        owner: root(),
+        group: root(),
+        secret: false,
+        validate: None,
+    })
 }
 
 fn directory(path: &str, mode: u32) -> Task {
