@@ -2,6 +2,7 @@
 
 mod access;
 mod components;
+mod kubeadm;
 pub mod kubeconfig;
 mod members;
 pub mod reach;
