@@ -4,6 +4,7 @@ mod access;
 mod balancer;
 mod components;
 mod etcd;
+mod kubeadm;
 pub mod kubeconfig;
 mod members;
 pub mod reach;
