@@ -2,14 +2,13 @@
 
 use std::{
     ops::Range,
-    path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Error, Event, Events, Failure, Journal, Templates,
@@ -19,11 +18,13 @@ use super::{
     late::{Late, Missing, Progress},
     observe::observe,
     plan::HostPlan,
+    share::Share,
+    spread::Source,
     stop::{FAILED_STEP, Halt, Stop},
 };
 use crate::{
     task::{Act, Observations, Task},
-    transport::{Host, Script, Transfer},
+    transport::{Host, Script},
 };
 
 /// How long quick steps may take together.
@@ -33,6 +34,7 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) struct Shared {
     pub templates: Templates,
     pub late: Late,
+    pub share: Share,
     pub journal: Journal,
     pub events: Events,
     /// How many hosts act at the same time. Hosts that wait for another one do not count.
@@ -45,6 +47,15 @@ pub(super) struct Carrier {
     pub host: Arc<dyn Host>,
     pub target: Target,
     pub roles: Vec<RoleSteps>,
+    /// Whether it could not fetch a file itself, so that it need not try again.
+    pub cannot_fetch: AtomicBool,
+}
+
+/// What a step was given before it acts.
+struct Given {
+    stdin: Option<SecretString>,
+    /// From whom its file comes.
+    source: Option<Source>,
 }
 
 impl Carrier {
@@ -107,8 +118,11 @@ impl Carrier {
         seen: &Observations,
     ) -> Result<(), Stop> {
         let (first, _) = steps[0];
+        let acts = first.task.acts(seen);
+        // Whoever waits for another host does not hold up others that could act.
         let stdin = self.late_stdin(role, first).await?;
-        let _fork = self.shared.forks.acquire().await;
+        let source = self.turn(role, first, &acts).await;
+        let mut fork = self.shared.forks.acquire().await.ok();
         let begun = Instant::now();
         for (step, summary) in steps {
             let (host, role, step, summary) = self.names(role, step, summary);
@@ -119,7 +133,8 @@ impl Carrier {
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
             [(step, _)] => {
-                self.one(role, step, seen, stdin).await.map_err(|stop| Halt { failed: 0..1, stop })
+                let one = self.one(role, step, acts, Given { stdin, source }, &mut fork);
+                one.await.map_err(|stop| Halt { failed: 0..1, stop })
             }
             many => self.batch(role, many, seen).await,
         };
@@ -135,22 +150,24 @@ impl Carrier {
         written.map_err(journal)
     }
 
-    fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
+    pub fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
         (self.target.name.clone(), role.role.clone(), step.name.clone(), summary.to_string())
     }
 
-    fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
+    pub fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
         Entry { host: &self.target.name, role: &role.role, step: &step.name, input: digest::statement(step) }
     }
 
-    async fn one(
-        &self,
+    async fn one<'a>(
+        &'a self,
         role: &RoleSteps,
         step: &Step,
-        seen: &Observations,
-        input: Option<SecretString>,
+        acts: Vec<Act>,
+        given: Given,
+        fork: &mut Option<SemaphorePermit<'a>>,
     ) -> Result<(), Stop> {
-        for act in step.task.acts(seen) {
+        let Given { stdin: input, mut source } = given;
+        for act in acts {
             match act {
                 Act::Script { text, stdin, timeout } => {
                     let stdin = stdin.and(input.clone());
@@ -163,18 +180,8 @@ impl Carrier {
                         return Err(self.refused(role, step, &output));
                     }
                 }
-                Act::Send { source, destination, sha256, mode } => {
-                    let transfer =
-                        Transfer { source: PathBuf::from(source), destination, sha256, mode: mode.0 };
-                    let (host, name) = (&self.target.name, &step.name);
-                    let sent = |bytes| {
-                        self.shared.events.send(Event::Sent {
-                            host: host.clone(),
-                            step: name.clone(),
-                            bytes,
-                        });
-                    };
-                    self.host.send(&transfer, &sent).await.map_err(|error| self.lost(role, step, &error))?;
+                Act::Send(delivery) => {
+                    self.deliver(role, step, &delivery, source.take(), fork).await?;
                 }
             }
         }
