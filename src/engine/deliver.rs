@@ -99,7 +99,7 @@ impl Carrier {
             let script = fetch_script(url, sha256, destination, *mode);
             let output = self.host.run(script).await.map_err(|error| self.lost(role, step, &error))?;
             if output.status == 0 {
-                shared.share.arrived(host, sha256, None).await;
+                self.arrived(step, delivery, None).await;
                 came(url);
                 return Ok(());
             }
@@ -139,9 +139,16 @@ impl Carrier {
                     }
                 }
             };
-            shared.share.arrived(host, sha256, Some(destination)).await;
+            self.arrived(step, delivery, Some(destination)).await;
             came(&from);
             return Ok(());
+        }
+    }
+
+    async fn arrived(&self, step: &Step, delivery: &Delivery, path: Option<&str>) {
+        let host = self.target.name.clone();
+        if let Err(reason) = self.shared.share.arrived(&host, &delivery.sha256, path).await {
+            self.shared.events.send(Event::NotPassedOn { host, step: step.name.clone(), reason });
         }
     }
 

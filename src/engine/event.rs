@@ -23,6 +23,8 @@ pub enum Event {
     Sent { host: String, step: String, bytes: u64 },
     /// A file cannot be had from a neighbour or a URL; the next way is taken.
     Fallback { host: String, step: String, from: String, reason: String },
+    /// A host has a file that others need, and cannot pass it on to them.
+    NotPassedOn { host: String, step: String, reason: String },
     /// A file is there: from `installer`, a neighbour by its name, or a URL.
     Received { host: String, step: String, from: String, bytes: u64, seconds: f64 },
     /// It is true now.

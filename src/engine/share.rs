@@ -16,7 +16,7 @@ use crate::transport::{Dialogue, Error, Host, Peer};
 const SERVE: &str = include_str!("serve.sh");
 
 /// How long a host may take to make ready.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hosts listen only on ports that Kubernetes has open between nodes anyway: those of services of the type NodePort.
 /// Below them are ports that the kernel gives to whoever connects, above them nothing is open.
@@ -37,8 +37,17 @@ struct Porter {
     address: Ipv4Addr,
     /// Where files are that it had before the run.
     had: Mutex<HashMap<String, String>>,
-    /// Open from the first file on that it holds.
-    dialogue: tokio::sync::Mutex<Option<Dialogue>>,
+    dialogue: tokio::sync::Mutex<Line>,
+}
+
+/// The dialogue with a host that passes files on.
+#[derive(Default)]
+enum Line {
+    #[default]
+    NotYet,
+    Open(Dialogue),
+    /// What it held is gone. It is not tried again, for that takes time.
+    Broken,
 }
 
 /// Why a file cannot be fetched from a neighbour.
@@ -54,7 +63,7 @@ impl Share {
             let (host, address) = (hosts.get(name)?.clone(), place.address);
             Some((
                 name.clone(),
-                Porter { host, address, had: Mutex::default(), dialogue: tokio::sync::Mutex::default() },
+                Porter { host, address, had: Mutex::default(), dialogue: Default::default() },
             ))
         });
         Share { porters: porters.collect(), spread: Mutex::new(Spread::new(places)), ..Share::default() }
@@ -111,19 +120,25 @@ impl Share {
     }
 
     /// A host has got a file. It passes it on if it is told where it is until the host goes on.
-    pub async fn arrived(&self, host: &str, file: &str, path: Option<&str>) {
+    ///
+    /// # Errors
+    /// Why it cannot pass it on although others need it.
+    pub async fn arrived(&self, host: &str, file: &str, path: Option<&str>) -> Result<(), String> {
         let wanted = self.spread().is_wanted_beside(host, file);
-        let holds = match (self.porters.get(host), path) {
-            (Some(porter), Some(path)) if wanted => {
-                porter.hold(file, path).await.is_ok_and(|answer| answer == "held")
-            }
-            _ => false,
+        let held = match (self.porters.get(host), path) {
+            (Some(porter), Some(path)) if wanted => match porter.hold(file, path).await {
+                Ok(answer) if answer == "held" => Ok(true),
+                Ok(answer) => Err(answer),
+                Err(error) => Err(error.to_string()),
+            },
+            _ => Ok(false),
         };
-        let (grants, free) = self.spread().arrived(host, file, holds);
+        let (grants, free) = self.spread().arrived(host, file, held == Ok(true));
         self.tell(grants);
         for holder in free {
             self.drop(&holder, file).await;
         }
+        held.map(|_| ())
     }
 
     /// A host did not get a file. `blame` says what was wrong with the neighbour, if it came from one.
@@ -150,7 +165,7 @@ impl Share {
     /// Its room on the host is free again. A host that does not answer has let it go already.
     async fn drop(&self, holder: &str, file: &str) {
         if let Some(porter) = self.porters.get(holder)
-            && let Some(dialogue) = &mut *porter.dialogue.lock().await
+            && let Line::Open(dialogue) = &mut *porter.dialogue.lock().await
         {
             let _ = dialogue.ask(&format!("drop {file}"), PATIENCE).await;
         }
@@ -179,14 +194,25 @@ impl Porter {
         self.ask(&format!("hold {file} {path}")).await
     }
 
-    /// One question at a time. A dialogue that has broken off is not begun again: what it held is gone.
-    async fn ask(&self, line: &str) -> Result<String, Error> {
-        let mut dialogue = self.dialogue.lock().await;
-        let open = match &mut *dialogue {
-            Some(open) => open,
-            None => dialogue.insert(self.host.dialogue(SERVE).await?),
+    /// One question at a time.
+    async fn ask(&self, question: &str) -> Result<String, Error> {
+        let mut line = self.dialogue.lock().await;
+        let answer = match &mut *line {
+            Line::Open(dialogue) => dialogue.ask(question, PATIENCE).await,
+            Line::NotYet => match self.host.dialogue(SERVE).await {
+                Ok(mut dialogue) => {
+                    let answer = dialogue.ask(question, PATIENCE).await;
+                    *line = Line::Open(dialogue);
+                    answer
+                }
+                Err(error) => Err(error),
+            },
+            Line::Broken => return Ok("it could not pass on another file before".to_string()),
         };
-        open.ask(line, PATIENCE).await
+        if answer.is_err() {
+            *line = Line::Broken;
+        }
+        answer
     }
 }
 

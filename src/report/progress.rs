@@ -104,6 +104,9 @@ fn words(event: &Event) -> Option<(&str, String)> {
         Event::Fallback { host, step, from, reason } => {
             (host, format!("{step}: it does not come from {from}: {reason}"))
         }
+        Event::NotPassedOn { host, step, reason } => {
+            (host, format!("{step}: others do not get it from here: {reason}"))
+        }
         // What became of these is said before the run begins, and after it has ended.
         Event::HostUnreached { .. } | Event::RunEnded { .. } => return None,
         Event::Sent { .. } | Event::Received { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => {

@@ -11,6 +11,9 @@ use super::{
     shell::{Event, Pipes},
 };
 
+/// How long a shell may take to read the script.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The longest line that is an answer.
 const LONGEST: usize = 4096;
 
@@ -30,7 +33,8 @@ impl Dialogue {
     pub(super) async fn open<O: Opener>(opener: &O, script: &str) -> Result<Dialogue, Error> {
         let pipes = opener.open().await?.into_pipes();
         let mut dialogue = Dialogue { host: opener.host().to_owned(), pipes, heard: Vec::new() };
-        dialogue.write(&format!("{{ eval {}; exit; }}\n", quote(script))).await?;
+        // A shell reads ahead: what came with its command would be lost to the script.
+        dialogue.ask(&format!("{{ echo ready; eval {}; exit; }}", quote(script)), PATIENCE).await?;
         Ok(dialogue)
     }
 
