@@ -71,9 +71,9 @@ fits() { # $1 bytes for $2
 room "$dir"
 fits "$need" "$dest"
 if [ -n "$beside" ]; then
-    own=$system more=$((size * times))
+    here=$system more=$((size * times))
     room "$beside"
-    [ "$system" != "$own" ] || more=$((more + need))
+    [ "$system" != "$here" ] || more=$((more + need))
     fits "$more" "$beside"
 fi
 umask 077
@@ -82,7 +82,7 @@ umask 077
 bring() {
     [ -n "$peer" ] || { head -c "$need"; return; }
     command -v socat >/dev/null || { echo 'there is no socat' >&2; return; }
-    socat -u -T 20 "TCP4:$peer:$port,bind=$own,connect-timeout=5,retry=3,interval=0.3" STDOUT | head -c "$need"
+    socat -u -T 20 "TCP4:$peer:$port,bind=$own,connect-timeout=5" STDOUT | head -c "$need"
 }
 echo "send $have"
 if [ "$need" -gt 0 ]; then
