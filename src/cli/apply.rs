@@ -136,7 +136,9 @@ async fn carry_out(
         Some(journal) => {
             let (library, events) = (request.library.clone(), events.clone());
             let forks = args.engine.forks.into();
-            Run { subjects, bystanders, library, journal, events, forks }.carry_out(&plan.hosts).await?
+            let places = cluster::places(request.inventory());
+            let run = Run { subjects, bystanders, library, journal, events, forks, places };
+            run.carry_out(&plan.hosts).await?
         }
     };
     let ended = Ended::new(&outcomes, &plan.unread);

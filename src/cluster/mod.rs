@@ -16,5 +16,5 @@ mod work;
 pub use access::{AccessError, api, speaker};
 pub use members::{NoBeginning, Observed, first, living, may_begin};
 pub use session::{Session, Unreached, Unusable, Visit};
-pub use targets::targets;
+pub use targets::{places, targets};
 pub use work::{Scope, Work, WorkError};

@@ -1,5 +1,7 @@
 //! From an inventory and facts to what the engine works on: which roles a host has and what they see.
 
+use std::{collections::BTreeMap, path::Path};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -10,9 +12,9 @@ use super::{
 };
 use crate::{
     artifact::Index,
-    engine::{Context, Target},
+    engine::{Context, Place, Target},
     facts::Facts,
-    inventory::{Etcd, Host, Inventory, KubeadmAddon, Plugin, Role, pod_subnet},
+    inventory::{ArtifactsFrom, Etcd, Host, Inventory, KubeadmAddon, Plugin, Role, pod_subnet},
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -53,6 +55,14 @@ pub fn targets(
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
             Some(Target { name: name.clone(), roles, context })
         })
+        .collect()
+}
+
+/// Where the hosts are that pass files on to each other: none of them where everything comes from the installer.
+pub fn places(inventory: &Inventory) -> BTreeMap<String, Place> {
+    let hosts = inventory.hosts.iter().filter(|_| inventory.artifacts.from == ArtifactsFrom::Peers);
+    hosts
+        .map(|(name, host)| (name.clone(), Place { site: host.site.clone(), address: host.address }))
         .collect()
 }
 
@@ -143,24 +153,49 @@ fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&I
         "label_selector": pairs(","),
     });
     if let Some(index) = index {
-        context["binaries"] = binaries(index);
+        context["binaries"] = binaries(inventory, index);
         context["images"] = images(inventory, index, host);
     }
     context
 }
 
-fn binaries(index: &Index) -> Value {
+fn binaries(inventory: &Inventory, index: &Index) -> Value {
     let files = index.files.iter();
-    files.map(|file| json!({"name": file.name, "source": file.path, "sha256": file.sha256})).collect()
+    files
+        .map(|file| {
+            json!({
+                "name": file.name,
+                "source": file.path,
+                "url": url(inventory, index, &file.path),
+                "sha256": file.sha256,
+            })
+        })
+        .collect()
 }
 
 fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
     let images = index.images.iter().filter(|image| wanted(inventory, host, &image.name));
     images
         .map(|image| {
-            json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})
+            json!({
+                "reference": image.reference,
+                "digest": image.digest,
+                "source": image.path,
+                "url": url(inventory, index, &image.path),
+                "sha256": image.sha256,
+            })
         })
         .collect()
+}
+
+/// Where hosts fetch a file themselves; empty where they do not.
+fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
+    let folder = format!("kubernetes-{}", index.kubernetes);
+    let below = file.ancestors().find(|above| above.ends_with(&folder)).and_then(|above| above.parent());
+    match (&inventory.artifacts.url, below.and_then(|below| file.strip_prefix(below).ok())) {
+        (Some(url), Some(path)) => format!("{}/{}", url.trim_end_matches('/'), path.display()),
+        _ => String::new(),
+    }
 }
 
 /// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
@@ -185,6 +220,27 @@ mod tests {
         facts::{Facts, Kubernetes},
         inventory,
     };
+
+    #[test]
+    fn hosts_fetch_files_by_the_paths_of_the_folder() {
+        let (mut lab, _) = lab();
+        let index = Index { kubernetes: "1.20.2".into(), ..Index::default() };
+        let file = Path::new("/cache/kubernetes-1.20.2/images/pause.tar");
+        assert_eq!(url(&lab, &index, file), "");
+        lab.artifacts.url = Some("http://files:8080/hoist/".into());
+        assert_eq!(url(&lab, &index, file), "http://files:8080/hoist/kubernetes-1.20.2/images/pause.tar");
+        assert_eq!(url(&lab, &index, Path::new("/elsewhere/pause.tar")), "");
+    }
+
+    #[test]
+    fn hosts_pass_files_on_unless_the_inventory_says_otherwise() {
+        let (mut lab, _) = lab();
+        let address = lab.hosts["w1"].address;
+        assert_eq!(places(&lab)["w1"], Place { site: None, address });
+        assert_eq!(places(&lab).len(), 3);
+        lab.artifacts.from = ArtifactsFrom::Installer;
+        assert_eq!(places(&lab), BTreeMap::new());
+    }
 
     fn lab() -> (Inventory, Observed) {
         let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;

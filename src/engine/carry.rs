@@ -2,13 +2,12 @@
 
 use std::{
     ops::Range,
-    path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Error, Event, Events, Failure, Journal, Templates,
@@ -18,12 +17,14 @@ use super::{
     late::{Late, Patience, Progress},
     observe::observe,
     plan::HostPlan,
+    share::Share,
+    spread::Source,
     stop::{FAILED_STEP, Halt, Stop},
     turns::Turns,
 };
 use crate::{
-    task::{Act, Observations},
-    transport::{Host, Script, Transfer},
+    task::{Act, Observations, Task},
+    transport::{Host, Script},
 };
 
 /// How long quick steps may take together.
@@ -33,6 +34,7 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) struct Shared {
     pub templates: Templates,
     pub late: Late,
+    pub share: Share,
     pub journal: Journal,
     pub events: Events,
     /// How many hosts act at the same time. Hosts that wait for another one do not count.
@@ -47,6 +49,15 @@ pub(super) struct Carrier {
     pub host: Arc<dyn Host>,
     pub target: Target,
     pub roles: Vec<RoleSteps>,
+    /// Whether it could not fetch a file itself, so that it need not try again.
+    pub cannot_fetch: AtomicBool,
+}
+
+/// What a step was given before it acts.
+struct Given {
+    stdin: Option<SecretString>,
+    /// From whom its file comes.
+    source: Option<Source>,
 }
 
 impl Carrier {
@@ -109,13 +120,16 @@ impl Carrier {
         seen: &Observations,
     ) -> Result<(), Stop> {
         let (first, _) = steps[0];
+        let acts = first.task.acts(seen);
+        // Whoever waits for another host does not hold up others that could act.
         let turn = self.turn(role, first).await?;
         let patience = if turn.is_some() { Patience::Asks } else { Patience::Waits };
         let stdin = self.late_stdin(role, first, patience).await?;
+        let source = self.source(role, first, &acts).await;
         // Waiting is no work, and what is awaited may be the work of hosts that have not had their turn yet.
-        let _fork = match first.task {
+        let mut fork = match first.task {
             Task::Wait(_) => None,
-            _ => Some(self.shared.forks.acquire().await),
+            _ => self.shared.forks.acquire().await.ok(),
         };
         let begun = Instant::now();
         for (step, summary) in steps {
@@ -127,7 +141,8 @@ impl Carrier {
         self.shared.journal.began(&entries).map_err(journal)?;
         let result = match steps {
             [(step, _)] => {
-                self.one(role, step, seen, stdin).await.map_err(|stop| Halt { failed: 0..1, stop })
+                let one = self.one(role, step, acts, Given { stdin, source }, &mut fork);
+                one.await.map_err(|stop| Halt { failed: 0..1, stop })
             }
             many => self.batch(role, many, seen).await,
         };
@@ -150,18 +165,20 @@ impl Carrier {
         (self.target.name.clone(), role.role.clone(), step.name.clone(), summary.to_string())
     }
 
-    fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
+    pub fn entry<'a>(&'a self, role: &'a RoleSteps, step: &'a Step) -> Entry<'a> {
         Entry { host: &self.target.name, role: &role.role, step: &step.name, input: digest::statement(step) }
     }
 
-    async fn one(
-        &self,
+    async fn one<'a>(
+        &'a self,
         role: &RoleSteps,
         step: &Step,
-        seen: &Observations,
-        input: Option<SecretString>,
+        acts: Vec<Act>,
+        given: Given,
+        fork: &mut Option<SemaphorePermit<'a>>,
     ) -> Result<(), Stop> {
-        for act in step.task.acts(seen) {
+        let Given { stdin: input, mut source } = given;
+        for act in acts {
             match act {
                 Act::Script { text, stdin, timeout } => {
                     let stdin = stdin.and(input.clone());
@@ -174,18 +191,8 @@ impl Carrier {
                         return Err(self.refused(role, step, &output));
                     }
                 }
-                Act::Send { source, destination, sha256, mode } => {
-                    let transfer =
-                        Transfer { source: PathBuf::from(source), destination, sha256, mode: mode.0 };
-                    let (host, name) = (&self.target.name, &step.name);
-                    let sent = |bytes| {
-                        self.shared.events.send(Event::Sent {
-                            host: host.clone(),
-                            step: name.clone(),
-                            bytes,
-                        });
-                    };
-                    self.host.send(&transfer, &sent).await.map_err(|error| self.lost(role, step, &error))?;
+                Act::Send(delivery) => {
+                    self.deliver(role, step, &delivery, source.take(), fork).await?;
                 }
             }
         }

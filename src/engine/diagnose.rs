@@ -10,7 +10,7 @@ struct Sign {
 
 const SIGNS: &[Sign] = &[
     Sign {
-        says: "no space left on device",
+        says: "no space",
         cause: "the host's disk is full",
         next: "make room there (`df -h`, `journalctl --vacuum-size=200M`), then run the same command again",
     },

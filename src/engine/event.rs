@@ -19,8 +19,14 @@ pub enum Event {
     Waiting { host: String, role: String, step: String, value: String, from: Vec<String> },
     /// A statement is about to be made true.
     StepStarted { host: String, role: String, step: String, summary: String },
-    /// How much of a file has been sent.
+    /// How much of a file has been sent from here.
     Sent { host: String, step: String, bytes: u64 },
+    /// A file cannot be had from a neighbour or a URL; the next way is taken.
+    Fallback { host: String, step: String, from: String, reason: String },
+    /// A host has a file that others need, and cannot pass it on to them.
+    NotPassedOn { host: String, step: String, reason: String },
+    /// A file is there: from `installer`, a neighbour by its name, or a URL.
+    Received { host: String, step: String, from: String, bytes: u64, seconds: f64 },
     /// It is true now.
     StepDone { host: String, role: String, step: String, seconds: f64 },
     /// A role's statements all hold.

@@ -33,12 +33,17 @@ struct Record {
     step: String,
     /// Digest of what the step states.
     input: String,
+    /// Of `takes`: the installer, the name of a host, or a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
     Begin,
+    /// Its file comes from there, unless another line follows.
+    Takes,
     Done,
     Failed,
     /// It shared a script with one that failed before it.
@@ -112,7 +117,12 @@ impl Journal {
     }
 
     pub(super) fn began(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
-        self.write(entries.iter().map(|entry| (State::Begin, entry)))
+        self.write(entries.iter().map(|entry| (State::Begin, entry)), None)
+    }
+
+    /// Writes down where the file of a step that has begun comes from.
+    pub(super) fn takes(&self, entry: &Entry<'_>, from: &str) -> Result<(), Error> {
+        self.write(std::iter::once((State::Takes, entry)), Some(from))
     }
 
     /// Writes down how far steps that began together came: those in `failed` failed, those before it are done, and
@@ -123,11 +133,15 @@ impl Journal {
             index if index < failed.end => State::Failed,
             _ => State::NotBegun,
         };
-        self.write(entries.iter().enumerate().map(|(index, entry)| (state(index), entry)))
+        self.write(entries.iter().enumerate().map(|(index, entry)| (state(index), entry)), None)
     }
 
     /// Several lines cost one fsync.
-    fn write<'a>(&self, entries: impl Iterator<Item = (State, &'a Entry<'a>)>) -> Result<(), Error> {
+    fn write<'a>(
+        &self,
+        entries: impl Iterator<Item = (State, &'a Entry<'a>)>,
+        from: Option<&str>,
+    ) -> Result<(), Error> {
         let at = moment(Timestamp::now());
         let mut lines = Vec::new();
         for (state, entry) in entries {
@@ -138,6 +152,7 @@ impl Journal {
                 role: entry.role.to_string(),
                 step: entry.step.to_string(),
                 input: entry.input.clone(),
+                from: from.map(String::from),
             };
             serde_json::to_writer(&mut lines, &record).map_err(|error| self.error(error.into()))?;
             lines.push(b'\n');
@@ -177,6 +192,7 @@ fn unfinished(path: &Path) -> io::Result<Option<Vec<Interrupted>>> {
         let step = Interrupted { host: record.host, role: record.role, step: record.step };
         match record.state {
             State::Begin => open.push(step),
+            State::Takes => {}
             State::Done | State::Failed | State::NotBegun => open.retain(|other| *other != step),
         }
     }
@@ -199,6 +215,7 @@ mod tests {
         journal.began(&[entry("one")]).unwrap();
         journal.ended(&[entry("one")], 1..1).unwrap();
         journal.began(&[entry("two")]).unwrap();
+        journal.takes(&entry("two"), "w1").unwrap();
         journal.began(&[entry("three"), entry("four")]).unwrap();
         journal.ended(&[entry("three"), entry("four")], 0..1).unwrap();
         let path = journal.path().to_path_buf();

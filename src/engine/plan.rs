@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compile::RoleSteps;
+use super::compile::{RoleSteps, Step};
 use crate::task::{Change, Observations};
 
 /// Everything that would change, host by host in the order of the inventory.
@@ -60,6 +60,12 @@ impl HostPlan {
         }
         HostPlan { host: host.to_string(), statements: steps().count(), changes }
     }
+
+    /// Whether a statement is to be made true.
+    pub(super) fn changes(&self, role: &RoleSteps, step: &Step) -> bool {
+        let mut changes = self.changes.iter();
+        changes.any(|change| (&change.role, &change.step) == (&role.role, &step.name))
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{Context, Step},
+        engine::Context,
         task::{Absent, Service, Task, UnitState},
     };
 

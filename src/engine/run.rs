@@ -1,6 +1,9 @@
 //! A run: every host on its own, held up only by what it truly needs from another.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use futures::{StreamExt, stream};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -8,14 +11,19 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Error, Event, Events, Failure, Journal, Library, Templates,
     carry::{Carrier, Shared},
-    compile::{RoleSteps, Target, late_values, with_needs},
+    compile::{RoleSteps, Step, Target, late_values, with_needs},
     late::{Late, Progress, Provider},
     observe::{add_contents, observe},
     plan::HostPlan,
+    share::Share,
+    spread::Place,
     stop::Stop,
     turns::Turns,
 };
-use crate::transport::{self, Host};
+use crate::{
+    task::Task,
+    transport::{self, Host},
+};
 
 /// A host, what it shall be, and how to reach it.
 #[derive(Clone)]
@@ -23,6 +31,12 @@ pub struct Subject {
     pub target: Target,
     pub roles: Vec<RoleSteps>,
     pub host: Arc<dyn Host>,
+}
+
+impl Subject {
+    fn steps(&self) -> impl Iterator<Item = (&RoleSteps, &Step)> {
+        self.roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step)))
+    }
 }
 
 /// A host that a run does not change, but whose roles others may need.
@@ -85,6 +99,8 @@ pub struct Run {
     pub events: Events,
     /// How many hosts act at the same time.
     pub forks: usize,
+    /// Where the hosts are that pass files on to each other. The others get all files from here.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl Run {
@@ -96,8 +112,10 @@ impl Run {
     /// Only when nothing could be begun.
     pub async fn carry_out(self, plans: &[HostPlan]) -> Result<Vec<(String, Outcome)>, Error> {
         let late = self.late(plans)?;
+        let share = self.share(plans);
         let shared = Arc::new(Shared {
             late,
+            share,
             templates: Templates::new(self.library),
             journal: self.journal,
             events: self.events,
@@ -109,7 +127,8 @@ impl Run {
         for (index, subject) in self.subjects.into_iter().enumerate() {
             let Subject { target, roles, host } = subject;
             let planned = plans.get(index).map_or(0, |plan| plan.changes.len());
-            let carrier = Carrier { shared: shared.clone(), host, target, roles };
+            let carrier =
+                Carrier { shared: shared.clone(), host, target, roles, cannot_fetch: AtomicBool::new(false) };
             work.spawn(async move { (index, outcome(&carrier, planned).await) });
         }
         let mut outcomes: Vec<Option<Outcome>> = names.iter().map(|_| None).collect();
@@ -156,6 +175,24 @@ impl Run {
         Ok(late)
     }
 
+    /// Who will need which file, and who has it already.
+    fn share(&self, plans: &[HostPlan]) -> Share {
+        let hosts = self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
+        let share = Share::new(self.places.clone(), &hosts.collect());
+        for (subject, plan) in self.subjects.iter().zip(plans) {
+            let host = &subject.target.name;
+            for (role, step) in subject.steps() {
+                let Some(file) = step.task.file() else { continue };
+                if plan.changes(role, step) {
+                    share.needs(host, &file.sha256);
+                } else if matches!(step.task, Task::Artifact(_)) {
+                    share.has(host, &file.sha256, &file.destination);
+                }
+            }
+        }
+        share
+    }
+
     /// What a planned change needs must have a provider: better nothing is begun than half.
     fn require_providers(
         &self,
@@ -163,11 +200,8 @@ impl Run {
         providers: &HashMap<String, Provider>,
     ) -> Result<(), Error> {
         for (subject, plan) in self.subjects.iter().zip(plans) {
-            for (role, step) in
-                subject.roles.iter().flat_map(|role| role.steps.iter().map(move |step| (role, step)))
-            {
-                let mut changes = plan.changes.iter();
-                if !changes.any(|change| (&change.role, &change.step) == (&role.role, &step.name)) {
+            for (role, step) in subject.steps() {
+                if !plan.changes(role, step) {
                     continue;
                 }
                 if let Some(name) = step.late.iter().find(|name| !providers.contains_key(*name)) {
@@ -180,11 +214,13 @@ impl Run {
 }
 
 async fn outcome(carrier: &Carrier, planned: usize) -> Outcome {
-    let stop = match carrier.carry_out(planned).await {
+    let (shared, host) = (&carrier.shared, carrier.target.name.clone());
+    let carried = carrier.carry_out(planned).await;
+    shared.share.leaves(&host).await;
+    let stop = match carried {
         Ok(changes) => return Outcome::Converged { changes },
         Err(stop) => stop,
     };
-    let (shared, host) = (&carrier.shared, carrier.target.name.clone());
     // Whoever waits for a role that this host did not finish must not wait for ever.
     for role in &carrier.roles {
         shared.late.report_unfinished(&host, &role.role, Progress::Failed);

@@ -118,12 +118,35 @@ pub struct Artifacts {
     /// A file that `hoist bundle create` made, to be used instead of the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<PathBuf>,
+    /// How files get to the hosts.
+    pub from: ArtifactsFrom,
+    /// The address of a web server's folder that has the same files under the same paths as `folder`: there hosts fetch
+    /// them, with curl or wget. What a host cannot fetch comes as `from` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        regex(pattern = r"^https?://[^/@\s]+(/[^\s]*)?$"),
+        extend("examples" = ["http://files.example.com/hoist"])
+    )]
+    pub url: Option<String>,
 }
 
 impl Default for Artifacts {
     fn default() -> Self {
-        Artifacts { folder: PathBuf::from("~/.cache/hoist/artifacts"), bundle: None }
+        let folder = PathBuf::from("~/.cache/hoist/artifacts");
+        Artifacts { folder, bundle: None, from: ArtifactsFrom::default(), url: None }
     }
+}
+
+/// How files get to the hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArtifactsFrom {
+    /// This machine sends each file once to each site, and hosts of a site pass it on to each other. They need socat,
+    /// which hoist installs, and one of the TCP ports 30000 to 32767 on each other; where they cannot, this machine sends.
+    #[default]
+    Peers,
+    /// This machine sends each file to each host.
+    Installer,
 }
 
 /// One machine.

@@ -101,9 +101,17 @@ fn words(event: &Event) -> Option<(&str, String)> {
         }
         Event::HostFailed { host, failure } => (host, format!("{} {}", style("failed:").red(), failure.what)),
         Event::HostBlocked { host, by, .. } => (host, format!("{} needs {by}", style("blocked:").red())),
+        Event::Fallback { host, step, from, reason } => {
+            (host, format!("{step}: it does not come from {from}: {reason}"))
+        }
+        Event::NotPassedOn { host, step, reason } => {
+            (host, format!("{step}: others do not get it from here: {reason}"))
+        }
         // What became of these is said before the run begins, and after it has ended.
         Event::HostUnreached { .. } | Event::RunEnded { .. } => return None,
-        Event::Sent { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => return None,
+        Event::Sent { .. } | Event::Received { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => {
+            return None;
+        }
     })
 }
 

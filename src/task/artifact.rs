@@ -5,8 +5,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::transport::Script;
+
 use super::{
-    Act, Change, Kind, Mode, Observations, Probe, is_template, quote,
+    Act, Change, Delivery, Kind, Mode, Observations, Probe, is_template, quote,
     whole::{attributes, short},
 };
 
@@ -14,8 +16,9 @@ fn executable() -> Mode {
     Mode(0o755)
 }
 
-/// A file with exactly this digest, for what is too large or too binary to be a template. It is sent from the
-/// installer (`source`), or each host fetches it itself (`url`).
+/// A file with exactly this digest, for what is too large or too binary to be a template. It comes from the installer
+/// (`source`), or each host fetches it itself (`url`). With both, what a host cannot fetch comes from the installer. The
+/// installer sends a file once to each site; there hosts pass it on to each other, so it must be no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
@@ -36,6 +39,24 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// How the installer brings it, if it does.
+    pub(super) fn delivery(&self) -> Option<Delivery> {
+        Some(Delivery {
+            source: self.source.clone()?,
+            destination: self.path.clone(),
+            sha256: self.sha256.clone(),
+            mode: self.mode,
+            url: self.url().map(String::from),
+            public: true,
+            beside: None,
+        })
+    }
+
+    /// Templates that have no address write none.
+    fn url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| !url.is_empty())
+    }
+
     fn has_content(&self, seen: &Observations) -> bool {
         seen.paths.get(&self.path).is_some_and(|now| now.sha256.as_deref() == Some(&self.sha256))
     }
@@ -60,27 +81,17 @@ impl Kind for Artifact {
     }
 
     fn acts(&self, seen: &Observations) -> Vec<Act> {
-        if let Some(source) = &self.source {
+        if let Some(delivery) = self.delivery() {
             // Sending compares the digest first, so that a wrong mode alone sends nothing.
-            return vec![Act::Send {
-                source: source.clone(),
-                destination: self.path.clone(),
-                sha256: self.sha256.clone(),
-                mode: self.mode,
-            }];
+            return vec![Act::Send(delivery)];
         }
         if self.has_content(seen) {
             let path = quote(&self.path);
             return vec![Act::quick(format!("chown 0:0 {path} && chmod {} {path}", self.mode))];
         }
-        let text = format!(
-            "url={} want={} dest={} mode={}\n{FETCH}",
-            quote(self.url.as_deref().unwrap_or_default()),
-            quote(&self.sha256),
-            quote(&self.path),
-            self.mode
-        );
-        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(3600) }]
+        let url = self.url.as_deref().unwrap_or_default();
+        let Script { text, timeout, .. } = fetch_script(url, &self.sha256, &self.path, self.mode);
+        vec![Act::Script { text, stdin: None, timeout }]
     }
 
     fn foresee(&self, seen: &mut Observations) {
@@ -97,9 +108,10 @@ impl Kind for Artifact {
         }
         match (&self.source, &self.url) {
             (Some(_), None) => None,
-            (None, Some(url)) if is_template(url) => None,
-            (None, Some(url)) => wrong_url(url),
-            _ => Some("an artifact needs either `source` or `url`".to_string()),
+            (Some(_), Some(url)) if url.is_empty() => None,
+            (_, Some(url)) if is_template(url) => None,
+            (_, Some(url)) => wrong_url(url),
+            (None, None) => Some("an artifact needs either `source` or `url`".to_string()),
         }
     }
 }
@@ -115,6 +127,12 @@ fn wrong_url(url: &str) -> Option<String> {
     server
         .contains('@')
         .then(|| "`url` holds a user or password, which others on the host could see".to_string())
+}
+
+/// Has a host fetch a file: it says on standard error why it could not.
+pub fn fetch_script(url: &str, sha256: &str, path: &str, mode: Mode) -> Script {
+    let text = format!("url={} want={sha256} dest={} mode={mode}\n{FETCH}", quote(url), quote(path),);
+    Script::new(text).timeout(Duration::from_secs(3600))
 }
 
 /// Fetches `url` beside `dest`, compares its digest with `want`, and renames it. A program started by sshd or sudo
@@ -133,6 +151,10 @@ dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
     esac
 done < /etc/environment
 mkdir -p "${dir:-/}" && rm -f "$part" || exit 1
+if [ -f "$dest" ] && sum=$(sha256sum < "$dest") && [ "${sum%% *}" = "$want" ]; then
+    chown 0:0 "$dest" && chmod "$mode" "$dest"
+    exit
+fi
 if command -v curl >/dev/null; then
     curl -fsSL --retry 3 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$part" "$url" || fail "curl could not fetch $url"
 elif command -v wget >/dev/null; then

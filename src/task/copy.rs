@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use super::{Act, Change, Kind, Mode, Observations, Probe, quote, whole::Whole};
+use super::{Act, Change, Delivery, Kind, Mode, Observations, Probe, quote, whole::Whole};
 
 /// Up to this size, in bytes, a file travels inside the script that puts it in place, with its neighbours.
 const INLINE: usize = 64 * 1024;
@@ -85,12 +85,15 @@ impl Kind for Copy {
                 vec![self.whole().act(seen, &print)]
             }
             Payload::Local(path) => {
-                let send = Act::Send {
+                let send = Act::Send(Delivery {
                     source: path.to_string_lossy().into_owned(),
                     destination: self.path.clone(),
                     sha256: self.sha256.clone(),
                     mode: self.mode,
-                };
+                    url: None,
+                    public: false,
+                    beside: None,
+                });
                 // What is sent belongs to root at first.
                 vec![send, self.whole().act_on_attributes()]
             }

@@ -34,7 +34,7 @@ use crate::transport::quote;
 use probe::octal;
 
 pub use account::{AuthorizedKey, User};
-pub use artifact::Artifact;
+pub use artifact::{Artifact, fetch_script};
 pub use change::{Change, Detail};
 pub use command::{Command, Wait, main_line};
 pub use copy::{Copy, Payload};
@@ -56,8 +56,26 @@ pub use swap::SwapOff;
 pub enum Act {
     /// Run this; a status other than 0 is a failure.
     Script { text: String, stdin: Option<Stdin>, timeout: Duration },
-    /// Put a local file there.
-    Send { source: String, destination: String, sha256: String, mode: Mode },
+    /// Put a file there.
+    Send(Delivery),
+}
+
+/// A file on its way to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The local file.
+    pub source: String,
+    /// Absolute path on the host.
+    pub destination: String,
+    /// Lower-case hex.
+    pub sha256: String,
+    pub mode: Mode,
+    /// Where the host can fetch it itself; what it cannot is sent.
+    pub url: Option<String>,
+    /// Whether hosts may pass it on to each other. Not so with what others must not read.
+    pub public: bool,
+    /// A folder where it will take up so many times its size besides.
+    pub beside: Option<(String, u64)>,
 }
 
 impl Act {
@@ -167,6 +185,15 @@ impl Task {
     /// depend on it: a text that two of them edit, a file that makes a unit restart.
     pub fn foresee(&self, seen: &mut Observations) {
         self.kind().foresee(seen);
+    }
+
+    /// The file that it brings to the host, if that is one of those that hosts have in common.
+    pub fn file(&self) -> Option<Delivery> {
+        match self {
+            Task::Artifact(artifact) => artifact.delivery(),
+            Task::Image(image) => Some(image.delivery()),
+            _ => None,
+        }
     }
 
     /// What is wrong with the statement itself, whatever the host: what no schema can say.

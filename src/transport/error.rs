@@ -163,13 +163,23 @@ pub enum Error {
     ))]
     Stalled { host: String, path: String, seconds: u64 },
 
-    #[error("no space for {path} on {host}: {needed} bytes needed, {available} available")]
-    #[diagnostic(help("free some space there, or give that folder a larger file system"))]
+    #[error("no space for {path} on {host}: {} needed, {} free", megabytes(*needed), megabytes(*available))]
+    #[diagnostic(help(
+        "the file system is full: make room there (`df -h`, `journalctl --vacuum-size=200M`) or give it a larger one, \
+         then run the same command again"
+    ))]
     NoSpace { host: String, path: String, needed: u64, available: u64 },
 
     #[error("what arrived as {path} on {host} has the digest {found}, expected {expected}")]
     #[diagnostic(help("the local file is not the one that was announced: fetch it again"))]
     Digest { host: String, path: String, expected: String, found: String },
+
+    #[error("failed to fetch {path} on {host} from {peer}: {reason}")]
+    #[diagnostic(help(
+        "hosts of one site fetch from each other over TCP ports 30000 to 32767, with socat; \
+         `artifacts: {{from: installer}}` in the inventory does without"
+    ))]
+    Peer { host: String, path: String, peer: String, reason: String },
 
     #[error("failed to write {path} on {host}: {reason}")]
     #[diagnostic(help("check that the folder is a folder, writable by root and not mounted read-only"))]
@@ -196,6 +206,10 @@ pub struct Change {
 }
 
 impl Error {
+    pub(super) fn peer(host: &str, path: &str, peer: &str, reason: String) -> Error {
+        Error::Peer { host: host.to_owned(), path: path.to_owned(), peer: peer.to_owned(), reason }
+    }
+
     /// The exit code that tells a caller what kind of failure this is.
     pub fn exit(&self) -> Exit {
         match self {
@@ -230,9 +244,15 @@ impl Error {
             | Error::Stalled { .. }
             | Error::NoSpace { .. }
             | Error::Digest { .. }
+            | Error::Peer { .. }
             | Error::Write { .. } => Exit::Failed,
         }
     }
+}
+
+/// Bytes as `df -BM` has them: what is needed rounded up is never less than that.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// The last lines of output, when there are any.

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Destination, Error, Host, Output, Script, Stream, Transfer,
+    Destination, Dialogue, Error, Host, Output, Peer, Script, Stream, Transfer,
     root::{Opener, RootShell},
     send,
     shell::{Failure, LIMIT, Pipes, Shell},
@@ -49,6 +49,14 @@ impl Host for Local {
 
     async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error> {
         send::send(&self.root, transfer, progress).await
+    }
+
+    async fn fetch(&self, transfer: &Transfer, peer: &Peer) -> Result<(), Error> {
+        send::fetch(&self.root, transfer, peer).await
+    }
+
+    async fn dialogue(&self, script: &str) -> Result<Dialogue, Error> {
+        Dialogue::open(self.root.opener(), script).await
     }
 
     async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {

@@ -5,7 +5,11 @@
 //!
 //! [`connect`] opens one over SSH, [`Local`] is the same protocol on a shell of this machine.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -17,6 +21,7 @@ mod auth;
 mod channel;
 mod credentials;
 mod dial;
+mod dialogue;
 mod error;
 mod frame;
 mod handshake;
@@ -38,6 +43,7 @@ mod target;
 mod tunnel;
 
 pub use dial::dial;
+pub use dialogue::Dialogue;
 pub use error::{Change, Error};
 pub use frame::quote;
 pub use hostkey::{HostKey, Shown, host_key};
@@ -97,6 +103,19 @@ pub struct Transfer {
     pub sha256: String,
     /// Permission bits of the finished file, such as 0o755. The owner is root.
     pub mode: u32,
+    /// A folder where the file will take up so many times its size besides: it does not begin to come where there is
+    /// no room for that.
+    pub beside: Option<(String, u64)>,
+}
+
+/// A neighbour that waits for one connection, over which it sends a file.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The name the inventory gives it.
+    pub name: String,
+    pub address: SocketAddrV4,
+    /// The address of the host that fetches: nobody else is let in.
+    pub own: Ipv4Addr,
 }
 
 /// A byte stream to a port that the host can reach.
@@ -122,6 +141,21 @@ pub trait Host: Send + Sync {
     /// old file or the whole new one. `progress` is told of the bytes that need not be sent any more: those sent,
     /// and those that were there already. A transfer that was cut off goes on where it stopped.
     async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error>;
+
+    /// The same, but the host fetches the file from a neighbour. Needs socat there.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] when the neighbour or the way to it is at fault; [`Host::send`] then goes on with what has come.
+    async fn fetch(&self, transfer: &Transfer, peer: &Peer) -> Result<(), Error> {
+        let reason = "this kind of host fetches nothing".to_owned();
+        Err(Error::peer(self.name(), &transfer.destination, &peer.name, reason))
+    }
+
+    /// Starts a script in a root shell of its own, beside the one of [`Host::run`], that answers lines with lines.
+    async fn dialogue(&self, _script: &str) -> Result<Dialogue, Error> {
+        let reason = "this kind of host has one shell only".to_owned();
+        Err(Error::Start { host: self.name().to_owned(), reason, output: String::new() })
+    }
 
     /// Opens a TCP connection from the host to `to` (SSH direct-tcpip). Its reader must keep reading: what is not
     /// read holds up everything else on the same host.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Error, Transfer,
+    Error, Output, Peer, Script, Transfer,
     frame::{Input, quote},
     root::{Opener, RootShell, Slot},
     shell::{Exchange, Failure},
@@ -28,8 +28,12 @@ const STALL: Duration = Duration::from_secs(60);
 /// Slower than this, in bytes a second, no host computes a digest.
 const SLOWEST_DIGEST: u64 = 10 << 20;
 
-/// What the host does, given `dest`, `want`, `size` and `mode`. It answers with lines: first what it has
-/// (`have`, `send OFFSET` or `nospace NEEDED AVAILABLE`), then how it went (`done`, `digest FOUND`, …).
+/// Slower than this, in bytes a second, no neighbour may be.
+const SLOWEST_PEER: u64 = 128 << 10;
+
+/// What the host does, given `dest`, `want`, `size` and `mode`, and to fetch the file itself from a neighbour, its
+/// address `peer` and `port`, and `own`, the address to come from; `beside` and `times` say where else there must be room. It answers with lines: first what it has (`have`,
+/// `send OFFSET` or `nospace NEEDED AVAILABLE PATH`), then how it went (`done`, `digest FOUND`, `peer WHY` …).
 ///
 /// The file grows next to its destination, never in /tmp, under a name made of its digest: so it is renamed within
 /// one file system, gets the security label of its folder, and can be continued by a later run.
@@ -50,25 +54,50 @@ if [ -f "$part" ]; then
     have=$(($(wc -c <"$part")))
     if [ "$have" -gt "$size" ]; then rm -f "$part"; have=0; fi
 fi
+# A neighbour sends everything. What was there counts as free.
 need=$((size - have))
-room() { set -- $(df -Pk "${dir:-/}" 2>/dev/null | tail -n 1); free=${4:-}; case $free in ''|*[!0-9]*) free= ;; esac; }
-room
-if [ -n "$free" ] && [ "$free" -lt $(((need + 1023) / 1024)) ]; then
-    echo "nospace $need $((free * 1024))"; exit 0
+room() { # KiB that are free in folder $1, and its file system; nothing when that is not known
+    above=$1
+    while [ -n "$above" ] && [ ! -d "$above" ]; do above=${above%/*}; done
+    set -- $(df -Pk "${above:-/}" 2>/dev/null | tail -n 1)
+    free=${4:-} system=${6:-}
+    case $free in *[!0-9]*) free= ;; esac
+}
+fits() { # $1 bytes for $2
+    if [ -n "$free" ] && [ "$free" -lt $((($1 + 1023) / 1024)) ]; then
+        echo "nospace $1 $((free * 1024)) $2"; exit 0
+    fi
+}
+room "$dir"
+fits "$need" "$dest"
+if [ -n "$beside" ]; then
+    here=$system more=$((size * times))
+    room "$beside"
+    [ "$system" != "$here" ] || more=$((more + need))
+    fits "$more" "$beside"
 fi
 umask 077
+[ -z "$peer" ] || { rm -f "$part"; have=0 need=$size; }
 : >>"$part" || fail "cannot write in ${dir:-/}"
+bring() {
+    [ -n "$peer" ] || { head -c "$need"; return; }
+    command -v socat >/dev/null || { echo 'there is no socat' >&2; return; }
+    socat -u -T 20 "TCP4:$peer:$port,bind=$own,connect-timeout=5" STDOUT | head -c "$need"
+}
 echo "send $have"
 if [ "$need" -gt 0 ]; then
-    said=$(head -c "$need" 2>&1 >>"$part")
+    said=$(bring 2>&1 >>"$part")
     status=$?
     got=$(($(wc -c <"$part")))
     if [ "$status" -ne 0 ]; then
-        rm -f "$part"; room
-        case $said in *'o space'*) echo "nospace $size $((${free:-0} * 1024))"; exit 1 ;; esac
+        rm -f "$part"; room "$dir"
+        case $said in *'o space'*) echo "nospace $size $((${free:-0} * 1024)) $dest"; exit 1 ;; esac
         fail "$said"
     fi
-    [ "$got" -eq "$size" ] || exit 1
+    if [ "$got" -ne "$size" ]; then
+        [ -n "$peer" ] || exit 1
+        echo "peer $got of $size bytes came: "$said; exit 1
+    fi
 fi
 echo received
 digest "$part"
@@ -84,14 +113,33 @@ pub(super) async fn send<O: Opener>(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), Error> {
     let mut slot = root.lock().await;
-    match attempt(root, &mut slot, transfer, progress).await? {
+    match attempt(root, &mut slot, transfer, None, progress).await? {
         Sent::Done => Ok(()),
         // What an interrupted run left there may have been damaged: once more from the start.
-        Sent::Damaged { resumed: true, .. } => match attempt(root, &mut slot, transfer, progress).await? {
-            Sent::Done => Ok(()),
-            Sent::Damaged { found, .. } => Err(damaged(root, transfer, found)),
-        },
+        Sent::Damaged { resumed: true, .. } => {
+            match attempt(root, &mut slot, transfer, None, progress).await? {
+                Sent::Done => Ok(()),
+                Sent::Damaged { found, .. } => Err(damaged(root, transfer, found)),
+            }
+        }
         Sent::Damaged { found, .. } => Err(damaged(root, transfer, found)),
+    }
+}
+
+/// Has the host fetch a file. See [`Host::fetch`](super::Host::fetch).
+pub(super) async fn fetch<O: Opener>(
+    root: &RootShell<O>,
+    transfer: &Transfer,
+    peer: &Peer,
+) -> Result<(), Error> {
+    let mut slot = root.lock().await;
+    let failed = |reason| Error::peer(root.opener().host(), &transfer.destination, &peer.name, reason);
+    match attempt(root, &mut slot, transfer, Some(peer), &|_| {}).await {
+        Ok(Sent::Done) => Ok(()),
+        Ok(Sent::Damaged { found, .. }) => Err(failed(format!("what came has the digest {found}"))),
+        // The host answers; what it waited for was the neighbour.
+        Err(Error::Stalled { .. }) => Err(failed("it takes too long".to_owned())),
+        Err(error) => Err(error),
     }
 }
 
@@ -113,6 +161,7 @@ async fn attempt<O: Opener>(
     root: &RootShell<O>,
     slot: &mut Slot,
     transfer: &Transfer,
+    peer: Option<&Peer>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Sent, Error> {
     let host = root.opener().host();
@@ -123,8 +172,15 @@ async fn attempt<O: Opener>(
     }
     let mut source = Source::open(&transfer.source).await?;
     let size = source.size;
+    let from = peer.map_or("peer=".to_owned(), |peer| {
+        format!("peer={} port={} own={}", peer.address.ip(), peer.address.port(), peer.own)
+    });
+    let beside = transfer
+        .beside
+        .as_ref()
+        .map_or("beside=".to_owned(), |(folder, times)| format!("beside={} times={times}", quote(folder)));
     let script = format!(
-        "dest={} want={} size={size} mode={:o}{RECEIVE}",
+        "dest={} want={} size={size} mode={:o} {from} {beside}{RECEIVE}",
         quote(&transfer.destination),
         quote(&transfer.sha256),
         transfer.mode & 0o7777,
@@ -132,9 +188,15 @@ async fn attempt<O: Opener>(
     let verify = STALL + Duration::from_secs(size / SLOWEST_DIGEST);
 
     let shell = slot.ready(root.opener()).await?;
-    let outcome = match shell.begin(&script, Input::Raw) {
-        Ok(exchange) => stream(exchange, &mut source, verify, progress).await,
-        Err(failure) => Err(Trouble::Shell(failure)),
+    let outcome = match peer {
+        None => match shell.begin(&script, Input::Raw) {
+            Ok(exchange) => stream(exchange, &mut source, verify, progress).await,
+            Err(failure) => Err(Trouble::Shell(failure)),
+        },
+        Some(_) => {
+            let script = Script::new(script).timeout(verify + Duration::from_secs(size / SLOWEST_PEER));
+            shell.run(&script).await.map(|output| (0, answer(output))).map_err(Trouble::Shell)
+        }
     };
     let (offset, lines) = match outcome {
         Ok(answer) => answer,
@@ -149,7 +211,7 @@ async fn attempt<O: Opener>(
         }
     };
     let last = lines.lines().last().unwrap_or_default();
-    let mut words = last.split(' ');
+    let mut words = last.splitn(4, ' ');
     match (words.next(), words.next(), words.next()) {
         (Some("have" | "done"), ..) => {
             progress(size);
@@ -158,10 +220,15 @@ async fn attempt<O: Opener>(
         (Some("digest"), Some(found), _) => Ok(Sent::Damaged { found: found.into(), resumed: offset > 0 }),
         (Some("nospace"), Some(needed), Some(available)) => Err(Error::NoSpace {
             host: host.to_owned(),
-            path: transfer.destination.clone(),
+            path: words.next().unwrap_or(&transfer.destination).to_owned(),
             needed: needed.parse().unwrap_or(size),
             available: available.parse().unwrap_or(0),
         }),
+        (Some("peer"), ..) => {
+            let reason = last.trim_start_matches("peer ").trim_end_matches([':', ' ']).to_owned();
+            let name = peer.map_or("a neighbour", |peer| &peer.name);
+            Err(Error::peer(host, &transfer.destination, name, reason))
+        }
         _ => Err(write_error(last.strip_prefix("fail ").unwrap_or(lines.trim()).to_owned())),
     }
 }
@@ -229,11 +296,14 @@ async fn stream(
             progress(sent);
         }
     }
-    let output = exchange.finish(verify).await?;
+    Ok((offset.unwrap_or(0), answer(exchange.finish(verify).await?)))
+}
+
+/// Messages of tools stand before the last answer, so that the last line stays the one that counts.
+fn answer(output: Output) -> String {
     let mut answer = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status != 0 {
-        // Messages of tools stand before the last answer, so that the last line stays the one that counts.
         answer.insert_str(0, &String::from_utf8_lossy(&output.stderr));
     }
-    Ok((offset.unwrap_or(0), answer))
+    answer
 }

@@ -191,6 +191,12 @@ impl Shell {
         self.idle && !self.pipes.events.is_closed()
     }
 
+    /// The streams of a shell that is to be used in another way from here on.
+    pub(crate) fn into_pipes(self) -> Pipes {
+        self.pipes.listening.set(true);
+        self.pipes
+    }
+
     /// Runs a script to its end.
     pub(crate) async fn run(&mut self, script: &Script) -> Result<Output, Failure> {
         let exchange = match &script.stdin {

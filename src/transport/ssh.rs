@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::{
-    Become, Destination, Error, Host, Output, Script, Stream, Target, Transfer,
+    Become, Destination, Dialogue, Error, Host, Output, Peer, Script, Stream, Target, Transfer,
     ask::{Answer, Question},
     channel,
     frame::Nonce,
@@ -45,6 +45,14 @@ impl Host for Ssh {
 
     async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error> {
         send::send(&self.root, transfer, progress).await
+    }
+
+    async fn fetch(&self, transfer: &Transfer, peer: &Peer) -> Result<(), Error> {
+        send::fetch(&self.root, transfer, peer).await
+    }
+
+    async fn dialogue(&self, script: &str) -> Result<Dialogue, Error> {
+        Dialogue::open(self.root.opener(), script).await
     }
 
     async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {

@@ -138,7 +138,15 @@ impl Bed {
             }
             all
         });
-        let run = Run { subjects, bystanders, library: self.library(), journal, events, forks };
+        let run = Run {
+            subjects,
+            bystanders,
+            library: self.library(),
+            journal,
+            events,
+            forks,
+            places: Default::default(),
+        };
         let outcomes = tokio::time::timeout(PATIENCE, run.carry_out(&plans)).await;
         let outcomes = outcomes.expect("the run hangs").unwrap();
         let events = listener.await.unwrap();

@@ -265,8 +265,15 @@ async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
     let subjects = bed.subjects(&[("a", &["consumer"])]).await;
     let plans: Vec<_> = observe_all(&subjects, false, 1).await.into_iter().map(Result::unwrap).collect();
     let (journal, _) = hoist::engine::Journal::begin(bed.state()).unwrap();
-    let run =
-        Run { subjects, bystanders: vec![], library: bed.library(), journal, events: events().0, forks: 1 };
+    let run = Run {
+        subjects,
+        bystanders: vec![],
+        library: bed.library(),
+        journal,
+        events: events().0,
+        forks: 1,
+        places: Default::default(),
+    };
     let error = run.carry_out(&plans).await.unwrap_err();
     assert_eq!(error.to_string(), "no role of this run provides \"join\", which joined uses");
 }

@@ -148,7 +148,15 @@ tasks:
     assert_eq!(before, []);
     let path = journal.path().to_path_buf();
     let (sender, mut receiver) = events();
-    let run = Run { subjects, bystanders: vec![], library: bed.library(), journal, events: sender, forks: 1 };
+    let run = Run {
+        subjects,
+        bystanders: vec![],
+        library: bed.library(),
+        journal,
+        events: sender,
+        forks: 1,
+        places: Default::default(),
+    };
     let begun = async {
         while let Some(event) = receiver.recv().await {
             if matches!(event, Event::StepStarted { step, .. } if step == "endless") {

@@ -5,6 +5,7 @@
 mod skip;
 
 mod bed;
+mod files;
 mod limits;
 mod plans;
 mod runs;

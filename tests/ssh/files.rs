@@ -30,7 +30,7 @@ fn transfer(dir: &Path, content: &[u8], destination: &Path) -> Transfer {
     let source = dir.join("source");
     fs::write(&source, content).unwrap();
     let destination = destination.display().to_string();
-    Transfer { source, destination, sha256: digest(content), mode: 0o750 }
+    Transfer { source, destination, sha256: digest(content), mode: 0o750, beside: None }
 }
 
 /// Sends a file and returns all that the progress was told.

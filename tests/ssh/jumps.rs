@@ -178,6 +178,7 @@ async fn large_files_and_forwards_at_the_same_time() {
         destination: destination.display().to_string(),
         sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         mode: 0o600,
+        beside: None,
     };
     // Meanwhile as much comes the other way as fits.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

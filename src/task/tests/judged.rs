@@ -145,7 +145,13 @@ fn packages_images_swap_and_parameters() {
     assert_eq!(package.diff(&seen), None);
 
     let (reference, digest) = ("a:1".to_string(), "sha256:aa".to_string());
-    let image = Task::Image(Image { reference, digest, source: "/x".into(), sha256: "00".into() });
+    let image = Task::Image(Image {
+        reference,
+        digest,
+        source: "/x".into(),
+        url: String::new(),
+        sha256: "00".into(),
+    });
     for (there, differs) in [(None, true), (Some("sha256:bb"), true), (Some("sha256:aa"), false)] {
         seen.images = there.map(|digest| ("a:1".to_string(), digest.to_string())).into_iter().collect();
         assert_eq!(image.diff(&seen).is_some(), differs, "{there:?}");

@@ -73,8 +73,8 @@ async fn apply(host: &Local, task: &Task) -> Result<(), String> {
                     return Err(String::from_utf8_lossy(&output.stderr).into_owned());
                 }
             }
-            Act::Send { source, destination, sha256, mode } => {
-                let transfer = Transfer { source: source.into(), destination, sha256, mode: mode.0 };
+            Act::Send(Delivery { source, destination, sha256, mode, beside, .. }) => {
+                let transfer = Transfer { source: source.into(), destination, sha256, mode: mode.0, beside };
                 host.send(&transfer, &|_| {}).await.map_err(|error| error.to_string())?;
             }
         }

@@ -107,6 +107,7 @@ async fn run(bed: &Bed, host: &Arc<dyn Host>) -> Option<Outcome> {
         journal,
         events: events().0,
         forks: 1,
+        places: Default::default(),
     };
     Some(run.carry_out(&plans).await.unwrap().remove(0).1)
 }
