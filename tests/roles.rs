@@ -18,6 +18,7 @@ fn index() -> Index {
         path: format!("/artifacts/{name}").into(),
         sha256: "ab".repeat(32),
         size: 1,
+        ..File::default()
     };
     let image = |name: &str, reference: &str| Image {
         name: name.into(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, components::components, first};
+use super::{Observed, components::components, first, runtime, volumes};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
@@ -29,12 +29,17 @@ pub fn targets(
     let all = inventory.hosts.iter();
     let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
     common.set("hosts", all.collect::<Vec<Value>>());
+    let shared_initiators = volumes::shared_initiators(inventory, facts);
     facts
         .iter()
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
             let mut context = common.clone();
-            context.set("host", host_context(inventory, name, host, index, initializes == Some(name)));
+            let mut own = host_context(inventory, name, host, index, initializes == Some(name));
+            own["containerd"] = runtime::containerd(index, facts);
+            own["disks"] = volumes::disks(host);
+            own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
+            context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
@@ -93,6 +98,9 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
         "kube_proxy": cluster.kube_proxy,
+        "proxy": runtime::proxy(inventory),
+        "registries": runtime::registries(inventory),
+        "authorities": runtime::authorities(inventory),
     });
     if let Some(index) = index {
         context["pause"] = json!(index.reference("pause"));

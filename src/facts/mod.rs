@@ -44,7 +44,18 @@ pub struct Facts {
     pub addresses: Vec<InterfaceAddress>,
     /// The interfaces that have these addresses.
     pub interfaces: Vec<Interface>,
+    /// The package with containerd: the one that is installed, or that the package manager would install.
+    pub containerd: Package,
+    /// The iSCSI initiator name; empty where there is none.
+    pub initiator: String,
     pub kubernetes: Kubernetes,
+}
+
+/// A package of the distribution. Empty where none is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
 }
 
 /// The operating system, from os-release(5).
@@ -162,6 +173,11 @@ impl Facts {
                 "memory_kib" => facts.memory_kib = value.parse().unwrap_or_default(),
                 "free_kib" => facts.free_kib = value.parse().unwrap_or_default(),
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
+                "containerd" => {
+                    let (name, version) = value.split_once(' ').unwrap_or((value, ""));
+                    facts.containerd = Package { name: name.to_string(), version: version.to_string() };
+                }
+                "initiator" => facts.initiator = text(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,

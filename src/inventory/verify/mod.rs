@@ -1,11 +1,13 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod disks;
 mod endpoint;
 mod etcd;
 mod extras;
 mod hosts;
 mod labels;
 mod network;
+mod outside;
 mod paths;
 mod ranges;
 mod sites;
@@ -23,6 +25,8 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     sites::verify(document, &mut problems);
     extras::verify(document, &mut problems);
     network::verify(document, &mut problems);
+    outside::verify(document, &mut problems);
+    disks::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);
     problems
