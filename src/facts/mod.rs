@@ -264,6 +264,11 @@ mod tests {
         assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
         assert!(facts.container && facts.time_service.is_empty());
         assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
+        assert_eq!(
+            (facts.containerd.name.as_str(), facts.containerd.version.as_str()),
+            ("containerd", "1.7.24~ds1-6+deb13u1")
+        );
+        assert_eq!(facts.initiator, "");
         assert_eq!(facts.fit(), Ok(()));
     }
 
@@ -280,6 +285,8 @@ mod tests {
         assert_eq!(red_hat.hardware.vendor, "VMware, Inc.");
         assert_eq!(red_hat.hardware.uuid, "42031f3a-9a3b-7c1d-2e4f-5a6b7c8d9e0f", "in lower case");
         assert_eq!(red_hat.swap, ["/dev/dm-1"]);
+        assert_eq!(red_hat.containerd, Package { name: "containerd.io".into(), version: "2.1.4".into() });
+        assert_eq!(red_hat.initiator, "iqn.1994-05.com.redhat:7d0a1c2be3f9");
         let interfaces: Vec<&str> =
             red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
         assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
