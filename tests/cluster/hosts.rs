@@ -23,12 +23,9 @@ const KUBERNETES: &str = "1.20.2";
 /// The machine, as nodes see it.
 const GATEWAY: &str = "10.77.0.1";
 
-/// What the inventory says beyond the lab's. The machine's disk may be fuller than a node's should be.
+/// What the inventory says beyond the lab's.
 const OUTSIDE: &str = "  proxy: {http: \"http://10.77.0.1:3128\", no_proxy: [10.77.0.1, .near.test]}
   registries: {registry.test: [{url: \"http://10.77.0.1:5000\"}]}
-  kubelet:
-    evictionHard: {imagefs.available: 1%, nodefs.available: 1%}
-    imageGCHighThresholdPercent: 100
 ";
 const PLACE: &str = "  # lab: images come from";
 /// One node is enough: it keeps volumes, too.
@@ -36,6 +33,8 @@ const NODE: (&str, &str) = (
     "cp1: {address: 10.77.0.11, roles: [control-plane]}",
     "cp1: {address: 10.77.0.11, roles: [control-plane, worker, storage], disks: [{device: /dev/disk/by-id/hoist-test}]}",
 );
+/// The kubelet would remove images that no pod uses, and that a plan then wants back, when the machine's disk is full.
+const KUBELET: (&str, &str) = ("  kubelet:\n", "  kubelet:\n    imageGCHighThresholdPercent: 100\n");
 const VARS: (&str, &str) = (
     "containerd: {restrict_oom_score_adj: true}",
     "containerd: {restrict_oom_score_adj: true}\n  storage: {iscsi: false, nfs: false} # the kernel has no iSCSI",
@@ -68,7 +67,7 @@ fn hosts() {
 
 fn inventory(stage: &Stage, outside: &str, more: &[(&str, &str)]) {
     let outside = format!("{outside}{PLACE}");
-    let edits = [&[(PLACE, outside.as_str()), NODE, VARS, NO_WORKERS], more].concat();
+    let edits = [&[(PLACE, outside.as_str()), NODE, KUBELET, VARS, NO_WORKERS], more].concat();
     stage.inventory("inventory.yaml", &edits);
 }
 
@@ -90,7 +89,7 @@ fn begin(stage: &Stage, disk: &Disk) {
     );
     assert!(stage.on("cp1", "cat /etc/fstab").contains("/var/lib/longhorn ext4 defaults,noatime,nofail 0 0"));
     // What the inventory adds for kubelets, and one proxy for all that asks for something.
-    assert!(stage.on("cp1", "cat /var/lib/kubelet/config.yaml").contains("imagefs.available: 1%"));
+    assert!(stage.on("cp1", "cat /var/lib/kubelet/config.yaml").contains("imageGCHighThresholdPercent: 100"));
     let environment =
         stage.on("cp1", "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID containerd)/environ");
     let set = |line: &str| environment.lines().any(|it| it == line);
@@ -270,8 +269,7 @@ fn another(stage: &Stage) {
 fn inside(stage: &Stage) {
     // What somebody else wrote stays.
     stage.on("cp1", "mkdir -p /etc/containerd/certs.d/own.test && echo '# own' > /etc/containerd/certs.d/own.test/hosts.toml");
-    let kubelet = &OUTSIDE[OUTSIDE.find("  kubelet:").unwrap()..];
-    with_archives(stage, kubelet);
+    with_archives(stage, "");
     stage
         .hoist(&["plan"])
         .exits(2)
