@@ -10,8 +10,8 @@ pub(super) fn short(digest: &str) -> String {
 /// What is wrong with a digest that a role states.
 pub(super) fn digest_mistake(sha256: &str) -> Option<String> {
     let hexadecimal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (!is_template(sha256) && !(sha256.len() == 64 && hexadecimal(sha256)))
-        .then(|| format!("`sha256` is \"{sha256}\", not 64 lower-case hexadecimal digits"))
+    let good = is_template(sha256) || sha256.len() == 64 && hexadecimal(sha256);
+    (!good).then(|| format!("`sha256` is \"{sha256}\", not 64 lower-case hexadecimal digits"))
 }
 
 /// Differences of mode and owner, which files, directories and artifacts share.
