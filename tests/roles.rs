@@ -18,6 +18,7 @@ fn index() -> Index {
         path: format!("/artifacts/{name}").into(),
         sha256: "ab".repeat(32),
         size: 1,
+        ..File::default()
     };
     let image = |name: &str, reference: &str| Image {
         name: name.into(),
@@ -152,7 +153,7 @@ fn joining(inventory: &str) -> Vec<RoleSteps> {
     let facts: Observed =
         facts.into_iter().map(|(name, answer)| (name.to_string(), Facts::parse(&answer))).collect();
     let etcd =
-        File { name: "etcd".into(), path: "/artifacts/etcd.tar.gz".into(), sha256: "ab".repeat(32), size: 1 };
+        File { name: "etcd".into(), path: "/artifacts/etcd.tar.gz".into(), sha256: "ab".repeat(32), size: 1, version: "3.5.21".into() };
     let index = Index { extras: vec![etcd], ..index() };
     let target = targets(&inventory, &facts, Some(&index), None).pop().unwrap();
     compile(&Library::default(), &Templates::new(Library::default()), &target).unwrap()
@@ -223,12 +224,127 @@ fn what_balancers_get() {
     }
 }
 
+/// What a host of each kind answers, as far as roles look at it.
+const DEBIAN_13: &str = "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\ncontainerd=containerd 1.7.24~ds1-6\ninitiator=iqn.1993-08.org.debian:01:template\n";
+const UBUNTU_26: &str = "os.id=ubuntu\nos.like=debian\nos.version=26.04\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\ncontainerd=containerd 2.2.1-0ubuntu1\n";
+const ROCKY_9: &str = "os.id=rocky\nos.like=rhel centos fedora\nos.version=9.6\ninit=systemd\nvirtualization=none\npackages=dnf\ncgroup=2\ntime_service=chronyd\ncontainerd=containerd.io 2.0.7\n";
+
+/// A storage host of this kind, with a proxy and mirrors; another host has the same iSCSI name.
+fn of_family(answer: &str, index: &Index) -> Vec<RoleSteps> {
+    let text = r#"
+cluster:
+  name: families
+  kubernetes: "1.36.2"
+  proxy: {http: "http://proxy.office.lan:3128", no_proxy: [.office.lan, mirror.office.lan]}
+  registries:
+    registry.k8s.io:
+      - {url: "https://mirror.office.lan/v2/k8s", override_path: true, capabilities: [pull]}
+      - {url: "https://10.0.0.9:5000/", ca: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"}
+    _default: [{url: "https://all.office.lan", skip_verify: true}]
+hosts:
+  cp1: {address: 10.0.0.1, roles: [control-plane]}
+  s1:
+    address: 10.0.0.2
+    roles: [storage]
+    disks:
+      - {device: /dev/disk/by-id/wwn-0x5002, format: true}
+      - {device: /dev/mapper/vg-replicas, path: /srv/replicas, filesystem: xfs, options: defaults}
+"#;
+    let inventory = inventory::parse("families.yaml", text).unwrap().inventory;
+    let facts: Observed = [("cp1", DEBIAN_13), ("s1", answer)]
+        .map(|(name, answer)| (name.to_string(), Facts::parse(answer)))
+        .into_iter()
+        .collect();
+    let library = Library::default();
+    let templates = Templates::new(library.clone());
+    let target = targets(&inventory, &facts, Some(index), None).remove(1);
+    compile(&library, &templates, &target).unwrap()
+}
+
+#[test]
+fn what_each_role_is_on_each_family() {
+    let mut artifacts = index();
+    let extra = |name: &str, version: &str| File {
+        name: name.into(),
+        path: format!("/artifacts/extras/{name}").into(),
+        sha256: "01".repeat(32),
+        size: 1,
+        version: version.into(),
+    };
+    artifacts.extras =
+        vec![extra("containerd", "2.1.5"), extra("runc", "1.3.5"), extra("cni-plugins", "1.9.1")];
+    for (family, answer, index) in [
+        ("debian", DEBIAN_13, index()),
+        ("ubuntu", UBUNTU_26, index()),
+        ("redhat", ROCKY_9, index()),
+        ("artifacts", ROCKY_9, artifacts),
+    ] {
+        let roles = of_family(answer, &index);
+        for name in ["base", "containerd", "kubernetes", "storage"] {
+            let role: Vec<RoleSteps> = roles.iter().filter(|role| role.role == name).cloned().collect();
+            assert_eq!(role.len(), 1, "{family} has {name}");
+            // Where containerd comes from makes no difference to the other roles.
+            if name == "containerd" || family != "artifacts" {
+                insta::assert_snapshot!(format!("{name}-{family}"), written(&role));
+            }
+        }
+    }
+}
+
+/// The iSCSI name is made where there is none and where another host has the same, and stays otherwise. In a mount
+/// namespace with files of its own; the program that makes up names is not on every machine.
+#[test]
+fn a_host_gets_an_iscsi_name_of_its_own_and_keeps_it() {
+    if std::process::Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|it| !it.success())
+    {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing may be skipped in CI");
+        eprintln!("skipped: no namespaces here");
+        return;
+    }
+    let roles = of_family(DEBIAN_13, &index());
+    let steps = roles.iter().flat_map(|role| &role.steps);
+    let command =
+        steps.filter(|step| step.name.starts_with("the iSCSI initiator has a name")).find_map(|step| {
+            if let Task::Command(command) = &step.task { Some(command.clone()) } else { None }
+        });
+    let command = command.unwrap();
+    let bed = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/iscsi /mnt/bin && cp -a /etc/. /mnt/ && mount --bind /mnt /etc && \
+               printf '#!/bin/sh\\necho iqn.2016-04.com.open-iscsi:new\\n' > /mnt/bin/iscsi-iname && chmod +x /mnt/bin/iscsi-iname && \
+               PATH=/mnt/bin:$PATH && file=/etc/iscsi/initiatorname.iscsi";
+    let made =
+        "# Written by hoist: a name of its own, once.\nInitiatorName=iqn.2016-04.com.open-iscsi:new\n600\n";
+    for (before, then) in [
+        ("", made),
+        ("GenerateName=yes\n", made),
+        ("InitiatorName=\n", made),
+        // The name that the other host has.
+        ("InitiatorName=iqn.1993-08.org.debian:01:template\n", made),
+        (
+            "InitiatorName=iqn.1993-08.org.debian:01:own\n",
+            "InitiatorName=iqn.1993-08.org.debian:01:own\n644\n",
+        ),
+    ] {
+        let script = format!(
+            "{bed} && printf '{}' > $file || exit 9\n(\n{}\n) || (\n{}\n) || exit 8\n(\n{}\n) || exit 7\ncat $file; stat -c %a $file",
+            before.replace('\n', "\\n"),
+            command.unless.as_deref().unwrap(),
+            command.run,
+            command.unless.as_deref().unwrap(),
+        );
+        let output =
+            std::process::Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{before}: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), then, "{before}");
+    }
+}
+
 #[test]
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
     for name in ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml"] {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
+    roles.extend(of_family(DEBIAN_13, &index()).into_iter().map(|role| role.role));
     assert_eq!(roles.into_iter().collect::<Vec<_>>(), Library::default().roles());
 }
 

@@ -24,7 +24,7 @@ pub struct Index {
 }
 
 /// A file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Unique in the index.
@@ -34,6 +34,9 @@ pub struct File {
     /// Lower-case hex.
     pub sha256: String,
     pub size: u64,
+    /// The program's own version, where roles have to know it: that of containerd decides its configuration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 /// An archive with one container image.
@@ -86,6 +89,11 @@ impl Index {
             }
         }
         Ok(index)
+    }
+
+    /// What roles unpack, by its name.
+    pub fn extra(&self, name: &str) -> Option<&File> {
+        self.extras.iter().find(|file| file.name == name)
     }
 
     /// The reference of an image by its name.

@@ -114,7 +114,7 @@ fn lay(store: &Store, pinned: &lock::File, work: &Path, path: PathBuf) -> Result
         Some(_) => digest::of_file(&full).map_err(Error::reading(&full))?,
         None => (pinned.sha256.clone(), pinned.size),
     };
-    Ok(index::File { name: pinned.name.clone(), path, sha256, size })
+    Ok(index::File { name: pinned.name.clone(), path, sha256, size, version: pinned.version.clone() })
 }
 
 /// Takes one program out of a `.tar.gz`.

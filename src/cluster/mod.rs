@@ -8,9 +8,11 @@ mod kubeadm;
 pub mod kubeconfig;
 mod members;
 pub mod reach;
+mod runtime;
 pub mod sample;
 mod session;
 mod targets;
+mod volumes;
 mod work;
 
 pub use access::{AccessError, api, speaker};

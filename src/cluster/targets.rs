@@ -9,6 +9,7 @@ use super::{
     components::components,
     etcd, first,
     kubeadm::{Kubeadm, flags},
+    runtime, volumes,
 };
 use crate::{
     artifact::Index,
@@ -37,6 +38,7 @@ pub fn targets(
     let all = inventory.hosts.iter();
     let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
     common.set("hosts", all.collect::<Vec<Value>>());
+    let shared_initiators = volumes::shared_initiators(inventory, observed);
     observed
         .iter()
         .filter_map(|(name, facts)| {
@@ -49,6 +51,9 @@ pub fn targets(
             own["registration"] = json!(kubeadm.as_ref().map(|kubeadm| kubeadm.registration(name, host)));
             own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
             own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
+            own["containerd"] = runtime::containerd(index, facts);
+            own["disks"] = volumes::disks(host);
+            own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
             context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
@@ -118,6 +123,9 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
         "kube_proxy": cluster.kube_proxy,
+        "proxy": runtime::proxy(inventory),
+        "registries": runtime::registries(inventory),
+        "authorities": runtime::authorities(inventory),
     });
     if let Some(index) = index {
         context["pause"] = json!(index.reference("pause"));

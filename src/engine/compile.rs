@@ -270,7 +270,7 @@ pub(super) fn plain(kind: &str, body: Value) -> Result<Task, serde_json::Error> 
         "file" => File, "directory" => Directory, "absent" => Absent, "line" => Line, "block" => Block,
         "package" => Package, "service" => Service, "sysctl" => Sysctl, "kernel_modules" => KernelModules,
         "swap_off" => SwapOff, "hostname" => Hostname, "user" => User, "authorized_key" => AuthorizedKey,
-        "mount" => Mount, "artifact" => Artifact, "image" => Image, "command" => Command, "wait" => Wait,
+        "filesystem" => Filesystem, "mount" => Mount, "artifact" => Artifact, "archive" => Archive, "image" => Image, "command" => Command, "wait" => Wait,
         "require" => Require,
     )
 }

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     task::{
-        Absent, Artifact, AuthorizedKey, Block, Command, Directory, File, Hostname, Image, KernelModules,
-        Line, Mode, Mount, Package, Require, Service, SwapOff, Sysctl, User, Wait, file_mode, root,
+        Absent, Archive, Artifact, AuthorizedKey, Block, Command, Directory, File, Filesystem, Hostname,
+        Image, KernelModules, Line, Mode, Mount, Package, Require, Service, SwapOff, Sysctl, User, Wait,
+        file_mode, root,
     },
     yaml::{Document, Problem},
 };
@@ -93,9 +94,13 @@ pub struct TaskSpec {
     #[serde(default)]
     pub authorized_key: Option<AuthorizedKey>,
     #[serde(default)]
+    pub filesystem: Option<Filesystem>,
+    #[serde(default)]
     pub mount: Option<Mount>,
     #[serde(default)]
     pub artifact: Option<Artifact>,
+    #[serde(default)]
+    pub archive: Option<Archive>,
     #[serde(default)]
     pub image: Option<Image>,
     #[serde(default)]
@@ -182,8 +187,10 @@ impl TaskSpec {
             hostname,
             user,
             authorized_key,
+            filesystem,
             mount,
             artifact,
+            archive,
             image,
             command,
             wait,

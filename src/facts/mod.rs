@@ -48,8 +48,19 @@ pub struct Facts {
     pub addresses: Vec<InterfaceAddress>,
     /// The interfaces that have these addresses.
     pub interfaces: Vec<Interface>,
+    /// The package with containerd: the one that is installed, or that the package manager would install.
+    pub containerd: Package,
+    /// The iSCSI initiator name; empty where there is none.
+    pub initiator: String,
     pub kubernetes: Kubernetes,
     pub etcd: Etcd,
+}
+
+/// A package of the distribution. Empty where none is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
 }
 
 /// The operating system, from os-release(5).
@@ -167,6 +178,11 @@ impl Facts {
                 "memory_kib" => facts.memory_kib = value.parse().unwrap_or_default(),
                 "free_kib" => facts.free_kib = value.parse().unwrap_or_default(),
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
+                "containerd" => {
+                    let (name, version) = value.split_once(' ').unwrap_or((value, ""));
+                    facts.containerd = Package { name: name.to_string(), version: version.to_string() };
+                }
+                "initiator" => facts.initiator = text(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
@@ -257,6 +273,11 @@ mod tests {
         assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
         assert!(facts.container && facts.time_service.is_empty());
         assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
+        assert_eq!(
+            (facts.containerd.name.as_str(), facts.containerd.version.as_str()),
+            ("containerd", "1.7.24~ds1-6+deb13u1")
+        );
+        assert_eq!(facts.initiator, "");
         assert_eq!(facts.fit(), Ok(()));
     }
 
@@ -273,6 +294,8 @@ mod tests {
         assert_eq!(red_hat.hardware.vendor, "VMware, Inc.");
         assert_eq!(red_hat.hardware.uuid, "42031f3a-9a3b-7c1d-2e4f-5a6b7c8d9e0f", "in lower case");
         assert_eq!(red_hat.swap, ["/dev/dm-1"]);
+        assert_eq!(red_hat.containerd, Package { name: "containerd.io".into(), version: "2.1.4".into() });
+        assert_eq!(red_hat.initiator, "iqn.1994-05.com.redhat:7d0a1c2be3f9");
         let interfaces: Vec<&str> =
             red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
         assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");

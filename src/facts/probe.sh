@@ -44,6 +44,29 @@ df -Pk /var 2>/dev/null | while read -r device size used free rest; do
 	case $free in *[!0-9]* | '') ;; *) say free_kib "$free" ;; esac
 done
 if command -v apt-get >/dev/null; then say packages apt; elif command -v dnf >/dev/null; then say packages dnf; fi
+# The version of containerd decides its configuration. What would be installed is asked only where nothing is.
+{
+	if command -v dpkg-query >/dev/null; then
+		dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' containerd.io containerd | sed -n 's/^installed //p'
+	else
+		rpm -q --qf 'installed %{NAME} %{VERSION}\n' containerd.io containerd | sed -n 's/^installed //p'
+	fi
+	[ -e /usr/local/bin/containerd ] || echo none
+} 2>/dev/null | while read -r name version; do
+	case $name in
+	none)
+		if command -v apt-cache >/dev/null; then
+			say containerd "containerd $(apt-cache policy containerd 2>/dev/null | sed -n 's/^ *Candidate: *//p')"
+		else
+			dnf -q -C repoquery --latest-limit 1 --qf 'containerd=%{name} %{version}\n' containerd.io containerd 2>/dev/null
+		fi
+		;;
+	*) say containerd "$name $version" && break ;;
+	esac
+done
+while IFS== read -r key value; do
+	case $key in InitiatorName) say initiator "$value" ;; esac
+done 2>/dev/null < /etc/iscsi/initiatorname.iscsi
 ip -o addr show scope global 2>/dev/null | while read -r index interface family address rest; do
 	say address "$interface $address"
 	mac=- mtu=0 kind=virtual

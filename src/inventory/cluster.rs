@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use indexmap::IndexMap;
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::failure_detection::FailureDetection;
+use super::outside::{Mirror, Proxy};
 use crate::yaml::schema;
 
 /// What the cluster is.
@@ -33,6 +35,14 @@ pub struct Cluster {
     /// How soon a node that is gone is noticed.
     #[serde(default)]
     pub failure_detection: FailureDetection,
+    /// The proxy through which hosts reach the internet. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Mirrors of image registries, by the registry's name as it stands in images, such as `registry.k8s.io`;
+    /// `_default` is every registry without mirrors of its own. They are asked in this order, and at last the registry
+    /// itself. Also for a registry that needs a `ca` or has no TLS: name it as its own mirror.
+    #[serde(default)]
+    pub registries: IndexMap<String, Vec<Mirror>>,
     /// Preflight checks that kubeadm may fail, by kubeadm's names, such as `ImagePull`.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9_-]+$")))]

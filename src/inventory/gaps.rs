@@ -27,11 +27,6 @@ const GAPS: &[Gap] = &[
         instead: "write `bridge`, which needs all hosts in one layer-2 network",
     },
     Gap {
-        what: "the role `storage`",
-        asked: |inventory, tree| of_role(inventory, tree, Role::Storage),
-        instead: "write `worker`",
-    },
-    Gap {
         what: "an add-on",
         asked: |inventory, tree| {
             inventory.addons.names().into_iter().map(|name| tree.key_at(&["addons", name])).collect()

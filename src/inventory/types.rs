@@ -12,6 +12,7 @@ use super::{
     addons::Addons,
     burst::Burst,
     cluster::{Cluster, Etcd},
+    disk::Disk,
     jump::Jump,
 };
 use crate::yaml::schema;
@@ -172,6 +173,9 @@ pub struct Host {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::ipv4_network")]
     pub pod_subnet: Option<Ipv4Net>,
+    /// Disks for volumes, on a host with the role `storage`.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     /// How this host is reached, where it differs from the others.
     #[serde(default)]
     pub ssh: Ssh,

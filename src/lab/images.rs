@@ -121,7 +121,7 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
                 )
             })
             .map_err(LabError::io("write", &archive))?;
-        let artifact::File { name, path, sha256, size } = index::file(folder, image.name, &path)?;
+        let artifact::File { name, path, sha256, size, .. } = index::file(folder, image.name, &path)?;
         images.push(artifact::Image {
             name,
             reference: image.reference.to_owned(),

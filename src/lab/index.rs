@@ -9,7 +9,7 @@ use crate::artifact::{File, Index};
 pub(crate) fn file(folder: &Path, name: &str, path: &str) -> Result<File, LabError> {
     let full = folder.join(path);
     let (sha256, size) = oci::sha256_of(&full).map_err(LabError::io("read", &full))?;
-    Ok(File { name: name.to_owned(), path: path.into(), sha256, size })
+    Ok(File { name: name.to_owned(), path: path.into(), sha256, size, ..File::default() })
 }
 
 /// Writes the index into `folder`.

@@ -9,7 +9,7 @@ use crate::transport::Script;
 
 use super::{
     Act, Change, Delivery, Kind, Mode, Observations, Probe, is_template, quote,
-    whole::{attributes, short},
+    whole::{attributes, digest_mistake, short},
 };
 
 fn executable() -> Mode {
@@ -101,10 +101,8 @@ impl Kind for Artifact {
     }
 
     fn mistake(&self) -> Option<String> {
-        let digest =
-            |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_template(&self.sha256) && !digest(&self.sha256) {
-            return Some(format!("`sha256` is \"{}\", not 64 lower-case hexadecimal digits", self.sha256));
+        if let Some(mistake) = digest_mistake(&self.sha256) {
+            return Some(mistake);
         }
         match (&self.source, &self.url) {
             (Some(_), None) => None,

@@ -206,7 +206,6 @@ impl Kind for Absent {
     }
 
     fn foresee(&self, seen: &mut Observations) {
-        seen.paths.remove(&self.path);
-        seen.texts.remove(&self.path);
+        seen.will_remove(&self.path);
     }
 }

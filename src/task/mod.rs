@@ -5,12 +5,14 @@
 //! host are compiled into one script, so that reading a host costs one round trip however many tasks it has.
 
 mod account;
+mod archive;
 mod artifact;
 mod change;
 mod command;
 mod copy;
 mod edit;
 mod file;
+mod filesystem;
 mod hostname;
 mod image;
 mod kernel;
@@ -34,19 +36,23 @@ use crate::transport::quote;
 use probe::octal;
 
 pub use account::{AuthorizedKey, User};
+pub use archive::Archive;
 pub use artifact::{Artifact, fetch_script};
 pub use change::{Change, Detail};
 pub use command::{Command, Wait, main_line};
 pub use copy::{Copy, Payload};
 pub use file::{Absent, Directory, File, Mode, sha256};
 pub(crate) use file::{file_mode, root};
+pub use filesystem::Filesystem;
 pub use hostname::Hostname;
 pub use image::Image;
 pub use kernel::{KernelModules, Sysctl};
 pub use line::{Block, Line};
 pub use mount::Mount;
 pub use package::Package;
-pub use probe::{Observations, PathState, Probe, Text, UnitState, UserState, contents_script, probe_script};
+pub use probe::{
+    DiskState, Observations, PathState, Probe, Text, UnitState, UserState, contents_script, probe_script,
+};
 pub use require::Require;
 pub use service::Service;
 pub use swap::SwapOff;
@@ -116,8 +122,10 @@ pub enum Task {
     Hostname(Hostname),
     User(User),
     AuthorizedKey(AuthorizedKey),
+    Filesystem(Filesystem),
     Mount(Mount),
     Artifact(Artifact),
+    Archive(Archive),
     Image(Image),
     Command(Command),
     Wait(Wait),
@@ -157,8 +165,10 @@ impl Task {
             Task::Hostname(task) => task,
             Task::User(task) => task,
             Task::AuthorizedKey(task) => task,
+            Task::Filesystem(task) => task,
             Task::Mount(task) => task,
             Task::Artifact(task) => task,
+            Task::Archive(task) => task,
             Task::Image(task) => task,
             Task::Command(task) => task,
             Task::Wait(task) => task,
@@ -219,8 +229,10 @@ impl Task {
             | Task::Require(_) => true,
             Task::Package(_)
             | Task::Service(_)
+            | Task::Filesystem(_)
             | Task::Mount(_)
             | Task::Artifact(_)
+            | Task::Archive(_)
             | Task::Image(_)
             | Task::Command(_)
             | Task::Wait(_) => false,

@@ -1,10 +1,17 @@
 //! What all kinds have in common that own a whole file.
 
-use super::{Act, Change, Detail, Mode, Observations, PathState, quote};
+use super::{Act, Change, Detail, Mode, Observations, PathState, is_template, quote};
 
 /// Enough of a digest for people to tell two contents apart.
 pub(super) fn short(digest: &str) -> String {
     format!("sha256 {}…", &digest[..digest.len().min(12)])
+}
+
+/// What is wrong with a digest that a role states.
+pub(super) fn digest_mistake(sha256: &str) -> Option<String> {
+    let hexadecimal = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let good = is_template(sha256) || sha256.len() == 64 && hexadecimal(sha256);
+    (!good).then(|| format!("`sha256` is \"{sha256}\", not 64 lower-case hexadecimal digits"))
 }
 
 /// Differences of mode and owner, which files, directories and artifacts share.

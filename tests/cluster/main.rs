@@ -5,5 +5,6 @@
 
 mod distribution;
 mod etcd;
+mod hosts;
 #[path = "../support/stage.rs"]
 mod stage;

@@ -1,5 +1,6 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod disks;
 mod endpoint;
 mod etcd;
 mod extras;
@@ -7,6 +8,7 @@ mod failure_detection;
 mod hosts;
 mod labels;
 mod network;
+mod outside;
 mod paths;
 mod ranges;
 mod sites;
@@ -25,6 +27,8 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     extras::verify(document, &mut problems);
     failure_detection::verify(document, &mut problems);
     network::verify(document, &mut problems);
+    outside::verify(document, &mut problems);
+    disks::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);
     problems

@@ -9,6 +9,7 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(in crate::task) use script::DISK;
 pub(in crate::task) use script::octal;
 pub use script::{contents_script, probe_script};
 
@@ -34,6 +35,8 @@ pub enum Probe {
     User(String),
     /// What is mounted at a path, and which device a source is.
     Mount { path: String, source: String },
+    /// What a block device holds.
+    Disk(String),
     /// The images in containerd's namespace for Kubernetes.
     Images,
     /// A script whose exit status is the answer.
@@ -122,6 +125,17 @@ pub struct MountState {
     pub device: DeviceNumber,
 }
 
+/// What was found on a block device. One that is not there has no state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DiskState {
+    /// Bytes.
+    pub size: u64,
+    /// The file system right on it, where that is all that it holds.
+    pub fstype: Option<String>,
+    /// Everything else that speaks against its being empty, in words.
+    pub found: Vec<String>,
+}
+
 /// Major and minor number.
 pub type DeviceNumber = (u32, u32);
 
@@ -143,6 +157,8 @@ pub struct Observations {
     pub users: BTreeMap<String, UserState>,
     /// What is mounted, by path.
     pub mounts: BTreeMap<String, MountState>,
+    /// Block devices that are to have a file system, by the path that was asked for.
+    pub disks: BTreeMap<String, DiskState>,
     /// The block devices that sources of mounts are: links and tags such as `UUID=…` by the device's own name.
     pub devices: BTreeMap<String, (DeviceNumber, String)>,
     /// References of images and the digest of each.
@@ -167,6 +183,17 @@ impl Observations {
             Some(text) => self.texts.insert(path.to_string(), Text::Known(text.to_string())),
             None => self.texts.remove(path),
         };
+        self.will_change_unit(path);
+    }
+
+    /// What will be observed once this file is gone.
+    pub(in crate::task) fn will_remove(&mut self, path: &str) {
+        self.paths.remove(path);
+        self.texts.remove(path);
+        self.will_change_unit(path);
+    }
+
+    fn will_change_unit(&mut self, path: &str) {
         for (name, unit) in &mut self.units {
             let own =
                 path.strip_prefix("/etc/systemd/system/").and_then(|file| file.strip_prefix(name.as_str()));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
-    DeviceNumber, MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks, invocation,
-    script::octal, sysctl_key, words,
+    DeviceNumber, DiskState, MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks,
+    invocation, script::octal, sysctl_key, words,
 };
 
 impl Observations {
@@ -57,6 +57,7 @@ impl Observations {
             }
             match section.split_once(' ') {
                 Some(("#text", path)) => encoded.entry(path).or_default().push_str(line),
+                Some(("#disk", path)) => seen.disk(path, line),
                 _ if section == "#users" => seen.user(&mut user, line),
                 _ => seen.line(section, line, &mut unit),
             }
@@ -72,6 +73,26 @@ impl Observations {
             }
         }
         seen
+    }
+
+    /// A line of what is on a block device.
+    fn disk(&mut self, path: &str, line: &str) {
+        let state = match line.split_once(' ') {
+            Some(("size", size)) => {
+                DiskState { size: size.parse().unwrap_or_default(), ..DiskState::default() }
+            }
+            Some((key, value)) => {
+                let Some(state) = self.disks.get_mut(path) else { return };
+                match key {
+                    "type" => state.fstype = Some(value.to_string()),
+                    "found" => state.found.push(value.to_string()),
+                    _ => {}
+                }
+                return;
+            }
+            None => return,
+        };
+        self.disks.insert(path.to_string(), state);
     }
 
     /// Two lines for each user: the entry of passwd(5), then the groups.

@@ -10,6 +10,7 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
     let mut paths = BTreeSet::new();
     let (mut packages, mut units, mut sysctls, mut tail) = (vec![], vec![], vec![], String::new());
     let (mut texts, mut keys, mut users, mut mounts) = (vec![], vec![], vec![], vec![]);
+    let mut disks = vec![];
     for probe in probes {
         match probe {
             Probe::Path(path) => {
@@ -28,6 +29,7 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
             },
             Probe::User(name) => users.push(name.as_str()),
             Probe::Mount { path, source } => mounts.push((path.as_str(), source.as_str())),
+            Probe::Disk(device) => disks.push(device.as_str()),
             Probe::Swap => tail.push_str(SWAP),
             Probe::Images => tail.push_str("echo '#images'\nctr -n k8s.io images ls 2>/dev/null\n"),
             Probe::Check(_) => {}
@@ -102,6 +104,12 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
             quote_all(mounts.iter().map(|(_, source)| *source))
         ));
     }
+    if !disks.is_empty() {
+        script.push_str(&format!(
+            "{DISK}for path in {}; do printf '#disk %s\\n' \"$path\"; disk \"$path\" 2>/dev/null </dev/null; done\n",
+            quote_all(disks)
+        ));
+    }
     script.push_str(&tail);
     for (index, check) in checks(probes).enumerate() {
         // A subshell of its own: a check may set, cd or exit. By `eval`, so that a check that is no valid sh
@@ -116,6 +124,46 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
 const DIGESTS: &str = r#"echo '#digests'
 for path; do shift; [ -f "$path" ] && [ ! -L "$path" ] && set -- "$@" "$path"; done
 [ $# -eq 0 ] || sha256sum -- "$@" 2>/dev/null
+"#;
+
+/// `disk PATH` says what is on a block device, a line each: its `size` in bytes, a file system right on it as `type`, and
+/// everything else that speaks against its being empty as `found`. Nothing where there is no such device.
+///
+/// It is asked in four ways, because each knows signatures that the others do not; and where there is none, the first and
+/// the last MiB must be zeros, for raw data and encryption without a header have no signature at all.
+pub(in crate::task) const DISK: &str = r#"disk() {
+	device=$(readlink -f "$1") && [ -b "$device" ] || return
+	size=$(blockdev --getsize64 "$device") || { echo 'size 0'; echo 'found no answer from the device'; return; }
+	echo "size $size"
+	[ "$(blockdev --getro "$device")" = 0 ] || echo 'found write protection'
+	type=$(blkid -p -s TYPE -o value "$device") || case $? in
+	2) ;;
+	8) echo 'found several signatures' ;;
+	*) echo 'found something that blkid cannot read' ;;
+	esac
+	table=$(blkid -p -s PTTYPE -o value "$device")
+	[ -z "$table" ] || echo "found a partition table ($table)"
+	signatures=$(wipefs -p "$device") || echo 'found something that wipefs cannot read'
+	printf '%s\n' "$signatures" | while IFS=, read -r offset uuid label kind rest; do
+		case $offset in '#'* | '') ;; *) [ -n "$type" ] && [ "$kind" = "$type" ] || echo "found a signature of ${kind:-$rest}" ;; esac
+	done
+	tree=$(lsblk -nrpo NAME,TYPE "$device") || echo 'found something that lsblk cannot read'
+	printf '%s\n' "$tree" | sed 1d | while read -r name kind; do [ -z "$name" ] || echo "found $name ($kind)"; done
+	number=$(stat -c '%t:%T' "$device")
+	number=$((0x${number%:*})):$((0x${number#*:}))
+	while read -r id parent dev root at rest; do
+		[ "$dev" != "$number" ] || [ -n "$type" ] || echo "found that it is mounted on $at"
+	done < /proc/self/mountinfo
+	grep -q "^$device[[:space:]]" /proc/swaps && echo 'found swap in use'
+	if [ -n "$type" ]; then
+		echo "type $type"
+	else
+		rest=$((size / 1048576 - 1))
+		{ head -c 1048576 "$device"; [ $rest -le 0 ] || dd if="$device" bs=1048576 skip=$rest; } | tr -d '\000' | head -c 1 | grep -q '' &&
+			echo 'found data without a signature'
+	fi
+	return 0
+}
 "#;
 
 const DEVICE: &str = r#"case $source in

@@ -1,10 +1,12 @@
 //! Every kind against observations, against recorded answers, and for real on a shell of this machine.
 
+mod disks;
 mod edits;
 mod fetched;
 mod files;
 mod judged;
 mod machine;
+mod unpacked;
 
 use std::collections::BTreeSet;
 
@@ -18,9 +20,11 @@ fn task(kind: &str, body: Value) -> Task {
     let task = match kind {
         "absent" => serde_json::from_value(body).map(Task::Absent),
         "authorized_key" => serde_json::from_value(body).map(Task::AuthorizedKey),
+        "archive" => serde_json::from_value(body).map(Task::Archive),
         "artifact" => serde_json::from_value(body).map(Task::Artifact),
         "block" => serde_json::from_value(body).map(Task::Block),
         "command" => serde_json::from_value(body).map(Task::Command),
+        "filesystem" => serde_json::from_value(body).map(Task::Filesystem),
         "hostname" => serde_json::from_value(body).map(Task::Hostname),
         "line" => serde_json::from_value(body).map(Task::Line),
         "mount" => serde_json::from_value(body).map(Task::Mount),
