@@ -4,6 +4,7 @@ mod access;
 mod components;
 pub mod kubeconfig;
 mod members;
+pub mod packages;
 pub mod reach;
 pub mod sample;
 mod session;

@@ -145,7 +145,7 @@ fn binaries(index: &Index) -> Value {
 }
 
 fn images(index: &Index, host: &Host) -> Value {
-    let images = index.images.iter().filter(|image| wanted(host, &image.name));
+    let images = index.images.iter().filter(|image| image.everywhere || wanted(host, &image.name));
     images
         .map(|image| {
             json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})

@@ -33,7 +33,7 @@ pub use login::{Login, expand_home};
 pub use select::{NoSuchHost, Selection};
 use subnet::assign;
 pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
-pub use types::{Artifacts, Become, Host, Inventory, Role, Ssh};
+pub use types::{Artifacts, Become, Chart, Host, Inventory, Packages, Role, Ssh};
 pub use version::{RELEASES, Release};
 
 use crate::yaml::{self, Node, Problem, Problems, Source};

@@ -46,7 +46,10 @@ fn bed(files: &[Vec<u8>]) -> Bed {
             architecture: Architecture::Amd64,
             digest,
             size: manifest.len() as u64 + 7,
+            everywhere: false,
         }],
+        charts: Vec::new(),
+        packages: Vec::new(),
     };
     Bed { folder, store, lock }
 }
