@@ -175,7 +175,10 @@ async fn a_registry_with_passwords_reads_those_of_config_json() {
     let url = registry.url();
     let named = [("HOIST_REGISTRY", url.as_str())];
     let (exit, _, errors) = site.hoist_with(&FETCH, &named);
-    assert!(exit == 69 && errors.contains("is answered with 401"), "{exit} {errors}");
+    assert!(
+        exit == 69 && errors.contains("answered with 401") && errors.contains("docker login"),
+        "{exit} {errors}"
+    );
     // The home folder of these runs is the site's.
     fs::create_dir(site.path(".docker")).unwrap();
     fs::write(site.path(".docker/config.json"), logins(&url, "hoist", "secret")).unwrap();

@@ -26,12 +26,14 @@ pub fn create(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
     let partial = PathBuf::from(partial);
     let file = hold::partial(&partial, &path.display().to_string())?;
     let written = write(&partial, &file, lock, store);
-    if written.is_err() {
+    if let Err(error) = written {
         // What went wrong says more than that this fails too.
         let _ = fs::remove_file(&partial);
+        // Only then its room is free again.
+        drop(file);
+        // What is in it is packed already for the most part.
+        return Err(space::explain(error, path, space::of_all(lock)));
     }
-    // What is in it is packed already for the most part.
-    written.map_err(|error| space::explain(error, path, space::of_all(lock)))?;
     // It is this process's alone until it has its name.
     fs::rename(&partial, path).map_err(Error::writing(path))?;
     drop(file);

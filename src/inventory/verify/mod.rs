@@ -1,5 +1,6 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod artifacts;
 mod endpoint;
 mod etcd;
 mod extras;
@@ -25,6 +26,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     network::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);
+    artifacts::verify(document, &mut problems);
     problems
 }
 
