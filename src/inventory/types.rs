@@ -156,6 +156,7 @@ pub enum Packages {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chart {
+    /// What its repository calls it.
     #[schemars(schema_with = "schema::dns_label")]
     pub name: String,
     /// Exactly as the repository writes it, such as `v1.21.1` or `4.15.1`.

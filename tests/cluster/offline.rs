@@ -66,9 +66,7 @@ fn offline() {
         stage.hoist(&["lab", "up", "--nodes", "cp1=10.77.0.11,w1=10.77.0.12"]).exits(0);
     });
     let debs = stage.step("a Debian repository of the nodes' release", || repository(&stage));
-    // From here on everything that this thread starts is inside of the lab's network.
-    let network = File::open(Path::new("/run/netns").join(LAB)).unwrap();
-    setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+    let _inside = Inside::enter();
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
     serve(debs);
     let bundle = {
@@ -82,6 +80,24 @@ fn offline() {
     stage.step("a second run changes nothing", || {
         hoist(&stage, "away/site.yaml", &["plan"]).exits(0).says("Nothing to change");
     });
+}
+
+/// While it lives, everything that this thread starts is inside of the lab's network.
+struct Inside(File);
+
+impl Inside {
+    fn enter() -> Inside {
+        let own = File::open("/proc/thread-self/ns/net").unwrap();
+        let network = File::open(Path::new("/run/netns").join(LAB)).unwrap();
+        setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+        Inside(own)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
+    }
 }
 
 /// hoist with a cache of its own.
@@ -145,9 +161,8 @@ fn serve(folder: PathBuf) {
                     }
                     let name =
                         first.split(' ').nth(1).unwrap_or_default().rsplit('/').next().unwrap_or_default();
-                    // apt writes some signs of versions as their numbers; its own cache does so with the colon only.
-                    let name =
-                        name.replace("%3a", ":").replace("%2b", "+").replace("%7e", "~").replace(':', "%3a");
+                    // In addresses apt writes some signs as their numbers.
+                    let name = name.replace("%2b", "+").replace("%7e", "~").replace("%25", "%");
                     let (status, body) = match fs::read(folder.join(name)) {
                         Ok(body) => ("200 OK", body),
                         Err(_) => ("404 Not Found", Vec::new()),
@@ -237,7 +252,7 @@ fn strip(stage: &Stage) {
     for node in ["cp1", "w1"] {
         stage.on(node, "rm -rf /etc/apt/sources.list /var/lib/apt/lists/*");
     }
-    stage.on("w1", "dpkg --purge --force-depends socat ebtables conntrack libnetfilter-conntrack3");
+    stage.on("w1", "dpkg --purge --force-depends socat ebtables conntrack iptables libnetfilter-conntrack3");
     assert!(!stage.holds_on("w1", "command -v socat"));
 }
 
@@ -279,9 +294,12 @@ fn not_pinned(stage: &Stage) {
 fn apply(stage: &Stage, bundle: &Path) {
     site(stage, "away", &format!("packages: pinned\n  bundle: {}", bundle.display()));
     let plan = hoist(stage, "away/site.yaml", &["plan"]).exits(2);
-    plan.says("install conntrack ebtables socat");
+    plan.says("install conntrack ebtables iptables socat");
     hoist(stage, "away/site.yaml", &["apply"]).exits(0).says("2 nodes ready");
-    stage.on("w1", "dpkg --audit; dpkg -s socat ebtables conntrack libnetfilter-conntrack3 >/dev/null");
+    stage.on(
+        "w1",
+        "dpkg --audit; dpkg -s socat ebtables conntrack iptables libnetfilter-conntrack3 >/dev/null",
+    );
     for node in ["cp1", "w1"] {
         stage.on(node, "[ ! -e /var/lib/hoist/packages ] && [ ! -e /etc/apt/sources.list ]");
     }
