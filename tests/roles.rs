@@ -27,6 +27,7 @@ fn index() -> Index {
         sha256: "cd".repeat(32),
         size: 1,
         digest: format!("sha256:{}", "ef".repeat(32)),
+        everywhere: false,
     };
     Index {
         kubernetes: "1.20.2".into(),

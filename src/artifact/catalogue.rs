@@ -10,11 +10,15 @@ use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{
+    Error,
+    charts::{Chart, Charts},
+};
 use crate::yaml::{self, Problems, Source, schema};
 
 static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/artifact/catalogue");
 const DOWNLOADS: &str = "downloads.yaml";
+const CHARTS: &str = "charts.yaml";
 
 /// What goes with one Kubernetes minor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -195,7 +199,8 @@ fn fill(pattern: &str, version: &str, architecture: &str) -> String {
 /// When a file of the catalogue is wrong, which a test rules out for those in the program.
 pub fn minors() -> Result<Vec<Minor>, Problems> {
     let mut minors = Vec::new();
-    for file in FILES.files().filter(|file| !file.path().ends_with(DOWNLOADS)) {
+    let others = [DOWNLOADS, CHARTS];
+    for file in FILES.files().filter(|file| others.iter().all(|other| !file.path().ends_with(other))) {
         minors.push(read::<Minor>(file)?);
     }
     minors.sort_by_key(|minor| number(&minor.kubernetes));
@@ -212,6 +217,18 @@ pub fn downloads() -> Result<Vec<Download>, Problems> {
         downloads.extend(read::<Downloads>(file)?.downloads);
     }
     Ok(downloads)
+}
+
+/// The charts of add-ons.
+///
+/// # Errors
+/// As [`minors`].
+pub fn charts() -> Result<Vec<Chart>, Problems> {
+    let mut charts = Vec::new();
+    for file in FILES.files().filter(|file| file.path().ends_with(CHARTS)) {
+        charts.extend(read::<Charts>(file)?.charts);
+    }
+    Ok(charts)
 }
 
 fn read<T: JsonSchema + serde::de::DeserializeOwned>(file: &include_dir::File<'_>) -> Result<T, Problems> {

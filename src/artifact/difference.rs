@@ -1,6 +1,9 @@
 //! What is different between two locks, in words.
 
-use super::lock::{File, Image, Lock};
+use super::{
+    lock::{Chart, File, Image, Lock},
+    packages::Package,
+};
 
 /// What is different in `new`, an entry each.
 pub(super) fn differences(old: &Lock, new: &Lock) -> Vec<String> {
@@ -36,12 +39,39 @@ fn entries(lock: &Lock) -> Vec<Entry> {
         (format!("{name} ({})", architecture.name()), fields)
     });
     let images = lock.images.iter().map(|image| {
-        let Image { name, reference, architecture, digest, size } = image;
-        let fields =
-            vec![("reference", reference.clone()), ("digest", digest.clone()), ("size", size.to_string())];
+        let Image { name, reference, architecture, digest, size, everywhere } = image;
+        let fields = vec![
+            ("reference", reference.clone()),
+            ("digest", digest.clone()),
+            ("size", size.to_string()),
+            ("everywhere", everywhere.to_string()),
+        ];
         (format!("image {name} ({})", architecture.name()), fields)
     });
-    files.chain(images).collect()
+    let charts = lock.charts.iter().map(|chart| {
+        let Chart { name, version, url, sha256, size } = chart;
+        (format!("chart {name}"), file(version, url, sha256, *size))
+    });
+    let packages = lock.packages.iter().flat_map(|system| {
+        let needs = system.needs.iter().map(|(name, needs)| {
+            (format!("packages for {name}, {}", system.title()), vec![("needs", needs.join(" "))])
+        });
+        let files = system.files.iter().map(|package| {
+            let Package { name, version, url, sha256, size } = package;
+            (format!("package {name}, {}", system.title()), file(version, url, sha256, *size))
+        });
+        needs.chain(files)
+    });
+    files.chain(images).chain(charts).chain(packages).collect()
+}
+
+fn file(version: &str, url: &str, sha256: &str, size: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("version", version.to_owned()),
+        ("url", url.to_owned()),
+        ("sha256", sha256.to_owned()),
+        ("size", size.to_string()),
+    ]
 }
 
 fn compare(lines: &mut Vec<String>, old: &[Entry], new: &[Entry]) {

@@ -111,8 +111,33 @@ pub enum Error {
     #[error("{what} is not what a container registry answers: {reason}")]
     #[diagnostic(help("is this the address of a registry that has the image?"))]
     BadImage { what: String, reason: String },
-    #[error("another run downloads {what}")]
-    #[diagnostic(help("wait for it to finish; what it has downloaded is then there"))]
+    #[error("{url} is no repository of charts as expected: {reason}")]
+    #[diagnostic(help(
+        "compare name, version and address under `artifacts.charts` with what `helm search repo --versions` says"
+    ))]
+    BadRepository { url: String, reason: String },
+    #[error("there is no chart for the add-on {name}: {reason}")]
+    #[diagnostic(help(
+        "name its chart under `artifacts.charts` in the inventory, and the images that it runs under \
+         `artifacts.images`"
+    ))]
+    UnknownChart { name: String, reason: String },
+    #[error("{what} holds no logins that can be used: {reason}")]
+    #[diagnostic(help("write it anew: `docker login REGISTRY`; hoist asks no credential helper"))]
+    BadLogins { what: String, reason: String },
+    #[error("{registry} lets nobody in without a token, and there is none: {reason}")]
+    #[diagnostic(help(
+        "`docker login {registry}` keeps a login in ~/.docker/config.json, where hoist finds it; DOCKER_AUTH_CONFIG \
+         holds the same in the environment; or take the images from a mirror (--registry)"
+    ))]
+    NoToken { registry: String, reason: String },
+    #[error("no space for {}: up to {needed} bytes are needed, {free} are free there", path.display())]
+    #[diagnostic(help(
+        "free some, or go where there is more: HOIST_CACHE moves the cache; everything in it but the lab can be deleted"
+    ))]
+    NoSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("another run is at work on {what}")]
+    #[diagnostic(help("wait for it to finish; what it has made is then there"))]
     Busy { what: String },
     #[error("{} has no file {member}", archive.display())]
     #[diagnostic(help(
@@ -139,6 +164,7 @@ impl Error {
             | Error::OtherVersion { .. }
             | Error::NotPinned { .. }
             | Error::NotOurs { .. }
+            | Error::UnknownChart { .. }
             | Error::BadUrl { .. }
             | Error::BadBundle { .. }
             | Error::DamagedBundle { .. } => Exit::Data,
@@ -148,6 +174,8 @@ impl Error {
             | Error::TooLarge { .. }
             | Error::WrongDigest { .. }
             | Error::NoChecksum { .. }
+            | Error::BadRepository { .. }
+            | Error::NoToken { .. }
             | Error::BadImage { .. }
             | Error::NoMember { .. } => Exit::Failed,
             Error::Missing { .. }
@@ -157,6 +185,8 @@ impl Error {
             | Error::Damaged { .. }
             | Error::UnreadableLock(_)
             | Error::NoClient { .. }
+            | Error::BadLogins { .. }
+            | Error::NoSpace { .. }
             | Error::NoLock { .. } => Exit::Os,
         }
     }
@@ -181,7 +211,10 @@ impl Error {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 | 403 => "it wants a login that hoist does not have: take it from a mirror that is open to you",
+        401 | 403 => {
+            "it wants another login than it was given: `docker login` keeps one for a registry where hoist finds it; or \
+             take it from a mirror that is open to you"
+        }
         404 => {
             "no such release there: check `cluster.kubernetes`; a mirror has official paths below their host's name"
         }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    Error,
+    Error, helm,
     lock::{Image, Lock},
     origin::Location,
     registry::{self, Manifest},
@@ -39,6 +39,18 @@ pub async fn fetch(source: &Source, lock: &Lock, tell: &(dyn Fn(Event<'_>) + Syn
             format!("{} {}", file.name, file.version),
             Pinned { location, sha256: file.sha256.clone(), size: file.size },
         ));
+    }
+    for chart in &lock.charts {
+        let location = helm::locate(source, &chart.url, &chart.sha256)?;
+        let pinned = Pinned { location, sha256: chart.sha256.clone(), size: chart.size };
+        jobs.push((format!("chart {} {}", chart.name, chart.version), pinned));
+    }
+    for package in lock.packages.iter().flat_map(|system| &system.files) {
+        // Its address is that of a repository already, possibly of one inside of the site: a mirror of releases
+        // does not have it.
+        let location = Location::Url(package.url.clone());
+        let pinned = Pinned { location, sha256: package.sha256.clone(), size: package.size };
+        jobs.push((format!("{} {}", package.name, package.version), pinned));
     }
     let manifests: Vec<(&Image, Manifest)> = stream::iter(&lock.images)
         .map(|image| manifest(source, image))

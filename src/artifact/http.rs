@@ -3,14 +3,14 @@
 use std::{error::Error as StdError, path::Path, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect::Policy};
 use tokio::{
     fs::{self, OpenOptions},
     io::AsyncWriteExt as _,
 };
 
-use super::Error;
+use super::{Error, access::Access};
 
 /// The largest answer that is kept in memory.
 const MAX_TEXT: u64 = 4 << 20;
@@ -42,18 +42,20 @@ impl Default for Patience {
     }
 }
 
-/// An HTTP client. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+/// An HTTP client. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, and gets the tokens that container registries
+/// want.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client,
     patience: Patience,
+    access: Access,
 }
 
 impl Http {
-    /// A client. The process must have a crypto provider already.
+    /// A client with the user's logins to registries. The process must have a crypto provider already.
     ///
     /// # Errors
-    /// When the system's certificates cannot be used.
+    /// When the system's certificates cannot be used, or the logins cannot be read.
     pub fn new(patience: Patience) -> Result<Http, Error> {
         let client = Client::builder()
             .user_agent(concat!("hoist/", env!("CARGO_PKG_VERSION")))
@@ -71,7 +73,7 @@ impl Http {
             }))
             .build()
             .map_err(|error| Error::NoClient { cause: error.into() })?;
-        Ok(Http { client, patience })
+        Ok(Http { client, patience, access: Access::of_user()? })
     }
 
     /// A short answer.
@@ -79,13 +81,21 @@ impl Http {
     /// # Errors
     /// When there is none after all tries, or it is too large.
     pub async fn get(&self, url: &str, accept: &str) -> Result<Vec<u8>, Error> {
+        self.get_up_to(url, accept, MAX_TEXT).await
+    }
+
+    /// An answer of up to `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Http::get`].
+    pub async fn get_up_to(&self, url: &str, accept: &str, limit: u64) -> Result<Vec<u8>, Error> {
         self.patiently(async || {
-            let mut response = send(url, self.client.get(url).header(ACCEPT, accept)).await?;
+            let mut response = self.send(url, || self.client.get(url).header(ACCEPT, accept)).await?;
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(unreachable(url))? {
                 body.extend_from_slice(&piece);
-                if body.len() as u64 > MAX_TEXT {
-                    return Err(Error::TooLarge { url: url.to_owned(), limit: MAX_TEXT });
+                if body.len() as u64 > limit {
+                    return Err(Error::TooLarge { url: url.to_owned(), limit });
                 }
             }
             Ok(body)
@@ -99,7 +109,7 @@ impl Http {
     /// When the file is not there.
     pub async fn size(&self, url: &str) -> Result<Option<u64>, Error> {
         self.patiently(async || {
-            match send(url, self.client.head(url)).await {
+            match self.send(url, || self.client.head(url)).await {
                 Ok(response) => Ok(header(&response, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
                 // A server may know no such question.
                 Err(Error::Refused { status: 405 | 501, .. }) => Ok(None),
@@ -138,11 +148,11 @@ impl Http {
         if size == Some(have) && have > 0 {
             return Ok(());
         }
-        let mut request = self.client.get(url);
-        if have > 0 {
-            request = request.header(RANGE, format!("bytes={have}-"));
-        }
-        let response = send(url, request).await;
+        let request = || match have {
+            0 => self.client.get(url),
+            have => self.client.get(url).header(RANGE, format!("bytes={have}-")),
+        };
+        let response = self.send(url, request).await;
         if let Err(Error::Refused { status: 416, .. }) = response {
             // The file there is not the beginning of this one.
             fs::write(path, "").await.map_err(failed)?;
@@ -177,6 +187,27 @@ impl Http {
         }
     }
 
+    /// Asks, and when a registry wants to know who asks, tells it and asks again.
+    async fn send(&self, url: &str, request: impl Fn() -> RequestBuilder) -> Result<Response, Error> {
+        let mut asked = request();
+        if let Some(known) = self.access.known(url) {
+            asked = asked.header(AUTHORIZATION, known);
+        }
+        let mut response = asked.send().await.map_err(unreachable(url))?;
+        // Who asks is nobody's business but the registry's: not that of where it redirects to.
+        if response.status() == StatusCode::UNAUTHORIZED
+            && url.contains("/v2/")
+            && Url::parse(url).is_ok_and(|asked| asked == *response.url())
+            && let Some(answer) = self.access.answer(&self.client, url, response.headers()).await?
+        {
+            response = request().header(AUTHORIZATION, answer).send().await.map_err(unreachable(url))?;
+        }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(Error::Refused { url: url.to_owned(), status: response.status().as_u16() })
+    }
+
     async fn patiently<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl FnMut() -> F,
@@ -187,14 +218,6 @@ impl Http {
             .with_jitter();
         attempt.retry(pauses).when(Error::passes).await
     }
-}
-
-async fn send(url: &str, request: reqwest::RequestBuilder) -> Result<Response, Error> {
-    let response = request.send().await.map_err(unreachable(url))?;
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    Err(Error::Refused { url: url.to_owned(), status: response.status().as_u16() })
 }
 
 fn unreachable(url: &str) -> impl FnOnce(reqwest::Error) -> Error {

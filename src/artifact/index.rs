@@ -1,10 +1,13 @@
 //! What a folder of artifacts holds for one Kubernetes version.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, Lock, catalogue::Place};
 
 /// What a folder of artifacts holds for one Kubernetes version: its `index.yaml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,12 @@ pub struct Index {
     /// What roles unpack or hoist itself runs, such as containerd's release and helm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extras: Vec<File>,
+    /// Helm charts, packed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
+    /// Packages of the hosts' operating systems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<System>,
 }
 
 /// A file.
@@ -54,6 +63,48 @@ pub struct Image {
     pub size: u64,
     /// Digest of the image's manifest, `sha256:…`: what `ctr images list` shows.
     pub digest: String,
+    /// Every node may run it, not only workers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everywhere: bool,
+}
+
+/// A packed Helm chart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    /// Unique in the index.
+    pub name: String,
+    pub version: String,
+    /// Relative to the index until it is loaded.
+    pub path: PathBuf,
+    /// Lower-case hex.
+    pub sha256: String,
+    pub size: u64,
+}
+
+/// The packages for hosts of one distribution and release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// Such as `debian-12`; unique in the index.
+    pub os: String,
+    /// What roles install, and every package that each of these needs, itself included.
+    pub needs: BTreeMap<String, Vec<String>>,
+    pub files: Vec<Package>,
+}
+
+/// A package of an operating system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Unique in its system.
+    pub name: String,
+    pub version: String,
+    /// Relative to the index until it is loaded.
+    pub path: PathBuf,
+    /// Lower-case hex.
+    pub sha256: String,
+    pub size: u64,
 }
 
 impl Index {
@@ -81,7 +132,10 @@ impl Index {
             .map_err(|error| Error::Broken { path: path.clone(), reason: error.to_string() })?;
         let files = index.files.iter_mut().chain(&mut index.extras).map(|file| (&mut file.path, file.size));
         let images = index.images.iter_mut().map(|image| (&mut image.path, image.size));
-        for (path, expected) in files.chain(images) {
+        let charts = index.charts.iter_mut().map(|chart| (&mut chart.path, chart.size));
+        let packages = index.packages.iter_mut().flat_map(|system| &mut system.files);
+        let packages = packages.map(|package| (&mut package.path, package.size));
+        for (path, expected) in files.chain(images).chain(charts).chain(packages) {
             *path = home.join(&*path);
             let found = std::fs::metadata(&*path).map_err(Error::reading(path))?.len();
             if found != expected {
@@ -94,6 +148,41 @@ impl Index {
     /// What roles unpack, by its name.
     pub fn extra(&self, name: &str) -> Option<&File> {
         self.extras.iter().find(|file| file.name == name)
+    }
+
+    /// What the folder for a lock will hold as far as roles speak of it: to learn what they want before anything is
+    /// downloaded. The files of it do not exist.
+    pub fn promised(lock: &Lock) -> Index {
+        let hosts = lock.architectures.first().copied();
+        let files = || lock.files.iter().filter(|file| Some(file.architecture) == hosts);
+        let promised = |file: &super::lock::File| File {
+            name: file.name.clone(),
+            path: PathBuf::from(&file.name),
+            sha256: file.sha256.clone(),
+            size: file.size,
+            version: file.version.clone(),
+        };
+        let images = lock.images.iter().filter(|image| Some(image.architecture) == hosts);
+        Index {
+            kubernetes: lock.kubernetes.clone(),
+            extras: files().filter(|file| file.place == Place::Extra).map(promised).collect(),
+            files: files()
+                .filter(|file| file.place == Place::Host)
+                .map(promised)
+                .collect(),
+            images: images
+                .map(|image| Image {
+                    name: image.name.clone(),
+                    reference: image.reference.clone(),
+                    path: PathBuf::from(&image.name),
+                    sha256: image.digest.trim_start_matches("sha256:").to_owned(),
+                    size: image.size,
+                    digest: image.digest.clone(),
+                    everywhere: image.everywhere,
+                })
+                .collect(),
+            ..Index::default()
+        }
     }
 
     /// The reference of an image by its name.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, catalogue::Place, difference::differences, digest};
+use super::{Error, catalogue::Place, difference::differences, digest, packages::System};
 use crate::yaml::{self, Document, Problem, Source, schema};
 
 /// The name of the file beside an inventory.
@@ -34,6 +34,12 @@ pub struct Lock {
     pub files: Vec<File>,
     /// Container images, by name and architecture.
     pub images: Vec<Image>,
+    /// Helm charts, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
+    /// Packages of the hosts' operating systems, by distribution, release and architecture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<System>,
 }
 
 /// An architecture, by Go's name of it.
@@ -109,6 +115,28 @@ pub struct Image {
     /// Bytes of the manifest, the configuration and the layers together.
     #[schemars(range(min = 1))]
     pub size: u64,
+    /// Every node may run it, not only workers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everywhere: bool,
+}
+
+/// A pinned Helm chart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    #[schemars(schema_with = "schema::dns_label")]
+    pub name: String,
+    /// As its repository writes it.
+    pub version: String,
+    /// Where the packed chart is: `https://….tgz`, or `oci://REGISTRY/REPOSITORY:TAG`.
+    #[schemars(regex(pattern = "^(https|oci)://"))]
+    pub url: String,
+    /// Lower-case hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: String,
+    /// Bytes.
+    #[schemars(range(min = 1))]
+    pub size: u64,
 }
 
 impl Lock {
@@ -158,6 +186,16 @@ impl Lock {
     pub fn sort(&mut self) {
         self.files.sort_by(|a, b| (&a.name, a.architecture).cmp(&(&b.name, b.architecture)));
         self.images.sort_by(|a, b| (&a.name, a.architecture).cmp(&(&b.name, b.architecture)));
+        self.charts.sort_by(|a, b| a.name.cmp(&b.name));
+        self.packages.sort_by(|a, b| (&a.os, a.architecture).cmp(&(&b.os, b.architecture)));
+    }
+
+    /// Digest and size in bytes of every single file that is pinned: everything but images, which consist of several.
+    pub fn blobs(&self) -> impl Iterator<Item = (&str, u64)> {
+        let files = self.files.iter().map(|file| (file.sha256.as_str(), file.size));
+        let charts = self.charts.iter().map(|chart| (chart.sha256.as_str(), chart.size));
+        let packages = self.packages.iter().flat_map(|system| &system.files);
+        files.chain(charts).chain(packages.map(|file| (file.sha256.as_str(), file.size)))
     }
 
     /// Writes the file so that it is there whole or not at all. Returns whether it had to be written.
@@ -197,22 +235,42 @@ impl Lock {
     }
 }
 
-/// Two entries of one name would make it a matter of luck which is used.
+/// Two entries of one name would make it a matter of luck which is used; a package that is needed and not there could
+/// not be installed.
 fn verify(document: &Document<Lock>) -> Vec<Problem> {
     let lock = &document.value;
     let mut problems = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    let files = lock.files.iter().map(|file| ("files", &file.name, file.architecture));
-    let images = lock.images.iter().map(|image| ("images", &image.name, image.architecture));
-    for entry @ (list, name, architecture) in files.chain(images) {
-        if !seen.insert(entry) {
-            problems.push(
-                Problem::new(
-                    document.tree.at(&[list]),
-                    format!("`{name}` for {} stands twice in `{list}`", architecture.name()),
-                )
+    let mut wrong = |list: &str, what: String| {
+        problems.push(
+            Problem::new(document.tree.at(&[list]), what)
                 .help("a merge has gone wrong: write the lock anew with `hoist lock --update`"),
-            );
+        );
+    };
+    let mut seen = std::collections::HashSet::new();
+    let files = lock.files.iter().map(|file| ("files", &file.name, file.architecture.name()));
+    let images = lock.images.iter().map(|image| ("images", &image.name, image.architecture.name()));
+    let charts = lock.charts.iter().map(|chart| ("charts", &chart.name, "all hosts"));
+    let systems = lock.packages.iter().map(|system| ("packages", &system.os, system.architecture.name()));
+    for entry @ (list, name, architecture) in files.chain(images).chain(charts).chain(systems) {
+        if !seen.insert(entry) {
+            wrong(list, format!("`{name}` for {architecture} stands twice in `{list}`"));
+        }
+    }
+    for system in &lock.packages {
+        let mut names = std::collections::HashSet::new();
+        for file in &system.files {
+            if !names.insert(file.name.as_str()) {
+                wrong(
+                    "packages",
+                    format!("`{}` for {} stands twice in `packages`", file.name, system.title()),
+                );
+            }
+        }
+        let needs = system.needs.iter().flat_map(|(name, needs)| needs.iter().chain([name]));
+        let missing: std::collections::BTreeSet<_> =
+            needs.filter(|name| !names.contains(name.as_str())).collect();
+        for name in missing {
+            wrong("packages", format!("`{name}` for {} is needed and not pinned", system.title()));
         }
     }
     problems
@@ -221,6 +279,7 @@ fn verify(document: &Document<Lock>) -> Vec<Problem> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::artifact::packages;
 
     pub(in crate::artifact) fn sample() -> Lock {
         Lock {
@@ -242,8 +301,23 @@ pub(super) mod tests {
                 architecture: Architecture::Amd64,
                 digest: format!("sha256:{}", "cd".repeat(32)),
                 size: 5,
+                everywhere: false,
             }],
+            charts: Vec::new(),
+            packages: Vec::new(),
         }
+    }
+
+    /// With what only some sites have.
+    pub(in crate::artifact) fn full_sample() -> Lock {
+        let chart = Chart {
+            name: "metallb".into(),
+            version: "0.16.1".into(),
+            url: "https://metallb.github.io/metallb-0.16.1.tgz".into(),
+            sha256: "ef".repeat(32),
+            size: 7,
+        };
+        Lock { charts: vec![chart], packages: vec![packages::sample()], ..sample() }
     }
 
     #[test]
@@ -270,6 +344,23 @@ pub(super) mod tests {
           digest: sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
           size: 5
         "#);
+    }
+
+    #[test]
+    fn charts_and_packages_are_written_and_read_again() {
+        let text = full_sample().text().unwrap();
+        insta::assert_snapshot!("full_lock", text);
+        assert_eq!(Lock::parse(&Source::new(NAME, text)).unwrap(), full_sample());
+    }
+
+    #[test]
+    fn a_package_that_is_needed_and_not_pinned_is_a_mistake() {
+        let mut lock = full_sample();
+        lock.packages[0].files.remove(0);
+        let Err(Error::Mistakes(problems)) = Lock::parse(&Source::new(NAME, lock.text().unwrap())) else {
+            panic!()
+        };
+        assert!(problems.to_json()[0]["message"].as_str().unwrap().contains("`libc6` for debian-12"));
     }
 
     #[test]

@@ -5,30 +5,37 @@
 //! [`bundle`] carries it to where there is no internet, and [`stage`] lays out the folder whose [`Index`] roles
 //! install from.
 
+mod access;
 mod archive;
 pub mod bundle;
 pub mod catalogue;
+mod charts;
 mod difference;
 pub(crate) mod digest;
 mod error;
 mod fetch;
+mod helm;
+mod hold;
 mod http;
 mod index;
 pub mod lock;
 mod origin;
+pub mod packages;
 mod pin;
 mod registry;
 pub mod skew;
 mod source;
+mod space;
 mod stage;
 mod store;
 mod supply;
 mod wanted;
 
+pub use charts::extra;
 pub use error::Error;
 pub use fetch::{Event, fetch};
 pub use http::{Http, Patience};
-pub use index::{File, Image, Index};
+pub use index::{File, Image, Index, Package, System};
 pub use lock::{Architecture, Lock};
 pub use origin::{Files, Registry};
 pub use pin::pin;

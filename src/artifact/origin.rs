@@ -62,6 +62,9 @@ impl Files {
     }
 }
 
+/// The registry of names that name none.
+const DOCKER_HUB: &str = "docker.io";
+
 /// Where images are taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registry {
@@ -95,6 +98,11 @@ impl Registry {
         let (registry, rest) = reference.split_once('/').ok_or_else(bad)?;
         let (repository, tag) = rest.rsplit_once(':').ok_or_else(bad)?;
         let address = match self {
+            // The one registry whose API is at another address than its name, and that has images without a folder.
+            Registry::Official if registry == DOCKER_HUB => {
+                let folder = if repository.contains('/') { "" } else { "library/" };
+                format!("https://registry-1.docker.io/v2/{folder}{repository}")
+            }
             Registry::Official => format!("https://{registry}/v2/{repository}"),
             Registry::Mirror { server, prefix } if prefix.is_empty() => {
                 format!("{server}/v2/{registry}/{repository}")
@@ -181,5 +189,11 @@ mod tests {
             assert_eq!(registry.locate(reference).unwrap(), (expected.into(), "v1.14.2".into()));
         }
         assert!(Registry::Official.locate("pause").is_err());
+        for (reference, expected) in [
+            ("docker.io/longhornio/longhorn-ui:v1", "https://registry-1.docker.io/v2/longhornio/longhorn-ui"),
+            ("docker.io/nginx:1", "https://registry-1.docker.io/v2/library/nginx"),
+        ] {
+            assert_eq!(Registry::Official.locate(reference).unwrap().0, expected);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Images in a container registry, by the OCI distribution specification: manifests and where blobs are.
 //!
-//! Only what an anonymous reader needs; a library for all of it would bring some thirty more crates.
+//! Only what a reader needs; a library for all of it would bring some thirty more crates.
 
 use serde::Deserialize;
 
@@ -13,6 +13,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+const CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 const LINUX: &str = "linux";
 
 /// The manifest of an image for one platform.
@@ -57,6 +58,20 @@ struct Document {
     media_type: Option<String>,
     config: Blob,
     layers: Vec<Blob>,
+}
+
+/// The manifest of a chart.
+#[derive(Deserialize)]
+struct Chart {
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Layer {
+    media_type: String,
+    digest: String,
+    size: u64,
 }
 
 impl Blob {
@@ -139,6 +154,22 @@ pub async fn resolve(
         return Err(bad(format!("it is for {found}, not for linux/{}", architecture.name())));
     }
     Ok(manifest)
+}
+
+/// Asks a registry for the packed chart under a reference.
+///
+/// # Errors
+/// When there is something else, or the registry does not answer.
+pub async fn chart(http: &Http, registry: &Registry, reference: &str) -> Result<Blob, Error> {
+    let (repository, tag) = registry.locate(reference)?;
+    let url = format!("{repository}/manifests/{tag}");
+    let answer = http.get(&url, ACCEPT).await?;
+    let bad = |reason: String| Error::BadImage { what: url.clone(), reason };
+    let chart: Chart = serde_json::from_slice(&answer).map_err(|error| bad(error.to_string()))?;
+    let layer = chart.layers.into_iter().find(|layer| layer.media_type == CHART);
+    let layer = layer.ok_or_else(|| bad(String::from("it holds no packed Helm chart")))?;
+    check(&layer.digest).map_err(bad)?;
+    Ok(Blob { digest: layer.digest, size: layer.size })
 }
 
 /// The manifest with a digest, of an image.

@@ -43,6 +43,18 @@ impl Source {
             .ok_or_else(|| Error::NoChecksum { url: sums.to_owned(), file: file.to_owned() })
     }
 
+    /// A text of up to `limit` bytes, which is not kept.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn text(&self, url: &str, limit: u64) -> Result<String, Error> {
+        let bytes = match self.files.locate(url)? {
+            Location::Url(url) => self.http.get_up_to(&url, "*/*", limit).await?,
+            Location::Path(path) => fs::read(&path).map_err(Error::reading(&path))?,
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The size of a file in bytes, if that can be known without having it.
     ///
     /// # Errors
@@ -59,7 +71,15 @@ impl Source {
     /// # Errors
     /// When it cannot be had, or is not what was expected.
     pub async fn learn(&self, url: &str, expected: Option<&str>) -> Result<(String, u64), Error> {
-        match self.files.locate(url)? {
+        self.learn_at(self.files.locate(url)?, expected).await
+    }
+
+    /// The same for a file that is at one place only.
+    ///
+    /// # Errors
+    /// As [`Source::learn`].
+    pub async fn learn_at(&self, location: Location, expected: Option<&str>) -> Result<(String, u64), Error> {
+        match location {
             Location::Path(path) => {
                 let (found, size) = digest::of_file(&path).map_err(Error::reading(&path))?;
                 match expected {

@@ -12,8 +12,9 @@ use super::{
     catalogue::Place,
     digest,
     fetch::stored,
-    index,
+    hold, index,
     lock::{self, Lock},
+    packages::{Package, System, file_name},
     store::Store,
 };
 
@@ -30,6 +31,11 @@ pub fn stage(store: &Store, lock: &Lock, folder: &Path) -> Result<bool, Error> {
     if up_to_date(lock, folder)? {
         return Ok(false);
     }
+    let _alone = hold::folder(folder)?;
+    // Who was at work before may have made it.
+    if up_to_date(lock, folder)? {
+        return Ok(false);
+    }
     let home = Index::home(folder, &lock.kubernetes);
     if let Ok(Index { origin, .. }) = Index::load(folder, &lock.kubernetes)
         && !origin.starts_with(ORIGIN)
@@ -38,7 +44,7 @@ pub fn stage(store: &Store, lock: &Lock, folder: &Path) -> Result<bool, Error> {
     }
     let work = folder.join(format!(".kubernetes-{}.partial", lock.kubernetes));
     remove(&work)?;
-    for folder in ["images", "extras"] {
+    for folder in ["images", "extras", "charts", "packages"] {
         let folder = work.join(folder);
         fs::create_dir_all(&folder).map_err(Error::writing(&folder))?;
     }
@@ -94,27 +100,57 @@ fn fill(store: &Store, lock: &Lock, work: &Path) -> Result<Index, Error> {
             sha256,
             size,
             digest: pinned.digest.clone(),
+            everywhere: pinned.everywhere,
         });
+    }
+    for lock::Chart { name, version, sha256, size, .. } in &lock.charts {
+        let path = PathBuf::from(format!("charts/{name}.tgz"));
+        link(store, sha256, &work.join(&path))?;
+        let (name, version, sha256) = (name.clone(), version.clone(), sha256.clone());
+        index.charts.push(index::Chart { name, version, path, sha256, size: *size });
+    }
+    for system in lock.packages.iter().filter(|system| Some(system.architecture) == hosts) {
+        index.packages.push(packages(store, system, work)?);
     }
     Ok(index)
 }
 
+fn packages(store: &Store, system: &System, work: &Path) -> Result<index::System, Error> {
+    let folder = Path::new("packages").join(&system.os);
+    fs::create_dir_all(work.join(&folder)).map_err(Error::writing(&work.join(&folder)))?;
+    let files = system.files.iter().map(|package| {
+        let path = folder.join(file_name(package));
+        link(store, &package.sha256, &work.join(&path))?;
+        let Package { name, version, sha256, size, .. } = package.clone();
+        Ok(index::Package { name, version, path, sha256, size })
+    });
+    let files = files.collect::<Result<_, Error>>()?;
+    Ok(index::System { os: system.os.clone(), needs: system.needs.clone(), files })
+}
+
 fn lay(store: &Store, pinned: &lock::File, work: &Path, path: PathBuf) -> Result<index::File, Error> {
-    let source = store.find(&pinned.sha256)?.ok_or_else(|| missing(store, &pinned.sha256))?;
     let full = work.join(&path);
     match &pinned.member {
-        Some(member) => extract(&source, member, &full)?,
-        // On one file system it takes no room.
-        None => match fs::hard_link(&source, &full) {
-            Ok(()) => {}
-            Err(_) => drop(fs::copy(&source, &full).map_err(Error::writing(&full))?),
-        },
+        Some(member) => {
+            let source = store.find(&pinned.sha256)?.ok_or_else(|| missing(store, &pinned.sha256))?;
+            extract(&source, member, &full)?;
+        }
+        None => link(store, &pinned.sha256, &full)?,
     }
     let (sha256, size) = match pinned.member {
         Some(_) => digest::of_file(&full).map_err(Error::reading(&full))?,
         None => (pinned.sha256.clone(), pinned.size),
     };
     Ok(index::File { name: pinned.name.clone(), path, sha256, size, version: pinned.version.clone() })
+}
+
+/// A file of the store under another name. On one file system it takes no room.
+fn link(store: &Store, sha256: &str, full: &Path) -> Result<(), Error> {
+    let source = store.find(sha256)?.ok_or_else(|| missing(store, sha256))?;
+    match fs::hard_link(&source, full) {
+        Ok(()) => Ok(()),
+        Err(_) => fs::copy(&source, full).map(drop).map_err(Error::writing(full)),
+    }
 }
 
 /// Takes one program out of a `.tar.gz`.

@@ -1,12 +1,12 @@
 //! The cache of artifacts on this machine: every file under its SHA-256.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use super::{Error, digest};
+use super::{Error, digest, hold};
 
 /// A folder with files under their digests. What is in it was verified when it was put there.
 #[derive(Debug, Clone)]
@@ -80,12 +80,8 @@ impl Store {
         let folder = self.root.join("partial");
         fs::create_dir_all(&folder).map_err(Error::writing(&folder))?;
         let path = folder.join(name);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::writing(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Partial { path, file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy { what: name.to_owned() }),
-            Err(TryLockError::Error(cause)) => Err(Error::Unwritable { path, cause }),
-        }
+        let file = hold::partial(&path, name)?;
+        Ok(Partial { path, file })
     }
 
     /// Takes a whole file in. Returns its digest and its size in bytes. `what` is what messages call it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Error, Index, Lock, Store, bundle, stage, up_to_date};
+use super::{Error, Index, Lock, Store, bundle, hold, space, stage, up_to_date};
 use crate::inventory::{Inventory, expand_home};
 
 /// The index of what an inventory's hosts need. A bundle is verified and unpacked into `cache` the first time.
@@ -30,9 +30,7 @@ pub fn supply(inventory: &Inventory, file: &Path, home: &Path, cache: &Path) -> 
         }
         let folder = cache.join("bundles").join(bundled.digest()?);
         if !up_to_date(&bundled, &folder)? {
-            let store = Store::at(cache.join("store"));
-            bundle::extract(&bundle, &store)?;
-            stage(&store, &bundled, &folder)?;
+            unpack(&bundle, &bundled, &folder, cache)?;
         }
         return Index::load(&folder, &version.to_string());
     }
@@ -42,4 +40,20 @@ pub fn supply(inventory: &Inventory, file: &Path, home: &Path, cache: &Path) -> 
         Some(lock) if !up_to_date(&lock, &folder)? => Err(Error::NotPinned { place: folder, lock: path }),
         _ => Ok(index),
     }
+}
+
+/// Unpacks a bundle into the cache, one process at a time, and lays its folder out.
+fn unpack(bundle: &Path, lock: &Lock, folder: &Path, cache: &Path) -> Result<(), Error> {
+    let _alone = hold::folder(&cache.join("bundles"))?;
+    // Who was at work before may have unpacked it.
+    if up_to_date(lock, folder)? {
+        return Ok(());
+    }
+    let store = Store::at(cache.join("store"));
+    let needed = space::to_unpack(lock, &store);
+    space::require(cache, needed)?;
+    bundle::extract(bundle, &store)
+        .and_then(|_| stage(&store, lock, folder))
+        .map_err(|error| space::explain(error, cache, needed))?;
+    Ok(())
 }

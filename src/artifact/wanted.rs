@@ -3,9 +3,10 @@
 use super::{
     Error,
     catalogue::{Place, Release, downloads},
+    charts,
     lock::Architecture,
 };
-use crate::inventory::{Inventory, KubeadmAddon};
+use crate::inventory::{Chart, Inventory, KubeadmAddon};
 
 /// What is to be pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub struct Wanted {
     pub architectures: Vec<Architecture>,
     pub files: Vec<File>,
     pub images: Vec<Image>,
+    pub charts: Vec<Chart>,
 }
 
 /// A file that is to be pinned.
@@ -36,6 +38,8 @@ pub struct Image {
     pub name: String,
     pub reference: String,
     pub architecture: Architecture,
+    /// Every node may run it, not only workers.
+    pub everywhere: bool,
 }
 
 /// Everything that the hosts need, for each of the architectures.
@@ -51,7 +55,10 @@ pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<W
         architectures: Vec::new(),
         files: Vec::new(),
         images: Vec::new(),
+        charts: Vec::new(),
     };
+    let extra = charts::extra(inventory)?;
+    wanted.charts = extra.charts;
     for &architecture in architectures {
         if wanted.architectures.contains(&architecture) {
             continue;
@@ -72,9 +79,16 @@ pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<W
         }
         for (name, reference) in release.images() {
             if !skipped.contains(&name) {
-                wanted.images.push(Image { name: name.to_owned(), reference, architecture });
+                let name = name.to_owned();
+                wanted.images.push(Image { name, reference, architecture, everywhere: false });
             }
         }
+        wanted.images.extend(extra.images.iter().map(|(name, reference, everywhere)| Image {
+            name: name.clone(),
+            reference: reference.clone(),
+            architecture,
+            everywhere: *everywhere,
+        }));
     }
     Ok(wanted)
 }

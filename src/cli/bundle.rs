@@ -137,5 +137,26 @@ fn table(lock: &Lock) -> Table {
             image.digest.trim_start_matches("sha256:").to_owned(),
         ]);
     }
+    for chart in &lock.charts {
+        let title = format!("chart {}", chart.name);
+        table.row([
+            title,
+            chart.version.clone(),
+            "-".to_owned(),
+            chart.size.to_string(),
+            chart.sha256.clone(),
+        ]);
+    }
+    for system in &lock.packages {
+        for package in &system.files {
+            table.row([
+                package.name.clone(),
+                package.version.clone(),
+                format!("{} {}", system.os, system.architecture.name()),
+                package.size.to_string(),
+                package.sha256.clone(),
+            ]);
+        }
+    }
     table
 }

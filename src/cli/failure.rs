@@ -69,7 +69,7 @@ macro_rules! with_own_exit {
     )*};
 }
 
-with_own_exit!(artifact::Error, engine::Error, transport::Error, lab::LabError);
+with_own_exit!(artifact::Error, cluster::packages::Error, engine::Error, transport::Error, lab::LabError);
 
 macro_rules! failed {
     ($($error:ty),*) => {$(

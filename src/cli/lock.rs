@@ -1,17 +1,19 @@
 //! `hoist lock`: pins what the hosts need, and downloads it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     Failure,
+    request::library,
     shared::{InventoryArg, Output, cache, home, print},
 };
 use crate::{
     artifact::{
         self, Architecture, Files, Http, Lock, Patience, Registry, Source, Store, catalogue::Release,
     },
+    cluster,
     exit::Exit,
-    inventory::{Inventory, expand_home},
+    inventory::{self, Inventory, Packages, expand_home},
     report::download::Download,
 };
 
@@ -31,6 +33,13 @@ pub struct Args {
     /// Download everything into the cache, and lay it out in the artifacts folder of the inventory.
     #[arg(long)]
     fetch: bool,
+    /// With `artifacts.packages: pinned`: ask the hosts of this inventory which packages their repositories have, in place
+    /// of the inventory's own. They only have to run the same distributions and releases.
+    #[arg(long, value_name = "FILE")]
+    ask: Option<PathBuf>,
+    /// A folder with `roles/` and `templates/` whose files come before the built-in ones: what they install is pinned.
+    #[arg(long, value_name = "DIR")]
+    roles: Option<PathBuf>,
     #[command(flatten)]
     origin: OriginArgs,
     /// How to print the answer; `json` prints the lock.
@@ -77,10 +86,16 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     for note in &Release::find(&inventory.cluster.kubernetes)?.minor.unverified {
         eprintln!("not confirmed: {note}");
     }
-    let lock = artifact::pin(&source, &wanted).await?;
+    for note in artifact::extra(&inventory)?.unverified {
+        eprintln!("not confirmed: {note}");
+    }
+    let mut lock = artifact::pin(&source, &wanted).await?;
+    if inventory.artifacts.packages == Packages::Pinned {
+        pin_packages(args, &inventory, &source, &mut lock).await?;
+    }
     let written = lock.write(&path, args.update)?;
     let said = if written { "written" } else { "unchanged" };
-    eprintln!("{}: {said}: {} files, {} images", path.display(), lock.files.len(), lock.images.len());
+    eprintln!("{}: {said}: {}", path.display(), counts(&lock));
     if args.fetch {
         bring(&source, &lock, &inventory).await?;
     }
@@ -91,6 +106,35 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             print(format!("{text}\n").as_bytes())
         }
     }
+}
+
+/// Asks hosts which packages roles install there, and pins these.
+async fn pin_packages(
+    args: &Args,
+    inventory: &Inventory,
+    source: &Source,
+    lock: &mut Lock,
+) -> Result<(), Failure> {
+    let stand_ins = args.ask.as_deref().map(inventory::load).transpose()?;
+    let stand_ins = stand_ins.as_ref().map(|loaded| &loaded.inventory);
+    let library = library(args.roles.as_deref())?;
+    let index = artifact::Index::promised(lock);
+    let answers = cluster::packages::ask(inventory, stand_ins, &home(), &library, &index).await?;
+    lock.packages = artifact::packages::pin(source, answers).await?;
+    lock.sort();
+    Ok(())
+}
+
+/// How much is pinned; what not every site has only where there is some.
+fn counts(lock: &Lock) -> String {
+    let mut text = format!("{} files, {} images", lock.files.len(), lock.images.len());
+    if !lock.charts.is_empty() {
+        text.push_str(&format!(", {} charts", lock.charts.len()));
+    }
+    for system in &lock.packages {
+        text.push_str(&format!(", {} packages for {}", system.files.len(), system.title()));
+    }
+    text
 }
 
 /// Downloads, and lays out the folder that roles install from.

@@ -14,7 +14,7 @@ use crate::{
     cluster::{Scope, Work, WorkError},
     engine::{self, Library, Lock, SavedPlan, Source},
     exit::Exit,
-    inventory::{self, Inventory, Loaded, Selection},
+    inventory::{self, Inventory, Loaded, Packages, Selection},
     task::sha256,
     transport::quote,
 };
@@ -111,12 +111,17 @@ impl Request {
     pub async fn open(&self, lock: Option<&Lock>) -> Result<Work, Failure> {
         let inventory = self.inventory();
         let index = match artifact::supply(inventory, &self.file, &home(), &cache()?) {
-            Err(artifact::Error::Missing { .. }) if self.scope.only.is_some() => None,
+            Err(artifact::Error::Missing { .. })
+                if self.scope.only.is_some() && inventory.artifacts.packages == Packages::Repositories =>
+            {
+                None
+            }
             loaded => Some(loaded?),
         };
         match Work::open(inventory, &home(), &self.scope, index.as_ref(), &self.library, lock).await {
             Ok(work) => Ok(work),
             Err(WorkError::Engine(error)) => Err(error.into()),
+            Err(WorkError::Packages(error)) => Err(error.into()),
             Err(WorkError::Refused { why, unreached }) => {
                 let exit = Exit::worst([why.exit(), tell_unreached(unreached, inventory.hosts.len())]);
                 Err(Failure { report: why.into(), exit })
@@ -127,7 +132,7 @@ impl Request {
 
 /// Roles and templates, and those of a folder before them. A folder that has none would quietly do something else than
 /// was asked.
-fn library(folder: Option<&Path>) -> Result<Library, Failure> {
+pub(super) fn library(folder: Option<&Path>) -> Result<Library, Failure> {
     if let Some(folder) = folder {
         let path = folder.to_path_buf();
         fs::read_dir(folder).map_err(|cause| engine::Error::Unreadable { path: path.clone(), cause })?;

@@ -7,6 +7,7 @@ mod etcd;
 mod kubeadm;
 pub mod kubeconfig;
 mod members;
+pub mod packages;
 pub mod reach;
 mod runtime;
 pub mod sample;

@@ -182,7 +182,7 @@ fn binaries(inventory: &Inventory, index: &Index) -> Value {
 }
 
 fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
-    let images = index.images.iter().filter(|image| wanted(inventory, host, &image.name));
+    let images = index.images.iter().filter(|image| image.everywhere || wanted(inventory, host, &image.name));
     images
         .map(|image| {
             json!({

@@ -5,7 +5,12 @@ use std::{
     path::Path,
 };
 
-use super::{Session, Unreached, Visit, etcd, living, may_begin, members::NoBeginning, targets};
+use super::{
+    Session, Unreached, Visit, etcd, living, may_begin,
+    members::NoBeginning,
+    packages::{self, Pinned},
+    targets,
+};
 use crate::{
     artifact::Index,
     engine::{
@@ -39,6 +44,9 @@ pub enum WorkError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Engine(#[from] engine::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Packages(#[from] packages::Error),
     /// No cluster may be begun; `unreached` are the hosts that could not be reached or used.
     #[error("{why}")]
     #[diagnostic(forward(why))]
@@ -94,6 +102,7 @@ impl Work {
         let mut bystanders: Vec<Bystander> =
             session.unreached.iter().map(|lost| absent(inventory, scope, &lost.host)).collect();
         let mut read: HashMap<Vec<String>, Vec<(String, RoleFile)>> = HashMap::new();
+        let mut pinned = Pinned::new(inventory, index);
         for target in targets(inventory, &session.facts, index, scope.only.as_deref()) {
             let Some(host) = session.hosts.get(&target.name) else { continue };
             if scope.changes(&target.name) {
@@ -101,7 +110,8 @@ impl Work {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => new.insert(with_needs(library, &target.roles)?),
                 };
-                let roles = compile_roles(files, library, &templates, &target)?;
+                let mut roles = compile_roles(files, library, &templates, &target)?;
+                pinned.give(&mut roles, &target.name, &session.facts)?;
                 subjects.push(Subject { roles, host: host.clone(), target });
             } else {
                 let mut all =

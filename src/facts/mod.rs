@@ -73,6 +73,18 @@ pub struct Os {
     pub family: String,
 }
 
+impl Os {
+    /// Distribution and release as far as packages differ: `debian-12`, `ubuntu-24.04`, `rocky-9`.
+    pub fn release(&self) -> String {
+        let version = match self.family.as_str() {
+            // Minor releases of one major one share their repositories.
+            "redhat" => self.version.split('.').next().unwrap_or_default(),
+            _ => self.version.as_str(),
+        };
+        if version.is_empty() { self.id.clone() } else { format!("{}-{version}", self.id) }
+    }
+}
+
 /// What the firmware says of the machine. Containers see the firmware of the machine that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardware {
@@ -323,6 +335,20 @@ mod tests {
             Some(String::new())
         );
         assert_eq!(Interface::parse("eth0 00:00 many hardware"), None);
+    }
+
+    #[test]
+    fn releases_are_named_as_far_as_packages_differ() {
+        for (id, version, family, expected) in [
+            ("debian", "12", "debian", "debian-12"),
+            ("ubuntu", "24.04", "debian", "ubuntu-24.04"),
+            ("rocky", "9.4", "redhat", "rocky-9"),
+            ("debian", "", "debian", "debian"),
+        ] {
+            let own = |text: &str| text.to_string();
+            let os = Os { id: own(id), version: own(version), family: own(family), name: String::new() };
+            assert_eq!(os.release(), expected);
+        }
     }
 
     #[test]

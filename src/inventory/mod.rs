@@ -39,7 +39,7 @@ pub use outside::{Capability, Mirror, Proxy};
 pub use select::{NoSuchHost, Selection};
 use subnet::assign;
 pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
-pub use types::{Artifacts, ArtifactsFrom, Become, Host, Inventory, Role, Ssh};
+pub use types::{Artifacts, ArtifactsFrom, Become, Chart, Host, Inventory, Packages, Role, Ssh};
 pub use version::{RELEASES, Release};
 
 use crate::yaml::{self, Node, Problem, Problems, Source};

@@ -129,12 +129,28 @@ pub struct Artifacts {
         extend("examples" = ["http://files.example.com/hoist"])
     )]
     pub url: Option<String>,
+    /// Where hosts get the packages of their operating system.
+    pub packages: Packages,
+    /// Helm charts to have at hand beside those of the add-ons. One with the name of an add-on's chart takes its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
+    /// Container images to have at hand beside those of Kubernetes and of the add-ons: `REGISTRY/REPOSITORY:TAG`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]*$")), extend("uniqueItems" = true))]
+    pub images: Vec<String>,
 }
 
 impl Default for Artifacts {
     fn default() -> Self {
-        let folder = PathBuf::from("~/.cache/hoist/artifacts");
-        Artifacts { folder, bundle: None, from: ArtifactsFrom::default(), url: None }
+        Artifacts {
+            folder: PathBuf::from("~/.cache/hoist/artifacts"),
+            bundle: None,
+            from: ArtifactsFrom::default(),
+            url: None,
+            packages: Packages::Repositories,
+            charts: Vec::new(),
+            images: Vec::new(),
+        }
     }
 }
 
@@ -148,6 +164,32 @@ pub enum ArtifactsFrom {
     Peers,
     /// This machine sends each file to each host.
     Installer,
+}
+
+/// Where hosts get the packages of their operating system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packages {
+    /// From the repositories that they are configured with.
+    #[default]
+    Repositories,
+    /// From the artifacts: `hoist lock` pins them, and no host needs a repository.
+    Pinned,
+}
+
+/// A Helm chart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    /// What its repository calls it.
+    #[schemars(schema_with = "schema::dns_label")]
+    pub name: String,
+    /// Exactly as the repository writes it, such as `v1.21.1` or `4.15.1`.
+    #[schemars(regex(pattern = r"^v?[0-9]+\.[0-9]+\.[0-9]+([-+][A-Za-z0-9.+-]+)?$"))]
+    pub version: String,
+    /// The address of the repository: `https://…`, or `oci://REGISTRY/PATH` without the chart's name.
+    #[schemars(regex(pattern = r"^(https|oci)://[^\s@]+$"))]
+    pub repository: String,
 }
 
 /// One machine.

@@ -129,6 +129,7 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, folder: &Path) -> Result<(), Lab
             sha256,
             size,
             digest,
+            everywhere: false,
         });
     }
     let mut files = Vec::new();

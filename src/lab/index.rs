@@ -40,6 +40,7 @@ mod tests {
                 sha256: "00".into(),
                 size: 1,
                 digest: "sha256:11".into(),
+                everywhere: false,
             }],
             ..Index::default()
         };

@@ -10,6 +10,7 @@ mod artifact;
 mod change;
 mod command;
 mod copy;
+mod debian_version;
 mod edit;
 mod file;
 mod filesystem;
@@ -49,7 +50,7 @@ pub use image::Image;
 pub use kernel::{KernelModules, Sysctl};
 pub use line::{Block, Line};
 pub use mount::Mount;
-pub use package::Package;
+pub use package::{Package, PackageFile};
 pub use probe::{
     DiskState, Observations, PathState, Probe, Text, UnitState, UserState, contents_script, probe_script,
 };

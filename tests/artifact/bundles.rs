@@ -6,12 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hoist::artifact::{Architecture, Error, Lock, Store, bundle, catalogue::Place, lock};
+use hoist::artifact::{
+    self, Architecture, Error, Index, Lock, Store, bundle, catalogue::Place, lock, packages,
+};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::sha256;
+use super::{sha256, skip::skip};
 
 struct Bed {
     folder: TempDir,
@@ -46,6 +49,26 @@ fn bed(files: &[Vec<u8>]) -> Bed {
             architecture: Architecture::Amd64,
             digest,
             size: manifest.len() as u64 + 7,
+            everywhere: false,
+        }],
+        charts: vec![lock::Chart {
+            name: "metallb".into(),
+            version: "0.16.1".into(),
+            url: "https://metallb.github.io/metallb-0.16.1.tgz".into(),
+            sha256: store.put(b"chart").unwrap(),
+            size: 5,
+        }],
+        packages: vec![packages::System {
+            os: "debian-12".into(),
+            architecture: Architecture::Amd64,
+            needs: [("socat".to_owned(), vec!["socat".to_owned()])].into(),
+            files: vec![packages::Package {
+                name: "socat".into(),
+                version: "1.7-1".into(),
+                url: "http://deb.example.org/socat_1.7-1_amd64.deb".into(),
+                sha256: store.put(b"package").unwrap(),
+                size: 7,
+            }],
         }],
     };
     Bed { folder, store, lock }
@@ -146,7 +169,8 @@ fn forge(bed: &Bed, entries: &[(&str, &[u8])]) -> PathBuf {
 #[test]
 fn what_does_not_belong_there_is_refused_with_its_place() {
     let bed = bed(&[b"kubelet".to_vec()]);
-    let good = format!("blobs/sha256/{}", sha256(b"kubelet"));
+    let blob = |content: &[u8]| format!("blobs/sha256/{}", sha256(content));
+    let (good, chart, package) = (blob(b"kubelet"), blob(b"chart"), blob(b"package"));
     for (entries, expected) in [
         (vec![("../../etc/passwd", &b"evil"[..])], "entry ../../etc/passwd: nothing in the lock asks for it"),
         (vec![("/etc/passwd", b"evil")], "entry /etc/passwd: nothing in the lock asks for it"),
@@ -156,6 +180,9 @@ fn what_does_not_belong_there_is_refused_with_its_place() {
         (vec![(good.as_str(), b"kubelet"), (good.as_str(), b"kubelet")], "it is there twice"),
         (vec![(good.as_str(), b"kubelet")], "it ends without entry blobs/sha256/"),
         (vec![], "it ends without entry"),
+        // A chart and a package in the place of each other, and one that was replaced.
+        (vec![(chart.as_str(), b"package")], "it is 7 bytes long, expected 5"),
+        (vec![(package.as_str(), b"packagf")], "its digest is "),
     ] {
         let path = forge(&bed, &entries);
         let store = Store::at(bed.path("fresh"));
@@ -223,6 +250,156 @@ fn the_archive_is_plain_tar_in_zstd() {
         names.push(entry.path().unwrap().to_str().unwrap().to_owned());
     }
     assert_eq!(names[0], "hoist.lock");
-    assert_eq!(names.len(), 5, "the lock, a manifest, its two blobs and a file: {names:?}");
+    assert_eq!(names.len(), 7, "lock, manifest, its two blobs, a file, a chart, a package: {names:?}");
     assert!(names[2..].is_sorted());
+}
+
+#[test]
+fn charts_and_packages_are_laid_out_as_they_were_pinned() {
+    let bed = bed(&[b"kubelet".to_vec()]);
+    let store = Store::at(bed.path("elsewhere"));
+    bundle::extract(&bed.bundle(), &store).unwrap();
+    let home = bed.path("artifacts");
+    assert!(artifact::stage(&store, &bed.lock, &home).unwrap());
+    let index = Index::load(&home, "1.36.5").unwrap();
+    assert_eq!(fs::read(&index.charts[0].path).unwrap(), b"chart");
+    let artifact::System { os, needs, files } = &index.packages[0];
+    assert_eq!((os.as_str(), needs["socat"].as_slice()), ("debian-12", &["socat".to_owned()][..]));
+    assert_eq!(fs::read(&files[0].path).unwrap(), b"package");
+    assert_eq!(files[0].path.extension().unwrap(), "deb");
+    // A file that is cut is found out before anything is installed from it.
+    fs::remove_file(&files[0].path).unwrap();
+    fs::write(&files[0].path, b"pack").unwrap();
+    assert!(matches!(Index::load(&home, "1.36.5"), Err(Error::Damaged { expected: 7, found: 4, .. })));
+}
+
+#[test]
+fn two_that_write_one_bundle_do_not_mix_it_up() {
+    let bed = bed(&[vec![7; 100_000]]);
+    let path = bed.path("office.bundle");
+    let other = fs::File::create(bed.path("office.bundle.partial")).unwrap();
+    other.lock().unwrap();
+    let error = bundle::create(&path, &bed.lock, &bed.store).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    drop(other);
+    bundle::create(&path, &bed.lock, &bed.store).unwrap();
+    bundle::verify(&path).unwrap();
+
+    // Many that lay out one folder: it is made once, and is whole.
+    let home = bed.path("artifacts");
+    let made: usize = std::thread::scope(|scope| {
+        let all: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| artifact::stage(&bed.store, &bed.lock, &home).unwrap())).collect();
+        all.into_iter().map(|one| usize::from(one.join().unwrap())).sum()
+    });
+    assert_eq!(made, 1);
+    Index::load(&home, "1.36.5").unwrap();
+}
+
+/// A file system of four megabytes, for as long as the value lives; `None` where only root may have one.
+struct Tiny(PathBuf);
+
+impl Tiny {
+    fn mount(path: PathBuf) -> Option<Tiny> {
+        if !nix::unistd::geteuid().is_root() {
+            skip("only root can make a file system that is full");
+            return None;
+        }
+        fs::create_dir(&path).unwrap();
+        mount(Some("none"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=4m")).unwrap();
+        Some(Tiny(path))
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).ok();
+    }
+}
+
+/// So many bytes that cannot be packed.
+fn random(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
+}
+
+#[test]
+fn a_full_disk_is_said_with_how_much_is_needed() {
+    let bed = bed(&[random(6 << 20)]);
+    let Some(tiny) = Tiny::mount(bed.path("tiny")) else { return };
+    let error = bundle::create(&tiny.0.join("office.bundle"), &bed.lock, &bed.store).unwrap_err();
+    let Error::NoSpace { needed, free, .. } = error else { panic!("{error}") };
+    assert!(needed > 6 << 20 && free > 3 << 20, "{needed}, {free}");
+    assert_eq!(fs::read_dir(&tiny.0).unwrap().count(), 0, "nothing half is left");
+
+    // Unpacking is not even begun.
+    let inventory = format!(
+        "cluster: {{name: one, kubernetes: 1.36.5}}\nartifacts: {{bundle: {}}}\nhosts:\n  \
+         a: {{address: 10.0.0.1, roles: [control-plane]}}\n",
+        bed.bundle().display()
+    );
+    let inventory = hoist::inventory::parse("site.yaml", &inventory).unwrap().inventory;
+    let cache = tiny.0.join("cache");
+    let error = artifact::supply(&inventory, &bed.path("site.yaml"), bed.folder.path(), &cache).unwrap_err();
+    let Error::NoSpace { needed, .. } = error else { panic!("{error}") };
+    assert!(needed > 6 << 20, "{needed}");
+    assert!(!cache.join("store").exists());
+    // Where there is room, the same works, and the cache of the one that failed does no harm.
+    let index =
+        artifact::supply(&inventory, &bed.path("site.yaml"), bed.folder.path(), &bed.path("cache")).unwrap();
+    assert_eq!(index.files[0].size, 6 << 20);
+}
+
+#[test]
+fn no_file_is_held_in_memory_and_a_killed_run_leaves_nothing_half() {
+    const LARGE: u64 = 256 << 20;
+    let bed = bed(&[random(1 << 20)]);
+    // Zeros that take no room on the disk.
+    let zeros = bed.path("zeros");
+    fs::File::create(&zeros).unwrap().set_len(LARGE).unwrap();
+    let output = std::process::Command::new("sha256sum").arg(&zeros).output().unwrap();
+    let sha256 = String::from_utf8(output.stdout).unwrap()[..64].to_owned();
+    fs::rename(&zeros, bed.store.path(&sha256)).unwrap();
+    bed.lock.write(&bed.path("hoist.lock"), false).unwrap();
+    let inventory = "cluster: {name: one, kubernetes: 1.36.5}\nhosts:\n  a: {address: 10.0.0.1, roles: [control-plane]}\n";
+    fs::write(bed.path("site.yaml"), inventory).unwrap();
+    let hoist = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hoist"));
+        command.args(words).current_dir(bed.folder.path()).env("HOIST_CACHE", bed.folder.path());
+        command.env("HOME", bed.folder.path()).env_remove("HOIST_INVENTORY");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    let create = ["bundle", "create", "-i", "site.yaml", "site.bundle"];
+    let verify = ["bundle", "verify", "site.bundle"];
+    // The program itself takes some, too.
+    let peak = |words: &[&str]| {
+        let ended = wait4::Wait4::wait4(&mut hoist(words)).unwrap();
+        assert!(ended.status.success(), "{words:?}");
+        ended.rusage.maxrss
+    };
+    let usual = [&create[..], &verify].map(peak);
+    let large = lock::File { name: "large".into(), sha256, size: LARGE, ..bed.lock.files[0].clone() };
+    let mut lock = bed.lock.clone();
+    lock.files.push(large);
+    lock.write(&bed.path("hoist.lock"), true).unwrap();
+    fs::remove_file(bed.path("site.bundle")).unwrap();
+    for milliseconds in [20, 100, 300] {
+        let mut child = hoist(&create);
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // There is none, or a whole one of a run that was quick.
+        if bed.path("site.bundle").exists() {
+            bundle::lock(&bed.path("site.bundle")).unwrap();
+        }
+    }
+    for (words, usual) in [&create[..], &verify].into_iter().zip(usual) {
+        let peak = peak(words);
+        assert!(
+            peak < usual + (64 << 20),
+            "{words:?} took {peak} bytes of memory, with a small file {usual}"
+        );
+    }
+    assert!(!bed.path("site.bundle.partial").exists());
 }

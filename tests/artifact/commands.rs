@@ -28,14 +28,19 @@ const CRICTL: &str = "https://github.com/kubernetes-sigs/cri-tools/releases/down
 const ETCD: &str = "https://github.com/etcd-io/etcd/releases/download/v3.4.13";
 
 /// A mirror with everything of a release, as small as it can be, and an inventory that wants it.
-struct Site {
-    folder: TempDir,
-    mirror: Server,
-    registry: Registry,
+pub struct Site {
+    pub folder: TempDir,
+    pub mirror: Server,
+    pub registry: Registry,
 }
 
 impl Site {
-    async fn new() -> Option<Site> {
+    pub async fn new() -> Option<Site> {
+        Site::with("").await
+    }
+
+    /// With more of `artifacts`, and what comes behind it, in the inventory.
+    pub async fn with(more: &str) -> Option<Site> {
         let registry = Registry::start()?;
         for image in IMAGES {
             registry.push(image, &["amd64", "arm64"]).await;
@@ -54,7 +59,7 @@ impl Site {
         mirror.mirror(&format!("{ETCD}/{name}"), etcd);
         let folder = tempfile::tempdir().unwrap();
         let inventory = format!(
-            "cluster: {{name: one, kubernetes: \"1.20.2\"}}\nartifacts: {{folder: {}/artifacts}}\nhosts:\n  \
+            "cluster: {{name: one, kubernetes: \"1.20.2\"}}\nartifacts: {{folder: {}/artifacts{more}}}\nhosts:\n  \
              a: {{address: 10.0.0.1, roles: [control-plane]}}\n",
             folder.path().display()
         );
@@ -62,20 +67,26 @@ impl Site {
         Some(Site { folder, mirror, registry })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn lock_text(&self) -> String {
+    pub fn lock_text(&self) -> String {
         fs::read_to_string(self.path("hoist.lock")).unwrap()
     }
 
     /// Exit code, standard output and standard error, without what differs from run to run.
-    fn hoist(&self, words: &[&str]) -> (i32, String, String) {
+    pub fn hoist(&self, words: &[&str]) -> (i32, String, String) {
+        self.hoist_with(words, &[])
+    }
+
+    /// The same with these variables in the environment.
+    pub fn hoist_with(&self, words: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
         command.args(words).current_dir(self.folder.path()).env("HOME", self.folder.path());
         command.env("HOIST_CACHE", self.path("cache")).env("HOIST_MIRROR", self.mirror.url());
         command.env("HOIST_REGISTRY", self.registry.url()).env_remove("HOIST_INVENTORY");
+        command.env_remove("DOCKER_CONFIG").env_remove("DOCKER_AUTH_CONFIG").envs(variables.iter().copied());
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();

@@ -153,7 +153,9 @@ fn lock() -> Lock {
         member: None,
     };
     let architectures = vec![Architecture::Amd64];
-    Lock { kubernetes: "1.36.5".into(), architectures, files: vec![file], images: Vec::new() }
+    let images = Vec::new();
+    let (charts, packages) = (Vec::new(), Vec::new());
+    Lock { kubernetes: "1.36.5".into(), architectures, files: vec![file], images, charts, packages }
 }
 
 #[tokio::test]

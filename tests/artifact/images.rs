@@ -13,12 +13,18 @@ const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
 
 /// One image for one architecture.
 pub fn wanted(architecture: Architecture) -> Wanted {
-    let image = artifact::WantedImage { name: "pause".into(), reference: PAUSE.into(), architecture };
+    let image = artifact::WantedImage {
+        name: "pause".into(),
+        reference: PAUSE.into(),
+        architecture,
+        everywhere: false,
+    };
     Wanted {
         kubernetes: "1.36.5".into(),
         architectures: vec![architecture],
         files: Vec::new(),
         images: vec![image],
+        charts: Vec::new(),
     }
 }
 

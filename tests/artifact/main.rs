@@ -5,10 +5,12 @@
 mod skip;
 
 mod bundles;
+mod charts;
 mod commands;
 mod containerd;
 mod downloads;
 mod images;
+mod logins;
 mod registry;
 mod server;
 

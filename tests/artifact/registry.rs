@@ -35,22 +35,35 @@ impl Registry {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Some(Registry::serve(folder, &data, &json!({})))
+    }
+
+    /// Another registry with the same images, which wants to know who asks: `auth` of its configuration.
+    pub fn guarded(&self, auth: &Value) -> Registry {
+        Registry::serve(tempfile::tempdir().unwrap(), &self.folder.path().join("data"), auth)
+    }
+
+    fn serve(folder: TempDir, data: &Path, auth: &Value) -> Registry {
         // Somebody else may take the port between our choosing it and the registry's binding to it.
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let config = json!({
+            let mut config = json!({
                 "version": 0.1,
                 "log": {"level": "info"},
-                "storage": {"filesystem": {"rootdirectory": folder.path().join("data")}},
+                "storage": {"filesystem": {"rootdirectory": data}},
                 "http": {"addr": format!("127.0.0.1:{port}")},
             });
+            if auth.as_object().is_some_and(|auth| !auth.is_empty()) {
+                config["auth"] = auth.clone();
+            }
             let file = folder.path().join("config.yml");
             fs::write(&file, config.to_string()).unwrap();
             let mut command = Command::new("/usr/bin/docker-registry");
             command.arg("serve").arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
             let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
             if listening(&mut child) {
-                return Some(Registry { folder, child, port });
+                return Registry { folder, child, port };
             }
             child.kill().ok();
             child.wait().unwrap();
@@ -116,6 +129,45 @@ impl Registry {
         let digest = format!("sha256:{}", sha256(text.as_bytes()));
         self.put(repository, tag.unwrap_or(&digest), MANIFEST, &manifest).await;
         (digest, text.len())
+    }
+
+    /// Pushes a packed Helm chart as `helm push` does.
+    pub async fn push_chart(&self, reference: &str, chart: &[u8]) {
+        let (repository, tag) = reference.rsplit_once(':').unwrap();
+        let config = self.push_blob(repository, b"{}").await;
+        let layer = self.push_blob(repository, chart).await;
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST,
+            "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": config, "size": 2},
+            "layers": [{
+                "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+                "digest": layer, "size": chart.len(),
+            }],
+        });
+        self.put(repository, tag, MANIFEST, &manifest).await;
+    }
+
+    /// Pushes an image from an archive in the OCI layout, under its tag. The archive has one image, of one layer or more.
+    pub async fn push_archive(&self, reference: &str, archive: &Path) {
+        let (repository, tag) = reference.rsplit_once(':').unwrap();
+        let mut blobs = std::collections::HashMap::new();
+        let mut tar = tar::Archive::new(fs::File::open(archive).unwrap());
+        for entry in tar.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_string_lossy().into_owned();
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+            blobs.insert(name, content);
+        }
+        let index: Value = serde_json::from_slice(&blobs["index.json"]).unwrap();
+        let digest = index["manifests"][0]["digest"].as_str().unwrap();
+        let file = |digest: &str| format!("blobs/{}", digest.replace(':', "/"));
+        let manifest: Value = serde_json::from_slice(&blobs[&file(digest)]).unwrap();
+        for blob in manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]) {
+            self.push_blob(repository, &blobs[&file(blob["digest"].as_str().unwrap())]).await;
+        }
+        let media_type = manifest["mediaType"].as_str().unwrap_or(MANIFEST).to_owned();
+        self.put(repository, tag, &media_type, &manifest).await;
     }
 
     async fn put(&self, repository: &str, name: &str, media_type: &str, manifest: &Value) {

@@ -6,5 +6,6 @@
 mod distribution;
 mod etcd;
 mod hosts;
+mod offline;
 #[path = "../support/stage.rs"]
 mod stage;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tar::Builder;
 
 use super::{NAME, blob};
-use crate::artifact::{Error, Lock, Store, archive::append, digest, fetch::stored};
+use crate::artifact::{Error, Lock, Store, archive::append, digest, fetch::stored, hold, space};
 
 /// Much of it is compressed already; higher levels cost minutes and save little.
 const ZSTD_LEVEL: i32 = 3;
@@ -24,19 +24,28 @@ pub fn create(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let written = write(&partial, lock, store);
-    if written.is_err() {
+    let file = hold::partial(&partial, &path.display().to_string())?;
+    let written = write(&partial, &file, lock, store);
+    if let Err(error) = written {
         // What went wrong says more than that this fails too.
         let _ = fs::remove_file(&partial);
+        // Only then its room is free again.
+        drop(file);
+        // What is in it is packed already for the most part.
+        return Err(space::explain(error, path, space::of_all(lock)));
     }
-    written?;
-    fs::rename(&partial, path).map_err(Error::writing(path))
+    // It is this process's alone until it has its name.
+    fs::rename(&partial, path).map_err(Error::writing(path))?;
+    drop(file);
+    Ok(())
 }
 
-fn write(path: &Path, lock: &Lock, store: &Store) -> Result<(), Error> {
+fn write(path: &Path, file: &File, lock: &Lock, store: &Store) -> Result<(), Error> {
     let (manifests, others) = contents(lock, store)?;
     let failed = |cause| Error::Unwritable { path: path.to_owned(), cause };
-    let file = BufWriter::new(File::create(path).map_err(failed)?);
+    // What a killed run left there.
+    file.set_len(0).map_err(failed)?;
+    let file = BufWriter::new(file);
     let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
     let mut archive = Builder::new(encoder);
@@ -71,7 +80,7 @@ fn contents(lock: &Lock, store: &Store) -> Result<(Blobs, Blobs), Error> {
         manifests.insert(sha256.to_owned(), manifest.bytes.len() as u64);
         others.extend(manifest.blobs().map(|blob| (blob.sha256().to_owned(), blob.size)));
     }
-    others.extend(lock.files.iter().map(|file| (file.sha256.clone(), file.size)));
+    others.extend(lock.blobs().map(|(sha256, size)| (sha256.to_owned(), size)));
     others.retain(|sha256, _| !manifests.contains_key(sha256));
     Ok((manifests, others))
 }

@@ -166,7 +166,7 @@ struct Expected {
 impl Expected {
     fn of(lock: &Lock) -> Expected {
         let digests = lock.images.iter().map(|image| image.digest.trim_start_matches("sha256:").to_owned());
-        let blobs = lock.files.iter().map(|file| (file.sha256.clone(), file.size));
+        let blobs = lock.blobs().map(|(sha256, size)| (sha256.to_owned(), size));
         let mut manifests: Vec<String> = digests.collect();
         manifests.sort();
         manifests.dedup();

@@ -1,5 +1,6 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod artifacts;
 mod disks;
 mod endpoint;
 mod etcd;
@@ -31,6 +32,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     disks::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);
+    artifacts::verify(document, &mut problems);
     problems
 }
 

@@ -138,7 +138,7 @@ fn the_state_of_a_unit_decides() {
 #[test]
 fn packages_images_swap_and_parameters() {
     let mut seen = Observations::default();
-    let package = Task::Package(Package { names: vec!["runc".into(), "socat".into()] });
+    let package = Task::Package(Package { names: vec!["runc".into(), "socat".into()], files: None });
     seen.packages.insert("runc".into(), "1".into());
     assert_eq!(package.diff(&seen).unwrap().summary, "install socat");
     seen.packages.insert("socat".into(), "1".into());

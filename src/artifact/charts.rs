@@ -1,0 +1,217 @@
+//! Which Helm charts an inventory asks for, and which images they and their users run.
+
+use schemars::JsonSchema;
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+use super::{Error, catalogue, digest};
+use crate::inventory::{self, Inventory, Plugin};
+
+/// An add-on's chart in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    /// The add-on's key in an inventory, and the chart's name.
+    pub name: String,
+    #[schemars(regex(pattern = "^(https|oci)://"))]
+    pub repository: String,
+    /// Every node may run its images, not only workers.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// Newest first.
+    #[schemars(length(min = 1))]
+    pub versions: Vec<ChartVersion>,
+}
+
+/// A version of a chart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChartVersion {
+    pub version: String,
+    /// Which Kubernetes it is for, such as `>=1.25`.
+    #[schemars(with = "String")]
+    pub kubernetes: VersionReq,
+    /// What it runs with the values that it comes with.
+    #[schemars(length(min = 1))]
+    pub images: Vec<String>,
+    /// What nobody could confirm.
+    #[serde(default)]
+    pub unverified: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Charts {
+    pub(super) charts: Vec<Chart>,
+}
+
+/// What an inventory asks for beside Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extra {
+    pub charts: Vec<inventory::Chart>,
+    /// Name, reference, and whether every node may run it.
+    pub images: Vec<(String, String, bool)>,
+    /// What nobody could confirm of these charts.
+    pub unverified: Vec<String>,
+}
+
+/// The charts of an inventory's add-ons and its own, with all their images.
+///
+/// # Errors
+/// [`Error::UnknownChart`] when the catalogue has none for an add-on, or none for the inventory's Kubernetes.
+pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
+    let known = catalogue::charts()?;
+    let own = &inventory.artifacts.charts;
+    let mut addons = inventory.addons.names();
+    // Cilium is installed wherever it is the network plugin; its key holds only its settings.
+    if inventory.cluster.network.plugin == Plugin::Cilium && !addons.contains(&"cilium") {
+        addons.push("cilium");
+    }
+    addons.retain(|addon| own.iter().all(|chart| chart.name != *addon));
+    let mut extra = Extra { charts: own.clone(), ..Extra::default() };
+    let mut references = Vec::new();
+    for addon in addons {
+        let Some(chart) = known.iter().find(|chart| chart.name == addon) else {
+            return Err(Error::UnknownChart {
+                name: addon.to_owned(),
+                reason: String::from("none is known"),
+            });
+        };
+        let version = fitting(chart, &inventory.cluster.kubernetes)?;
+        extra.charts.push(inventory::Chart {
+            name: chart.name.clone(),
+            version: version.version.clone(),
+            repository: chart.repository.clone(),
+        });
+        let notes = version.unverified.iter();
+        extra.unverified.extend(notes.map(|note| format!("chart {addon} {}: {note}", version.version)));
+        references.extend(version.images.iter().map(|image| (image.clone(), chart.everywhere)));
+    }
+    let mine = inventory.artifacts.images.iter();
+    references.extend(mine.map(|image| (image.clone(), false)));
+    references.sort();
+    references.dedup_by(|b, a| {
+        let same = a.0 == b.0;
+        a.1 |= same && b.1;
+        same
+    });
+    let names = names(&references);
+    let named = names.into_iter().zip(references);
+    extra.images = named.map(|(name, (reference, everywhere))| (name, reference, everywhere)).collect();
+    Ok(extra)
+}
+
+fn fitting<'a>(chart: &'a Chart, kubernetes: &Version) -> Result<&'a ChartVersion, Error> {
+    chart.versions.iter().find(|version| version.kubernetes.matches(kubernetes)).ok_or_else(|| {
+        let known = chart.versions.iter();
+        let known: Vec<String> =
+            known.map(|known| format!("{} is for Kubernetes {}", known.version, known.kubernetes)).collect();
+        Error::UnknownChart {
+            name: chart.name.clone(),
+            reason: format!("none is known for Kubernetes {kubernetes} ({})", known.join(", ")),
+        }
+    })
+}
+
+/// A DNS label for each image: the repository without its registry, and where two have the same, part of a digest.
+fn names(references: &[(String, bool)]) -> Vec<String> {
+    let short: Vec<String> = references.iter().map(|(reference, _)| label(reference)).collect();
+    let mut names = Vec::new();
+    for (name, (reference, _)) in short.iter().zip(references) {
+        let alone = short.iter().filter(|other| *other == name).count() == 1;
+        let digest = digest::of(reference.as_bytes());
+        names.push(if alone { name.clone() } else { format!("{name}-{}", &digest[..8]) });
+    }
+    names
+}
+
+/// `quay.io/cilium/operator-generic:v1` is `cilium-operator-generic`. At most 50 characters: a name has up to 63.
+/// Images of Kubernetes have one word, these at least two.
+fn label(reference: &str) -> String {
+    let path = reference.split_once('/').map_or(reference, |(_, path)| path);
+    let path = path.rsplit_once(':').map_or(path, |(path, _)| path);
+    let path = if path.contains('/') { path.to_owned() } else { format!("image-{path}") };
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let label: String = path.chars().map(letter).collect();
+    let start = label.len().saturating_sub(50);
+    label[start..].trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kubernetes: &str, rest: &str) -> Result<Extra, Error> {
+        let text = format!(
+            "cluster: {{name: a, kubernetes: {kubernetes}}}\nhosts: {{a: {{address: 10.0.0.1, roles: [control-plane]}}}}\n{rest}"
+        );
+        extra(&inventory::parse("test", &text).unwrap().inventory)
+    }
+
+    #[test]
+    fn every_chart_of_the_catalogue_is_an_addon_with_images() {
+        for chart in catalogue::charts().unwrap() {
+            let addons: inventory::Addons =
+                serde_json::from_value(serde_json::json!({&chart.name: {}})).unwrap();
+            assert_eq!(addons.names(), [chart.name.as_str()]);
+            for version in &chart.versions {
+                let whole = |image: &String| image.split('/').count() == 3 && !image.contains('@');
+                assert!(version.images.iter().all(whole), "{}", chart.name);
+            }
+        }
+    }
+
+    #[test]
+    fn addons_bring_their_charts_and_images() {
+        let found =
+            of("1.36.5", "addons: {cert-manager: {}, metallb: {pools: [10.0.0.200-10.0.0.210]}}\n").unwrap();
+        let charts: Vec<String> =
+            found.charts.iter().map(|chart| format!("{} {}", chart.name, chart.version)).collect();
+        assert_eq!(charts, ["cert-manager v1.21.1", "metallb 0.16.1"]);
+        let images: Vec<String> = found.images.iter().map(|(name, _, all)| format!("{name} {all}")).collect();
+        assert_eq!(
+            images,
+            [
+                "frrouting-frr true",
+                "jetstack-cert-manager-cainjector false",
+                "jetstack-cert-manager-controller false",
+                "jetstack-cert-manager-startupapicheck false",
+                "jetstack-cert-manager-webhook false",
+                "metallb-controller true",
+                "metallb-frr-k8s true",
+                "metallb-speaker true",
+            ]
+        );
+        assert_eq!(found.unverified.len(), 2);
+    }
+
+    #[test]
+    fn an_own_chart_takes_the_place_of_an_addons() {
+        let own = "artifacts: {charts: [{name: cert-manager, version: v1.5.0, repository: \"https://charts.jetstack.io\"}], \
+                   images: [\"quay.io/jetstack/cert-manager-controller:v1.5.0\"]}\naddons: {cert-manager: {}}\n";
+        let found = of("1.20.2", own).unwrap();
+        assert_eq!((found.charts.len(), found.charts[0].version.as_str()), (1, "v1.5.0"));
+        assert_eq!(found.images[0].0, "jetstack-cert-manager-controller");
+    }
+
+    #[test]
+    fn what_has_no_chart_is_named_with_what_to_do() {
+        for (kubernetes, addon, expected) in [
+            ("1.20.2", "cert-manager", "v1.21.1 is for Kubernetes >=1.22"),
+            ("1.36.5", "keda", "none is known"),
+        ] {
+            let error = of(kubernetes, &format!("addons: {{{addon}: {{}}}}\n")).unwrap_err();
+            assert!(error.to_string().contains(addon) && error.to_string().contains(expected), "{error}");
+            assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("artifacts.charts"));
+        }
+    }
+
+    #[test]
+    fn two_tags_of_one_repository_have_two_names() {
+        let images = "artifacts: {images: [\"docker.io/nginx:1.26\", \"docker.io/nginx:1.27\", \"a.b:5000/x/y.z_w:1\"]}\n";
+        let found = of("1.36.5", images).unwrap();
+        let names: Vec<&str> = found.images.iter().map(|(name, _, _)| name.as_str()).collect();
+        assert_eq!(names[0], "x-y-z-w");
+        assert!(names[1].starts_with("image-nginx-") && names[1] != names[2], "{names:?}");
+    }
+}
