@@ -112,9 +112,9 @@ pub struct Image {
 }
 
 impl Lock {
-    /// Where the lock of an inventory is.
+    /// Where the lock of an inventory is: beside the file, or in the folder.
     pub fn beside(inventory: &Path) -> PathBuf {
-        inventory.with_file_name(NAME)
+        if inventory.is_dir() { inventory.join(NAME) } else { inventory.with_file_name(NAME) }
     }
 
     /// Reads a lock.

@@ -95,6 +95,11 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// The SHA-256 fingerprint of the certificate authority of the cluster that it is in, in lower-case hexadecimal;
+    /// empty where there is none to read.
+    pub authority: String,
+    /// On a control plane: the name of its cluster, as its administrator's kubeconfig has it.
+    pub cluster: String,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
     pub interrupted: bool,
 }
@@ -163,6 +168,8 @@ impl Facts {
                 "free_kib" => facts.free_kib = value.parse().unwrap_or_default(),
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
+                "kubernetes.authority" => facts.kubernetes.authority = text(),
+                "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
@@ -268,6 +275,15 @@ mod tests {
             red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
         assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
         assert!(!red_hat.container && red_hat.fit().is_ok());
+    }
+
+    #[test]
+    fn which_cluster_a_node_is_in() {
+        let answer = "kubernetes.joined=yes\nkubernetes.authority=ab12\nkubernetes.control_plane=yes\n\
+                      kubernetes.cluster=\"1234\"\n";
+        let own = Facts::parse(answer).kubernetes;
+        assert_eq!((own.authority.as_str(), own.cluster.as_str()), ("ab12", "1234"));
+        assert!(own.joined && own.control_plane);
     }
 
     #[test]
