@@ -21,6 +21,10 @@ chroot "$root" systemctl --quiet mask \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \
     console-getty.service getty@tty1.service
 
+# They would run with what the distribution has them do; a role that wants one starts it.
+chroot "$root" systemctl --quiet disable \
+    etcd.service haproxy.service iscsid.socket keepalived.service open-iscsi.service
+
 # A node that is told to stop stops; one that is told to start does not wait for what is not there.
 mkdir -p "$root/etc/systemd/system.conf.d" "$root/etc/systemd/journald.conf.d"
 printf '[Manager]\nDefaultTimeoutStopSec=10s\n' >"$root/etc/systemd/system.conf.d/lab.conf"

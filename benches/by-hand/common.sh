@@ -1,16 +1,8 @@
-#!/usr/bin/env bash
-# The work of `hoist apply -i inventory/lab.yaml` written down by hand: OpenSSH, tar, kubeadm, and no tool.
-# It knows the three fresh nodes and does only what they need, in the best order that we know: one connection a
-# host, all hosts at the same time, kubeadm init as soon as its own host is ready, both joins at once.
-# It checks no digests, notices nothing that is there already, and cannot be run twice.
-#
-# Run by benches/first-light inside the lab's network. By itself: hoist lab exec -- benches/by-hand
-set -euo pipefail
+# What both scripts by hand share; they source it. They give `address`, the nodes, and `endpoint`, HOST:PORT of the API server.
 
 cache=${HOIST_CACHE:-$HOME/.cache/hoist}
 artifacts=$cache/artifacts/kubernetes-1.20.2
 version=v1.20.2
-declare -A address=([cp1]=10.77.0.11 [w1]=10.77.0.12 [w2]=10.77.0.13)
 work=$(mktemp -d)
 begun=${EPOCHREALTIME//[.,]/}
 
@@ -99,7 +91,7 @@ Wants=network-online.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/iptables -w -t nat -A POSTROUTING -s 10.244.$(third "$node").0/24 ! -d 10.244.0.0/16 -j MASQUERADE
-$(for peer in "${!address[@]}"; do
+$(for peer in "${nodes[@]}"; do
     [ "$peer" = "$node" ] ||
         echo "ExecStart=/usr/sbin/ip route replace 10.244.$(third "$peer").0/24 via ${address[$peer]}"
 done)
@@ -132,22 +124,22 @@ nodeRegistration:
 END
 }
 
-init() {
-    on cp1 'kubeadm init --config /dev/stdin --ignore-preflight-errors=ImagePull --skip-phases=addon/coredns' \
-        >"$work/init.log" <<END
+cluster() { # cluster NODE PORT EXTRA: the configuration of kubeadm init, with more lines of ClusterConfiguration
+    cat <<END
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: InitConfiguration
-localAPIEndpoint: {advertiseAddress: ${address[cp1]}, bindPort: 6443}
-$(registration cp1 '[{key: node-role.kubernetes.io/master, effect: NoSchedule}]')
+localAPIEndpoint: {advertiseAddress: ${address[$1]}, bindPort: $2}
+$(registration "$1" '[{key: node-role.kubernetes.io/master, effect: NoSchedule}]')
 ---
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: ClusterConfiguration
 clusterName: lab
 kubernetesVersion: $version
-controlPlaneEndpoint: "${address[cp1]}:6443"
+controlPlaneEndpoint: "$endpoint"
 networking: {podSubnet: 10.244.0.0/16, serviceSubnet: 10.96.0.0/12}
-apiServer: {certSANs: ["${address[cp1]}", 127.0.0.1]}
+apiServer: {certSANs: ["${endpoint%:*}", 127.0.0.1]}
 controllerManager: {extraArgs: {allocate-node-cidrs: "false"}}
+$3
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -158,36 +150,26 @@ kind: KubeProxyConfiguration
 mode: iptables
 conntrack: {maxPerCore: 0, min: 0}
 END
-    say "cp1 initialised"
 }
 
-join() { # join NODE TOKEN CA_HASH
+join() { # join NODE TOKEN CA_HASH TAINTS [EXTRA]
     on "$1" 'kubeadm join --config /dev/stdin --ignore-preflight-errors=ImagePull' >"$work/$1.log" <<END
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: JoinConfiguration
 discovery:
-  bootstrapToken: {apiServerEndpoint: "${address[cp1]}:6443", token: "$2", caCertHashes: ["$3"]}
-$(registration "$1" '[]')
+  bootstrapToken: {apiServerEndpoint: "$endpoint", token: "$2", caCertHashes: ["$3"]}
+$(registration "$1" "$4")
+${5:-}
 END
     say "$1 joined"
 }
 
-prepare w1 kube-proxy pause static-server &
-w1=$!
-prepare w2 kube-proxy pause static-server &
-w2=$!
-prepare cp1 kube-apiserver kube-controller-manager kube-scheduler kube-proxy pause etcd
-init
-kubeconfig=/etc/kubernetes/admin.conf
-line=$(on cp1 "KUBECONFIG=$kubeconfig kubeadm token create --ttl 30m --print-join-command")
-read -r _ _ _ _ token _ hash <<<"$line"
-wait "$w1"
-wait "$w2"
-join w1 "$token" "$hash" &
-w1=$!
-join w2 "$token" "$hash" &
-w2=$!
-wait "$w1"
-wait "$w2"
-on cp1 "kubectl --kubeconfig $kubeconfig wait --for=condition=Ready --timeout=300s node/cp1 node/w1 node/w2 >/dev/null"
-say "three nodes are ready"
+token() { # token NODE: what to join with
+    on "$1" 'KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --ttl 30m --print-join-command' |
+        { read -r _ _ _ _ token _ hash && echo "$token $hash"; }
+}
+
+await() { # await NODE NODE...: asked of the first one, until all are ready
+    on "$1" "kubectl --kubeconfig /etc/kubernetes/admin.conf wait --for=condition=Ready --timeout=300s ${*/#/node/} >/dev/null"
+    say "$# nodes are ready"
+}
