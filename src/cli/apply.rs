@@ -146,7 +146,11 @@ async fn carry_out(
 
 /// Stops before the first change where it can be told that the run would fail, or that it would change hosts of
 /// somebody else.
-async fn refuse_what_would_fail(inventory: &Inventory, session: &Session, changes: bool) -> Result<(), Failure> {
+async fn refuse_what_would_fail(
+    inventory: &Inventory,
+    session: &Session,
+    changes: bool,
+) -> Result<(), Failure> {
     let mut findings = match changes {
         true => preflight::before(inventory, &session.hosts, &session.facts).await,
         false => preflight::foreign(inventory, &session.facts),

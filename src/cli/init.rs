@@ -137,13 +137,11 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        match error.kind() {
-            ErrorKind::AlreadyExists => there_already(path),
-            _ => {
-                let report = miette::miette!("failed to write {}: {error}", path.display());
-                Failure { report, exit: Exit::Os }
-            }
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => there_already(path),
+        _ => {
+            let report = miette::miette!("failed to write {}: {error}", path.display());
+            Failure { report, exit: Exit::Os }
         }
     })
 }

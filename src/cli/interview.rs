@@ -25,7 +25,11 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// When nobody answers any more.
-pub(super) fn hold(answers: &mut impl BufRead, questions: &mut impl Write, known: &Known) -> io::Result<Start> {
+pub(super) fn hold(
+    answers: &mut impl BufRead,
+    questions: &mut impl Write,
+    known: &Known,
+) -> io::Result<Start> {
     let mut talk = Talk { answers, questions };
     let name = match &known.name {
         Some(name) => name.clone(),
@@ -60,7 +64,10 @@ impl<A: BufRead, Q: Write> Talk<'_, A, Q> {
         self.questions.flush()?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answers ended; nothing was written"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the answers ended; nothing was written",
+            ));
         }
         let answer = line.trim();
         Ok(if answer.is_empty() { usual.to_owned() } else { answer.to_owned() })
@@ -121,14 +128,16 @@ mod tests {
         let answers = "\n1.36.2\nadmin\n\ncp1\ncp1=10.0.0.1\nw1=10.0.0.2\n\n\nwrker\nworker, storage\n";
         let (start, questions) = held(answers, &known());
         let start = start.unwrap();
-        assert_eq!((start.name.as_str(), start.kubernetes.as_str(), start.user.as_str()), ("office", "1.36.2", "admin"));
+        assert_eq!(
+            (start.name.as_str(), start.kubernetes.as_str(), start.user.as_str()),
+            ("office", "1.36.2", "admin")
+        );
         let host = |name: &str, last: u8, roles: &[Role]| NewHost {
             name: name.into(),
             address: [10, 0, 0, last].into(),
             roles: roles.into(),
         };
-        let expected =
-            [host("cp1", 1, &[Role::ControlPlane]), host("w1", 2, &[Role::Worker, Role::Storage])];
+        let expected = [host("cp1", 1, &[Role::ControlPlane]), host("w1", 2, &[Role::Worker, Role::Storage])];
         assert_eq!(start.hosts, expected);
         for question in [
             "The cluster's name [office]: The Kubernetes version [1.20.2]: The user to log in as [root]: ",

@@ -172,10 +172,17 @@ mod tests {
     fn filters_and_tests() {
         let text = "{{ a | one }}{% if b is two %}{{ c | three | four(d | five) }}{% endif %}{% filter six %}x{% endfilter %}";
         let operators = syntax(text).operators();
-        let mut names: Vec<(&str, bool)> = operators.iter().map(|own| (own.name.as_str(), own.test)).collect();
+        let mut names: Vec<(&str, bool)> =
+            operators.iter().map(|own| (own.name.as_str(), own.test)).collect();
         names.sort_unstable();
-        let expected =
-            [("five", false), ("four", false), ("one", false), ("six", false), ("three", false), ("two", true)];
+        let expected = [
+            ("five", false),
+            ("four", false),
+            ("one", false),
+            ("six", false),
+            ("three", false),
+            ("two", true),
+        ];
         assert_eq!(names, expected);
         let one = operators.iter().find(|own| own.name == "one").unwrap();
         assert!(text[one.offset..].starts_with("one"), "{}", one.offset);

@@ -286,6 +286,46 @@ mod tests {
         assert!(own.joined && own.control_plane);
     }
 
+    /// The script itself, in every shell that a host may have: the fingerprint is that of the first certificate, which
+    /// here is just a word, whatever stands around it.
+    #[tokio::test]
+    async fn a_node_tells_its_clusters_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("pki")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let script = SCRIPT.replace("/etc/kubernetes", folder.path().to_str().unwrap());
+        for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
+            if !std::path::Path::new(shell[0]).exists() {
+                continue;
+            }
+            let host = transport::Local::with_shell("here", shell).await.unwrap();
+            let ask = || async {
+                let output = host.run(Script::new(script.clone())).await.unwrap();
+                Facts::parse(&String::from_utf8_lossy(&output.stdout)).kubernetes
+            };
+            for name in ["kubelet.conf", "admin.conf", "pki/ca.crt"] {
+                let _ = std::fs::remove_file(folder.path().join(name));
+            }
+            assert_eq!(ask().await, Kubernetes::default(), "{shell:?}");
+            write("kubelet.conf", "");
+            assert_eq!(ask().await, Kubernetes { joined: true, ..Kubernetes::default() }, "{shell:?}");
+            let certificate =
+                |body| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+            write(
+                "pki/ca.crt",
+                &(format!("subject=office\n{}{}", certificate("b2\n5l"), certificate("dHdv"))),
+            );
+            write(
+                "admin.conf",
+                "clusters:\n- cluster:\n    server: https://x\ncontexts:\n- context:\n    cluster: office\n",
+            );
+            let own = ask().await;
+            // sha256("one")
+            let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+            assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
+        }
+    }
+
     #[test]
     fn addresses_and_interfaces_in_all_their_forms() {
         for (text, expected) in [

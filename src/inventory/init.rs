@@ -143,7 +143,8 @@ mod tests {
             roles: roles.into(),
         };
         let hosts = vec![host("cp1", 1, &[Role::ControlPlane]), host("e1", 2, &[Role::Etcd])];
-        let text = start(&Start { name: "a".into(), kubernetes: KUBERNETES.into(), user: "root".into(), hosts });
+        let text =
+            start(&Start { name: "a".into(), kubernetes: KUBERNETES.into(), user: "root".into(), hosts });
         assert!(text.unwrap().contains("\n  etcd: external\n"));
     }
 

@@ -6,7 +6,9 @@ use futures::future::join_all;
 use indexmap::IndexMap;
 
 use super::{
-    Finding, Subject, examine::clocks, foreign, from_facts, merge, occupied, services, sizes,
+    Finding, Subject,
+    examine::clocks,
+    foreign, from_facts, merge, occupied, services, sizes,
     survey::{self, Depth},
 };
 use crate::{facts::Facts, inventory::Inventory, transport::Host};

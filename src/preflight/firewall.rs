@@ -26,7 +26,11 @@ const MANAGED: Check = Check {
 
 /// All of them.
 pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
-    vec![firewall(inventory, host, survey), reverse_path(inventory, host, survey), managed(inventory, host, survey)]
+    vec![
+        firewall(inventory, host, survey),
+        reverse_path(inventory, host, survey),
+        managed(inventory, host, survey),
+    ]
 }
 
 /// What drops packets on a host, as far as its survey tells: the program that manages the rules, or else the rules.
@@ -49,7 +53,9 @@ pub fn blocks(survey: &Survey, port: u16) -> Option<String> {
     };
     let general = |rule: &&String| !rule.contains("port");
     let rule = survey.rules.iter().find(names);
-    rule.cloned().or_else(|| drops(survey).into_iter().next()).or_else(|| survey.rules.iter().find(general).cloned())
+    rule.cloned()
+        .or_else(|| drops(survey).into_iter().next())
+        .or_else(|| survey.rules.iter().find(general).cloned())
 }
 
 fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
@@ -125,7 +131,11 @@ fn managed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
          reload NetworkManager`: it may take addresses and routes of pods away",
         names.join(";")
     );
-    MANAGED.warning(host.name, format!("it runs, and nothing tells it to leave {} alone", interfaces.join(" and ")), fix)
+    MANAGED.warning(
+        host.name,
+        format!("it runs, and nothing tells it to leave {} alone", interfaces.join(" and ")),
+        fix,
+    )
 }
 
 #[cfg(test)]
@@ -163,19 +173,25 @@ mod tests {
         assert!(found.0 == Warning && found.1.starts_with("ufw let through"), "{}", found.1);
         let drop = "nft: table inet filter, chain input: policy drop";
         let found = say("firewall", |fleet| fleet.survey("w1").drops = vec![drop.into()]);
-        assert!(found.0 == Warning && found.1.starts_with(drop) && found.1.contains("10.244.0.0/16"), "{}", found.1);
+        assert!(
+            found.0 == Warning && found.1.starts_with(drop) && found.1.contains("10.244.0.0/16"),
+            "{}",
+            found.1
+        );
     }
 
     #[test]
     fn the_rule_that_blocks_is_named() {
-        let rule = |port: u16| format!("nft: table inet filter, chain input: tcp dport {{ 22, {port} }} drop");
+        let rule =
+            |port: u16| format!("nft: table inet filter, chain input: tcp dport {{ 22, {port} }} drop");
         let mut survey = Survey { rules: vec![rule(80), rule(10250)], ..Survey::default() };
         assert_eq!(blocks(&survey, 10250), Some(rule(10250)));
         assert_eq!(blocks(&survey, 1025), None, "rules for other ports do not block this one");
         survey.drops = vec!["iptables: -P INPUT DROP".into()];
         assert_eq!(blocks(&survey, 10250), Some(rule(10250)), "what names the port says more");
         assert_eq!(blocks(&survey, 6443).as_deref(), Some("iptables: -P INPUT DROP"));
-        let all = Survey { rules: vec!["iptables: -A INPUT -s 10.0.0.0/8 -j DROP".into()], ..Survey::default() };
+        let all =
+            Survey { rules: vec!["iptables: -A INPUT -s 10.0.0.0/8 -j DROP".into()], ..Survey::default() };
         assert!(blocks(&all, 6443).is_some());
         assert_eq!(blocks(&Survey::default(), 6443), None);
     }
@@ -200,7 +216,11 @@ mod tests {
             (&[("all", 1), ("eth0", 0)], Plugin::Bridge, 2, Warning),
             (&[("all", 1), ("eth0", 1)], Plugin::Bridge, 1, Ok),
         ] {
-            assert_eq!(say("rp-filter", set(modes, plugin, interfaces)).0, severity, "{modes:?} {interfaces}");
+            assert_eq!(
+                say("rp-filter", set(modes, plugin, interfaces)).0,
+                severity,
+                "{modes:?} {interfaces}"
+            );
         }
     }
 
@@ -211,7 +231,11 @@ mod tests {
         assert_eq!(say(check, |fleet| fleet.survey("w1").active = None).0, Skipped);
         let runs = |fleet: &mut Fleet| fleet.survey("w1").active = active(&["NetworkManager"]);
         let found = say(check, runs);
-        assert!(found.0 == Warning && found.1.contains("interface-name:cni0;interface-name:veth*"), "{}", found.1);
+        assert!(
+            found.0 == Warning && found.1.contains("interface-name:cni0;interface-name:veth*"),
+            "{}",
+            found.1
+        );
         let told = say(check, |fleet| {
             runs(fleet);
             fleet.survey("w1").unmanaged = vec!["unmanaged-devices=interface-name:cni0".into()];

@@ -38,10 +38,13 @@ pub fn is(finding: &Finding) -> bool {
 pub fn from_facts(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let planes = || hosts.iter().filter(|host| is_control_plane(host));
     // The cluster of this inventory is the one that its first living control plane has.
-    let speaker = planes().find(|host| !misnamed(inventory, host) && !host.facts.kubernetes.authority.is_empty());
+    let speaker =
+        planes().find(|host| !misnamed(inventory, host) && !host.facts.kubernetes.authority.is_empty());
     let asked = |name: &str| hosts.iter().any(|host| host.name == name);
     let whose = match speaker {
-        Some(speaker) => Whose::Ours { speaker: speaker.name, authority: &speaker.facts.kubernetes.authority },
+        Some(speaker) => {
+            Whose::Ours { speaker: speaker.name, authority: &speaker.facts.kubernetes.authority }
+        }
         None if inventory.with_role(Role::ControlPlane).all(|(name, _)| asked(name)) => Whose::Nobodys,
         None => Whose::Unknown,
     };
@@ -75,8 +78,13 @@ fn node(inventory: &Inventory, host: &Subject, whose: Whose) -> Finding {
     let short = |authority: &str| authority.get(..16).unwrap_or(authority).to_owned();
     if misnamed(inventory, host) {
         let cluster = &host.facts.kubernetes.cluster;
-        let observed = format!("a control plane of the cluster `{cluster}`, not of `{}`", inventory.cluster.name);
-        return FOREIGN.error(host.name, observed, format!("{RESET}; if it is meant, write `name: {cluster}` in the inventory"));
+        let observed =
+            format!("a control plane of the cluster `{cluster}`, not of `{}`", inventory.cluster.name);
+        return FOREIGN.error(
+            host.name,
+            observed,
+            format!("{RESET}; if it is meant, write `name: {cluster}` in the inventory"),
+        );
     }
     match whose {
         _ if own.is_empty() => FOREIGN.warning(
@@ -150,7 +158,8 @@ mod tests {
 
     fn left(fleet: &Fleet, host: usize) -> Option<Severity> {
         let hosts = fleet.subjects();
-        from_survey(&fleet.inventory, &hosts[host], hosts[host].survey.unwrap()).map(|finding| finding.severity)
+        from_survey(&fleet.inventory, &hosts[host], hosts[host].survey.unwrap())
+            .map(|finding| finding.severity)
     }
 
     fn trace(fleet: &mut Fleet, host: &str, paths: &[&str]) {
@@ -229,7 +238,8 @@ mod tests {
         fleet.facts("cp1").kubernetes = joined("aa", "theirs");
         fleet.facts("w1").kubernetes = joined("aa", "");
         let said = said(&fleet);
-        let expected = format!("a control plane of the cluster `theirs`, not of `{}`", fleet.inventory.cluster.name);
+        let expected =
+            format!("a control plane of the cluster `theirs`, not of `{}`", fleet.inventory.cluster.name);
         assert_eq!(said[0], (Error, expected));
         assert_eq!(said[1].0, Error);
     }

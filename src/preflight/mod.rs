@@ -90,9 +90,9 @@ pub fn foreign(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Fi
 }
 
 fn subjects<'a>(inventory: &'a Inventory, facts: &'a IndexMap<String, Facts>) -> Vec<Subject<'a>> {
-    let known = facts
-        .iter()
-        .filter_map(|(name, facts)| Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None }));
+    let known = facts.iter().filter_map(|(name, facts)| {
+        Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None })
+    });
     known.collect()
 }
 

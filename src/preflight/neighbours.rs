@@ -111,7 +111,10 @@ mod tests {
         for name in inventory.hosts.keys().filter(|name| *name != "cp") {
             for site in ["a", "b", "c"] {
                 let at = |other: &str| inventory.hosts[other].site.as_deref() == Some(site);
-                assert!(pairs.iter().filter(|(from, to)| from == name && at(to)).count() >= 4, "{name} {site}");
+                assert!(
+                    pairs.iter().filter(|(from, to)| from == name && at(to)).count() >= 4,
+                    "{name} {site}"
+                );
                 assert!(pairs.iter().any(|(from, to)| to == name && at(from)), "{name} from {site}");
             }
             assert!(pairs.contains(&("cp", name)) && pairs.contains(&(name, "cp")));

@@ -58,9 +58,10 @@ pub fn taken(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding 
     } else if host.facts.kubernetes.interrupted {
         PORTS.skipped(host.name, "kubeadm is at work there for hoist, or was killed at it")
     } else {
-        let others = survey.listeners.iter().filter(|listener| {
-            needed.contains(&listener.port) && !is_own(inventory, host.host, listener)
-        });
+        let others = survey
+            .listeners
+            .iter()
+            .filter(|listener| needed.contains(&listener.port) && !is_own(inventory, host.host, listener));
         let mut taken: Vec<String> = others.map(shown).collect();
         taken.sort();
         taken.dedup();

@@ -130,10 +130,19 @@ impl<'a> Bed<'a> {
         Duration::from_secs(TRY * self.names.len().div_ceil(AT_ONCE) as u64)
     }
 
-    async fn ask(&self, host: &dyn Host, stage: &str, peers: &[&str], ready: Option<&Ready<'_>>) -> Result<String, Error> {
+    async fn ask(
+        &self,
+        host: &dyn Host,
+        stage: &str,
+        peers: &[&str],
+        ready: Option<&Ready<'_>>,
+    ) -> Result<String, Error> {
         let number = |name: &str| self.names.iter().position(|own| *own == name).unwrap_or_default();
-        let address = |name: &str| self.inventory.hosts.get(name).map(|host| host.address.to_string()).unwrap_or_default();
-        let peers: Vec<String> = peers.iter().map(|peer| format!("{}={}", number(peer), address(peer))).collect();
+        let address = |name: &str| {
+            self.inventory.hosts.get(name).map(|host| host.address.to_string()).unwrap_or_default()
+        };
+        let peers: Vec<String> =
+            peers.iter().map(|peer| format!("{}={}", number(peer), address(peer))).collect();
         let (started, receiver) = ready.map_or(("", ""), |ready| (&ready.started, &ready.receiver));
         let mode = if self.overlay { "vxlan" } else { "plain" };
         let datagrams = if self.overlay { "yes" } else { "" };
@@ -154,10 +163,16 @@ impl<'a> Bed<'a> {
     }
 
     /// Starts the servers; with why there is no VXLAN where there should be.
-    async fn begin<'h>(&self, host: &'h dyn Host, wanted: Mode) -> Result<(Ready<'h>, Option<String>), String> {
+    async fn begin<'h>(
+        &self,
+        host: &'h dyn Host,
+        wanted: Mode,
+    ) -> Result<(Ready<'h>, Option<String>), String> {
         let peers: Vec<&str> = self.names.iter().copied().filter(|name| *name != host.name()).collect();
         let answer = self.ask(host, "begin", &peers, None).await.map_err(|error| error.to_string())?;
-        let said = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned());
+        let said = |key: &str| {
+            answer.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned())
+        };
         if let Some(tool) = said("missing ") {
             return Err(format!("there is no {tool} on the host"));
         }
@@ -175,11 +190,13 @@ impl<'a> Bed<'a> {
         if !vxlan || !tried.iter().any(dead) {
             return tried;
         }
-        let software = join_all(ready.iter().map(|ready| self.ask(ready.host, "software", &[], Some(ready)))).await;
+        let software =
+            join_all(ready.iter().map(|ready| self.ask(ready.host, "software", &[], Some(ready)))).await;
         if !software.iter().all(|answer| matches!(answer, Ok(text) if text.starts_with("done"))) {
             return tried;
         }
-        let again = |from: &str, to: &str| tried.iter().any(|pair| dead(pair) && pair.from == from && pair.to == to);
+        let again =
+            |from: &str, to: &str| tried.iter().any(|pair| dead(pair) && pair.from == from && pair.to == to);
         for second in self.round_of(ready, again).await {
             let first = tried.iter_mut().find(|pair| pair.from == second.from && pair.to == second.to);
             first.into_iter().for_each(|pair| pair.software = Some(second.step));
@@ -193,10 +210,17 @@ impl<'a> Bed<'a> {
             let peers: Vec<&str> =
                 self.names.iter().copied().filter(|name| *name != from && pairs(from, name)).collect();
             async move {
-                let answer = if peers.is_empty() { Ok(String::new()) } else { self.ask(ready.host, "try", &peers, Some(ready)).await };
+                let answer = if peers.is_empty() {
+                    Ok(String::new())
+                } else {
+                    self.ask(ready.host, "try", &peers, Some(ready)).await
+                };
                 // A host that is lost is told of by its other checks.
-                let mut tried: Vec<Tried> =
-                    answer.unwrap_or_default().lines().filter_map(|line| parse(from, &self.names, line)).collect();
+                let mut tried: Vec<Tried> = answer
+                    .unwrap_or_default()
+                    .lines()
+                    .filter_map(|line| parse(from, &self.names, line))
+                    .collect();
                 tried.sort_by_key(|pair| self.names.iter().position(|name| *name == pair.to));
                 tried
             }
@@ -207,7 +231,9 @@ impl<'a> Bed<'a> {
     /// Ends the servers; from which hosts datagrams came.
     async fn end(&self, ready: &Ready<'_>) -> Vec<&'a str> {
         let answer = self.ask(ready.host, "end", &[], Some(ready)).await.unwrap_or_default();
-        let numbers = answer.lines().filter_map(|line| line.strip_prefix("from=")?.strip_suffix(';')?.parse::<usize>().ok());
+        let numbers = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("from=")?.strip_suffix(';')?.parse::<usize>().ok());
         numbers.filter_map(|number| self.names.get(number).copied()).collect()
     }
 }
@@ -244,7 +270,9 @@ fn judge(mode: Mode, tried: &[Tried]) -> Vec<Finding> {
         let to = to.join(", ");
         match verdict {
             Verdict::Fine => check.ok(from, format!("256 KiB came back from {to}")),
-            Verdict::Unreached => check.skipped(from, format!("nobody answers on TCP port {PORT} of {to}: see `ports`")),
+            Verdict::Unreached => {
+                check.skipped(from, format!("nobody answers on TCP port {PORT} of {to}: see `ports`"))
+            }
             Verdict::Wrong(what, fix) => check.error(from, format!("to {to}: {what}"), fix),
         }
     };
@@ -287,7 +315,9 @@ fn verdict(mode: Mode, pair: &Tried) -> Verdict {
 fn without_vxlan(host: &str, why: &str) -> Finding {
     OVERLAY.skipped(
         host,
-        format!("no VXLAN interface can be made ({why}); TCP was tried without one, and datagrams to its port"),
+        format!(
+            "no VXLAN interface can be made ({why}); TCP was tried without one, and datagrams to its port"
+        ),
     )
 }
 
@@ -337,7 +367,9 @@ mod tests {
             ("tried 1 silent none", Some(Step::None), "nothing comes through"),
             ("tried 1 untried none", None, "nothing comes through"),
         ] {
-            let [(severity, observed)] = &said(Mode::Vxlan, &[(line, software)])[..] else { panic!("{line}") };
+            let [(severity, observed)] = &said(Mode::Vxlan, &[(line, software)])[..] else {
+                panic!("{line}")
+            };
             assert!(*severity == Error && observed.contains(says), "{line} {software:?}: {observed}");
         }
     }

@@ -82,7 +82,7 @@ try_one() {
 # Three datagrams that make packets as large as the interface allows, which Linux sends with the DF bit.
 datagram() {
 	device=$(ip -4 -o route get "$2" | { read -r line && line=${line#* dev } && echo "${line%% *}"; })
-	read -r mtu <"/sys/class/net/$device/mtu"
+	mtu=$(ip -o link show dev "$device" | { read -r line && line=${line#* mtu } && echo "${line%% *}"; })
 	size=$((mtu - 28))
 	for turn in 1 2 3; do
 		bash -c '{ echo "from=$0;"; head -c "$2" /dev/zero; } | dd bs="$2" count=1 iflag=fullblock >"/dev/udp/$1/$3"' \

@@ -244,8 +244,10 @@ mod tests {
             .into_iter()
             .map(|way| if way.to == "w1" { (way, Reached::Silence) } else { (way, Reached::Yes) })
             .collect();
-        let blocks = |host: &str, port: u16| (host == "w1" && port == 10250).then(|| "-A INPUT -j DROP".to_owned());
-        let said: Vec<_> = judge(&walked, blocks, None).into_iter().map(|own| (own.severity, own.observed)).collect();
+        let blocks =
+            |host: &str, port: u16| (host == "w1" && port == 10250).then(|| "-A INPUT -j DROP".to_owned());
+        let said: Vec<_> =
+            judge(&walked, blocks, None).into_iter().map(|own| (own.severity, own.observed)).collect();
         assert_eq!(
             said,
             [

@@ -132,7 +132,10 @@ fi
 # What else has its hands in the network. Of interfaces that containers bring there can be hundreds.
 for folder in /proc/sys/net/ipv4/conf/*; do
 	case ${folder##*/} in veth* | lxc* | cali*) continue ;; esac
-	read -r value 2>/dev/null < "$folder/rp_filter" && say rp_filter "${folder##*/} $value"
+	# Such files end after one read, by which `read` counts as failed.
+	value=
+	read -r value 2>/dev/null < "$folder/rp_filter"
+	[ -z "$value" ] || say rp_filter "${folder##*/} $value"
 done
 grep -hsE '^[[:space:]]*unmanaged-devices' /etc/NetworkManager/NetworkManager.conf /etc/NetworkManager/conf.d/*.conf \
 	/usr/lib/NetworkManager/conf.d/*.conf | while read -r line; do say unmanaged "$line"; done

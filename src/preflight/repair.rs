@@ -143,7 +143,8 @@ mod tests {
         }
         fs::write(root.join("machine-id"), "old\n").unwrap();
         fs::write(root.join("lib/dbus/machine-id"), "old\n").unwrap();
-        fs::write(root.join("iscsi/initiatorname.iscsi"), "InitiatorName=iqn.1993-08.org.debian:01:aaa\n").unwrap();
+        fs::write(root.join("iscsi/initiatorname.iscsi"), "InitiatorName=iqn.1993-08.org.debian:01:aaa\n")
+            .unwrap();
         fs::write(root.join("nvme/hostnqn"), "nqn.old\n").unwrap();
         let place = format!("etc={0} var={0}\n", root.display());
         let text = script(&Identity::ALL).replace("etc=/etc var=/var\n", &place);
@@ -154,7 +155,10 @@ mod tests {
         let id = read("machine-id");
         assert!(id.trim().len() == 32 && id.trim().chars().all(|digit| digit.is_ascii_hexdigit()), "{id}");
         assert_eq!(fs::metadata(root.join("machine-id")).unwrap().permissions().mode() & 0o777, 0o444);
-        assert_eq!(fs::read_link(root.join("lib/dbus/machine-id")).unwrap().to_str(), Some("/etc/machine-id"));
+        assert_eq!(
+            fs::read_link(root.join("lib/dbus/machine-id")).unwrap().to_str(),
+            Some("/etc/machine-id")
+        );
         let name = read("iscsi/initiatorname.iscsi");
         assert!(name.starts_with("InitiatorName=iqn.1993-08.org.debian:") && !name.contains("aaa"), "{name}");
         let nqn = read("nvme/hostnqn");

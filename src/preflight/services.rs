@@ -31,12 +31,7 @@ const NO_SYSTEMD: &str = "systemd does not answer";
 
 /// All of them.
 pub fn from_survey(host: &Subject, survey: &Survey) -> Vec<Finding> {
-    vec![
-        time(host, survey),
-        runtime(host, survey),
-        packages(host, survey),
-        proxy(host, survey),
-    ]
+    vec![time(host, survey), runtime(host, survey), packages(host, survey), proxy(host, survey)]
 }
 
 fn time(host: &Subject, survey: &Survey) -> Finding {

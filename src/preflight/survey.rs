@@ -182,7 +182,9 @@ impl Survey {
                 "drops" => survey.drops.push(value.trim().to_owned()),
                 "rule" => survey.rules.push(value.trim().to_owned()),
                 "rp_filter" => survey.reverse_path.extend(
-                    value.split_once(' ').and_then(|(name, mode)| Some((name.to_owned(), mode.parse().ok()?))),
+                    value
+                        .split_once(' ')
+                        .and_then(|(name, mode)| Some((name.to_owned(), mode.parse().ok()?))),
                 ),
                 "unmanaged" => survey.unmanaged.push(text()),
                 "blacklist" => survey.blacklist = true,

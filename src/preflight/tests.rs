@@ -100,7 +100,9 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         wildcard: Some(Lookup::Nothing),
         nameservers: vec!["192.168.18.1".into()],
         disks: folders.iter().map(disk).collect(),
-        modules: ["overlay", "br_netfilter", "nf_conntrack", "iscsi_tcp"].map(|name| (name.to_owned(), true)).into(),
+        modules: ["overlay", "br_netfilter", "nf_conntrack", "iscsi_tcp"]
+            .map(|name| (name.to_owned(), true))
+            .into(),
         controllers: ["cpuset", "cpu", "io", "memory", "pids"].map(str::to_owned).into(),
         seccomp: Some(true),
         btf: Some(true),

@@ -2,10 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{
-    Entry, Node, Problem, Source, Value, build,
-    problem::shifted,
-};
+use super::{Entry, Node, Problem, Source, Value, build, problem::shifted};
 
 /// The tree of all files of a source. Maps are joined key by key, wherever they stand; everything else may be said
 /// once. `None` after a mistake that makes the rest unreadable.
@@ -54,10 +51,15 @@ fn join(first: &mut Node, second: Node, problems: &mut Vec<Problem>) {
 }
 
 fn no_map(node: &Node) -> Problem {
-    Problem::new(node.span, "a file of a folder must hold a map").help("write `key: value` lines, as in the other files")
+    Problem::new(node.span, "a file of a folder must hold a map")
+        .help("write `key: value` lines, as in the other files")
 }
 
-fn join_maps(first: &mut IndexMap<String, Entry>, second: IndexMap<String, Entry>, problems: &mut Vec<Problem>) {
+fn join_maps(
+    first: &mut IndexMap<String, Entry>,
+    second: IndexMap<String, Entry>,
+    problems: &mut Vec<Problem>,
+) {
     for (key, entry) in second {
         let Some(known) = first.get_mut(&key) else {
             first.insert(key, entry);
@@ -123,6 +125,9 @@ mod tests {
         let (tree, problems) = read(&[("a.yaml", "name: a\n"), ("b.yaml", "x: [\n"), ("c.yaml", "- 1\n")]);
         assert!(tree.is_none(), "what cannot be read is not left out quietly");
         assert!(problems.iter().any(|told| told.starts_with("b.yaml:")), "{problems:?}");
-        assert!(problems.contains(&"c.yaml:1:1: a file of a folder must hold a map".to_owned()), "{problems:?}");
+        assert!(
+            problems.contains(&"c.yaml:1:1: a file of a folder must hold a map".to_owned()),
+            "{problems:?}"
+        );
     }
 }

@@ -65,7 +65,9 @@ impl Problem {
         self.also = self
             .also
             .into_iter()
-            .map(|label| LabeledSpan::new_with_span(label.label().map(str::to_owned), shifted(*label.inner(), by)))
+            .map(|label| {
+                LabeledSpan::new_with_span(label.label().map(str::to_owned), shifted(*label.inner(), by))
+            })
             .collect();
         self
     }

@@ -65,7 +65,7 @@ impl Source {
             let file = entry.map_err(failed)?.path();
             let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             let yaml = file.extension().is_some_and(|end| end == "yaml" || end == "yml");
-            files.extend((yaml && !hidden && !file.is_dir()).then_some(file));
+            files.extend((yaml && !hidden && file.is_file()).then_some(file));
         }
         files.sort();
         if files.is_empty() {
@@ -83,7 +83,11 @@ impl Source {
         let all = [(0, &*self.name)].into_iter().take(usize::from(self.parts.is_empty()));
         let starts = all.chain(self.parts.iter().map(|(start, name)| (*start, &**name)));
         let ends = self.parts.iter().skip(1).map(|(start, _)| *start).chain([self.text.len()]);
-        starts.zip(ends).map(|((start, name), end)| Part { name, text: self.text.get(start..end).unwrap_or_default(), start })
+        starts.zip(ends).map(|((start, name), end)| Part {
+            name,
+            text: self.text.get(start..end).unwrap_or_default(),
+            start,
+        })
     }
 
     /// The file that a place is in.
@@ -180,7 +184,9 @@ pub enum ReadError {
     #[diagnostic(help("a file that people write is a few kilobytes: is this the right one?"))]
     TooLarge { path: PathBuf },
     #[error("there is no file that ends in .yaml or .yml in {}", path.display())]
-    #[diagnostic(help("an inventory is one such file, or all of them in a folder; `hoist init` writes one to start from"))]
+    #[diagnostic(help(
+        "an inventory is one such file, or all of them in a folder; `hoist init` writes one to start from"
+    ))]
     EmptyFolder { path: PathBuf },
     #[error("{} is not UTF-8 text: byte 0x{byte:02x} in line {line}", path.display())]
     #[diagnostic(help(

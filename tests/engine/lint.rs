@@ -97,12 +97,13 @@ fn filters_tests_and_functions_that_nobody_has() {
     loop: hosts | selectattr('name') | list
     line: {path: /x, line: '{{ item.name | upper | default(1) }}', match: '{{ rnge(3) }}'}
 ";
-    let template = "{{ cluster.name | tojson }}\n{% filter to_yml %}{{ host.name is defined }}{% endfilter %}\n";
+    let template =
+        "{{ cluster.name | tojson }}\n{% filter to_yml %}{{ host.name is defined }}{% endfilter %}\n";
     let bed = Bed::new(&[("one", role)], &[("mine.txt", template)]);
     insta::assert_snapshot!(found(&bed, &["one"]).join("\n"), @r##"
-    roles/one/role.yaml:2: there is no filter `uper`; https://docs.rs/minijinja/latest/minijinja/filters lists those that there are
-    roles/one/role.yaml:3: there is no test `emptyy`; https://docs.rs/minijinja/latest/minijinja/tests lists those that there are
-    roles/one/role.yaml:7: `rnge` is not defined; templates see `cluster`, `facts`, `host`, `hosts` and `vars`; a value of the inventory is `vars.rnge`
+    roles/one/role.yaml:3: there is no filter `uper`; https://docs.rs/minijinja/latest/minijinja/filters lists those that there are
+    roles/one/role.yaml:4: there is no test `emptyy`; https://docs.rs/minijinja/latest/minijinja/tests lists those that there are
+    roles/one/role.yaml:8: `rnge` is not defined; templates see `cluster`, `facts`, `host`, `hosts` and `vars`; a value of the inventory is `vars.rnge`
     templates/mine.txt:2: there is no filter `to_yml`; did you mean `to_yaml`?
     "##);
 }

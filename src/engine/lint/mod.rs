@@ -80,10 +80,15 @@ impl Linter<'_> {
         unknown.retain(|operator| !self.templates.knows(operator));
         let told = unknown.into_iter().map(|Operator { name, test, offset }| {
             let kind = if test { "test" } else { "filter" };
-            let own = ["to_yaml", "merge", "tojson", "join", "default", "length", "replace", "indent", "sort", "unique"];
+            let own = [
+                "to_yaml", "merge", "tojson", "join", "default", "length", "replace", "indent", "sort",
+                "unique",
+            ];
             let help = match nearest(&name, own).filter(|_| !test) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("https://docs.rs/minijinja/latest/minijinja/{kind}s lists those that there are"),
+                None => {
+                    format!("https://docs.rs/minijinja/latest/minijinja/{kind}s lists those that there are")
+                }
             };
             (Span::from((offset, name.len())), format!("there is no {kind} `{name}`"), help)
         });
