@@ -27,6 +27,10 @@ impl Fleet {
         &mut self.facts[host]
     }
 
+    pub fn all_facts(&self) -> IndexMap<String, Facts> {
+        self.facts.clone()
+    }
+
     pub fn survey(&mut self, host: &str) -> &mut Survey {
         &mut self.surveys[host]
     }
