@@ -20,7 +20,8 @@ pub const ISCSI: &str = "iscsi_tcp";
 /// volumes.
 pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
     let longhorn = inventory.addons.longhorn.is_some();
-    if !host.host.has(Role::Storage) && !(longhorn && host.host.has(Role::Worker)) {
+    let attaches = longhorn && host.host.has(Role::Worker);
+    if !(attaches || host.host.has(Role::Storage)) {
         return None;
     }
     let Some((_, module)) = survey.modules.iter().find(|(name, _)| name == ISCSI) else {
