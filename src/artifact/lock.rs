@@ -140,9 +140,9 @@ pub struct Chart {
 }
 
 impl Lock {
-    /// Where the lock of an inventory is.
+    /// Where the lock of an inventory is: beside the file, or in the folder.
     pub fn beside(inventory: &Path) -> PathBuf {
-        inventory.with_file_name(NAME)
+        if inventory.is_dir() { inventory.join(NAME) } else { inventory.with_file_name(NAME) }
     }
 
     /// Reads a lock.

@@ -32,7 +32,7 @@ pub struct Args {
     /// A plan that `hoist plan --out FILE` wrote: exactly this is done, or nothing if it does not fit any more.
     #[arg(value_name = "PLAN", conflicts_with_all = ["roles", "limit", "only"])]
     plan: Option<PathBuf>,
-    /// The inventory file.
+    /// The inventory: a file, or a folder of them.
     #[arg(short, long, value_name = "FILE", env = "HOIST_INVENTORY", required_unless_present = "plan")]
     inventory: Option<PathBuf>,
     #[command(flatten)]
@@ -76,8 +76,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     if !json {
         eprint!("{}", report::plan::summary(&plan));
     }
-    if plan.changes() > 0 && request.scope.only.is_none() {
-        refuse_what_would_fail(inventory, &work.session)?;
+    if request.scope.only.is_none() {
+        refuse_what_would_fail(inventory, &work.session, plan.changes() > 0).await?;
     }
     let Work { mut session, subjects, bystanders } = work;
     let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
@@ -149,9 +149,17 @@ async fn carry_out(
     Ok(Done { outcomes, ended, log: path })
 }
 
-/// Stops before the first change where facts alone tell that the run would fail.
-fn refuse_what_would_fail(inventory: &Inventory, session: &Session) -> Result<(), Failure> {
-    let mut findings = preflight::from_facts(inventory, &session.facts);
+/// Stops before the first change where it can be told that the run would fail, or that it would change hosts of
+/// somebody else.
+async fn refuse_what_would_fail(
+    inventory: &Inventory,
+    session: &Session,
+    changes: bool,
+) -> Result<(), Failure> {
+    let mut findings = match changes {
+        true => preflight::before(inventory, &session.hosts, &session.facts).await,
+        false => preflight::foreign(inventory, &session.facts),
+    };
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() {
         return Ok(());

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist check -i inventory/lab.yaml")]
 pub struct Args {
-    /// The inventory file.
+    /// The inventory: a file, or a folder of them.
     #[arg(short, long, value_name = "FILE", env = "HOIST_INVENTORY")]
     inventory: PathBuf,
     /// How to print the answer; `json` prints a list of {severity, file, line, column, message, help} to stdout.

@@ -2,19 +2,20 @@
 
 use std::{
     fs::OpenOptions,
-    io::{ErrorKind, Write as _},
+    io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdin},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use super::Failure;
+use super::{Failure, interview};
 use crate::{
     exit::Exit,
-    inventory::{self, Start},
+    inventory::{self, NewHost, Start, usual_roles},
 };
 
-/// Writes an inventory to start from, and never over a file that is there. No host is contacted.
+/// Writes an inventory to start from, and never over a file that is there. No host is contacted. On a terminal it asks
+/// for what no option says; `--yes` takes the defaults.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  hoist init\n  \
     hoist init office.yaml --user admin --hosts cp1=192.168.18.201,w1=192.168.18.211,w2=192.168.18.212")]
@@ -22,30 +23,36 @@ pub struct Args {
     /// The file to write.
     #[arg(value_name = "FILE", default_value = "inventory.yaml")]
     file: PathBuf,
-    /// The machines: the first becomes the control plane, the others workers; a single one is both.
-    #[arg(
-        long,
-        value_name = "NAME=ADDRESS",
-        value_delimiter = ',',
-        default_values = ["cp1=192.168.18.201", "w1=192.168.18.211", "w2=192.168.18.212"]
-    )]
-    hosts: Vec<Machine>,
-    /// The user to log in as.
-    #[arg(long, default_value = "root")]
-    user: String,
-    /// The Kubernetes version.
-    #[arg(long, value_name = "VERSION", default_value = inventory::KUBERNETES)]
-    kubernetes: String,
+    /// The machines: the first becomes the control plane, the others workers; a single one is both
+    /// [default: cp1=192.168.18.201,w1=192.168.18.211,w2=192.168.18.212]
+    #[arg(long, value_name = "NAME=ADDRESS", value_delimiter = ',')]
+    hosts: Option<Vec<Machine>>,
+    /// The user to log in as [default: root]
+    #[arg(long)]
+    user: Option<String>,
+    /// The Kubernetes version [default: the one that hoist is tested with]
+    #[arg(long, value_name = "VERSION")]
+    kubernetes: Option<String>,
     /// The cluster's name [default: that of the file]
     #[arg(long)]
     name: Option<String>,
+    /// Ask nothing.
+    #[arg(long, short)]
+    yes: bool,
 }
+
+/// The machines of the file that is written where nobody says which there are.
+const MACHINES: [(&str, Ipv4Addr); 3] = [
+    ("cp1", Ipv4Addr::new(192, 168, 18, 201)),
+    ("w1", Ipv4Addr::new(192, 168, 18, 211)),
+    ("w2", Ipv4Addr::new(192, 168, 18, 212)),
+];
 
 /// A name and an address.
 #[derive(Debug, Clone)]
-struct Machine {
-    name: String,
-    address: Ipv4Addr,
+pub(super) struct Machine {
+    pub(super) name: String,
+    pub(super) address: Ipv4Addr,
 }
 
 impl FromStr for Machine {
@@ -59,11 +66,14 @@ impl FromStr for Machine {
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let start = Start {
-        name: args.name.clone().unwrap_or_else(|| name_of(&args.file)),
-        kubernetes: args.kubernetes.clone(),
-        user: args.user.clone(),
-        hosts: args.hosts.iter().map(|host| (host.name.clone(), host.address)).collect(),
+    // Before anybody is asked for what cannot be written.
+    if args.file.exists() {
+        return Err(there_already(&args.file));
+    }
+    let somebody = stdin().is_terminal() && stderr().is_terminal();
+    let start = match somebody && !args.yes {
+        true => interview::hold(&mut stdin().lock(), &mut stderr(), &known(args)).map_err(Failure::os)?,
+        false => known(args).or_usual(),
     };
     let text = inventory::start(&start)?;
     write(&args.file, &text)?;
@@ -72,6 +82,42 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         "wrote {file}; edit it, then:\n  hoist check -i {file}\n  hoist trust -i {file}\n  hoist plan -i {file}"
     );
     Ok(Exit::Ok)
+}
+
+fn known(args: &Args) -> interview::Known {
+    let hosts = args.hosts.as_ref().map(|machines| {
+        let machines: Vec<(&str, Ipv4Addr)> =
+            machines.iter().map(|host| (host.name.as_str(), host.address)).collect();
+        with_usual_roles(&machines)
+    });
+    interview::Known {
+        name: args.name.clone(),
+        usual_name: name_of(&args.file),
+        kubernetes: args.kubernetes.clone(),
+        user: args.user.clone(),
+        hosts,
+    }
+}
+
+fn with_usual_roles(machines: &[(&str, Ipv4Addr)]) -> Vec<NewHost> {
+    let hosts = machines.iter().enumerate().map(|(index, (name, address))| NewHost {
+        name: (*name).to_owned(),
+        address: *address,
+        roles: usual_roles(index, machines.len()),
+    });
+    hosts.collect()
+}
+
+impl interview::Known {
+    /// What is not known is taken as it usually is.
+    fn or_usual(self) -> Start {
+        Start {
+            name: self.name.unwrap_or(self.usual_name),
+            kubernetes: self.kubernetes.unwrap_or_else(|| inventory::KUBERNETES.to_owned()),
+            user: self.user.unwrap_or_else(|| interview::USER.to_owned()),
+            hosts: self.hosts.unwrap_or_else(|| with_usual_roles(&MACHINES)),
+        }
+    }
 }
 
 /// The file's name as a cluster's: `Office 2.yaml` as `office-2`.
@@ -91,20 +137,22 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let shown = path.display();
-        let (report, exit) = match error.kind() {
-            ErrorKind::AlreadyExists => (
-                miette::miette!(
-                    help = "name another file, or move that one away: nothing is ever written over it",
-                    "{shown} is there already"
-                ),
-                Exit::Usage,
-            ),
-            _ => (miette::miette!("failed to write {shown}: {error}"), Exit::Os),
-        };
-        Failure { report, exit }
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => there_already(path),
+        _ => {
+            let report = miette::miette!("failed to write {}: {error}", path.display());
+            Failure { report, exit: Exit::Os }
+        }
     })
+}
+
+fn there_already(path: &Path) -> Failure {
+    let report = miette::miette!(
+        help = "name another file, or move that one away: nothing is ever written over it",
+        "{} is there already",
+        path.display()
+    );
+    Failure { report, exit: Exit::Usage }
 }
 
 #[cfg(test)]

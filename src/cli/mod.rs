@@ -10,6 +10,7 @@ mod facts;
 mod failure;
 mod group;
 mod init;
+mod interview;
 mod inventory;
 mod kubeconfig;
 pub mod lab;

@@ -141,7 +141,7 @@ pub(super) fn library(folder: Option<&Path>) -> Result<Library, Failure> {
             return Err(engine::Error::Unreadable { path, cause }.into());
         }
     }
-    Ok(Library { folder: folder.map(Path::to_path_buf) })
+    Ok(Library::new(folder.map(Path::to_path_buf)))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn run_lint(args: &LintArgs) -> Result<Exit, Failure> {
-    let library = Library { folder: args.roles.clone() };
+    let library = Library::new(args.roles.clone());
     let found = lint(&library, &args.names)?;
     let exit = if found.is_empty() { Exit::Ok } else { Exit::Data };
     match args.output {

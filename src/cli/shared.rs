@@ -16,7 +16,7 @@ use crate::{
 /// Which inventory.
 #[derive(Debug, clap::Args)]
 pub struct InventoryArg {
-    /// The inventory file.
+    /// The inventory: a file, or a folder of them.
     #[arg(id = "inventory", short = 'i', long, value_name = "FILE", env = "HOIST_INVENTORY")]
     pub file: PathBuf,
 }

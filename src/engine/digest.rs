@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_file_of_ones_own_changes_the_digest_and_nothing_else_does() {
         let folder = tempfile::tempdir().unwrap();
-        let library = Library { folder: Some(folder.path().to_path_buf()) };
+        let library = Library::new(Some(folder.path().to_path_buf()));
         let built_in = Library::default().digest().unwrap();
         assert_eq!(library.digest().unwrap(), built_in, "an empty folder");
         fs::write(folder.path().join("README"), "neither role nor template").unwrap();

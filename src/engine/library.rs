@@ -2,8 +2,9 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use include_dir::{Dir, include_dir};
@@ -22,15 +23,32 @@ pub(super) static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templat
 pub struct Library {
     /// A folder with `roles/` and `templates/` whose files come before those in the binary.
     pub folder: Option<PathBuf>,
+    /// The roles that were read, for this value and its clones: a run reads each once, and sees what it saw first.
+    read: Arc<Mutex<HashMap<String, RoleFile>>>,
 }
 
 impl Library {
+    /// With the files of a folder before those in the binary.
+    pub fn new(folder: Option<PathBuf>) -> Library {
+        Library { folder, ..Library::default() }
+    }
+
     /// A role.
     ///
     /// # Errors
     /// When there is no such role, or every mistake in its file.
     pub fn role(&self, name: &str) -> Result<RoleFile, Error> {
-        Ok(yaml::read_and(&self.role_source(name)?, kind_problems)?.value)
+        if let Some(known) = self.known().get(name) {
+            return Ok(known.clone());
+        }
+        let role = yaml::read_and(&self.role_source(name)?, kind_problems)?.value;
+        self.known().insert(name.to_owned(), role.clone());
+        Ok(role)
+    }
+
+    /// What is kept is whole at any moment, also when somebody panicked beside it.
+    fn known(&self) -> MutexGuard<'_, HashMap<String, RoleFile>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of a role.
@@ -142,5 +160,23 @@ fn files_below(folder: &Path, root: &Path, paths: &mut BTreeSet<String>) {
             Ok(inner) => drop(paths.insert(inner.to_string_lossy().into_owned())),
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_read_once_in_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roles/own/role.yaml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "description: Ours.\nneeds: [base]\ntasks: []\n").unwrap();
+        let library = Library::new(Some(folder.path().to_path_buf()));
+        let first = library.role("own").unwrap();
+        std::fs::write(&file, "tasks: nonsense\n").unwrap();
+        assert_eq!(library.clone().role("own").unwrap().needs, first.needs, "clones share it");
+        assert!(Library::new(library.folder).role("own").is_err(), "the next run reads it again");
     }
 }

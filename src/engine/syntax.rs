@@ -25,6 +25,16 @@ pub(super) struct Include {
     pub offset: usize,
 }
 
+/// A filter (`value | name`) or a test (`value is name`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operator {
+    pub name: String,
+    /// Whether it is a test.
+    pub test: bool,
+    /// Where it stands, in bytes.
+    pub offset: usize,
+}
+
 impl Syntax {
     /// # Errors
     /// When it is no template.
@@ -75,6 +85,22 @@ impl Syntax {
             }
         });
         includes
+    }
+
+    /// The filters and tests that it uses: their names, and where they stand.
+    pub fn operators(&self) -> Vec<Operator> {
+        let mut operators = Vec::new();
+        walk(&self.tree, &mut |node| {
+            let test = match node["expr"].as_str() {
+                Some("Filter") => false,
+                Some("Test") => true,
+                _ => return,
+            };
+            if let Some(name) = node["inner"][0]["name"].as_str() {
+                operators.push(Operator { name: name.to_string(), test, offset: offset(node) });
+            }
+        });
+        operators
     }
 
     /// Where a name first stands, in bytes.
@@ -140,6 +166,26 @@ mod tests {
         let expression = Syntax::of_expression(&Environment::new(), "1 + item.size").unwrap();
         assert!(expression.uses("item"));
         assert_eq!(expression.offset_of("item.size"), 4);
+    }
+
+    #[test]
+    fn filters_and_tests() {
+        let text = "{{ a | one }}{% if b is two %}{{ c | three | four(d | five) }}{% endif %}{% filter six %}x{% endfilter %}";
+        let operators = syntax(text).operators();
+        let mut names: Vec<(&str, bool)> =
+            operators.iter().map(|own| (own.name.as_str(), own.test)).collect();
+        names.sort_unstable();
+        let expected = [
+            ("five", false),
+            ("four", false),
+            ("one", false),
+            ("six", false),
+            ("three", false),
+            ("two", true),
+        ];
+        assert_eq!(names, expected);
+        let one = operators.iter().find(|own| own.name == "one").unwrap();
+        assert!(text[one.offset..].starts_with("one"), "{}", one.offset);
     }
 
     /// This is what an update of minijinja may break: its tree is no part of what it promises.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::{Environment, UndefinedBehavior, value::Serde};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value};
 
-use super::{Context, Error, Library, syntax::Syntax};
+use super::{
+    Context, Error, Library,
+    syntax::{Operator, Syntax},
+};
 
 /// Renders the library's templates and the strings in its roles.
 #[derive(Debug)]
@@ -130,6 +133,18 @@ impl Templates {
     pub(super) fn syntax(&self, path: &str) -> Result<Syntax, Error> {
         let text = self.library.template(path)?;
         Syntax::of_template(&self.environment, path, &text).map_err(|error| Error::template(path, error))
+    }
+
+    /// Whether the template language has this filter or test. It has no list of them, but refuses what it does not know
+    /// by a kind of error of its own.
+    pub(super) fn knows(&self, operator: &Operator) -> bool {
+        let name = &operator.name;
+        let (text, unknown) = match operator.test {
+            true => (format!("0 is {name}"), ErrorKind::UnknownTest),
+            false => (format!("0 | {name}"), ErrorKind::UnknownFilter),
+        };
+        let tried = self.environment.compile_expression(&text).and_then(|compiled| compiled.eval(()));
+        tried.err().is_none_or(|error| error.kind() != unknown)
     }
 
     /// The functions of the template language.

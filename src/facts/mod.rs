@@ -123,6 +123,11 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// The SHA-256 fingerprint of the certificate authority of the cluster that it is in, in lower-case hexadecimal;
+    /// empty where there is none to read.
+    pub authority: String,
+    /// On a control plane: the name of its cluster, as its administrator's kubeconfig has it.
+    pub cluster: String,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
     pub interrupted: bool,
 }
@@ -196,6 +201,8 @@ impl Facts {
                 }
                 "initiator" => facts.initiator = text(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
+                "kubernetes.authority" => facts.kubernetes.authority = text(),
+                "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
@@ -312,6 +319,55 @@ mod tests {
             red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
         assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
         assert!(!red_hat.container && red_hat.fit().is_ok());
+    }
+
+    #[test]
+    fn which_cluster_a_node_is_in() {
+        let answer = "kubernetes.joined=yes\nkubernetes.authority=ab12\nkubernetes.control_plane=yes\n\
+                      kubernetes.cluster=\"1234\"\n";
+        let own = Facts::parse(answer).kubernetes;
+        assert_eq!((own.authority.as_str(), own.cluster.as_str()), ("ab12", "1234"));
+        assert!(own.joined && own.control_plane);
+    }
+
+    /// The script itself, in every shell that a host may have: the fingerprint is that of the first certificate, which
+    /// here is just a word, whatever stands around it.
+    #[tokio::test]
+    async fn a_node_tells_its_clusters_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("pki")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let script = SCRIPT.replace("/etc/kubernetes", folder.path().to_str().unwrap());
+        for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
+            if !std::path::Path::new(shell[0]).exists() {
+                continue;
+            }
+            let host = transport::Local::with_shell("here", shell).await.unwrap();
+            let ask = || async {
+                let output = host.run(Script::new(script.clone())).await.unwrap();
+                Facts::parse(&String::from_utf8_lossy(&output.stdout)).kubernetes
+            };
+            for name in ["kubelet.conf", "admin.conf", "pki/ca.crt"] {
+                let _ = std::fs::remove_file(folder.path().join(name));
+            }
+            assert_eq!(ask().await, Kubernetes::default(), "{shell:?}");
+            write("kubelet.conf", "");
+            assert_eq!(ask().await, Kubernetes { joined: true, ..Kubernetes::default() }, "{shell:?}");
+            let certificate =
+                |body| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+            write(
+                "pki/ca.crt",
+                &(format!("subject=office\n{}{}", certificate("b2\n5l"), certificate("dHdv"))),
+            );
+            write(
+                "admin.conf",
+                "clusters:\n- cluster:\n    server: https://x\ncontexts:\n- context:\n    cluster: office\n",
+            );
+            let own = ask().await;
+            // sha256("one")
+            let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+            assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
+        }
     }
 
     #[test]

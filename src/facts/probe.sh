@@ -80,8 +80,27 @@ done
 if [ -e /var/lib/hoist/kubeadm-at-work ]; then
 	say kubernetes.interrupted yes
 else
-	[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
-	[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
+	if [ -e /etc/kubernetes/kubelet.conf ]; then
+		say kubernetes.joined yes
+		# The fingerprint of the first certificate there, as openssl shows it, but for the colons.
+		if [ -r /etc/kubernetes/pki/ca.crt ]; then
+			body=
+			while IFS= read -r line; do
+				case $line in
+					*BEGIN*) body=yes ;;
+					*END*) break ;;
+					*) [ -z "$body" ] || printf '%s\n' "$line" ;;
+				esac
+			done < /etc/kubernetes/pki/ca.crt | base64 -d 2>/dev/null | sha256sum |
+				while read -r digest rest; do say kubernetes.authority "$digest"; done
+		fi
+	fi
+	if [ -e /etc/kubernetes/admin.conf ]; then
+		say kubernetes.control_plane yes
+		while read -r key value; do
+			[ "$key" = cluster: ] && [ -n "$value" ] && say kubernetes.cluster "$value" && break
+		done < /etc/kubernetes/admin.conf
+	fi
 fi
 # etcd on a host of its own, and what its members say; where there is none, this costs nothing.
 pki=/etc/etcd/pki

@@ -145,9 +145,14 @@ impl Explainer<'_> {
     fn origin(&self, paths: &[&[&str]]) -> Origin {
         let Loaded { source, tree, .. } = self.loaded;
         let said = |path: &&&[&str]| tree.get(path).is_some_and(Node::is_said);
-        let mut lines = paths.iter().filter(said).map(|path| source.line(tree.at(path)));
-        match lines.next() {
-            Some(line) => Origin::File { file: source.name().to_owned(), line, over: lines.next() },
+        let mut places = paths.iter().filter(said).map(|path| tree.at(path));
+        match places.next() {
+            Some(place) => {
+                let file = source.file(place).to_owned();
+                // A line tells nothing without its file.
+                let over = places.next().filter(|other| source.file(*other) == file);
+                Origin::File { file, line: source.line(place), over: over.map(|other| source.line(other)) }
+            }
             None => Origin::Default,
         }
     }

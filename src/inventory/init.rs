@@ -21,8 +21,25 @@ pub struct Start {
     pub name: String,
     pub kubernetes: String,
     pub user: String,
-    /// The first is the control plane; when it is the only one it is the worker too.
-    pub hosts: Vec<(String, Ipv4Addr)>,
+    pub hosts: Vec<NewHost>,
+}
+
+/// A host as far as it is known at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewHost {
+    pub name: String,
+    pub address: Ipv4Addr,
+    pub roles: Vec<Role>,
+}
+
+/// The roles of host number `index` of `count`, unless somebody says otherwise: the first is the control plane; when it
+/// is the only one it is the worker, too.
+pub fn usual_roles(index: usize, count: usize) -> Vec<Role> {
+    match (index, count) {
+        (0, 1) => vec![Role::ControlPlane, Role::Worker],
+        (0, _) => vec![Role::ControlPlane],
+        _ => vec![Role::Worker],
+    }
 }
 
 /// The text of an inventory, with networks that none of the hosts is in.
@@ -42,17 +59,14 @@ pub fn start(start: &Start) -> Result<String, Error> {
 
 fn text(start: &Start, pods: &str, services: &str) -> String {
     let become_root = if start.user == "root" { "" } else { " # becomes root by sudo" };
-    let host = |(index, (name, address)): (usize, &(String, Ipv4Addr))| {
-        let roles = match (index, start.hosts.len()) {
-            (0, 1) => vec![Role::ControlPlane, Role::Worker],
-            (0, _) => vec![Role::ControlPlane],
-            _ => vec![Role::Worker],
-        };
-        let roles: Vec<&str> = roles.into_iter().map(Role::name).collect();
+    let host = |NewHost { name, address, roles }: &NewHost| {
+        let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
         (name.clone(), json!({"address": address, "roles": roles}))
     };
-    let hosts: Vec<(String, Json)> = start.hosts.iter().enumerate().map(host).collect();
+    let hosts: Vec<(String, Json)> = start.hosts.iter().map(host).collect();
     let hosts = yaml::section("hosts", hosts.iter().map(|(name, host)| (name, host)));
+    let external = start.hosts.iter().any(|host| host.roles.contains(&Role::Etcd));
+    let etcd = if external { "  etcd: external\n" } else { "" };
     let Start { name, kubernetes, user, .. } = start;
     let [name, kubernetes, user] = [name, kubernetes, user].map(|text| yaml::quoted(text));
     format!(
@@ -61,7 +75,7 @@ fn text(start: &Start, pods: &str, services: &str) -> String {
 cluster:
   name: {name}
   kubernetes: {kubernetes}
-  network:
+{etcd}  network:
     # Neither of them may overlap the network of the machines, or each other.
     pods: {pods}
     services: {services}
@@ -84,7 +98,15 @@ mod tests {
             name: "office".into(),
             kubernetes: KUBERNETES.into(),
             user: "admin".into(),
-            hosts: hosts.iter().map(|(name, address)| (name.to_string(), address.parse().unwrap())).collect(),
+            hosts: hosts
+                .iter()
+                .enumerate()
+                .map(|(index, (name, address))| NewHost {
+                    name: name.to_string(),
+                    address: address.parse().unwrap(),
+                    roles: usual_roles(index, hosts.len()),
+                })
+                .collect(),
         })
     }
 
@@ -111,6 +133,19 @@ mod tests {
         "#);
         let alone = begun(&[("node1", "192.168.18.201")]).unwrap();
         assert!(alone.contains("roles: [control-plane, worker]"), "{alone}");
+    }
+
+    #[test]
+    fn members_of_etcd_on_hosts_of_their_own() {
+        let host = |name: &str, last: u8, roles: &[Role]| NewHost {
+            name: name.into(),
+            address: [192, 168, 18, last].into(),
+            roles: roles.into(),
+        };
+        let hosts = vec![host("cp1", 1, &[Role::ControlPlane]), host("e1", 2, &[Role::Etcd])];
+        let text =
+            start(&Start { name: "a".into(), kubernetes: KUBERNETES.into(), user: "root".into(), hosts });
+        assert!(text.unwrap().contains("\n  etcd: external\n"));
     }
 
     #[test]

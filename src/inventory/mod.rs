@@ -32,7 +32,7 @@ pub use disk::{Disk, Filesystem};
 pub use explain::{Effective, Origin, explain};
 pub use failure_detection::FailureDetection;
 pub use import::{Imported, import};
-pub use init::{KUBERNETES, Start, start};
+pub use init::{KUBERNETES, NewHost, Start, start, usual_roles};
 pub use jump::Jump;
 pub use login::{Login, expand_home};
 pub use outside::{Capability, Mirror, Proxy};
@@ -106,12 +106,12 @@ impl Error {
     }
 }
 
-/// Reads and verifies the inventory in a file.
+/// Reads and verifies the inventory in a file, or in the files of a folder, which are read as one.
 ///
 /// # Errors
 /// When the file cannot be read; otherwise with every mistake in it.
 pub fn load(path: &Path) -> Result<Loaded, Error> {
-    verified(Source::load(path)?)
+    verified(Source::load_any(path)?)
 }
 
 /// Verifies an inventory that is at hand as text; errors call it `name`.
@@ -141,8 +141,9 @@ pub fn reference() -> String {
 const REFERENCE_HEAD: &str = "\
 # The inventory: reference
 
-One YAML file says everything about a cluster. Samples to start from are in `inventory/`; `hoist check -i FILE`
-reports every mistake in a file at once, without contacting a host. `hoist schema` prints the same as a JSON
+One YAML file says everything about a cluster; or a folder of them (`-i DIR`): all that end in `.yaml` or `.yml` in it
+are read together, maps are joined key by key, and everything else is said once. Samples to start from are in
+`inventory/`; `hoist check -i FILE` reports every mistake at once, without contacting a host. `hoist schema` prints the same as a JSON
 Schema for editors. This page is generated from the code by `hoist schema --markdown`.
 
 YAML is read as version 1.2: `yes`, `no`, `on` and `off` are strings, versions such as `\"1.20.2\"` are best put

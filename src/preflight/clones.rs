@@ -42,7 +42,7 @@ const FROM_FACTS: [Identity; 4] = [
         check: Check { name: "clone-machine-id", checked: "/etc/machine-id", expected: OWN },
         of: |host| vec![host.facts.machine_id.clone()],
         fatal: true,
-        fix: "on all but one: `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, then reboot \
+        fix: "`hoist preflight --repair` gives all but one another; by hand, on these: `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, then reboot \
               (DHCP clients that identify by it may get another address)",
     },
     Identity {
@@ -80,14 +80,14 @@ const FROM_SURVEY: [Identity; 3] = [
         check: Check { name: "clone-iscsi", checked: "the iSCSI initiator name", expected: OWN },
         of: |host| host.survey.map(|survey| vec![survey.iscsi.clone()]).unwrap_or_default(),
         fatal: false,
-        fix: "two initiators of one name corrupt shared volumes. On all but one: \
+        fix: "two initiators of one name corrupt shared volumes. `hoist preflight --repair` gives all but one another; or there: \
               `echo InitiatorName=$(iscsi-iname) > /etc/iscsi/initiatorname.iscsi && systemctl restart iscsid`",
     },
     Identity {
         check: Check { name: "clone-nvme", checked: "the NVMe host name (hostnqn)", expected: OWN },
         of: |host| host.survey.map(|survey| vec![survey.nvme.clone()]).unwrap_or_default(),
         fatal: false,
-        fix: "on all but one: `nvme gen-hostnqn > /etc/nvme/hostnqn` and `uuidgen > /etc/nvme/hostid`",
+        fix: "`hoist preflight --repair` gives all but one another; or there: `nvme gen-hostnqn > /etc/nvme/hostnqn` and `uuidgen > /etc/nvme/hostid`",
     },
 ];
 

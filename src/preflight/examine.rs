@@ -8,8 +8,10 @@ use indexmap::IndexMap;
 use super::{
     Subject, alone, clock,
     finding::{Check, Finding, merge},
-    fsync, occupied, ping, ports,
-    survey::{self, Survey},
+    firewall, fsync,
+    neighbours::Neighbours,
+    occupied, overlay, ping, ports, repair,
+    survey::{self, Depth, Survey},
     surveyed, surveyed_together, together, vip,
     ways::{Way, ways},
 };
@@ -42,6 +44,14 @@ pub struct Examination {
     pub findings: Vec<Finding>,
     /// Why hosts could not be reached; each is a finding as well.
     pub unreached: Vec<transport::Error>,
+    /// What hosts that were copied have of others and can be made their own.
+    pub repairs: Vec<Copied>,
+}
+
+/// A host with identities that are another's.
+pub struct Copied {
+    pub host: Arc<dyn Host>,
+    pub identities: Vec<repair::Identity>,
 }
 
 /// A host that answers.
@@ -52,25 +62,38 @@ struct Reachable {
     survey: Option<Survey>,
 }
 
-/// Connects to these hosts of the inventory and makes every check there is. Nothing is changed on them.
+/// Connects to these hosts of the inventory and makes every check there is. Nothing is left on them.
 pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
     let mut findings = Vec::new();
     let (mut hosts, unreached) = reach(targets, &mut findings).await;
     // While they are idle, so that the answers come at once.
-    findings.extend(clocks(&hosts).await);
-    let (surveys, pairs) = futures::join!(survey_all(inventory, &hosts), walk_all(inventory, &hosts));
-    findings.extend(pairs);
+    findings.extend(clocks(hosts.iter().map(|host| &*host.host)).await);
+    let (surveys, (forwarding, walked)) =
+        futures::join!(survey_all(inventory, &hosts), walk_all(inventory, &hosts));
+    findings.extend(forwarding);
     for (host, survey) in hosts.iter_mut().zip(surveys) {
         match survey {
             Ok(survey) => host.survey = Some(survey),
             Err(error) => findings.push(unanswered(&host.name, &error)),
         }
     }
+    let blocks = |name: &str, port| {
+        let survey = hosts.iter().find(|host| host.name == name)?.survey.as_ref()?;
+        firewall::blocks(survey, port)
+    };
+    findings.extend(ports::judge(&walked, blocks, Neighbours::new(inventory).sample().as_deref()));
     findings.extend(echoes(inventory, &hosts).await);
+    let new = hosts.iter().filter(|host| !host.facts.kubernetes.joined);
+    findings.extend(overlay::examine(inventory, &new.map(|host| &host.host).collect::<Vec<_>>()).await);
     findings.extend(disks(inventory, &hosts).await);
     findings.extend(virtual_address(inventory, &hosts).await);
-    findings.extend(judge(inventory, &hosts));
-    Examination { findings: merge(findings), unreached }
+    let subjects = subjects(inventory, &hosts);
+    findings.extend(judge(inventory, &subjects));
+    let copied = repair::copied(&subjects).into_iter().filter_map(|(name, identities)| {
+        let host = hosts.iter().find(|host| host.name == name)?.host.clone();
+        Some(Copied { host, identities })
+    });
+    Examination { repairs: copied.collect(), findings: merge(findings), unreached }
 }
 
 async fn reach(targets: &[Target], findings: &mut Vec<Finding>) -> (Vec<Reachable>, Vec<transport::Error>) {
@@ -108,14 +131,15 @@ fn unanswered(host: &str, error: &transport::Error) -> Finding {
     }
 }
 
-async fn clocks(hosts: &[Reachable]) -> Vec<Finding> {
-    let readings = join_all(hosts.iter().map(|host| clock::read(&*host.host))).await;
+pub(super) async fn clocks(hosts: impl IntoIterator<Item = &dyn Host>) -> Vec<Finding> {
+    let hosts: Vec<&dyn Host> = hosts.into_iter().collect();
+    let readings = join_all(hosts.iter().map(|host| clock::read(*host))).await;
     let mut findings = Vec::new();
     let mut offsets = Vec::new();
     for (host, reading) in hosts.iter().zip(readings) {
         match reading {
-            Ok(offset) => offsets.push((host.name.as_str(), offset)),
-            Err(error) => findings.push(unanswered(&host.name, &error)),
+            Ok(offset) => offsets.push((host.name(), offset)),
+            Err(error) => findings.push(unanswered(host.name(), &error)),
         }
     }
     findings.extend(clock::compare(&offsets));
@@ -125,13 +149,13 @@ async fn clocks(hosts: &[Reachable]) -> Vec<Finding> {
 async fn survey_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Result<Survey, transport::Error>> {
     join_all(hosts.iter().map(|Reachable { name, host, .. }| async move {
         let ports = inventory.hosts.get(name).map(|host| occupied::ports(inventory, host));
-        survey::ask(&**host, name, &ports.unwrap_or_default()).await
+        survey::ask(&**host, name, &ports.unwrap_or_default(), Depth::Whole).await
     }))
     .await
 }
 
 /// The connections between hosts, which take none of the hosts' shells.
-async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> (Vec<Finding>, Vec<(Way, ports::Reached)>) {
     let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
     let mut by_host: IndexMap<String, Vec<Way>> = IndexMap::new();
     for way in ways(inventory, &names) {
@@ -147,13 +171,13 @@ async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
         findings.extend(forwarding);
         walked.extend(ways);
     }
-    findings.extend(ports::judge(inventory, &walked));
-    findings
+    (findings, walked)
 }
 
 async fn echoes(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let neighbours = &Neighbours::new(inventory);
     let answers = join_all(hosts.iter().map(|Reachable { name, host, .. }| async move {
-        let others = inventory.hosts.iter().filter(|(other, _)| *other != name);
+        let others = inventory.hosts.iter().filter(|(other, _)| neighbours.meet(name, other));
         let peers: Vec<_> = others.map(|(other, host)| (other.as_str(), host.address)).collect();
         if peers.is_empty() { Ok(Some(Vec::new())) } else { ping::ask(&**host, &peers).await }
     }))
@@ -202,20 +226,21 @@ async fn virtual_address(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Find
     findings
 }
 
-fn judge(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
-    let subjects: Vec<Subject> = hosts
-        .iter()
-        .filter_map(|Reachable { name, facts, survey, .. }| {
-            Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: survey.as_ref() })
-        })
-        .collect();
+fn subjects<'a>(inventory: &'a Inventory, hosts: &'a [Reachable]) -> Vec<Subject<'a>> {
+    let known = hosts.iter().filter_map(|Reachable { name, facts, survey, .. }| {
+        Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: survey.as_ref() })
+    });
+    known.collect()
+}
+
+fn judge(inventory: &Inventory, subjects: &[Subject]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for subject in &subjects {
+    for subject in subjects {
         findings.extend(alone(inventory, subject));
         findings.extend(subject.survey.into_iter().flat_map(|survey| surveyed(inventory, subject, survey)));
     }
-    findings.extend(together(inventory, &subjects));
-    findings.extend(surveyed_together(inventory, &subjects));
+    findings.extend(together(inventory, subjects));
+    findings.extend(surveyed_together(inventory, subjects));
     findings
 }
 

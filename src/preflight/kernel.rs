@@ -3,6 +3,7 @@
 use super::{
     Subject,
     finding::{Check, Finding},
+    storage::ISCSI,
     survey::Survey,
 };
 use crate::inventory::{Inventory, Plugin};
@@ -131,7 +132,9 @@ fn modules(host: &Subject, survey: &Survey) -> Finding {
     if survey.modules.is_empty() {
         return MODULES.skipped(host.name, "the host did not tell");
     }
-    let (there, missing): (Vec<_>, Vec<_>) = survey.modules.iter().partition(|(_, there)| *there);
+    // Who needs that one is asked for it where volumes are.
+    let needed = survey.modules.iter().filter(|(name, _)| name != ISCSI);
+    let (there, missing): (Vec<_>, Vec<_>) = needed.partition(|(_, there)| *there);
     let names = |modules: &[&(String, bool)]| {
         modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -182,7 +185,8 @@ fn swap(host: &Subject, survey: &Survey) -> Finding {
     let fix = if host.facts.container {
         "this is the machine's own, which a container cannot turn off: turn it off there"
     } else if seen.iter().any(zram) {
-        "the kubelet does not start with it: `swapoff -a`, and an empty /etc/systemd/zram-generator.conf so that it stays away"
+        "`hoist apply` turns it off and masks swap.target, which starts it at boot; an empty /etc/systemd/zram-generator.conf \
+         keeps the device away, too"
     } else {
         "`hoist apply` turns it off; see that the memory suffices without it"
     };

@@ -4,20 +4,27 @@
 //! nothing, for every run; [`examine`] asks the hosts whatever else can be asked, alone and of one another. A check
 //! that could not be made says so, and never counts as fine.
 
+mod before;
 mod clock;
 mod clones;
 mod examine;
 mod finding;
+mod firewall;
+mod foreign;
 mod fsync;
 mod kernel;
 mod names;
+mod neighbours;
 mod network;
 mod occupied;
+mod overlay;
 mod ping;
 mod ports;
+pub mod repair;
 mod resolver;
 mod services;
 mod sizes;
+mod storage;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -26,7 +33,8 @@ mod ways;
 
 use indexmap::IndexMap;
 
-pub use examine::{Examination, examine};
+pub use before::before;
+pub use examine::{Copied, Examination, examine};
 pub use finding::{Check, Finding, Severity, merge};
 
 use crate::{
@@ -57,18 +65,13 @@ struct Subject<'a> {
 /// What the facts alone tell, for a run that is about to change hosts. Hosts that are nodes already are not judged
 /// again, but new ones are compared with them.
 ///
-/// An error among the findings would ruin the run, and should stop it: a host that is no Linux with systemd; two
+/// An error among the findings would ruin the run, and should stop it: a node of another cluster; a host that is no Linux with systemd; two
 /// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
 /// inside those of pods or services; a virtual address that is not in the network of a control plane, or that another host
 /// has; too few processors or too little memory for kubeadm; no space; a kernel or
 /// control groups that the kubelet refuses.
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
-    let subjects: Vec<Subject> = facts
-        .iter()
-        .filter_map(|(name, facts)| {
-            Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None })
-        })
-        .collect();
+    let subjects = subjects(inventory, facts);
     let new = |name: &str| facts.get(name).is_some_and(|facts| !facts.kubernetes.joined);
     let mut findings = Vec::new();
     for subject in subjects.iter().filter(|subject| new(subject.name)) {
@@ -77,9 +80,22 @@ pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec
     findings.extend(
         together(inventory, &subjects)
             .into_iter()
-            .filter(|finding| finding.hosts.iter().any(|host| new(host))),
+            .filter(|finding| foreign::is(finding) || finding.hosts.iter().any(|host| new(host))),
     );
     merge(findings)
+}
+
+/// Which nodes belong to another cluster than that of this inventory, as far as facts tell: for every run, also one that
+/// would change nothing.
+pub fn foreign(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
+    merge(foreign::from_facts(inventory, &subjects(inventory, facts)))
+}
+
+fn subjects<'a>(inventory: &'a Inventory, facts: &'a IndexMap<String, Facts>) -> Vec<Subject<'a>> {
+    let known = facts.iter().filter_map(|(name, facts)| {
+        Some(Subject { name, host: inventory.hosts.get(name)?, facts, survey: None })
+    });
+    known.collect()
 }
 
 /// What facts tell of one host.
@@ -95,6 +111,7 @@ fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
 /// What facts tell of all hosts together.
 fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_facts(hosts);
+    findings.extend(foreign::from_facts(inventory, hosts));
     findings.extend(network::taken(inventory, hosts));
     findings.extend(network::mtu(hosts));
     findings.extend(vip::held_by_others(inventory, hosts));
@@ -115,7 +132,10 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     findings.extend(kernel::from_survey(inventory, host, survey));
     findings.extend(sizes::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
-    findings.extend(services::from_survey(inventory, host, survey));
+    findings.extend(services::from_survey(host, survey));
+    findings.extend(firewall::from_survey(inventory, host, survey));
+    findings.extend(storage::from_survey(inventory, host, survey));
+    findings.extend(foreign::from_survey(inventory, host, survey));
     findings.push(occupied::taken(inventory, host, survey));
     findings
 }
@@ -124,7 +144,6 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
 fn surveyed_together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_surveys(hosts);
     findings.extend(resolver::mixed(inventory, hosts));
-    findings.extend(occupied::from_surveys(inventory, hosts));
     findings
 }
 

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use super::{
     finding::{Check, Finding},
-    ways::Way,
+    ways::{Way, is_service},
 };
 use crate::{
-    inventory::{Host, Inventory, Plugin, Role},
+    inventory::{Host, Inventory, Role},
     transport::{self, Error},
 };
 
@@ -24,11 +24,6 @@ const FORWARDING: Check = Check {
     name: "ssh-forwarding",
     checked: "whether the SSH server forwards TCP connections",
     expected: "it does: hoist reaches the API server that way",
-};
-const OVERLAY: Check = Check {
-    name: "overlay",
-    checked: "whether UDP port 8472 (VXLAN) passes between hosts",
-    expected: "it does: pods reach the pods of other hosts that way",
 };
 
 /// Twice retransmitted, after 1 and 3 seconds: a packet that is only lost gets through by then.
@@ -90,9 +85,15 @@ fn classify(reason: &str) -> Reached {
     }
 }
 
-/// Says which ways are closed, once for all that are closed in the same manner.
-pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
+/// Says which ways are closed, once for all that are closed in the same manner. `blocks` tells what on a host is likely to
+/// close a port there, `sample` how the ways were chosen when not all were tried.
+pub fn judge(
+    walked: &[(Way, Reached)],
+    blocks: impl Fn(&str, u16) -> Option<String>,
+    sample: Option<&str>,
+) -> Vec<Finding> {
     let mut closed: IndexMap<(String, String), Vec<String>> = IndexMap::new();
+    let mut services: IndexMap<(String, String), Vec<String>> = IndexMap::new();
     let mut unknown: IndexMap<(String, String), Vec<String>> = IndexMap::new();
     let mut open: Vec<String> = Vec::new();
     for (way, reached) in walked {
@@ -101,10 +102,15 @@ pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
         let note = |kind: &mut IndexMap<(String, String), Vec<String>>, how: &str| {
             kind.entry((target.clone(), how.to_owned())).or_default().push(from.clone());
         };
+        let closed = if is_service(address.port()) { &mut services } else { &mut closed };
+        let because = |how: &str| match blocks(to, address.port()) {
+            Some(rule) => format!("{how} (on {to}: {rule})"),
+            None => how.to_owned(),
+        };
         match reached {
             Reached::Yes => open.push(from.clone()),
-            Reached::Silence => note(&mut closed, "no answer"),
-            Reached::Refusal(reason) => note(&mut closed, reason),
+            Reached::Silence => note(closed, &because("no answer")),
+            Reached::Refusal(reason) => note(closed, &because(reason)),
             Reached::Prohibited => note(&mut unknown, "the SSH server does not forward there"),
             Reached::Unknown(why) => note(&mut unknown, why),
         }
@@ -117,6 +123,10 @@ pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
             PORTS.error("", format!("{targets}: {how}"), fix).about(hosts)
         })
         .collect();
+    findings.extend(gather(services).into_iter().map(|(hosts, how, targets)| {
+        let fix = "where services of type NodePort are to be reached from the other hosts, open 30000-32767/tcp on these";
+        PORTS.warning("", format!("{targets}, which stand for all node ports: {how}"), fix).about(hosts)
+    }));
     findings.extend(
         gather(unknown)
             .into_iter()
@@ -124,15 +134,11 @@ pub fn judge(inventory: &Inventory, walked: &[(Way, Reached)]) -> Vec<Finding> {
     );
     open.dedup();
     if findings.is_empty() && !open.is_empty() {
-        let observed = format!("all {} ways are open", walked.len());
+        let observed = match sample {
+            None => format!("all {} ways are open", walked.len()),
+            Some(how) => format!("all {} ways that were tried are open; {how}", walked.len()),
+        };
         findings.push(PORTS.ok("", observed).about(open));
-    }
-    if inventory.cluster.network.plugin == Plugin::Cilium && !walked.is_empty() {
-        let hosts: IndexMap<&str, ()> = walked.iter().map(|(way, _)| (way.from.as_str(), ())).collect();
-        let why =
-            "nothing listens there before the network plugin runs, and UDP tells nobody that it arrived";
-        let hosts = hosts.into_keys().map(str::to_owned).collect();
-        findings.push(OVERLAY.skipped("", why).about(hosts));
     }
     findings
 }
@@ -213,12 +219,12 @@ mod tests {
         let line = |finding: Finding| {
             format!("{:?} {}: {}", finding.severity, finding.hosts.join(","), finding.observed)
         };
-        judge(&inventory, &walked).into_iter().map(line).collect()
+        judge(&walked, |_, _| None, None).into_iter().map(line).collect()
     }
 
     #[test]
     fn what_is_closed_is_said_once() {
-        assert_eq!(said(&[]), ["Ok cp1,w1,w2: all 8 ways are open"]);
+        assert_eq!(said(&[]), ["Ok cp1,w1,w2: all 16 ways are open"]);
         let closed = [
             ("*", "cp1", 6443, Reached::Silence),
             ("*", "cp1", 10250, Reached::Silence),
@@ -233,14 +239,22 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_cannot_be_tried_before_it_is_there() {
-        let mut inventory = Fleet::three().inventory;
-        inventory.cluster.network.plugin = Plugin::Cilium;
-        let walked: Vec<_> =
-            ways(&inventory, &["cp1", "w1"]).into_iter().map(|way| (way, Reached::Yes)).collect();
-        let findings = judge(&inventory, &walked);
-        let overlay = findings.iter().find(|finding| finding.check == "overlay").unwrap();
-        assert_eq!((overlay.severity, overlay.hosts.join(",")), (Skipped, "cp1,w1".into()));
+    fn the_firewall_that_closes_it_is_named() {
+        let walked: Vec<_> = ways(&Fleet::three().inventory, &["cp1"])
+            .into_iter()
+            .map(|way| if way.to == "w1" { (way, Reached::Silence) } else { (way, Reached::Yes) })
+            .collect();
+        let blocks =
+            |host: &str, port: u16| (host == "w1" && port == 10250).then(|| "-A INPUT -j DROP".to_owned());
+        let said: Vec<_> =
+            judge(&walked, blocks, None).into_iter().map(|own| (own.severity, own.observed)).collect();
+        assert_eq!(
+            said,
+            [
+                (Error, "w1:10250: no answer (on w1: -A INPUT -j DROP)".into()),
+                (Warning, "w1:30000, w1:32767, which stand for all node ports: no answer".into())
+            ]
+        );
     }
 
     #[test]

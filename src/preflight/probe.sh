@@ -1,5 +1,6 @@
 # What can go wrong on this host, beyond its facts. POSIX sh; each line of the answer is key=value. Changes nothing.
-# $ports is a pattern of the ports that are needed, in hexadecimal; $name is the host's name in the inventory.
+# $ports is a pattern of the ports that are needed, in hexadecimal; $name is the host's name in the inventory. What may
+# take seconds comes last; where $quick is set, it is left out.
 say() { printf '%s=%s\n' "$1" "$2"; }
 tell() {
 	line=
@@ -15,18 +16,7 @@ done
 grep -s '^InitiatorName=..*' /etc/iscsi/initiatorname.iscsi | while IFS== read -r key value; do say iscsi "$value"; done
 tell nvme /etc/nvme/hostnqn
 
-# Names. The last one exists nowhere, unless a search domain has a wildcard.
-lookup() { timeout 6 getent "$@" 2>/dev/null; }
-lookup hosts "$name" | while read -r address rest; do say own_name "$address"; done
-lookup ahostsv4 localhost | while read -r address rest; do say localhost "$address"; done
-if have getent; then
-	answer=$(lookup ahostsv4 "no-such-host-$$")
-	case $? in
-		0) say wildcard "${answer%% *}" ;;
-		2) say wildcard none ;;
-		124) say wildcard timeout ;;
-	esac
-fi
+# Name servers.
 grep -hsE '^[[:space:]]*(nameserver|search|domain)[[:space:]]' /etc/resolv.conf | while read -r line; do say resolv "$line"; done
 grep -hsE '^[[:space:]]*nameserver[[:space:]]' /run/systemd/resolve/resolv.conf |
 	while read -r line; do say resolved "$line"; done
@@ -49,7 +39,7 @@ grep -sE '^[[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([
 for file in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf; do [ -s "$file" ] && say swap_in "$file"; done
 
 # The kernel. A module counts when it is there, built in, or would be found.
-for module in overlay br_netfilter nf_conntrack; do
+for module in overlay br_netfilter nf_conntrack iscsi_tcp; do
 	evidence=no
 	[ -d "/sys/module/$module" ] && evidence=yes
 	case $module in
@@ -73,7 +63,7 @@ tell selinux /sys/fs/selinux/enforce
 # Services, in one question; an empty line ends what is said of one.
 if have systemctl; then
 	set -- firewalld docker crio k3s k3s-agent rke2-server rke2-agent k0scontroller k0sworker \
-		snap.microk8s.daemon-kubelite systemd-resolved systemd-timesyncd chrony chronyd ntp ntpd ntpsec openntpd
+		snap.microk8s.daemon-kubelite NetworkManager multipathd iscsid systemd-resolved systemd-timesyncd chrony chronyd ntp ntpd ntpsec openntpd
 	for unit; do shift; set -- "$@" "$unit.service"; done
 	unit='' state=''
 	{ systemctl show -p Id -p ActiveState "$@" 2>/dev/null; echo; } | while IFS== read -r key value; do
@@ -88,16 +78,41 @@ if have systemctl; then
 		esac
 	done
 fi
-have timedatectl && timeout 10 timedatectl show -p NTPSynchronized 2>/dev/null |
-	while IFS== read -r key value; do say synchronized "$value"; done
 
-# Firewalls. A module that could be loaded but is not has no rules, and asking would load it.
-policies() { "$1" -S 2>/dev/null | grep -E '^-P (INPUT|FORWARD) DROP' | while read -r line; do say drops "$line"; done; }
+# Firewalls. A module that could be loaded but is not has no rules, and asking would load it. Told are chains that drop
+# what no rule lets in, and the first rules that drop or reject; those of Kubernetes itself are not meant.
+policies() {
+	"$1" -S 2>/dev/null | grep -E -e '^-P (INPUT|FORWARD) DROP' | while read -r line; do say drops "$1: $line"; done
+	"$1" -S 2>/dev/null | grep -E -e '^-A (INPUT|FORWARD) .*-j (DROP|REJECT)' | grep -v KUBE- | head -n 20 |
+		while read -r line; do say rule "$1: $line"; done
+}
+chains() {
+	table='' chain='' hooked='' left=20
+	while read -r word rest; do
+		case $word in
+			table) table=${rest% \{} ;;
+			chain) chain=${rest% \{} hooked='' ;;
+			type)
+				case $rest in *' hook input '* | *' hook forward '*) hooked=yes ;; esac
+				case $hooked$rest in yes*'policy drop'*) say drops "nft: table $table, chain $chain: policy drop" ;; esac
+				;;
+			*)
+				case $hooked$left in 0 | yes0 | [0-9]*) continue ;; esac
+				case "$word $rest " in
+					*invalid* | *KUBE-*) ;;
+					*' drop '* | *' reject '*) 
+						say rule "nft: table $table, chain $chain: $word $rest"
+						left=$((left - 1))
+						;;
+				esac
+				;;
+		esac
+	done
+}
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && say firewall ufw
 if [ -d /sys/module/nf_tables ] || ! grep -qs '/nf_tables\.ko' "/lib/modules/$(uname -r)/modules.dep"; then
 	if have nft; then
-		nft -t list ruleset 2>/dev/null | grep -E 'hook (input|forward) .*policy drop' |
-			while read -r line; do say drops "$line"; done
+		nft -t list ruleset 2>/dev/null | chains
 	elif have iptables; then
 		policies iptables
 	elif [ -d /sys/module/nf_tables ]; then
@@ -114,13 +129,23 @@ if grep -qs '^filter' /proc/net/ip_tables_names; then
 	fi
 fi
 
+# What else has its hands in the network. Of interfaces that containers bring there can be hundreds.
+for folder in /proc/sys/net/ipv4/conf/*; do
+	case ${folder##*/} in veth* | lxc* | cali*) continue ;; esac
+	# Such files end after one read, by which `read` counts as failed.
+	value=
+	read -r value 2>/dev/null < "$folder/rp_filter"
+	[ -z "$value" ] || say rp_filter "${folder##*/} $value"
+done
+grep -hsE '^[[:space:]]*unmanaged-devices' /etc/NetworkManager/NetworkManager.conf /etc/NetworkManager/conf.d/*.conf \
+	/usr/lib/NetworkManager/conf.d/*.conf | while read -r line; do say unmanaged "$line"; done
+grep -qsE '^[[:space:]]*blacklist' /etc/multipath.conf /etc/multipath/conf.d/*.conf && say blacklist yes
+
 # What is on the host already.
 for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/*.yaml /var/lib/etcd/member \
 	/var/lib/kubelet/config.yaml /etc/rancher/k3s /etc/rancher/rke2 /var/lib/k0s /var/snap/microk8s /etc/cni/net.d/*.conf*; do
 	[ -e "$path" ] && say trace "$path"
 done
-[ -r /etc/kubernetes/pki/ca.crt ] && sha256sum /etc/kubernetes/pki/ca.crt 2>/dev/null |
-	while read -r digest rest; do say authority "$digest"; done
 
 grep -qs '^# Written by hoist;' /etc/haproxy/haproxy.cfg && say balances yes
 
@@ -176,4 +201,20 @@ grep -rqsiE 'https?_proxy' /etc/systemd/system/containerd.service.d && say proxy
 # Routes. The address asked for is never contacted.
 ip -4 -o route show table main 2>/dev/null | while read -r line; do say route "$line"; done
 ip -4 -o route get 198.51.100.1 2>/dev/null | while read -r line; do say outward "$line"; done
+[ -z "$quick" ] || exit 0
+
+# Names, which a name server may be slow to tell. The last one exists nowhere, unless a search domain has a wildcard.
+lookup() { timeout 6 getent "$@" 2>/dev/null; }
+lookup hosts "$name" | while read -r address rest; do say own_name "$address"; done
+lookup ahostsv4 localhost | while read -r address rest; do say localhost "$address"; done
+if have getent; then
+	answer=$(lookup ahostsv4 "no-such-host-$$")
+	case $? in
+		0) say wildcard "${answer%% *}" ;;
+		2) say wildcard none ;;
+		124) say wildcard timeout ;;
+	esac
+fi
+have timedatectl && timeout 10 timedatectl show -p NTPSynchronized 2>/dev/null |
+	while IFS== read -r key value; do say synchronized "$value"; done
 exit 0

@@ -1,21 +1,15 @@
-//! What runs on a host beside hoist: time, firewalls, other runtimes, the package manager, proxies.
+//! What runs on a host beside hoist: time, other runtimes, the package manager, proxies.
 
 use super::{
     Subject,
     finding::{Check, Finding},
     survey::Survey,
 };
-use crate::inventory::{Inventory, Role};
 
 const TIME: Check = Check {
     name: "time-sync",
     checked: "whether the clock is kept right",
     expected: "synchronised, by chrony or systemd-timesyncd",
-};
-const FIREWALL: Check = Check {
-    name: "firewall",
-    checked: "firewalls that could drop what nodes and pods send",
-    expected: "none, or rules that let the cluster's networks and ports through",
 };
 const RUNTIME: Check = Check {
     name: "runtime",
@@ -36,14 +30,8 @@ const PROXY: Check = Check {
 const NO_SYSTEMD: &str = "systemd does not answer";
 
 /// All of them.
-pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
-    vec![
-        time(host, survey),
-        firewall(inventory, host, survey),
-        runtime(host, survey),
-        packages(host, survey),
-        proxy(host, survey),
-    ]
+pub fn from_survey(host: &Subject, survey: &Survey) -> Vec<Finding> {
+    vec![time(host, survey), runtime(host, survey), packages(host, survey), proxy(host, survey)]
 }
 
 fn time(host: &Subject, survey: &Survey) -> Finding {
@@ -71,41 +59,6 @@ fn time(host: &Subject, survey: &Survey) -> Finding {
     }
 }
 
-fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
-    let mut seen = survey.firewalls.clone();
-    seen.extend(survey.is_active("firewalld").then(|| "firewalld".to_owned()));
-    // Their own rules say the same once more, at length.
-    if seen.is_empty() {
-        seen.extend(survey.drops.iter().cloned());
-    }
-    if !seen.is_empty() {
-        let endpoint = &inventory.cluster.endpoint;
-        let ports = if host.host.has(Role::ControlPlane) {
-            let api = inventory.api_port();
-            let own = if api == endpoint.port { String::new() } else { format!(", {api}") };
-            let vrrp = if endpoint.vip.is_some() { ", protocol 112 (VRRP)" } else { "" };
-            format!("{}{own}, 2379, 2380 and 10250/tcp{vrrp}", endpoint.port)
-        } else {
-            "10250/tcp".to_owned()
-        };
-        let networks = &inventory.cluster.network;
-        let fix = format!(
-            "let through: {ports}, 30000-32767 for node ports, and everything from and to {} and {}; or turn it off \
-             inside the cluster's network",
-            networks.pods, networks.services
-        );
-        return FIREWALL.warning(host.name, seen.join("; "), fix);
-    }
-    if !survey.unread.is_empty() {
-        let why = format!("the host has no program that reads the rules of {}", survey.unread.join(", "));
-        return FIREWALL.skipped(host.name, why);
-    }
-    match survey.active {
-        Some(_) => FIREWALL.ok(host.name, "none was found"),
-        None => FIREWALL.skipped(host.name, NO_SYSTEMD),
-    }
-}
-
 fn runtime(host: &Subject, survey: &Survey) -> Finding {
     if survey.is_active("docker") {
         return RUNTIME.warning(
@@ -128,7 +81,7 @@ fn runtime(host: &Subject, survey: &Survey) -> Finding {
     }
 }
 
-fn packages(host: &Subject, survey: &Survey) -> Finding {
+pub fn packages(host: &Subject, survey: &Survey) -> Finding {
     if !survey.broken.is_empty() {
         let fix =
             "`dpkg --configure -a`, then `apt-get -f install`: until then apt refuses to install anything";
@@ -171,7 +124,7 @@ mod tests {
         let mut fleet = Fleet::three();
         change(&mut fleet);
         let hosts = fleet.subjects();
-        let all = from_survey(&fleet.inventory, &hosts[1], hosts[1].survey.unwrap());
+        let all = from_survey(&hosts[1], hosts[1].survey.unwrap());
         let finding = all.into_iter().find(|finding| finding.check == check).unwrap();
         (finding.severity, finding.observed + " " + &finding.fix)
     }
@@ -197,22 +150,6 @@ mod tests {
         }
         let container = say("time-sync", |fleet| fleet.facts("w1").container = true);
         assert_eq!(container.0, Skipped);
-    }
-
-    #[test]
-    fn firewalls() {
-        assert_eq!(say("firewall", |_| {}).0, Ok);
-        assert_eq!(say("firewall", |fleet| fleet.survey("w1").active = None).0, Skipped);
-        assert_eq!(say("firewall", |fleet| fleet.survey("w1").unread = vec!["nftables".into()]).0, Skipped);
-        let found = say("firewall", |fleet| {
-            fleet.survey("w1").active = active(&["firewalld"]);
-            fleet.survey("w1").drops = vec!["-P INPUT DROP".into()];
-        });
-        assert!(found.0 == Warning && found.1.starts_with("firewalld let through: 10250/tcp"), "{}", found.1);
-        let found = say("firewall", |fleet| fleet.survey("w1").firewalls = vec!["ufw".into()]);
-        assert!(found.0 == Warning && found.1.starts_with("ufw let through"), "{}", found.1);
-        let found = say("firewall", |fleet| fleet.survey("w1").drops = vec!["-P FORWARD DROP".into()]);
-        assert!(found.0 == Warning && found.1.contains("10.244.0.0/16"), "{}", found.1);
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn eviction(host: &Subject, survey: &Survey) -> Finding {
     )
 }
 
-fn options(host: &Subject, survey: &Survey) -> Finding {
+pub fn options(host: &Subject, survey: &Survey) -> Finding {
     if survey.disks.iter().any(|disk| disk.options.is_empty()) {
         return OPTIONS.skipped(host.name, "there is no findmnt that tells");
     }

@@ -50,12 +50,19 @@ pub struct Survey {
     pub firewalls: Vec<String>,
     /// Rules by which packets are dropped unless another rule lets them in.
     pub drops: Vec<String>,
+    /// Rules that drop or reject packets.
+    pub rules: Vec<String>,
     /// Tables of rules that the host has no program to read.
     pub unread: Vec<String>,
+    /// By interface, and for `all`: whether packets are dropped whose answer would take another way (ip-sysctl,
+    /// `rp_filter`): 1 is strict, 2 loose.
+    pub reverse_path: Vec<(String, u8)>,
+    /// What NetworkManager is told to keep its hands off.
+    pub unmanaged: Vec<String>,
+    /// Whether multipathd is told to keep its hands off some devices.
+    pub blacklist: bool,
     /// Files of clusters.
     pub traces: Vec<String>,
-    /// SHA-256 of the certificate authority of the cluster that it is in.
-    pub authority: Option<String>,
     /// Whether haproxy has the configuration of hoist's balancer.
     pub balances: bool,
     /// Who listens on ports that are needed.
@@ -108,22 +115,39 @@ pub struct Route {
     pub device: String,
 }
 
-/// Long enough for name servers that do not answer.
-const TIMEOUT: Duration = Duration::from_secs(90);
+/// How much is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What a host knows at once.
+    Quick,
+    /// Also what name servers and services have to be asked for.
+    Whole,
+}
+
+impl Depth {
+    fn timeout(self) -> Duration {
+        match self {
+            Depth::Quick => Duration::from_secs(15),
+            // Long enough for name servers that do not answer.
+            Depth::Whole => Duration::from_secs(90),
+        }
+    }
+}
 
 /// Asks a host. `name` is its name in the inventory, `ports` those that it will need.
 ///
 /// # Errors
 /// When the host is lost, or the script does not end.
-pub async fn ask(host: &dyn Host, name: &str, ports: &[u16]) -> Result<Survey, Error> {
-    let output = host.run(Script::new(script(name, ports)).timeout(TIMEOUT)).await?;
+pub async fn ask(host: &dyn Host, name: &str, ports: &[u16], depth: Depth) -> Result<Survey, Error> {
+    let output = host.run(Script::new(script(name, ports, depth)).timeout(depth.timeout())).await?;
     Ok(Survey::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-fn script(name: &str, ports: &[u16]) -> String {
+fn script(name: &str, ports: &[u16], depth: Depth) -> String {
     let ports: Vec<String> = ports.iter().map(|port| format!("{port:04X}")).collect();
+    let quick = if depth == Depth::Quick { "yes" } else { "" };
     let probe = include_str!("probe.sh");
-    format!("name={} ports={}\n{probe}", quote(name), quote(&ports.join("|")))
+    format!("name={} ports={} quick={quick}\n{probe}", quote(name), quote(&ports.join("|")))
 }
 
 impl Survey {
@@ -158,9 +182,16 @@ impl Survey {
                 "synchronized" => survey.synchronized = yes(),
                 "firewall" => survey.firewalls.push(text()),
                 "drops" => survey.drops.push(value.trim().to_owned()),
+                "rule" => survey.rules.push(value.trim().to_owned()),
+                "rp_filter" => survey.reverse_path.extend(
+                    value
+                        .split_once(' ')
+                        .and_then(|(name, mode)| Some((name.to_owned(), mode.parse().ok()?))),
+                ),
+                "unmanaged" => survey.unmanaged.push(text()),
+                "blacklist" => survey.blacklist = true,
                 "unread" => survey.unread.push(text()),
                 "trace" => survey.traces.push(text()),
-                "authority" => survey.authority = Some(text()),
                 "balances" => survey.balances = true,
                 "listens" => sockets.extend(socket(value)),
                 "holds" => {

@@ -85,11 +85,17 @@ async fn real_shells_answer() {
             continue;
         }
         let host = Local::with_shell("here", shell).await.unwrap();
-        let survey = ask(&host, "it's a name", &[port, 6443]).await.unwrap();
+        let survey = ask(&host, "it's a name", &[port, 6443], Depth::Whole).await.unwrap();
         assert!(survey.localhost.iter().any(IpAddr::is_loopback), "{shell:?}: {survey:?}");
         assert!(survey.wildcard.is_some(), "{shell:?}");
         assert_eq!(survey.disks.len(), 6, "{shell:?}: {survey:?}");
-        assert_eq!(survey.modules.len(), 3, "{shell:?}");
+        assert_eq!(survey.modules.len(), 4, "{shell:?}");
+        // Not every kernel tells.
+        let told = Path::new("/proc/sys/net/ipv4/conf/all/rp_filter").exists();
+        assert_eq!(survey.reverse_path.iter().any(|(name, _)| name == "all"), told, "{shell:?}: {survey:?}");
+        let quick = ask(&host, "it's a name", &[port, 6443], Depth::Quick).await.unwrap();
+        assert_eq!((quick.wildcard, quick.localhost.len()), (None, 0), "{shell:?}: no name server is asked");
+        assert_eq!(quick.listeners, survey.listeners, "{shell:?}");
         assert!(survey.seccomp.is_some() && survey.btf.is_some(), "{shell:?}");
         assert!(!survey.controllers.is_empty(), "{shell:?}");
         let own = survey.listeners.iter().find(|listener| listener.port == port).unwrap();

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::*;
-use crate::facts::{Hardware, Interface, InterfaceAddress, Os};
+use crate::facts::{Hardware, Interface, InterfaceAddress, Kubernetes, Os};
 use survey::{Disk, Lookup};
 
 /// The hosts of an inventory and what is known of them.
@@ -25,6 +25,10 @@ impl Fleet {
 
     pub fn facts(&mut self, host: &str) -> &mut Facts {
         &mut self.facts[host]
+    }
+
+    pub fn all_facts(&self) -> IndexMap<String, Facts> {
+        self.facts.clone()
     }
 
     pub fn survey(&mut self, host: &str) -> &mut Survey {
@@ -100,11 +104,14 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         wildcard: Some(Lookup::Nothing),
         nameservers: vec!["192.168.18.1".into()],
         disks: folders.iter().map(disk).collect(),
-        modules: ["overlay", "br_netfilter", "nf_conntrack"].map(|name| (name.to_owned(), true)).into(),
+        modules: ["overlay", "br_netfilter", "nf_conntrack", "iscsi_tcp"]
+            .map(|name| (name.to_owned(), true))
+            .into(),
         controllers: ["cpuset", "cpu", "io", "memory", "pids"].map(str::to_owned).into(),
         seccomp: Some(true),
         btf: Some(true),
         active: Some(vec![]),
+        reverse_path: vec![("all".into(), 0), ("eth0".into(), 2)],
         synchronized: Some(true),
         outward: Some(host.address),
         ..Survey::default()
@@ -143,10 +150,21 @@ fn new_hosts_are_judged_and_nodes_are_not() {
     let errors = [("cpus", Severity::Error), ("clone-machine-id", Severity::Error)];
     assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), errors);
     // A new host that is a copy of a node is found; what the node itself is like is not asked again.
-    fleet.facts("cp1").kubernetes.joined = true;
+    let node = |control_plane| Kubernetes {
+        joined: true,
+        control_plane,
+        authority: "aa".into(),
+        ..Kubernetes::default()
+    };
+    fleet.facts("cp1").kubernetes = node(true);
     assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), errors[1..]);
-    fleet.facts("w1").kubernetes.joined = true;
+    fleet.facts("w1").kubernetes = node(false);
     assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), []);
+    // Nodes of another cluster are found all the same.
+    fleet.facts("w1").kubernetes.authority = "bb".into();
+    let stranger = [("foreign-cluster", Severity::Error)];
+    assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), stranger);
+    assert_eq!(complaints(&super::foreign(&fleet.inventory, &fleet.facts)), stranger);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::is_node;
+use super::{is_node, neighbours::Neighbours};
 use crate::inventory::{Host, Inventory, Plugin, Role};
 
 const KUBELET: u16 = 10250;
@@ -10,6 +10,11 @@ const ETCD_CLIENTS: u16 = 2379;
 const ETCD_PEERS: u16 = 2380;
 /// What Cilium's nodes ask each other for their health on.
 const CILIUM_HEALTH: u16 = 4240;
+/// What MetalLB's speakers find each other on (memberlist).
+const METALLB: u16 = 7946;
+/// The first and the last of the ports that services of type NodePort are given by default: a firewall that lets
+/// both through lets the range through.
+const SERVICES: [u16; 2] = [30000, 32767];
 
 /// A connection to be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +24,15 @@ pub struct Way {
     pub address: SocketAddr,
 }
 
-/// Every connection from one of these hosts to any other of the inventory that a running cluster would open.
+/// Every connection from one of these hosts to another of the inventory that a running cluster would open. What
+/// control planes and members of etcd have to do with is complete; of what workers use of each other a part is
+/// taken where there are many, as [`Neighbours`] says.
 pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
+    let neighbours = Neighbours::new(inventory);
     let mut ways = Vec::new();
     for source in from {
         let Some(host) = inventory.hosts.get(*source) else { continue };
-        for (name, target) in inventory.hosts.iter().filter(|(name, _)| name != source) {
+        for (name, target) in inventory.hosts.iter().filter(|(name, _)| neighbours.meet(source, name)) {
             ways.extend(ports(inventory, host, target).into_iter().map(|port| Way {
                 from: (*source).to_owned(),
                 to: name.clone(),
@@ -33,6 +41,22 @@ pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
         }
     }
     ways
+}
+
+/// Every port that others use on this host, node ports aside.
+pub fn used_of(inventory: &Inventory, name: &str) -> Vec<u16> {
+    let Some(target) = inventory.hosts.get(name) else { return Vec::new() };
+    let others = inventory.hosts.iter().filter(|(other, _)| *other != name);
+    let mut used: Vec<u16> = others.flat_map(|(_, source)| ports(inventory, source, target)).collect();
+    used.retain(|port| !SERVICES.contains(port));
+    used.sort_unstable();
+    used.dedup();
+    used
+}
+
+/// Whether it is a port that only stands for those of services.
+pub fn is_service(port: u16) -> bool {
+    SERVICES.contains(&port)
 }
 
 /// What one host uses on another.
@@ -61,7 +85,14 @@ fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
         if inventory.cluster.network.plugin == Plugin::Cilium {
             ports.push(CILIUM_HEALTH);
         }
+        if inventory.addons.metallb.is_some() {
+            ports.push(METALLB);
+        }
+        if target.has(Role::Worker) {
+            ports.extend(SERVICES);
+        }
     }
+    ports.dedup();
     ports
 }
 
@@ -83,10 +114,10 @@ mod tests {
     #[test]
     fn what_a_small_cluster_needs() {
         insta::assert_snapshot!(matrix(&Fleet::three().inventory, &["cp1", "w1"]), @r"
-        cp1>w1 10250
-        cp1>w2 10250
+        cp1>w1 10250 30000 32767
+        cp1>w2 10250 30000 32767
         w1>cp1 6443 10250
-        w1>w2 10250
+        w1>w2 10250 30000 32767
         ");
     }
 
@@ -105,23 +136,25 @@ mod tests {
         let text = include_str!("../../inventory/ha.yaml");
         let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
         insta::assert_snapshot!(matrix(&inventory, &["cp1", "etcd1", "w1"]), @r"
-        cp1>cp2 6443 6444 2379 2380 10250 4240
+        cp1>cp2 6443 6444 2379 2380 10250 4240 7946
         cp1>etcd1 2379 2380
         cp1>etcd2 2379 2380
         cp1>witness 2379 2380
-        cp1>w1 10250 4240
-        cp1>w2 10250 4240
-        cp1>s1 10250 4240
-        cp1>s2 10250 4240
+        cp1>w1 10250 4240 7946 30000 32767
+        cp1>w2 10250 4240 7946 30000 32767
+        cp1>s1 10250 4240 7946 30000 32767
+        cp1>s2 10250 4240 7946 30000 32767
         etcd1>cp1 2380
         etcd1>cp2 2380
         etcd1>etcd2 2380
         etcd1>witness 2380
-        w1>cp1 6443 6444 10250 4240
-        w1>cp2 6443 6444 10250 4240
-        w1>w2 10250 4240
-        w1>s1 10250 4240
-        w1>s2 10250 4240
+        w1>cp1 6443 6444 10250 4240 7946
+        w1>cp2 6443 6444 10250 4240 7946
+        w1>w2 10250 4240 7946 30000 32767
+        w1>s1 10250 4240 7946 30000 32767
+        w1>s2 10250 4240 7946 30000 32767
         ");
+        assert_eq!(used_of(&inventory, "witness"), [2379, 2380]);
+        assert_eq!(used_of(&inventory, "w1"), [4240, 7946, 10250]);
     }
 }

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Change, Kind, Mode, Observations, Probe, debian_version, quote, quote_all};
+use super::{Act, Change, Delivery, Kind, Mode, Observations, Probe, debian_version, quote, quote_all};
 
 /// Where the files are sent to. It is removed when they are installed.
 const FOLDER: &str = "/var/lib/hoist/packages";
@@ -101,11 +101,16 @@ impl Kind for Package {
             return vec![Act::Script { text, stdin: None, timeout }];
         };
         let needed: Vec<&PackageFile> = files.iter().filter(|file| file.is_needed(seen)).collect();
-        let sent = needed.iter().map(|file| Act::Send {
+        let sent = needed.iter().map(|file| {
+ Act::Send(Delivery {
             source: file.source.clone(),
             destination: format!("{FOLDER}/{}", file.file_name()),
             sha256: file.sha256.clone(),
             mode: Mode(0o600),
+            url: None,
+            public: true,
+            beside: None,
+        })
         });
         let mut acts: Vec<Act> = sent.collect();
         let script = if files.iter().all(PackageFile::is_deb) { APT } else { DNF };
@@ -175,7 +180,7 @@ mod tests {
 
     fn sent(acts: &[Act]) -> Vec<&str> {
         let sources = acts.iter().filter_map(|act| match act {
-            Act::Send { source, .. } => Some(source.as_str()),
+            Act::Send(delivery) => Some(delivery.source.as_str()),
             Act::Script { .. } => None,
         });
         sources.collect()

@@ -4,12 +4,15 @@
 //! Schema of a Rust type; what passes is deserialised into that type. The type is the one truth: schema,
 //! check and reference documentation all come from it.
 //!
+//! A source may be several files, which are read one by one and then as one tree.
+//!
 //! The language is YAML 1.2 with its core schema (`yes` and `on` are strings), one document a file, string
 //! keys, aliases but no merge keys.
 
 mod build;
 mod check;
 mod format;
+mod join;
 mod node;
 mod problem;
 mod reference;
@@ -83,7 +86,7 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
     source: &Source,
     problems: &mut Vec<Problem>,
 ) -> Option<Document<T>> {
-    let tree = build::tree(source.text(), problems)?;
+    let tree = join::tree(source, problems)?;
     let schema = schema_of::<T>();
     let json = check::check(&schema, &tree, source.text(), problems)?;
     let complete = problems.is_empty();
@@ -104,7 +107,7 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
 /// left out. No tree when nothing can be read.
 pub fn tree(source: &Source) -> (Option<Node>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let tree = build::tree(source.text(), &mut problems);
+    let tree = join::tree(source, &mut problems);
     (tree, problems)
 }
 

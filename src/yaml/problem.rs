@@ -2,15 +2,15 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashMap,
     fmt::{self, Display},
     iter,
-    sync::Arc,
 };
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, Severity, SourceCode, SourceSpan};
 use serde_json::json;
 
-use super::Source;
+use super::{Source, source::Part};
 
 /// A range of bytes in a source.
 pub type Span = SourceSpan;
@@ -55,6 +55,20 @@ impl Problem {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
+        self
+    }
+
+    /// With every place so many bytes further on.
+    #[must_use]
+    pub(super) fn shifted(mut self, by: usize) -> Self {
+        self.span = shifted(self.span, by);
+        self.also = self
+            .also
+            .into_iter()
+            .map(|label| {
+                LabeledSpan::new_with_span(label.label().map(str::to_owned), shifted(*label.inner(), by))
+            })
+            .collect();
         self
     }
 
@@ -120,7 +134,7 @@ impl Diagnostic for Problem {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.headline())]
 pub struct Problems {
-    text: NamedSource<Arc<str>>,
+    text: Source,
     list: Vec<Problem>,
     title: Option<String>,
 }
@@ -132,9 +146,9 @@ impl Problems {
         list.dedup();
         for problem in list.iter_mut().take(PRINTED) {
             let long = problem.spans().any(|span| line_length(source.text(), span.offset()) > LONGEST_LINE);
-            problem.place = long.then(|| position(source.text(), problem.span.offset()));
+            problem.place = long.then(|| source.position(problem.span.offset()));
         }
-        Problems { text: NamedSource::new(source.name(), source.shared_text()), list, title: None }
+        Problems { text: source.clone(), list, title: None }
     }
 
     /// Replaces the headline, which otherwise counts the problems.
@@ -147,7 +161,7 @@ impl Problems {
     #[must_use]
     pub fn without_text(mut self) -> Self {
         for problem in &mut self.list {
-            problem.place = Some(position(self.text.inner(), problem.span.offset()));
+            problem.place = Some(self.text.position(problem.span.offset()));
         }
         self
     }
@@ -164,14 +178,16 @@ impl Problems {
     /// The problems for programs: a list of objects with `severity` (`error`, `warning` or `note`), `file`, `line`
     /// and `column` (from 1, in characters), `message` and `help`.
     pub fn to_json(&self) -> serde_json::Value {
-        let mut cursor = Cursor::new(self.text.inner());
+        let mut cursors: HashMap<usize, Cursor<'_>> = HashMap::new();
         self.list
             .iter()
             .map(|problem| {
-                let (line, column) = cursor.advance(problem.span.offset());
+                let Part { name, text, start } = self.text.part(problem.span.offset());
+                let cursor = cursors.entry(start).or_insert_with(|| Cursor::new(text));
+                let (line, column) = cursor.advance(problem.span.offset() - start);
                 json!({
                     "severity": word(problem.severity),
-                    "file": self.text.name(),
+                    "file": name,
                     "line": line,
                     "column": column,
                     "message": problem.title,
@@ -201,6 +217,11 @@ impl Problems {
         };
         format!("{counted} in {}{shown}", self.text.name())
     }
+}
+
+/// A range so many bytes further on.
+pub(super) fn shifted(span: Span, by: usize) -> Span {
+    Span::from((span.offset() + by, span.len()))
 }
 
 /// How programs call a severity.

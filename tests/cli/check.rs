@@ -84,13 +84,61 @@ fn what_is_no_file_of_an_inventory_is_answered() {
         (Path::new("no/such.yaml"), 71, "check the path"),
         (Path::new("/dev/zero"), 65, "/dev/zero is larger than 4 MiB"),
         (Path::new("/dev/null"), 65, "the file is empty"),
-        (folder.path(), 71, "name the file in that folder"),
+        (folder.path(), 65, "there is no file that ends in .yaml or .yml"),
         (&fifo, 65, "the file is empty"),
     ] {
         let (exit, words) = answer_to(path);
         assert_eq!(exit, code, "{}: {words}", path.display());
         assert!(words.contains(says), "{}: {words}", path.display());
     }
+}
+
+#[test]
+fn an_inventory_may_be_a_folder_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "cluster.yaml",
+        "cluster: {name: office, kubernetes: \"1.20.2\"}\nhosts:\n  cp1: {address: 10.0.0.1, roles: [control-plane]}\n",
+    );
+    write(
+        "workers.yml",
+        "# Those that work.\nhosts:\n  w1: {address: 10.0.0.2, roles: [worker]}\n  cp1: {labels: {disk: ssd}}\n",
+    );
+    write("notes.txt", "no part of it");
+    write(".hidden.yaml", "nor: this");
+    let path = folder.path().to_str().unwrap();
+    let (exit, text, errors) = answer(&mut hoist(&["check", "-i", path]));
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    assert_eq!(text, "ok: cluster office, Kubernetes 1.20.2, 2 hosts (1 control-plane, 1 worker)\n");
+    let (_, shown, _) = answer(&mut hoist(&["inventory", "show", "-i", path, "--host", "w1"]));
+    assert!(shown.contains("workers.yml"), "where a value comes from is told with its file: {shown}");
+
+    write(
+        "workers.yml",
+        "# Those that work.\nhosts:\n  w1: {adress: 10.0.0.2, roles: [worker]}\n  cp1: {address: 10.0.0.9}\n",
+    );
+    let (exit, words) = answer_to(folder.path());
+    assert_eq!(exit, 65, "{words}");
+    for says in [
+        "unknown key `adress`",
+        "workers.yml:3:",
+        "the key `address` appears twice",
+        "workers.yml:4:",
+        "cluster.yaml:3:",
+    ] {
+        assert!(words.contains(says), "{says}: {words}");
+    }
+    let (exit, json, _) = answer(&mut hoist(&["check", "--output", "json", "-i", path]));
+    let problems: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(exit, 65);
+    let places: Vec<String> = problems
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{}:{}", one["file"].as_str().unwrap(), one["line"]))
+        .collect();
+    assert!(places.iter().all(|place| place.contains("/workers.yml:")), "{places:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `hoist init`.
 
-use std::fs;
+use std::{fs, path::Path, time::Duration};
 
-use super::ask;
+use assert_cmd::Command;
+
+use super::{ask, support};
 
 #[test]
 fn what_it_writes_passes_the_check_and_is_never_written_over() {
@@ -40,6 +42,33 @@ fn flags_say_what_is_known() {
     assert!(errors.contains("1 note"), "{errors}");
     let (_, shown, _) = ask(&["inventory", "show", "-i", file, "--host", "b"]);
     assert!(shown.contains("o'neil"), "{shown}");
+}
+
+#[test]
+fn on_a_terminal_it_asks_for_what_nobody_said() {
+    if !Path::new("/usr/bin/script").exists() {
+        return support::skip::skip("there is no script(1) to make a terminal with");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("office.yaml");
+    let hold = |flags: &str, answers: &str| {
+        let command = format!("{} init {} {flags}", env!("CARGO_BIN_EXE_hoist"), file.display());
+        let mut script = Command::new("/usr/bin/script");
+        script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+        let output =
+            script.write_stdin(answers.to_owned()).timeout(Duration::from_secs(30)).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (exit, text) = hold("--user admin", "\n\ncp1=10.0.0.1\nw1=10.0.0.2\n\n\nworker,storage\n");
+    assert_eq!(exit, Some(0), "{text}");
+    assert!(text.contains("The cluster's name [office]: "), "{text}");
+    assert!(!text.contains("log in as"), "what a flag says is not asked for: {text}");
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.contains("w1: {address: 10.0.0.2, roles: [worker, storage]}"), "{written}");
+    fs::remove_file(&file).unwrap();
+    let (exit, text) = hold("--yes", "");
+    assert_eq!(exit, Some(0), "{text}");
+    assert!(!text.contains('?') && fs::read_to_string(&file).unwrap().contains("192.168.18.212"));
 }
 
 #[test]

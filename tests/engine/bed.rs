@@ -69,7 +69,7 @@ impl Bed {
     }
 
     pub fn library(&self) -> Library {
-        Library { folder: Some(self.folder.path().to_path_buf()) }
+        Library::new(Some(self.folder.path().to_path_buf()))
     }
 
     pub fn target(&self, name: &str, roles: &[&str]) -> Target {

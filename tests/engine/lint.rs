@@ -88,6 +88,27 @@ tasks:
 }
 
 #[test]
+fn filters_tests_and_functions_that_nobody_has() {
+    let role = "tasks:
+  - name: '{{ host.name | uper }}'
+    when: facts.swap is emptyy
+    template: {source: mine.txt, path: /x}
+  - name: fine
+    loop: hosts | selectattr('name') | list
+    line: {path: /x, line: '{{ item.name | upper | default(1) }}', match: '{{ rnge(3) }}'}
+";
+    let template =
+        "{{ cluster.name | tojson }}\n{% filter to_yml %}{{ host.name is defined }}{% endfilter %}\n";
+    let bed = Bed::new(&[("one", role)], &[("mine.txt", template)]);
+    insta::assert_snapshot!(found(&bed, &["one"]).join("\n"), @r##"
+    roles/one/role.yaml:3: there is no filter `uper`; https://docs.rs/minijinja/latest/minijinja/filters lists those that there are
+    roles/one/role.yaml:4: there is no test `emptyy`; https://docs.rs/minijinja/latest/minijinja/tests lists those that there are
+    roles/one/role.yaml:8: `rnge` is not defined; templates see `cluster`, `facts`, `host`, `hosts` and `vars`; a value of the inventory is `vars.rnge`
+    templates/mine.txt:2: there is no filter `to_yml`; did you mean `to_yaml`?
+    "##);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_as_a_role_has_its_own_answer() {
     let text =
         "tasks:\n  - name: a\n    absnt: {path: /x}\n  - name: b\n    absent: {path: /x}\n    swap_off: {}\n";

@@ -3,6 +3,7 @@
 use super::{
     hosts::{Hosts, has_ping},
     preflight, said,
+    support::skip::skip,
 };
 
 #[test]
@@ -16,14 +17,14 @@ fn hosts_that_differ_are_no_clones_and_reach_each_other() {
         ("clone-hostname", "no two are the same"),
         ("address-taken", "none of the others' addresses"),
         ("mtu", "1500"),
-        ("ports", "all 8 ways are open"),
+        ("ports", "all 16 ways are open"),
         ("ssh-forwarding", "it does"),
         ("network-overlap", "no overlap"),
         ("route-overlap", "no overlap"),
     ] {
         assert_eq!(said(&findings, check), [format!("ok {all}: {expected}")], "{check}");
     }
-    for check in ["hostname", "address", "default-route"] {
+    for check in ["hostname", "address", "default-route", "tcp-full-size", "network-manager"] {
         assert!(
             said(&findings, check).iter().all(|line| line.starts_with("ok ")),
             "{:?}",
@@ -97,4 +98,71 @@ fn networks_of_a_host_that_the_cluster_would_take() {
     let route =
         "error cp1: 10.244.0.0/16 via 10.7.0.1 on eth0 overlaps 10.244.0.0/16, the network of the pods";
     assert!(said(&findings, "route-overlap").contains(&route.to_owned()), "{findings:#?}");
+}
+
+#[test]
+fn tcp_in_a_tunnel_is_tried_at_full_size_and_leaves_nothing() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
+    let inventory = hosts.inventory_with(", network: {plugin: cilium}");
+    let (_, findings) = preflight(&inventory, &[]);
+    let overlay = said(&findings, "overlay");
+    if overlay.iter().any(|line| line.contains("no VXLAN interface can be made")) {
+        skip("the kernel makes no VXLAN interface");
+        return;
+    }
+    let expected = ["ok cp1: 256 KiB came back from w1, w2", "ok w1: 256 KiB came back from cp1, w2"];
+    assert_eq!(overlay[..2], expected, "{overlay:?}");
+    for host in 0..3 {
+        assert!(!hosts.shows(host, "link").contains("vxlan"), "it is in no network of a host");
+    }
+    let servers =
+        || std::process::Command::new("pgrep").args(["-f", "listen=198.18.0.[234]:10250"]).output().unwrap();
+    assert!((0..50).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        servers().stdout.is_empty()
+    }));
+}
+
+#[test]
+fn ping_works_and_tcp_in_a_tunnel_dies() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
+    // What the network loses are packets of more than 1450 bytes, which the hosts must make themselves.
+    hosts.narrow(1, "1450");
+    for host in 0..2 {
+        hosts.ip(host, "link set eth0 gso_max_segs 1");
+    }
+    let (exit, findings) = preflight(&hosts.inventory_with(", network: {plugin: cilium}"), &[]);
+    assert_eq!(exit, 1);
+    let overlay = said(&findings, "overlay");
+    if overlay.iter().any(|line| line.contains("no VXLAN interface can be made")) {
+        skip("the kernel makes no VXLAN interface");
+        return;
+    }
+    assert!(
+        overlay.contains(&"error cp1: to w1: small packets come through and large ones do not".to_owned()),
+        "{overlay:?}"
+    );
+    // Without a tunnel the same is seen of TCP itself.
+    let (_, findings) = preflight(&hosts.inventory(), &[]);
+    let plain = said(&findings, "tcp-full-size");
+    assert!(
+        plain.contains(&"error cp1: to w1: a connection is made, but large packets are lost".to_owned()),
+        "{plain:?}"
+    );
+}
+
+#[test]
+fn the_rule_that_closes_a_port_is_named() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
+    let rules =
+        "table inet guard { chain input { type filter hook input priority 0; tcp dport 10250 drop; } }";
+    let set = hosts.inside(1, move || std::process::Command::new("nft").arg(rules).output());
+    if !set.is_ok_and(|output| output.status.success()) {
+        return skip("there is no nft (Debian: nftables), or it makes no rules here");
+    }
+    let (exit, findings) = preflight(&hosts.inventory(), &[]);
+    assert_eq!(exit, 1);
+    let expected =
+        "error cp1: w1:10250: no answer (on w1: nft: table inet guard, chain input: tcp dport 10250 drop)";
+    assert_eq!(said(&findings, "ports")[0], expected);
 }

@@ -94,6 +94,13 @@ impl Hosts {
         must(&[&["-n", &self.namespaces[index + 1]], &words[..]].concat());
     }
 
+    /// What `ip …` says in the namespace of a host.
+    pub fn shows(&self, index: usize, words: &str) -> String {
+        let output =
+            Command::new("ip").args(["-n", &self.namespaces[index + 1]]).args(words.split(' ')).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
     /// Sets the size of packets that the bridge carries to a host. The host's own interface keeps 1500.
     pub fn narrow(&self, index: usize, mtu: &str) {
         must(&["-n", self.switch(), "link", "set", &format!("port{index}"), "mtu", mtu]);
@@ -139,9 +146,14 @@ impl Hosts {
 
     /// An inventory of all of them: the first is the control plane.
     pub fn inventory(&self) -> PathBuf {
+        self.inventory_with("")
+    }
+
+    /// The same, with more in `cluster`.
+    pub fn inventory_with(&self, extra: &str) -> PathBuf {
         let names = self.names.iter().enumerate();
         let hosts: Vec<_> = names.map(|(index, name)| (name.as_str(), index, self.address(index))).collect();
-        self.inventory_of("", &hosts)
+        self.inventory_of(extra, &hosts)
     }
 
     /// An inventory of hosts by name, the number of the server that stands for it, and address; `extra` goes into

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use role::Linted;
 
-use super::{Error, Library, RoleFile, Templates};
-use crate::yaml::{self, Problem, Problems, Source, Span};
+use super::{
+    Error, Library, RoleFile, Templates,
+    syntax::{Operator, Syntax},
+};
+use crate::yaml::{self, Problem, Problems, Source, Span, nearest};
 
 /// Every mistake in these roles and in the templates that they use, file by file. When all roles of the library are
 /// asked for, templates that nobody uses are mistakes as well.
@@ -68,6 +71,29 @@ struct Linter<'a> {
     used: BTreeSet<String>,
     /// Mistakes in templates, by path.
     problems: BTreeMap<String, Vec<Problem>>,
+}
+
+impl Linter<'_> {
+    /// The filters and tests of a text that the template language does not have: where, and what is wrong.
+    fn unknown_operators(&self, syntax: &Syntax) -> Vec<(Span, String, String)> {
+        let mut unknown: Vec<Operator> = syntax.operators();
+        unknown.retain(|operator| !self.templates.knows(operator));
+        let told = unknown.into_iter().map(|Operator { name, test, offset }| {
+            let kind = if test { "test" } else { "filter" };
+            let own = [
+                "to_yaml", "merge", "tojson", "join", "default", "length", "replace", "indent", "sort",
+                "unique",
+            ];
+            let help = match nearest(&name, own).filter(|_| !test) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    format!("https://docs.rs/minijinja/latest/minijinja/{kind}s lists those that there are")
+                }
+            };
+            (Span::from((offset, name.len())), format!("there is no {kind} `{name}`"), help)
+        });
+        told.collect()
+    }
 }
 
 fn syntax_problem(what: &str, error: &minijinja::Error, span: Span) -> Problem {

@@ -192,5 +192,7 @@ impl<'a, 'l> Linted<'a, 'l> {
     fn unknown(&mut self, span: Span, syntax: &Syntax, scope: &Scope<'_>) {
         let problems = scope.unknown(syntax).map(|(_, title, help)| Problem::new(span, title).help(help));
         self.problems.extend(problems);
+        let operators = self.linter.unknown_operators(syntax).into_iter();
+        self.problems.extend(operators.map(|(_, title, help)| Problem::new(span, title).help(help)));
     }
 }

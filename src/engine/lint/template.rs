@@ -27,6 +27,11 @@ impl Linter<'_> {
                         let span = Span::from((syntax.offset_of(name), name.len()));
                         Problem::new(span, title).help(help)
                     }));
+                    problems.extend(
+                        self.unknown_operators(&syntax)
+                            .into_iter()
+                            .map(|(span, title, help)| Problem::new(span, title).help(help)),
+                    );
                     for include in syntax.includes() {
                         let span = Span::from((
                             include.offset,

@@ -28,6 +28,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         even(document, members.len(), last, problems);
     }
     sites(document, &members, problems);
+    control_planes(document, problems);
 }
 
 fn unused_role(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
@@ -101,5 +102,25 @@ fn sites(document: &Document<Inventory>, members: &[&str], problems: &mut Vec<Pr
             problem = problem.also(document.tree.at(&["hosts", other, "site"]), "another");
         }
         problems.push(problem);
+    }
+}
+
+/// With etcd on hosts of its own, the sites of control planes are a question of their own: a cluster whose etcd survives
+/// the loss of a site has no API server then, when all were there.
+fn control_planes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    let planes: Vec<_> = inventory.with_role(Role::ControlPlane).collect();
+    let [(_, first), (last, _), ..] = planes.as_slice() else { return };
+    let Some(site) = first.site.as_ref().filter(|_| inventory.cluster.etcd == Etcd::External) else { return };
+    if inventory.sites.len() > 1 && planes.iter().all(|(_, host)| host.site.as_ref() == Some(site)) {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["hosts", last, "site"]),
+                format!("all control planes are at `{site}`: its loss leaves no API server"),
+            )
+            .label("as the first")
+            .severity(Severity::Warning)
+            .help("put one of them at another site, other than one that is only a witness"),
+        );
     }
 }
