@@ -89,13 +89,13 @@ impl Carrier {
             shared.events.send(Event::Received { host, step: step.name.clone(), from, bytes, seconds });
         };
         if !delivery.public {
-            self.takes(role, step, "installer")?;
+            self.takes(role, step, "installer").await?;
             self.send(step, &transfer, || ()).await.map_err(|error| self.lost(role, step, &error))?;
             came("installer");
             return Ok(());
         }
         if let Some(url) = self.url(delivery) {
-            self.takes(role, step, url)?;
+            self.takes(role, step, url).await?;
             let script = fetch_script(url, sha256, destination, *mode);
             let output = self.host.run(script).await.map_err(|error| self.lost(role, step, &error))?;
             if output.status == 0 {
@@ -120,14 +120,14 @@ impl Carrier {
             };
             let from = match source {
                 Source::Installer => {
-                    self.takes(role, step, "installer")?;
+                    self.takes(role, step, "installer").await?;
                     let late = || shared.share.is_late(host, sha256);
                     let sent = self.send(step, &transfer, late).await;
                     sent.map_err(|error| self.lost(role, step, &error))?;
                     "installer".to_string()
                 }
                 Source::Peer(peer) => {
-                    self.takes(role, step, &peer)?;
+                    self.takes(role, step, &peer).await?;
                     match self.fetch(&transfer, &peer).await {
                         Ok(()) => peer,
                         Err(Trouble::Host(error)) => return Err(self.lost(role, step, &error)),
@@ -152,7 +152,7 @@ impl Carrier {
         }
     }
 
-    fn takes(&self, role: &RoleSteps, step: &Step, from: &str) -> Result<(), Stop> {
+    async fn takes(&self, role: &RoleSteps, step: &Step, from: &str) -> Result<(), Stop> {
         let written = self.shared.journal.takes(&self.entry(role, step), from);
         written.map_err(|error| self.unable(role, step, &error))
     }
