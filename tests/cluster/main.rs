@@ -5,3 +5,5 @@
 
 #[path = "../support/stage.rs"]
 mod stage;
+
+mod stacked;
