@@ -9,3 +9,5 @@ mod hosts;
 mod offline;
 #[path = "../support/stage.rs"]
 mod stage;
+
+mod stacked;
