@@ -11,7 +11,7 @@ use super::{
     shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
-    cluster::{self, Session, Work},
+    cluster::{self, Session, Work, serving},
     engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
     inventory::{Inventory, Role},
@@ -52,6 +52,14 @@ impl Args {
             output: Output::Text,
         }
     }
+
+    /// One role on one host.
+    pub fn only(inventory: &Path, host: &str, role: &str) -> Args {
+        let Ok(limit) = host.parse();
+        let only = Some(vec![role.to_string()]);
+        let engine = EngineArgs { limit: Some(limit), only, ..EngineArgs::usual() };
+        Args { plan: None, inventory: Some(inventory.to_owned()), engine, output: Output::Text }
+    }
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -84,7 +92,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     eprint!("{}", report::run::failures(&outcomes));
     let whole = ended.failed.is_empty() && ended.blocked.is_empty();
     let nodes = if whole && !ended.converged.is_empty() && request.scope.only.is_none() {
-        wait_for_nodes(inventory, &mut session, &ended.converged).await.map(Some)
+        let approve = plan.changes() > 0 && inventory.cluster.security.kubelet_certificates;
+        wait_for_nodes(inventory, &mut session, &ended.converged, approve).await.map(Some)
     } else {
         Ok(None)
     };
@@ -178,13 +187,18 @@ async fn wait_for_nodes(
     inventory: &Inventory,
     session: &mut Session,
     names: &[String],
+    approve: bool,
 ) -> Result<Vec<NodeStatus>, Failure> {
     if cluster::first(inventory, &session.facts).is_none() {
         // The run has begun the cluster.
         session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
     }
     let api = cluster::api(inventory, session).await?;
-    Ok(api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?)
+    let nodes = api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?;
+    if approve {
+        serving::approve(inventory, session, names).await?;
+    }
+    Ok(nodes)
 }
 
 fn state_folder(inventory: &Inventory) -> PathBuf {

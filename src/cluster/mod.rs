@@ -1,12 +1,18 @@
 //! What only Kubernetes clusters need.
 
 mod access;
+pub mod certificates;
 mod components;
+pub mod health;
 pub mod kubeconfig;
+pub mod limited;
 mod members;
 pub mod reach;
 pub mod sample;
+mod secrets;
+pub mod serving;
 mod session;
+pub mod state;
 mod targets;
 mod work;
 

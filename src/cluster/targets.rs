@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, components::components, first};
+use super::{
+    Observed,
+    components::{components, limits_pods},
+    first,
+    secrets::Key,
+};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
@@ -19,6 +24,7 @@ pub fn targets(
     only: Option<&[String]>,
 ) -> Vec<Target> {
     // Where no control plane lives, the first in the inventory begins the cluster.
+    let observed = facts;
     let initializes = match first(inventory, facts) {
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
         first => first,
@@ -34,7 +40,10 @@ pub fn targets(
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
             let mut context = common.clone();
-            context.set("host", host_context(inventory, name, host, index, initializes == Some(name)));
+            let initializes = initializes == Some(name);
+            let mut host_context = host_context(inventory, name, host, index, initializes);
+            host_context["encryption_key"] = json!(Key::of(inventory, observed, name, initializes));
+            context.set("host", host_context);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
             let roles = only.map_or_else(|| roles(inventory, host, facts), <[String]>::to_vec);
@@ -65,7 +74,11 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
         }
         // A host that is both joins as a control plane.
         let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
-        roles.extend(["kubernetes", plugin, node, "labels"]);
+        // What the API server reads when it starts comes before it.
+        roles.extend(["kubernetes", plugin, "hardening", node, "labels", "hardened"]);
+        if host.has(Role::ControlPlane) {
+            roles.extend(["encryption", "credentials"]);
+        }
     }
     roles.into_iter().map(String::from).collect()
 }
@@ -88,6 +101,8 @@ fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
         "vip": cluster.endpoint.vip,
         "etcd": etcd(inventory),
         "components": components(inventory).context(kubeadm_api),
+        "security": cluster.security,
+        "limits_pods": limits_pods(inventory),
         "api_names": api_names,
         "pods": cluster.network.pods,
         "services": cluster.network.services,
@@ -125,6 +140,7 @@ fn host_context(
         "name": name,
         "address": host.address,
         "pod_subnet": pod_subnet(inventory, host),
+        "control_plane": host.has(Role::ControlPlane),
         "initializes": initializes,
         "kubeadm_flags": kubeadm_flags(inventory, initializes),
         "taints": taints(host),

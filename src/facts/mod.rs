@@ -95,6 +95,8 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
+    pub encryption_key: bool,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
     pub interrupted: bool,
 }
@@ -164,6 +166,7 @@ impl Facts {
                 "cgroup" => facts.cgroup = value.parse().unwrap_or_default(),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
+                "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
                 "interface" => {

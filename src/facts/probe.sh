@@ -59,5 +59,6 @@ if [ -e /var/lib/hoist/kubeadm-at-work ]; then
 else
 	[ -e /etc/kubernetes/kubelet.conf ] && say kubernetes.joined yes
 	[ -e /etc/kubernetes/admin.conf ] && say kubernetes.control_plane yes
+	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi
 exit 0

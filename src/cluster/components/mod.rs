@@ -3,12 +3,16 @@
 //! Every concern adds its part to one [`Components`]; the templates of kubeadm's documents write down what comes
 //! together. So a flag has one place where it is decided, and none where it is repeated.
 
+mod hardening;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::inventory::Inventory;
+
+pub(super) use hardening::limits_pods;
 
 /// What all parts are told.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,11 +46,12 @@ pub struct HostPath {
 }
 
 /// What follows from the inventory.
-pub fn components(_inventory: &Inventory) -> Components {
+pub fn components(inventory: &Inventory) -> Components {
     let mut all = Components::default();
     // Each host's part of the pod network follows from the inventory.
     all.controller_manager.arg("allocate-node-cidrs", "false");
     all.kubelet.insert("cgroupDriver".to_string(), json!("systemd"));
+    hardening::add(inventory, &mut all);
     all
 }
 
