@@ -5,8 +5,6 @@
 renew() {
 	export KUBECONFIG=/etc/kubernetes/admin.conf
 	kubeadm certs renew all >/dev/null || exit
-	for part in etcd kube-apiserver kube-controller-manager kube-scheduler; do
-		restarted $part || exit
-	done
+	restarted etcd kube-apiserver kube-controller-manager kube-scheduler || exit
 	ready "$1" || exit
 }
