@@ -166,7 +166,9 @@ async fn a_real_api_server() {
     assert_eq!(api.nodes().await.unwrap(), []);
 
     // What a user gets: kubectl itself reads it and reaches the server by its own name.
-    let renamed = kubeconfig::rename(&admin, "office", &format!("https://{}", plane.api)).unwrap();
+    let renamed =
+        kubeconfig::rename(&admin, "office", &format!("https://{}", plane.api), kubeconfig::Whose::Admin)
+            .unwrap();
     let file = plane.path("office.conf");
     kubeconfig::write(Path::new(&file), &renamed).unwrap();
     assert_eq!(plane.run("kubectl", &["--kubeconfig", &file, "config", "current-context"]), "office\n");

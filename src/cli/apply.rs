@@ -11,7 +11,7 @@ use super::{
     shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
-    cluster::{self, Session, Work},
+    cluster::{self, Session, Work, serving},
     engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
     inventory::{Host, Inventory, Role},
@@ -52,6 +52,14 @@ impl Args {
             output: Output::Text,
         }
     }
+
+    /// One role on one host.
+    pub fn only(inventory: &Path, host: &str, role: &str) -> Args {
+        let Ok(limit) = host.parse();
+        let only = Some(vec![role.to_string()]);
+        let engine = EngineArgs { limit: Some(limit), only, ..EngineArgs::usual() };
+        Args { plan: None, inventory: Some(inventory.to_owned()), engine, output: Output::Text }
+    }
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -87,7 +95,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let is_node = |name: &&String| inventory.hosts.get(*name).is_some_and(Host::is_node);
     let joined: Vec<String> = ended.converged.iter().filter(is_node).cloned().collect();
     let nodes = if whole && !joined.is_empty() && request.scope.only.is_none() {
-        wait_for_nodes(inventory, &mut session, &joined).await.map(Some)
+        let approve = plan.changes() > 0 && inventory.cluster.security.kubelet_certificates;
+        wait_for_nodes(inventory, &mut session, &joined, approve).await.map(Some)
     } else {
         Ok(None)
     };
@@ -191,13 +200,18 @@ async fn wait_for_nodes(
     inventory: &Inventory,
     session: &mut Session,
     names: &[String],
+    approve: bool,
 ) -> Result<Vec<NodeStatus>, Failure> {
     if cluster::first(inventory, &session.facts).is_none() {
         // The run has begun the cluster.
         session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
     }
     let api = cluster::api(inventory, session).await?;
-    Ok(api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?)
+    let nodes = api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?;
+    if approve {
+        serving::approve(inventory, session, names).await?;
+    }
+    Ok(nodes)
 }
 
 fn state_folder(inventory: &Inventory) -> PathBuf {

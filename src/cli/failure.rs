@@ -81,4 +81,10 @@ macro_rules! failed {
     )*};
 }
 
-failed!(cluster::kubeconfig::Error, cluster::sample::Error, cluster::reach::Error);
+failed!(
+    cluster::limited::Error,
+    cluster::serving::Error,
+    cluster::kubeconfig::Error,
+    cluster::sample::Error,
+    cluster::reach::Error
+);

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bundle;
+mod certificates;
 pub mod check;
 mod completions;
 mod demo;
@@ -65,6 +66,7 @@ enum Verb {
     Apply(apply::Args),
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
+    Certificates(certificates::Args),
     Sample(sample::Args),
     Facts(facts::Args),
     Exec(exec::Args),
@@ -121,6 +123,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Apply(args) => block_on(apply::run(&args)),
         Verb::Status(args) => block_on(status::run(&args)),
         Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
+        Verb::Certificates(args) => block_on(certificates::run(&args)),
         Verb::Sample(args) => block_on(sample::run(&args)),
         Verb::Facts(args) => block_on(facts::run(&args)),
         Verb::Exec(args) => block_on(exec::run(&args)),

@@ -1,34 +1,41 @@
 //! `hoist status`: how is the cluster?
 
+use jiff::Timestamp;
+
 use super::{
     Failure,
-    shared::{InventoryArg, connect, print},
+    shared::{InventoryArg, Output, connect, print},
 };
-use crate::{cluster, exit::Exit, report};
+use crate::{cluster::state::State, exit::Exit, report};
 
-/// Shows the nodes and pods of the cluster, and the hosts that cannot be reached. Exits 1 when a node is not ready.
+/// Shows each control plane and member of etcd, the nodes, the pods that are not well, requests for certificates that wait,
+/// and how long certificates last; and the hosts that cannot be reached. Exits 1 when something is not as it should be.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist status -i inventory/lab.yaml")]
+#[command(after_help = "Example:\n  hoist status -i inventory/lab.yaml\n  \
+    hoist status -i inventory/lab.yaml --output json | jq '.certificates | min_by(.days)'")]
 pub struct Args {
     #[command(flatten)]
     inventory: InventoryArg,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let names = || inventory.hosts.keys().map(String::as_str);
-    let session = connect(&inventory, names()).await?;
-    if !session.unreached.is_empty() {
-        print(format!("{}\n", report::hosts::table(&session.unreached)).as_bytes())?;
-    }
+    let session = connect(&inventory, inventory.hosts.keys().map(String::as_str)).await?;
     let lost = Exit::worst(session.unreached.iter().map(|lost| lost.why.exit()));
-    let api =
-        cluster::api(&inventory, &session).await.map_err(|error| Failure::from(error).or_worse(lost))?;
-    let (nodes, pods) = (api.nodes().await?, api.pods(None).await?);
-    print(format!("{}\n{}", report::status::nodes(&nodes), report::status::pods(&pods)).as_bytes())?;
-    // Hosts that are only for etcd are no nodes.
-    let nodes_wanted = inventory.hosts.iter().filter(|(_, host)| host.is_node()).map(|(name, _)| name);
-    let ready =
-        nodes_wanted.into_iter().all(|name| nodes.iter().any(|node| node.name == **name && node.ready));
-    Ok(Exit::worst([if ready { Exit::Ok } else { Exit::Failed }, lost]))
+    let state = State::gather(&inventory, &session).await;
+    let now = Timestamp::now();
+    match args.output {
+        Output::Text => print(report::status::text(&state, &session.unreached, now).as_bytes())?,
+        Output::Json => {
+            print(format!("{:#}\n", report::status::json(&state, &session.unreached, now)).as_bytes())?
+        }
+    };
+    let own = if state.is_healthy() { Exit::Ok } else { Exit::Failed };
+    match state.cluster {
+        Ok(_) => Ok(Exit::worst([own, lost])),
+        Err(error) => Err(Failure::from(error).or_worse(lost)),
+    }
 }

@@ -36,19 +36,58 @@ pub async fn fetch(host: &dyn Host) -> Result<SecretString, Error> {
     Ok(text.into())
 }
 
+/// Whose credentials they are, which the names in the kubeconfig say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// The administrator's: the context has the cluster's name.
+    Admin,
+    /// Those of a person who may do less: the context is `CLUSTER-limited`.
+    Limited(&'a str),
+}
+
 /// The same credentials with `server` (such as `https://192.168.18.200:6443`) as the address of the API server
 /// and cluster, context and user named after the cluster, so that it can be merged with others.
-pub fn rename(text: &SecretString, cluster: &str, server: &str) -> Result<SecretString, Error> {
+pub fn rename(
+    text: &SecretString,
+    cluster: &str,
+    server: &str,
+    whose: Whose<'_>,
+) -> Result<SecretString, Error> {
     let mut config = parse(text.expose_secret())?;
-    let user = format!("{cluster}-admin");
+    let (context, user) = match whose {
+        Whose::Admin => (cluster.to_string(), format!("{cluster}-admin")),
+        Whose::Limited(name) => (format!("{cluster}-limited"), format!("{cluster}-{name}")),
+    };
     config["clusters"][0]["name"] = json!(cluster);
     config["clusters"][0]["cluster"]["server"] = json!(server);
     config["users"][0]["name"] = json!(user);
-    config["contexts"][0]["name"] = json!(cluster);
+    config["contexts"][0]["name"] = json!(context);
     config["contexts"][0]["context"]["cluster"] = json!(cluster);
     config["contexts"][0]["context"]["user"] = json!(user);
-    config["current-context"] = json!(cluster);
-    let text = serde_yaml::to_string(&config).map_err(|_| Error::NotOne { reason: "it is not YAML" })?;
+    config["current-context"] = json!(context);
+    written(&config)
+}
+
+/// The same credentials for the API server at `server`.
+pub fn at(text: &SecretString, server: &str) -> Result<SecretString, Error> {
+    let mut config = parse(text.expose_secret())?;
+    config["clusters"][0]["cluster"]["server"] = json!(server);
+    written(&config)
+}
+
+/// Two kubeconfigs of the same cluster as one; the context of the first stays the current one.
+pub fn join(first: &SecretString, second: &SecretString) -> Result<SecretString, Error> {
+    let (mut config, second) = (parse(first.expose_secret())?, parse(second.expose_secret())?);
+    for list in ["users", "contexts"] {
+        if let Some(entries) = config[list].as_array_mut() {
+            entries.push(second[list][0].clone());
+        }
+    }
+    written(&config)
+}
+
+fn written(config: &Value) -> Result<SecretString, Error> {
+    let text = serde_yaml::to_string(config).map_err(|_| Error::NotOne { reason: "it is not YAML" })?;
     Ok(text.into())
 }
 
@@ -111,14 +150,39 @@ mod tests {
 
     #[test]
     fn a_renamed_kubeconfig() {
-        let text = rename(&ADMIN.into(), "office", "https://192.168.18.200:6443").unwrap();
+        let text = rename(&ADMIN.into(), "office", "https://192.168.18.200:6443", Whose::Admin).unwrap();
         insta::assert_snapshot!(text.expose_secret());
+    }
+
+    #[test]
+    fn two_contexts_in_one_file() {
+        let of = |whose| rename(&ADMIN.into(), "office", "https://a:6443", whose).unwrap();
+        let both = join(&of(Whose::Admin), &of(Whose::Limited("ada"))).unwrap();
+        let config: Value = serde_yaml::from_str(both.expose_secret()).unwrap();
+        let names = |list: &str| -> Vec<String> {
+            let entries = config[list].as_array().unwrap().iter();
+            entries.map(|entry| entry["name"].as_str().unwrap().to_string()).collect()
+        };
+        assert_eq!(names("clusters"), ["office"]);
+        assert_eq!(names("contexts"), ["office", "office-limited"]);
+        assert_eq!(names("users"), ["office-admin", "office-ada"]);
+        assert_eq!(config["contexts"][1]["context"]["user"], "office-ada");
+        assert_eq!(config["current-context"], "office");
+    }
+
+    #[test]
+    fn only_the_address_is_another() {
+        let there = at(&ADMIN.into(), "https://10.0.0.2:6444").unwrap();
+        let (before, after): (Value, Value) =
+            (serde_yaml::from_str(ADMIN).unwrap(), serde_yaml::from_str(there.expose_secret()).unwrap());
+        assert_eq!(after["clusters"][0]["cluster"]["server"], "https://10.0.0.2:6444");
+        assert_eq!((&after["users"], &after["contexts"]), (&before["users"], &before["contexts"]));
     }
 
     #[test]
     fn a_cluster_may_be_called_what_yaml_takes_for_something_else() {
         for name in ["no", "on", "1", "1e3", "null", "0x1f"] {
-            let text = rename(&ADMIN.into(), name, "https://a:6443").unwrap();
+            let text = rename(&ADMIN.into(), name, "https://a:6443", Whose::Admin).unwrap();
             let quoted = ['"', '\''].map(|quote| format!("current-context: {quote}{name}{quote}\n"));
             assert!(quoted.iter().any(|line| text.expose_secret().contains(line)), "{name}");
         }

@@ -2,16 +2,22 @@
 
 mod access;
 mod balancer;
+pub mod certificates;
 mod components;
 mod etcd;
+pub mod health;
 mod kubeadm;
 pub mod kubeconfig;
+pub mod limited;
 mod members;
 pub mod packages;
 pub mod reach;
 mod runtime;
 pub mod sample;
+mod secrets;
+pub mod serving;
 mod session;
+pub mod state;
 mod targets;
 mod volumes;
 mod work;

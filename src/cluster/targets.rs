@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     Observed, balancer,
-    components::components,
+    components::{components, limits_pods},
     etcd, first,
     kubeadm::{Kubeadm, flags},
-    runtime, volumes,
+    runtime,
+    secrets::Key,
+    volumes,
 };
 use crate::{
     artifact::Index,
@@ -54,6 +56,7 @@ pub fn targets(
             own["containerd"] = runtime::containerd(index, facts);
             own["disks"] = volumes::disks(host);
             own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
+            own["encryption_key"] = json!(Key::of(inventory, observed, name, initializes));
             context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
@@ -93,12 +96,16 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
         }
         // A host that is both joins as a control plane.
         let node = if host.has(Role::ControlPlane) { "control-plane" } else { "worker" };
-        roles.extend(["kubernetes", plugin]);
+        // What the API server reads when it starts comes before it.
+        roles.extend(["kubernetes", plugin, "hardening"]);
         if host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::External {
             // Not earlier, for it waits until etcd lives.
             roles.push("etcd-client");
         }
-        roles.extend([node, "labels"]);
+        roles.extend([node, "labels", "hardened"]);
+        if host.has(Role::ControlPlane) {
+            roles.extend(["encryption", "credentials"]);
+        }
     }
     roles.into_iter().map(String::from).collect()
 }
@@ -119,6 +126,8 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "vip": cluster.endpoint.vip,
         "etcd": etcd::cluster_context(inventory),
         "components": components(inventory).context(kubeadm_api),
+        "security": cluster.security,
+        "limits_pods": limits_pods(inventory),
         "pods": cluster.network.pods,
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
@@ -156,6 +165,7 @@ fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&I
         "name": name,
         "address": host.address,
         "pod_subnet": pod_subnet(inventory, host),
+        "control_plane": host.has(Role::ControlPlane),
         "labels": host.labels,
         "label_words": pairs(" "),
         "label_selector": pairs(","),

@@ -128,6 +128,8 @@ pub struct Kubernetes {
     pub authority: String,
     /// On a control plane: the name of its cluster, as its administrator's kubeconfig has it.
     pub cluster: String,
+    /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
+    pub encryption_key: bool,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
     pub interrupted: bool,
 }
@@ -204,6 +206,7 @@ impl Facts {
                 "kubernetes.authority" => facts.kubernetes.authority = text(),
                 "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
+                "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),
                 "interface" => {

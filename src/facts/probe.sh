@@ -101,6 +101,7 @@ else
 			[ "$key" = cluster: ] && [ -n "$value" ] && say kubernetes.cluster "$value" && break
 		done < /etc/kubernetes/admin.conf
 	fi
+	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi
 # etcd on a host of its own, and what its members say; where there is none, this costs nothing.
 pki=/etc/etcd/pki

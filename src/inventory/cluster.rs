@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::failure_detection::FailureDetection;
 use super::outside::{Mirror, Proxy};
+use super::security::Security;
 use crate::yaml::schema;
 
 /// What the cluster is.
@@ -43,6 +44,9 @@ pub struct Cluster {
     /// itself. Also for a registry that needs a `ca` or has no TLS: name it as its own mirror.
     #[serde(default)]
     pub registries: IndexMap<String, Vec<Mirror>>,
+    /// The cluster's defences.
+    #[serde(default)]
+    pub security: Security,
     /// Preflight checks that kubeadm may fail, by kubeadm's names, such as `ImagePull`.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9_-]+$")))]

@@ -7,6 +7,7 @@ mod distribution;
 mod etcd;
 mod hosts;
 mod offline;
+mod security;
 #[path = "../support/stage.rs"]
 mod stage;
 

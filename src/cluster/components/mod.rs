@@ -4,6 +4,7 @@
 //! together. So a flag has one place where it is decided, and none where it is repeated.
 
 mod failure;
+mod hardening;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::inventory::Inventory;
+
+pub(super) use hardening::limits_pods;
 
 /// What all parts are told.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,6 +53,7 @@ pub fn components(inventory: &Inventory) -> Components {
     all.controller_manager.arg("allocate-node-cidrs", "false");
     all.kubelet.insert("cgroupDriver".to_string(), json!("systemd"));
     failure::add(inventory, &mut all);
+    hardening::add(inventory, &mut all);
     all
 }
 

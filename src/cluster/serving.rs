@@ -1,0 +1,76 @@
+//! Kubelets' serving certificates while a cluster is made. Control planes approve them by themselves, once an hour; nobody
+//! waits for that here.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::{AccessError, Session, speaker};
+use crate::{
+    inventory::Inventory,
+    transport::{self, Script},
+};
+
+/// How long a kubelet may take to ask for its certificate and to get it.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_secs(1);
+
+const HAS_ONE: &str = "[ -e /var/lib/kubelet/pki/kubelet-server-current.pem ]";
+/// The role `credentials` puts it there.
+const APPROVE: &str = "/usr/local/sbin/approve-kubelet-certificates";
+
+/// Why kubelets have no serving certificates.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] transport::Error),
+    #[error("no serving certificate for the kubelets of {} after {} s{}", hosts.join(", "), PATIENCE.as_secs(), said(complaints))]
+    #[diagnostic(help(
+        "until they have one, `kubectl logs` and `kubectl exec` do not work there; `hoist status` shows the requests that \
+         wait, `journalctl -u kubelet` on the node why there is none"
+    ))]
+    Missing { hosts: Vec<String>, complaints: String },
+}
+
+fn said(complaints: &str) -> String {
+    if complaints.is_empty() { String::new() } else { format!(": {complaints}") }
+}
+
+/// Has requests approved until all of these nodes have a certificate.
+///
+/// # Errors
+/// With the nodes that have none in the end, and why their requests were not approved.
+pub async fn approve(inventory: &Inventory, session: &Session, nodes: &[String]) -> Result<(), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut missing = without(session, nodes).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (speaker, _) = speaker(inventory, session).await?;
+    loop {
+        let output = speaker.run(Script::new(APPROVE)).await?;
+        let complaints = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        missing = without(session, &missing).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::Missing { hosts: missing, complaints });
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn without(session: &Session, nodes: &[String]) -> Result<Vec<String>, transport::Error> {
+    let asked = nodes.iter().filter_map(|name| Some((name, session.hosts.get(name)?)));
+    let asked = asked.map(|(name, host)| async move {
+        let output = host.run(Script::new(HAS_ONE)).await?;
+        Ok((output.status != 0).then(|| name.clone()))
+    });
+    join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
+}

@@ -1,0 +1,10 @@
+{% include "security/restarted.sh" %}
+
+# renew ADDRESS:PORT of this host's API server: new certificates from the cluster's own authorities, and everything
+# that reads its certificates only when it starts is started anew.
+renew() {
+	export KUBECONFIG=/etc/kubernetes/admin.conf
+	kubeadm certs renew all >/dev/null || exit
+	restarted etcd kube-apiserver kube-controller-manager kube-scheduler || exit
+	ready "$1" || exit
+}
