@@ -29,7 +29,8 @@ pub fn targets(
     only: Option<&[String]>,
 ) -> Vec<Target> {
     // Only where no control plane lives, the first in the inventory begins a cluster. All others join one.
-    let initializes = match first(inventory, observed) {
+    let speaker = first(inventory, observed);
+    let initializes = match speaker {
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
         _ => None,
     };
@@ -56,7 +57,8 @@ pub fn targets(
             own["containerd"] = runtime::containerd(index, facts);
             own["disks"] = volumes::disks(host);
             own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
-            own["encryption_key"] = json!(Key::of(inventory, observed, name, initializes));
+            let speaks = initializes || speaker == Some(name);
+            own["encryption_key"] = json!(Key::of(inventory, observed, name, speaks));
             context.set("host", own);
             context.set("facts", facts);
             context.set("vars", inventory.vars(host));
