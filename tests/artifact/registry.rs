@@ -148,6 +148,7 @@ impl Registry {
     }
 
     /// Pushes an image from an archive in the OCI layout, under its tag. The archive has one image, of one layer or more.
+    #[allow(dead_code, reason = "the tests on nodes use it")]
     pub async fn push_archive(&self, reference: &str, archive: &Path) {
         let (repository, tag) = reference.rsplit_once(':').unwrap();
         let mut blobs = std::collections::HashMap::new();

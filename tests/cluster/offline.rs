@@ -252,7 +252,7 @@ fn strip(stage: &Stage) {
     for node in ["cp1", "w1"] {
         stage.on(node, "rm -rf /etc/apt/sources.list /var/lib/apt/lists/*");
     }
-    stage.on("w1", "dpkg --purge --force-depends socat ebtables conntrack iptables libnetfilter-conntrack3");
+    stage.on("w1", "dpkg --purge socat ebtables conntrack");
     assert!(!stage.holds_on("w1", "command -v socat"));
 }
 
@@ -294,12 +294,9 @@ fn not_pinned(stage: &Stage) {
 fn apply(stage: &Stage, bundle: &Path) {
     site(stage, "away", &format!("packages: pinned\n  bundle: {}", bundle.display()));
     let plan = hoist(stage, "away/site.yaml", &["plan"]).exits(2);
-    plan.says("install conntrack ebtables iptables socat");
+    plan.says("install conntrack ebtables socat");
     hoist(stage, "away/site.yaml", &["apply"]).exits(0).says("2 nodes ready");
-    stage.on(
-        "w1",
-        "dpkg --audit; dpkg -s socat ebtables conntrack iptables libnetfilter-conntrack3 >/dev/null",
-    );
+    stage.on("w1", "dpkg --audit; dpkg -s socat ebtables conntrack >/dev/null");
     for node in ["cp1", "w1"] {
         stage.on(node, "[ ! -e /var/lib/hoist/packages ] && [ ! -e /etc/apt/sources.list ]");
     }
