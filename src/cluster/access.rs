@@ -1,15 +1,22 @@
 //! The way to the API server: through a control plane that lives, whichever that is.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Session, kubeconfig, living};
 use crate::{
     inventory::{Inventory, Role},
-    kube::{self, Api},
+    kube::{self, Api, Patience},
     transport::Host,
 };
+
+/// How long a control plane is asked whether its API server answers while there are others to ask.
+const TRIAL: Patience = Patience { request: Duration::from_secs(5), total: Duration::from_secs(5) };
 
 /// Why the API server cannot be spoken to.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -37,14 +44,25 @@ pub async fn speaker(
     session: &Session,
 ) -> Result<(Arc<dyn Host>, SecretString), AccessError> {
     let mut refusal = None;
-    for name in living(inventory, &session.facts) {
-        let Some(host) = session.hosts.get(name) else { continue };
-        match kubeconfig::fetch(&**host).await {
-            Ok(text) => return Ok((host.clone(), text)),
+    for (_, host) in speakers(inventory, session) {
+        match kubeconfig::fetch(&*host).await {
+            Ok(text) => return Ok((host, text)),
             Err(error) => refusal = Some(error.into()),
         }
     }
     Err(refusal.unwrap_or_else(|| nobody(inventory, session)))
+}
+
+/// The living control planes and the addresses of their API servers, in the order of the inventory.
+fn speakers<'a>(
+    inventory: &'a Inventory,
+    session: &'a Session,
+) -> impl Iterator<Item = (SocketAddr, Arc<dyn Host>)> + 'a {
+    let port = inventory.api_port();
+    living(inventory, &session.facts).filter_map(move |name| {
+        let address = IpAddr::V4(inventory.hosts.get(name)?.address);
+        Some((SocketAddr::new(address, port), session.hosts.get(name)?.clone()))
+    })
 }
 
 /// A control plane of which nothing is known could not be reached or used.
@@ -55,11 +73,26 @@ fn nobody(inventory: &Inventory, session: &Session) -> AccessError {
     if silent.is_empty() { AccessError::NoCluster } else { AccessError::Silent { silent } }
 }
 
-/// The API server, through an SSH tunnel.
+/// An API server, through an SSH tunnel to the control plane that it runs on: the first that answers. The endpoint is
+/// not used, for it may lead to one that does not.
 ///
 /// # Errors
-/// As [`speaker`], and when the tunnel or the API server refuses.
+/// As [`speaker`], and when the last of them refuses or does not answer; that one is given more time.
 pub async fn api(inventory: &Inventory, session: &Session) -> Result<Api, AccessError> {
-    let (host, text) = speaker(inventory, session).await?;
-    Ok(kube::connect(host, text.expose_secret()).await?)
+    let mut left: Vec<_> = speakers(inventory, session).collect();
+    let last = left.pop().ok_or_else(|| nobody(inventory, session))?;
+    for (address, host) in left {
+        if let Ok(api) = through(address, host).await
+            && api.clone().with_patience(TRIAL).version().await.is_ok()
+        {
+            return Ok(api);
+        }
+    }
+    let (address, host) = last;
+    through(address, host).await
+}
+
+async fn through(address: SocketAddr, host: Arc<dyn Host>) -> Result<Api, AccessError> {
+    let text = kubeconfig::fetch(&*host).await?;
+    Ok(kube::connect_at(host, text.expose_secret(), address).await?)
 }

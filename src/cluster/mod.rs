@@ -3,6 +3,7 @@
 mod access;
 mod balancer;
 mod components;
+mod kubeadm;
 pub mod kubeconfig;
 mod members;
 pub mod reach;

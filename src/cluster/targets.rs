@@ -2,12 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, balancer, components::components, first};
+use super::{
+    Observed, balancer,
+    components::components,
+    first,
+    kubeadm::{Kubeadm, flags},
+};
 use crate::{
     artifact::Index,
     engine::{Context, Target},
     facts::Facts,
-    inventory::{Etcd, Host, Inventory, Plugin, Release, Role, pod_subnet},
+    inventory::{Etcd, Host, Inventory, KubeadmAddon, Plugin, Role, pod_subnet},
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -18,14 +23,15 @@ pub fn targets(
     index: Option<&Index>,
     only: Option<&[String]>,
 ) -> Vec<Target> {
-    // Where no control plane lives, the first in the inventory begins the cluster.
+    // Only where no control plane lives, the first in the inventory begins a cluster. All others join one.
     let initializes = match first(inventory, facts) {
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
-        first => first,
+        _ => None,
     };
     // What is the same for all is there once: each host seeing all hosts must not cost hosts times hosts.
+    let kubeadm = Kubeadm::of(inventory);
     let mut common = Context::default();
-    common.set("cluster", cluster(inventory, index));
+    common.set("cluster", cluster(inventory, index, kubeadm.as_ref()));
     let all = inventory.hosts.iter();
     let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
     common.set("hosts", all.collect::<Vec<Value>>());
@@ -34,7 +40,11 @@ pub fn targets(
         .filter_map(|(name, facts)| {
             let host = inventory.hosts.get(name)?;
             let mut context = common.clone();
-            let mut own = host_context(inventory, name, host, index, initializes == Some(name));
+            let mut own = host_context(inventory, name, host, index);
+            let initializes = initializes == Some(name);
+            own["initializes"] = json!(initializes);
+            own["kubeadm_flags"] = json!(flags(inventory, facts, initializes));
+            own["registration"] = json!(kubeadm.as_ref().map(|kubeadm| kubeadm.registration(name, host)));
             own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
             context.set("host", own);
             context.set("facts", facts);
@@ -72,26 +82,27 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
     roles.into_iter().map(String::from).collect()
 }
 
-fn cluster(inventory: &Inventory, index: Option<&Index>) -> Value {
+fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubeadm>) -> Value {
     let cluster = &inventory.cluster;
     let (endpoint, port) = inventory.endpoint().unwrap_or_default();
-    let mut api_names = vec![endpoint.clone(), "127.0.0.1".to_string()];
-    api_names.extend(inventory.shared_address());
-    api_names.extend(inventory.with_role(Role::ControlPlane).map(|(_, host)| host.address.to_string()));
-    api_names.sort();
-    api_names.dedup();
-    let kubeadm_api = Release::of(&cluster.kubernetes).map(|release| release.kubeadm_api).unwrap_or_default();
+    let mut api_names = vec!["127.0.0.1".to_string(), "localhost".to_string()];
+    // With balancers on 127.0.0.1 the endpoint is that, and what leads there from outside is one more name.
+    api_names.extend(inventory.shared_address().filter(|_| cluster.endpoint.local));
+    let kubeadm_api = kubeadm.map(|kubeadm| kubeadm.api).unwrap_or_default();
     let mut context = json!({
         "name": cluster.name,
         "version": cluster.kubernetes.to_string(),
         "kubeadm_api": kubeadm_api,
+        "kubeadm": kubeadm.map(|kubeadm| kubeadm.cluster(inventory)),
+        // Each API server's certificate has its own address and the endpoint by itself. So control planes come and go
+        // without a new certificate for the others.
+        "api_names": api_names,
         "endpoint": endpoint,
         "port": port,
         "api_port": inventory.api_port(),
         "vip": cluster.endpoint.vip,
         "etcd": etcd(inventory),
         "components": components(inventory).context(kubeadm_api),
-        "api_names": api_names,
         "pods": cluster.network.pods,
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
@@ -113,13 +124,7 @@ fn etcd(inventory: &Inventory) -> Value {
     })
 }
 
-fn host_context(
-    inventory: &Inventory,
-    name: &str,
-    host: &Host,
-    index: Option<&Index>,
-    initializes: bool,
-) -> Value {
+fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&Index>) -> Value {
     let pairs = |divider: &str| {
         let words = host.labels.iter().map(|(key, value)| format!("{key}={value}"));
         words.collect::<Vec<_>>().join(divider)
@@ -128,16 +133,13 @@ fn host_context(
         "name": name,
         "address": host.address,
         "pod_subnet": pod_subnet(inventory, host),
-        "initializes": initializes,
-        "kubeadm_flags": kubeadm_flags(inventory, initializes),
-        "taints": taints(host),
         "labels": host.labels,
         "label_words": pairs(" "),
         "label_selector": pairs(","),
     });
     if let Some(index) = index {
         context["binaries"] = binaries(index);
-        context["images"] = images(index, host);
+        context["images"] = images(inventory, index, host);
     }
     context
 }
@@ -147,8 +149,8 @@ fn binaries(index: &Index) -> Value {
     files.map(|file| json!({"name": file.name, "source": file.path, "sha256": file.sha256})).collect()
 }
 
-fn images(index: &Index, host: &Host) -> Value {
-    let images = index.images.iter().filter(|image| wanted(host, &image.name));
+fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
+    let images = index.images.iter().filter(|image| wanted(inventory, host, &image.name));
     images
         .map(|image| {
             json!({"reference": image.reference, "digest": image.digest, "source": image.path, "sha256": image.sha256})
@@ -156,69 +158,28 @@ fn images(index: &Index, host: &Host) -> Value {
         .collect()
 }
 
-/// Whether a host needs an image: those of the control plane only where one runs.
-fn wanted(host: &Host, image: &str) -> bool {
+/// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
+fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
+    let deployed = |addon| !inventory.cluster.skip_addons.contains(&addon);
     match image {
-        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "etcd" => {
-            host.has(Role::ControlPlane)
-        }
-        "pause" | "kube-proxy" => true,
+        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => host.has(Role::ControlPlane),
+        "etcd" => host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::Stacked,
+        "pause" => true,
+        "kube-proxy" => deployed(KubeadmAddon::KubeProxy),
+        // It tolerates the taint of control planes, and comes up there when there is nothing else yet.
+        "coredns" => deployed(KubeadmAddon::Coredns),
         // What users deploy, by default not on hosts that are only control planes.
         _ => host.has(Role::Worker),
     }
 }
 
-fn kubeadm_flags(inventory: &Inventory, initializes: bool) -> String {
-    let mut flags = Vec::new();
-    let ignored = &inventory.cluster.ignore_preflight_errors;
-    if !ignored.is_empty() {
-        flags.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
-    }
-    let skipped: Vec<String> =
-        inventory.cluster.skip_addons.iter().map(|addon| format!("addon/{}", addon.name())).collect();
-    if initializes && !skipped.is_empty() {
-        flags.push(format!("--skip-phases={}", skipped.join(",")));
-    }
-    flags.join(" ")
-}
-
-/// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
-fn taints(host: &Host) -> Vec<Value> {
-    let parsed = host.taints.iter().filter_map(|taint| {
-        let (key_value, effect) = taint.rsplit_once(':')?;
-        let (key, value) = key_value.split_once('=').unwrap_or((key_value, ""));
-        Some(json!({"key": key, "value": value, "effect": effect}))
-    });
-    let mut taints: Vec<Value> = parsed.collect();
-    if host.has(Role::ControlPlane) && !host.has(Role::Worker) {
-        taints.push(json!({"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}));
-    }
-    taints
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{facts::Facts, inventory};
-
-    #[test]
-    fn a_host_that_is_only_a_control_plane_keeps_workloads_away() {
-        let taints_of = |text: &str, name: &str| {
-            let inventory = inventory::parse("t.yaml", text).unwrap().inventory;
-            serde_json::to_string(&taints(&inventory.hosts[name])).unwrap()
-        };
-        let lab = include_str!("../../inventory/lab.yaml");
-        let master = r#"[{"key":"node-role.kubernetes.io/master","effect":"NoSchedule"}]"#;
-        assert_eq!(taints_of(lab, "cp1"), master);
-        assert_eq!(taints_of(lab, "w1"), "[]");
-        let both = lab.replace("roles: [control-plane]", "roles: [control-plane, worker]");
-        assert_eq!(taints_of(&both, "cp1"), "[]");
-        let three = include_str!("../../inventory/three.yaml");
-        assert_eq!(
-            taints_of(three, "w2"),
-            r#"[{"key":"storage","value":"slow","effect":"PreferNoSchedule"}]"#
-        );
-    }
+    use crate::{
+        facts::{Facts, Kubernetes},
+        inventory,
+    };
 
     fn lab() -> (Inventory, Observed) {
         let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
@@ -240,6 +201,41 @@ mod tests {
         assert_eq!(names, ["cp1"]);
         let names: Vec<String> = begins(Some(&["base".to_string()]));
         assert_eq!(names, Vec::<String>::new());
+    }
+
+    #[test]
+    fn nobody_begins_a_cluster_where_a_control_plane_lives() {
+        let (mut lab, mut facts) = lab();
+        lab.hosts["w1"].roles = vec![Role::ControlPlane];
+        let kubernetes = Kubernetes { joined: true, control_plane: true, ..Kubernetes::default() };
+        facts["w1"] = Facts { kubernetes, ..Facts::default() };
+        for target in targets(&lab, &facts, None, None) {
+            assert_eq!(target.context.get("host")["initializes"], false, "{}", target.name);
+        }
+    }
+
+    #[test]
+    fn images_are_where_they_may_run_and_nowhere_else() {
+        let (mut lab, _) = lab();
+        let on = |lab: &Inventory, image: &str| {
+            let hosts = lab.hosts.iter().filter(|(_, host)| wanted(lab, host, image));
+            hosts.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        for (image, hosts) in [
+            ("pause", "cp1 w1 w2"),
+            ("kube-proxy", "cp1 w1 w2"),
+            ("kube-scheduler", "cp1"),
+            ("etcd", "cp1"),
+            ("static-server", "w1 w2"),
+            ("coredns", ""),
+        ] {
+            assert_eq!(on(&lab, image), hosts, "{image}");
+        }
+        lab.cluster.skip_addons = vec![KubeadmAddon::KubeProxy];
+        lab.cluster.etcd = Etcd::External;
+        for (image, hosts) in [("coredns", "cp1 w1 w2"), ("kube-proxy", ""), ("etcd", "")] {
+            assert_eq!(on(&lab, image), hosts, "{image}");
+        }
     }
 
     #[test]

@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -16,13 +15,14 @@ use super::{
     compile::{RoleSteps, Step, Target},
     digest,
     journal::Entry,
-    late::{Late, Missing, Progress},
+    late::{Late, Patience, Progress},
     observe::observe,
     plan::HostPlan,
     stop::{FAILED_STEP, Halt, Stop},
+    turns::Turns,
 };
 use crate::{
-    task::{Act, Observations, Task},
+    task::{Act, Observations},
     transport::{Host, Script, Transfer},
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub events: Events,
     /// How many hosts act at the same time. Hosts that wait for another one do not count.
     pub forks: Semaphore,
+    /// Commands that run on one host at a time.
+    pub turns: Turns,
 }
 
 /// One host of a run.
@@ -107,7 +109,9 @@ impl Carrier {
         seen: &Observations,
     ) -> Result<(), Stop> {
         let (first, _) = steps[0];
-        let stdin = self.late_stdin(role, first).await?;
+        let turn = self.turn(role, first).await?;
+        let patience = if turn.is_some() { Patience::Asks } else { Patience::Waits };
+        let stdin = self.late_stdin(role, first, patience).await?;
         let _fork = self.shared.forks.acquire().await;
         let begun = Instant::now();
         for (step, summary) in steps {
@@ -125,6 +129,9 @@ impl Carrier {
         };
         let failed = result.as_ref().map_or_else(|halt| halt.failed.clone(), |()| steps.len()..steps.len());
         let done = failed.start;
+        if let (Some(turn), Err(_)) = (&turn, &result) {
+            self.shared.turns.spoil(turn, &self.target.name);
+        }
         let written = self.shared.journal.ended(&entries, failed);
         let seconds = begun.elapsed().as_secs_f64();
         for (step, summary) in &steps[..done] {
@@ -135,7 +142,7 @@ impl Carrier {
         written.map_err(journal)
     }
 
-    fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
+    pub fn names(&self, role: &RoleSteps, step: &Step, summary: &str) -> (String, String, String, String) {
         (self.target.name.clone(), role.role.clone(), step.name.clone(), summary.to_string())
     }
 
@@ -213,42 +220,6 @@ impl Carrier {
             answer.lines().rev().find_map(|line| line.strip_prefix(FAILED_STEP)?.parse::<usize>().ok());
         let at = index.filter(|index| *index < steps.len()).unwrap_or(0);
         Err(Halt { failed: at..at + 1, stop: self.refused(role, steps[at].0, &output) })
-    }
-
-    /// What the step reads from its standard input, once everything in it is known.
-    async fn late_stdin(&self, role: &RoleSteps, step: &Step) -> Result<Option<SecretString>, Stop> {
-        let Task::Command(command) = &step.task else { return Ok(None) };
-        let Some(stdin) = &command.stdin else { return Ok(None) };
-        let mut late = Map::new();
-        for name in &step.late {
-            let waits = |from| {
-                let (host, role, step, value) = self.names(role, step, name);
-                self.shared.events.send(Event::Waiting { host, role, step, value, from });
-            };
-            let values =
-                self.shared.late.get(name, &self.target.name, waits).await.map_err(
-                    |missing| match missing {
-                        Missing::Blocked { by } => {
-                            Stop::Blocked { role: role.role.clone(), step: step.name.clone(), by }
-                        }
-                        Missing::Refused { host, status, output } => {
-                            let what = format!("{host} could not give \"{name}\" (status {status})");
-                            self.stop(role, step, what, output, None)
-                        }
-                    },
-                )?;
-            let exposed: Map<String, Value> =
-                values.iter().map(|(key, value)| (key.clone(), json!(value.expose_secret()))).collect();
-            late.insert(name.clone(), Value::Object(exposed));
-        }
-        let mut context = role.context.clone();
-        context.set("late", late);
-        if let Some(item) = &step.item {
-            context.set("item", item);
-        }
-        let text = self.shared.templates.file(&stdin.template, &context);
-        let text = text.map_err(|error| self.unable(role, step, &error))?;
-        Ok(Some(SecretString::from(text)))
     }
 
     /// Probes everything once more: after a run, nothing may be left to change.

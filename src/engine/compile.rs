@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Context, Error, Library, Templates,
-    role::{self, RoleFile, TaskSpec, Template},
+    role::{self, Provide, RoleFile, TaskSpec, Template},
     template::merge_json,
 };
 use crate::task::{self, File, Payload, Task};
@@ -74,22 +74,22 @@ pub fn with_needs(library: &Library, roles: &[String]) -> Result<Vec<(String, Ro
     Ok(ordered)
 }
 
-/// The late values that roles provide: name, role, script.
+/// The late values that roles provide: name, role, how.
 ///
 /// # Errors
 /// Unknown roles, and a value that two roles provide.
 pub fn late_values<'a>(
     library: &Library,
     roles: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<(String, String, String)>, Error> {
-    let mut values: Vec<(String, String, String)> = Vec::new();
+) -> Result<Vec<(String, String, Provide)>, Error> {
+    let mut values: Vec<(String, String, Provide)> = Vec::new();
     for role in roles.into_iter().collect::<BTreeSet<_>>() {
         for (name, provide) in library.role(role)?.provides {
             if let Some((name, first, _)) = values.iter().find(|(known, _, _)| *known == name) {
                 let (name, first, second) = (name.clone(), first.clone(), role.to_string());
                 return Err(Error::ProvidedTwice { name, first, second });
             }
-            values.push((name, role.to_string(), provide.run));
+            values.push((name, role.to_string(), provide));
         }
     }
     Ok(values)

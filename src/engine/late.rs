@@ -9,7 +9,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OnceCell, watch};
 
-use crate::transport::{Error, Host, Script};
+use crate::transport::{Error, Host, Script, quote};
 
 /// What is shown in place of a secret.
 const REDACTED: &str = "[secret]";
@@ -30,8 +30,37 @@ pub(super) enum Progress {
 pub(super) struct Provider {
     pub role: String,
     pub run: String,
+    /// Asked anew for each host that needs it.
+    pub each: bool,
     /// The hosts that have the role, in the order of the inventory.
     pub hosts: Vec<String>,
+}
+
+/// Who needs a value. Scripts of values that are asked for each host know it by `HOIST_ASKER_NAME` and
+/// `HOIST_ASKER_ADDRESS`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub name: &'a str,
+    /// Empty where hosts have none, as in tests of roles.
+    pub address: &'a str,
+}
+
+/// Whether a value is worth waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until every host that may give it is done or has failed.
+    Waits,
+    /// Only hosts that are done are asked: others may be waiting for who asks.
+    Asks,
+}
+
+/// What is known of a run's hosts.
+#[derive(Debug, Default)]
+struct State {
+    /// By host and role.
+    progress: HashMap<(String, String), Progress>,
+    /// Values and the hosts that wait for them.
+    waiting: BTreeSet<(String, String)>,
 }
 
 /// Why a value could not be had.
@@ -45,11 +74,11 @@ pub(super) enum Missing {
 
 type Values = BTreeMap<String, SecretString>;
 
-/// The late values of a run: each is asked for once, by the first who needs it.
+/// The late values of a run: each is asked for once, by the first who needs it, or once for each host.
 pub(super) struct Late {
     providers: HashMap<String, Provider>,
     hosts: HashMap<String, Arc<dyn Host>>,
-    progress: watch::Sender<HashMap<(String, String), Progress>>,
+    state: watch::Sender<State>,
     cells: Mutex<HashMap<String, Arc<OnceCell<Arc<Values>>>>>,
     /// Everything handed out so far, never to be shown.
     secrets: Mutex<BTreeSet<String>>,
@@ -60,7 +89,7 @@ impl Late {
         Late {
             providers,
             hosts,
-            progress: watch::Sender::new(HashMap::new()),
+            state: watch::Sender::new(State::default()),
             cells: Mutex::default(),
             secrets: Mutex::default(),
         }
@@ -68,89 +97,138 @@ impl Late {
 
     /// Tells everybody who waits how far a host's role is.
     pub fn report(&self, host: &str, role: &str, progress: Progress) {
-        self.progress.send_modify(|all| {
-            all.insert((host.to_string(), role.to_string()), progress);
+        self.state.send_modify(|state| {
+            state.progress.insert((host.to_string(), role.to_string()), progress);
         });
     }
 
     /// The same, for a role that has not been done.
     pub fn report_unfinished(&self, host: &str, role: &str, progress: Progress) {
-        self.progress.send_modify(|all| {
-            all.entry((host.to_string(), role.to_string())).or_insert(progress);
+        self.state.send_modify(|state| {
+            state.progress.entry((host.to_string(), role.to_string())).or_insert(progress);
         });
     }
 
-    /// The value, as soon as a host other than `asking` can give it. If that is not now, `waits` is told which hosts
-    /// may give it.
+    /// Waits until a host other than the asking one can give the value, without asking for it. If that is not now,
+    /// `waits` is told which hosts may give it.
+    ///
+    /// # Errors
+    /// When none of them ever will.
+    pub async fn ready(
+        &self,
+        name: &str,
+        asker: Asker<'_>,
+        waits: impl FnOnce(Vec<String>),
+    ) -> Result<(), Missing> {
+        let provider = self.provider(name)?;
+        let tried = BTreeSet::from([asker.name]);
+        self.giver(name, provider, &tried, asker, Patience::Waits, &mut Some(waits)).await.map(|_| ())
+    }
+
+    /// The value, as soon as a host other than the asking one can give it. If that is not now, `waits` is told which
+    /// hosts may give it.
     ///
     /// Everybody waits on their own, and only the asking itself is one at a time: a provider that waits for another
     /// provider would otherwise wait for those who wait for it.
+    ///
+    /// # Errors
+    /// When none of them ever will, or the last one that was asked refused.
     pub async fn get(
         &self,
         name: &str,
-        asking: &str,
+        asker: Asker<'_>,
+        patience: Patience,
         waits: impl FnOnce(Vec<String>),
     ) -> Result<Arc<Values>, Missing> {
-        let nobody = || Missing::Blocked { by: format!("nobody who provides \"{name}\"") };
-        let provider = self.providers.get(name).ok_or_else(nobody)?;
-        let cell = {
-            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            cells.entry(name.to_string()).or_default().clone()
+        let provider = self.provider(name)?;
+        let cell = match provider.each {
+            true => Arc::default(),
+            false => {
+                let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+                cells.entry(name.to_string()).or_default().clone()
+            }
         };
-        let mut progress = self.progress.subscribe();
-        let mut tried: BTreeSet<&str> = BTreeSet::from([asking]);
+        let mut tried = BTreeSet::from([asker.name]);
         let mut refusal = None;
         let mut waits = Some(waits);
         loop {
             if let Some(values) = cell.get() {
                 return Ok(values.clone());
             }
-            let (ready, pending, failed) = {
-                let all = progress.borrow_and_update();
-                let state = |host: &str| {
-                    let key = (host.to_string(), provider.role.clone());
-                    all.get(&key).copied().unwrap_or(Progress::Pending)
-                };
-                let others =
-                    || provider.hosts.iter().map(String::as_str).filter(|host| !tried.contains(host));
-                (
-                    others().find(|host| state(host) == Progress::Done),
-                    others()
-                        .filter(|host| state(host) == Progress::Pending)
-                        .map(String::from)
-                        .collect::<Vec<_>>(),
-                    provider.hosts.iter().find(|host| state(host) == Progress::Failed).cloned(),
-                )
-            };
-            match ready {
-                Some(host) => match cell.get_or_try_init(|| self.ask(host, provider)).await {
+            match self.giver(name, provider, &tried, asker, patience, &mut waits).await {
+                Ok(host) => match cell.get_or_try_init(|| self.ask(host, provider, asker)).await {
                     Ok(values) => return Ok(values.clone()),
                     Err(missing) => {
                         tried.insert(host);
                         refusal = Some(missing);
                     }
                 },
-                None if !pending.is_empty() => {
-                    if let Some(waits) = waits.take() {
-                        waits(pending);
-                    }
-                    // The sender lives as long as `self`.
-                    let _ = progress.changed().await;
-                }
-                None => {
-                    return Err(refusal
-                        .or_else(|| failed.map(|by| Missing::Blocked { by }))
-                        .unwrap_or_else(nobody));
-                }
+                Err(missing) => return Err(refusal.unwrap_or(missing)),
             }
         }
     }
 
-    async fn ask(&self, name: &str, provider: &Provider) -> Result<Arc<Values>, Missing> {
+    fn provider(&self, name: &str) -> Result<&Provider, Missing> {
+        self.providers.get(name).ok_or_else(|| nobody(name))
+    }
+
+    /// The first host that can give a value and was not tried.
+    async fn giver<'p>(
+        &self,
+        name: &str,
+        provider: &'p Provider,
+        tried: &BTreeSet<&str>,
+        asker: Asker<'_>,
+        patience: Patience,
+        waits: &mut Option<impl FnOnce(Vec<String>)>,
+    ) -> Result<&'p str, Missing> {
+        let mut changes = self.state.subscribe();
+        let waiting = (name.to_string(), asker.name.to_string());
+        let found = loop {
+            let (ready, pending, failed) = {
+                let state = changes.borrow_and_update();
+                let progress = |host: &str| {
+                    let key = (host.to_string(), provider.role.clone());
+                    state.progress.get(&key).copied().unwrap_or(Progress::Pending)
+                };
+                // Who waits for the value cannot be the first to give it.
+                let waits = |host: &str| state.waiting.contains(&(name.to_string(), host.to_string()));
+                let all = || provider.hosts.iter().map(String::as_str);
+                let others = || all().filter(|host| !tried.contains(host));
+                let pending = others().filter(|host| progress(host) == Progress::Pending && !waits(host));
+                (
+                    others().find(|host| progress(host) == Progress::Done),
+                    pending.map(String::from).collect::<Vec<_>>(),
+                    all().find(|host| progress(host) == Progress::Failed).map(String::from),
+                )
+            };
+            if let Some(host) = ready {
+                break Ok(host);
+            }
+            if pending.is_empty() || patience == Patience::Asks {
+                break Err(failed.map_or_else(|| nobody(name), |by| Missing::Blocked { by }));
+            }
+            if let Some(waits) = waits.take() {
+                waits(pending);
+            }
+            self.state.send_if_modified(|state| state.waiting.insert(waiting.clone()));
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+        };
+        self.state.send_if_modified(|state| state.waiting.remove(&waiting));
+        found
+    }
+
+    async fn ask(&self, name: &str, provider: &Provider, asker: Asker<'_>) -> Result<Arc<Values>, Missing> {
         let Some(host) = self.hosts.get(name) else {
             return Err(Missing::Blocked { by: name.to_string() });
         };
-        let script = Script { text: provider.run.clone(), stdin: None, timeout: Duration::from_secs(60) };
+        let mut text = provider.run.clone();
+        if provider.each {
+            let (name, address) = (quote(asker.name), quote(asker.address));
+            text.insert_str(0, &format!("HOIST_ASKER_NAME={name}\nHOIST_ASKER_ADDRESS={address}\n"));
+        }
+        let script = Script { text, stdin: None, timeout: Duration::from_secs(60) };
         let output = match host.run(script).await {
             Ok(output) => output,
             Err(error) => {
@@ -194,6 +272,10 @@ impl Late {
             begins.map_or(line.clone(), |part| format!("{}{REDACTED}", &line[..line.len() - part.len()]))
         })
     }
+}
+
+fn nobody(name: &str) -> Missing {
+    Missing::Blocked { by: format!("nobody who provides \"{name}\"") }
 }
 
 /// The error without what the script had printed, which may be half of a secret that nobody knows as such yet.

@@ -11,6 +11,7 @@ mod digest;
 mod error;
 mod event;
 mod failure;
+mod input;
 mod journal;
 mod late;
 mod library;
@@ -26,6 +27,7 @@ mod saved;
 mod stop;
 mod syntax;
 mod template;
+mod turns;
 
 pub use compile::{RoleSteps, Step, Target, compile, compile_roles, late_values, with_needs};
 pub use context::Context;

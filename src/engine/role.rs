@@ -44,6 +44,10 @@ pub struct Provide {
     /// POSIX sh that prints lines `key=value`. Nobody sees them: they are kept in memory, and only standard
     /// inputs of commands may use them, as `late.<name>.<key>`.
     pub run: String,
+    /// Ask anew for each host that needs it, which the script knows as `$HOIST_ASKER_NAME` and
+    /// `$HOIST_ASKER_ADDRESS`; else the first answer is for all.
+    #[serde(default)]
+    pub each: bool,
 }
 
 /// One statement of a role: a name and exactly one kind. Every string may be a template.

@@ -13,6 +13,7 @@ use super::{
     observe::{add_contents, observe},
     plan::HostPlan,
     stop::Stop,
+    turns::Turns,
 };
 use crate::transport::{self, Host};
 
@@ -101,6 +102,7 @@ impl Run {
             journal: self.journal,
             events: self.events,
             forks: Semaphore::new(self.forks.max(1)),
+            turns: Turns::default(),
         });
         let mut work = JoinSet::new();
         let names: Vec<String> = self.subjects.iter().map(|subject| subject.target.name.clone()).collect();
@@ -134,10 +136,10 @@ impl Run {
         }
         let all = holders.iter().flat_map(|(_, roles)| roles).map(String::as_str);
         let mut providers = HashMap::new();
-        for (name, role, run) in late_values(&self.library, all)? {
+        for (name, role, provide) in late_values(&self.library, all)? {
             let has = |(_, roles): &&(&str, Vec<String>)| roles.contains(&role);
             let hosts = holders.iter().filter(has).map(|(host, _)| (*host).to_string()).collect();
-            providers.insert(name, Provider { role, run, hosts });
+            providers.insert(name, Provider { role, run: provide.run, each: provide.each, hosts });
         }
         self.require_providers(plans, &providers)?;
         let subjects =

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::failure_detection::FailureDetection;
 use crate::yaml::schema;
 
 /// What the cluster is.
@@ -29,6 +30,9 @@ pub struct Cluster {
     /// The cluster's own networks.
     #[serde(default)]
     pub network: Network,
+    /// How soon a node that is gone is noticed.
+    #[serde(default)]
+    pub failure_detection: FailureDetection,
     /// Preflight checks that kubeadm may fail, by kubeadm's names, such as `ImagePull`.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z0-9_-]+$")))]

@@ -24,11 +24,6 @@ const GAPS: &[Gap] = &[
         instead: "write `stacked`, and take the role `etcd` from the hosts",
     },
     Gap {
-        what: "a second control plane",
-        asked: |inventory, tree| of_role(inventory, tree, Role::ControlPlane).into_iter().skip(1).collect(),
-        instead: "keep the role `control-plane` on one host",
-    },
-    Gap {
         what: "the network plugin `cilium`",
         asked: |inventory, tree| {
             let asked = inventory.cluster.network.plugin == Plugin::Cilium;

@@ -18,7 +18,7 @@ pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
 pub use error::Error;
 pub use manifest::ObjectName;
 pub use status::{NodeStatus, PodStatus};
-pub use tunnel::connect;
+pub use tunnel::{connect, connect_at};
 pub use wait::Rollout;
 
 #[cfg(test)]

@@ -47,8 +47,28 @@ pub async fn connect(host: Arc<dyn Host>, kubeconfig: &str) -> Result<Api, Error
     let config = configuration(kubeconfig).await?;
     let server = authority(&config.cluster_url)?;
     let destination = resolve(host.as_ref(), &server).await?;
+    through(host, &config, &server, destination)
+}
+
+/// The same, but of the API server at `address` as the host sees it, whatever the endpoint leads to now. It must prove
+/// the name in the kubeconfig all the same.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_at(host: Arc<dyn Host>, kubeconfig: &str, address: SocketAddr) -> Result<Api, Error> {
+    let config = configuration(kubeconfig).await?;
+    let server = authority(&config.cluster_url)?;
+    through(host, &config, &server, address)
+}
+
+fn through(
+    host: Arc<dyn Host>,
+    config: &Config,
+    server: &Server,
+    destination: SocketAddr,
+) -> Result<Api, Error> {
     let name = host.name().to_owned();
-    let client = client(host, destination, &config).map_err(|error| unusable(&error))?;
+    let client = client(host, destination, config).map_err(|error| unusable(&error))?;
     Ok(Api::new(client, name, server.to_string()))
 }
 

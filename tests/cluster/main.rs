@@ -3,5 +3,6 @@
 //! Needs root and a cache that `hoist lab setup` has filled. Each story has a module, a lab and an inventory of its own:
 //! `cargo test --test cluster -- --ignored --nocapture --test-threads 1 NAME`; `tests/run` runs them all.
 
+mod endpoint;
 #[path = "../support/stage.rs"]
 mod stage;

@@ -207,6 +207,58 @@ tasks:
     }
 }
 
+/// Two providers that wait for each other's value after the one that both could have had it from has failed.
+#[tokio::test]
+async fn providers_that_wait_for_each_other_are_blocked_by_the_one_that_failed() {
+    let role = "
+provides: {join: {run: echo token=never}}
+tasks:
+  - name: begins
+    when: host.name == 'p'
+    command:
+      run: until [ -e '{{ vars.root }}/go' ]; do sleep 0.02; done; exit 7
+      unless: 'false'
+      timeout: 15
+  - name: joins
+    when: host.name != 'p'
+    command:
+      run: cat
+      unless: 'false'
+      stdin: {template: join.txt}
+      one_at_a_time: join
+";
+    let bed = Bed::new(&[("provider", role)], &[JOIN]);
+    let (root, waiting) = (bed.root(), std::sync::Mutex::new(0));
+    let hosts: &[(&str, &[&str])] = &[("p", &["provider"]), ("q", &["provider"]), ("r", &["provider"])];
+    let ran = bed
+        .run_and(hosts, 4, move |event| {
+            if matches!(event, Event::Waiting { .. }) {
+                let mut waiting = waiting.lock().unwrap();
+                *waiting += 1;
+                if *waiting == 2 {
+                    fs::write(root.join("go"), "").unwrap();
+                }
+            }
+        })
+        .await;
+    assert!(ran.failure("p").what.contains("status 7"));
+    for host in ["q", "r"] {
+        assert!(matches!(ran.outcome(host), Outcome::Blocked { by, .. } if by == "p"), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_for_each_host_is_asked_anew_and_knows_who_asks() {
+    let provider = format!(
+        "provides:\n  join:\n    each: true\n    run: echo \"token=for-$HOIST_ASKER_NAME-at-$HOIST_ASKER_ADDRESS\"\ntasks:\n{DONE}"
+    );
+    let bed = Bed::new(&[("provider", &provider), ("consumer", CONSUMER)], &[JOIN]);
+    let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"]), ("b", &["consumer"])], 4).await;
+    assert_eq!(*ran.outcome("a"), Outcome::Converged { changes: 1 });
+    assert_eq!(bed.read("a.joined"), "a has for-a-at-\n");
+    assert_eq!(bed.read("b.joined"), "b has for-b-at-\n");
+}
+
 #[tokio::test]
 async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
     let bed = bed("echo token=never", DONE, CONSUMER);

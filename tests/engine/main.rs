@@ -10,3 +10,4 @@ mod lock;
 mod property;
 mod roles;
 mod runs;
+mod turns;

@@ -3,6 +3,8 @@
 //! Every concern adds its part to one [`Components`]; the templates of kubeadm's documents write down what comes
 //! together. So a flag has one place where it is decided, and none where it is repeated.
 
+mod failure;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -42,12 +44,23 @@ pub struct HostPath {
 }
 
 /// What follows from the inventory.
-pub fn components(_inventory: &Inventory) -> Components {
+pub fn components(inventory: &Inventory) -> Components {
     let mut all = Components::default();
     // Each host's part of the pod network follows from the inventory.
     all.controller_manager.arg("allocate-node-cidrs", "false");
     all.kubelet.insert("cgroupDriver".to_string(), json!("systemd"));
+    failure::add(inventory, &mut all);
     all
+}
+
+/// Arguments as kubeadm's documents have them. Up to v1beta3 they are a map; since v1beta4 they are a list, because a
+/// flag may be given more than once.
+pub(super) fn arguments(args: impl IntoIterator<Item = (String, String)>, kubeadm_api: &str) -> Value {
+    let args = args.into_iter();
+    match kubeadm_api {
+        "v1beta2" | "v1beta3" => json!(args.collect::<BTreeMap<_, _>>()),
+        _ => args.map(|(name, value)| json!({"name": name, "value": value})).collect(),
+    }
 }
 
 impl Component {
@@ -56,16 +69,11 @@ impl Component {
         self.args.insert(name.to_string(), value.into());
     }
 
-    /// `extraArgs` and `extraVolumes`, where there are any. Up to v1beta3 arguments are a map; since v1beta4 they are a
-    /// list, because a flag may be given more than once.
+    /// `extraArgs` and `extraVolumes`, where there are any.
     fn document(&self, kubeadm_api: &str) -> Value {
         let mut document = Map::new();
         if !self.args.is_empty() {
-            let args = match kubeadm_api {
-                "v1beta2" | "v1beta3" => json!(self.args),
-                _ => self.args.iter().map(|(name, value)| json!({"name": name, "value": value})).collect(),
-            };
-            document.insert("extraArgs".to_string(), args);
+            document.insert("extraArgs".to_string(), arguments(self.args.clone(), kubeadm_api));
         }
         if !self.volumes.is_empty() {
             document.insert("extraVolumes".to_string(), json!(self.volumes));

@@ -3,6 +3,7 @@
 mod endpoint;
 mod etcd;
 mod extras;
+mod failure_detection;
 mod hosts;
 mod labels;
 mod network;
@@ -22,6 +23,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     etcd::verify(document, &mut problems);
     sites::verify(document, &mut problems);
     extras::verify(document, &mut problems);
+    failure_detection::verify(document, &mut problems);
     network::verify(document, &mut problems);
     labels::verify(document, &mut problems);
     paths::verify(document, &mut problems);

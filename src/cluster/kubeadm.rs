@@ -1,0 +1,188 @@
+//! What kubeadm's documents and command lines are filled with, in the words of each version of its configuration:
+//! https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
+
+use serde_json::{Value, json};
+
+use super::components::arguments;
+use crate::{
+    artifact::catalogue::{Defaults, Release},
+    facts::Facts,
+    inventory::{Etcd, Host, Inventory, KubeadmAddon, Role},
+};
+
+/// Where containerd answers.
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
+/// What a control plane shows to etcd on hosts of its own, and how it knows them. Not below `/etc/kubernetes/pki`,
+/// which `kubeadm reset` empties.
+const ETCD_CLIENT: &str = "/etc/kubernetes/etcd";
+/// The first minor whose kubelet does not start on cgroup v1 unless it is told to.
+const NO_CGROUP_V1: u64 = 35;
+
+/// What the catalogue says of the inventory's release.
+pub(super) struct Kubeadm {
+    /// The version of its configuration, such as `v1beta4`.
+    pub api: &'static str,
+    registry: String,
+    /// The repository of CoreDNS, without its last word.
+    dns: String,
+    /// Keeps workloads away from control planes.
+    taint: String,
+    images: Defaults,
+}
+
+impl Kubeadm {
+    /// Nothing for a release that the catalogue does not have, which no verified inventory names. It reads the
+    /// catalogue: once is enough for all hosts.
+    pub fn of(inventory: &Inventory) -> Option<Kubeadm> {
+        let Release { minor, defaults, .. } = Release::find(&inventory.cluster.kubernetes).ok()?;
+        let dns = match minor.coredns.rsplit_once('/') {
+            Some((folder, _)) => format!("{}/{folder}", minor.registry),
+            None => minor.registry.clone(),
+        };
+        let api = minor.kubeadm_api.name();
+        Some(Kubeadm { api, registry: minor.registry, dns, taint: minor.taint, images: defaults })
+    }
+
+    /// What templates see as `cluster.kubeadm`: parts of the ClusterConfiguration that follow from the catalogue and
+    /// from where etcd is. Images are named, so that kubeadm asks for those which hosts were given, whatever its patch
+    /// release would take by itself.
+    pub fn cluster(&self, inventory: &Inventory) -> Value {
+        let etcd = match inventory.cluster.etcd {
+            Etcd::Stacked => json!({"local": {"imageTag": self.images.etcd}}),
+            Etcd::External => {
+                let members = inventory.with_role(Role::Etcd);
+                let endpoints = members.map(|(_, host)| format!("https://{}:2379", host.address));
+                json!({"external": {
+                    "endpoints": endpoints.collect::<Vec<_>>(),
+                    "caFile": format!("{ETCD_CLIENT}/ca.crt"),
+                    "certFile": format!("{ETCD_CLIENT}/client.crt"),
+                    "keyFile": format!("{ETCD_CLIENT}/client.key"),
+                }})
+            }
+        };
+        json!({
+            "registry": self.registry,
+            "dns": {"imageRepository": self.dns, "imageTag": self.images.coredns},
+            "etcd": etcd,
+            "kube_proxy": !inventory.cluster.skip_addons.contains(&KubeadmAddon::KubeProxy),
+        })
+    }
+
+    /// The `nodeRegistration` of a host.
+    pub fn registration(&self, name: &str, host: &Host) -> Value {
+        // Version 1.20 takes a path; versions since 1.24 warn of anything but a URL.
+        let socket = match self.api {
+            "v1beta2" => CONTAINERD.to_string(),
+            _ => format!("unix://{CONTAINERD}"),
+        };
+        json!({
+            "name": name,
+            "criSocket": socket,
+            "taints": self.taints(host),
+            "kubeletExtraArgs": arguments([("node-ip".to_string(), host.address.to_string())], self.api),
+        })
+    }
+
+    /// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
+    fn taints(&self, host: &Host) -> Vec<Value> {
+        let parsed = host.taints.iter().filter_map(|taint| {
+            let (key_value, effect) = taint.rsplit_once(':')?;
+            let (key, value) = key_value.split_once('=').unwrap_or((key_value, ""));
+            Some(json!({"key": key, "value": value, "effect": effect}))
+        });
+        let mut taints: Vec<Value> = parsed.collect();
+        if host.has(Role::ControlPlane) && !host.has(Role::Worker) {
+            taints.push(json!({"key": self.taint, "effect": "NoSchedule"}));
+        }
+        taints
+    }
+}
+
+/// What `kubeadm init` and `kubeadm join` are called with.
+pub(super) fn flags(inventory: &Inventory, facts: &Facts, initializes: bool) -> String {
+    let cluster = &inventory.cluster;
+    let mut flags = Vec::new();
+    let mut ignored: Vec<&str> = cluster.ignore_preflight_errors.iter().map(String::as_str).collect();
+    // kubeadm's verification of the system knows nothing of what the kubelet was told.
+    let told = cluster.kubelet.get("failCgroupV1") == Some(&json!(false));
+    let verification = "SystemVerification";
+    if told
+        && facts.cgroup == 1
+        && cluster.kubernetes.minor >= NO_CGROUP_V1
+        && !ignored.contains(&verification)
+    {
+        ignored.push(verification);
+    }
+    if !ignored.is_empty() {
+        flags.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
+    }
+    let skipped: Vec<String> =
+        cluster.skip_addons.iter().map(|addon| format!("addon/{}", addon.name())).collect();
+    if initializes && !skipped.is_empty() {
+        flags.push(format!("--skip-phases={}", skipped.join(",")));
+    }
+    flags.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    fn parsed(text: &str) -> Inventory {
+        inventory::parse("t.yaml", text).unwrap().inventory
+    }
+
+    const LAB: &str = include_str!("../../inventory/lab.yaml");
+
+    #[test]
+    fn a_host_that_is_only_a_control_plane_keeps_workloads_away() {
+        let taints_of = |text: &str, name: &str| {
+            let inventory = parsed(text);
+            let taints = Kubeadm::of(&inventory).unwrap().taints(&inventory.hosts[name]);
+            serde_json::to_string(&taints).unwrap()
+        };
+        let taint =
+            |word: &str| format!(r#"[{{"key":"node-role.kubernetes.io/{word}","effect":"NoSchedule"}}]"#);
+        assert_eq!(taints_of(LAB, "cp1"), taint("master"));
+        assert_eq!(taints_of(LAB, "w1"), "[]");
+        assert_eq!(taints_of(&LAB.replace("1.20.2", "1.36.2"), "cp1"), taint("control-plane"));
+        let both = LAB.replace("roles: [control-plane]", "roles: [control-plane, worker]");
+        assert_eq!(taints_of(&both, "cp1"), "[]");
+        let three = include_str!("../../inventory/three.yaml");
+        assert_eq!(
+            taints_of(three, "w2"),
+            r#"[{"key":"storage","value":"slow","effect":"PreferNoSchedule"}]"#
+        );
+    }
+
+    #[test]
+    fn a_kubelet_that_was_told_to_take_cgroup_v1_passes_the_verification() {
+        let old = Facts { cgroup: 1, ..Facts::default() };
+        let new = Facts { cgroup: 2, ..Facts::default() };
+        let told = LAB.replace("  skip_addons:", "  kubelet: {failCgroupV1: false}\n  skip_addons:");
+        for (text, version, facts, expected) in [
+            (&told, "1.36.2", &old, "ImagePull,SystemVerification"),
+            (&told, "1.36.2", &new, "ImagePull"),
+            (&told, "1.34.1", &old, "ImagePull"),
+            (&LAB.to_string(), "1.36.2", &old, "ImagePull"),
+        ] {
+            let flags = flags(&parsed(&text.replace("1.20.2", version)), facts, false);
+            assert_eq!(flags, format!("--ignore-preflight-errors={expected}"), "{version}");
+        }
+        let flags = flags(&parsed(LAB), &old, true);
+        assert_eq!(flags, "--ignore-preflight-errors=ImagePull --skip-phases=addon/coredns");
+    }
+
+    #[test]
+    fn images_are_those_of_the_catalogue() {
+        let cluster = |version: &str| {
+            let inventory = parsed(&LAB.replace("1.20.2", version));
+            Kubeadm::of(&inventory).unwrap().cluster(&inventory)
+        };
+        let (old, new) = (cluster("1.20.2"), cluster("1.37.1"));
+        assert_eq!(old["dns"], json!({"imageRepository": "k8s.gcr.io", "imageTag": "1.7.0"}));
+        assert_eq!(new["dns"], json!({"imageRepository": "registry.k8s.io/coredns", "imageTag": "v1.14.6"}));
+        assert_eq!(old["etcd"], json!({"local": {"imageTag": "3.4.13-0"}}));
+    }
+}
