@@ -55,8 +55,8 @@ impl Kubeadm {
                 json!({"external": {
                     "endpoints": endpoints.collect::<Vec<_>>(),
                     "caFile": format!("{ETCD_CLIENT}/ca.crt"),
-                    "certFile": format!("{ETCD_CLIENT}/client.crt"),
-                    "keyFile": format!("{ETCD_CLIENT}/client.key"),
+                    "certFile": format!("{ETCD_CLIENT}/client.pem"),
+                    "keyFile": format!("{ETCD_CLIENT}/client.pem"),
                 }})
             }
         };

@@ -3,11 +3,17 @@ config=/var/lib/kubelet/config.yaml
 
 is_well() {
 	grep -q '^healthzPort: 0$' $config ||
-		kubectl --kubeconfig /dev/null --request-timeout 5s --server http://127.0.0.1:10248 get --raw /healthz >/dev/null 2>&1
+		kubectl --kubeconfig /dev/null --request-timeout 5s --server http://127.0.0.1:10248 get --raw /healthz </dev/null >/dev/null 2>&1
 }
 
 take_kubelet_settings() {
-	cp -p $config $config.before && kubeadm upgrade node phase kubelet-config || exit
+	cp -p $config $config.before || exit
+	# The endpoint may lead to a control plane that is just taking its own settings.
+	end=$(($(date +%s) + 90))
+	until kubeadm upgrade node phase kubelet-config; do
+		[ "$(date +%s)" -lt $end ] || exit 1
+		sleep 2
+	done
 	if cmp -s $config $config.before; then
 		rm -f $config.before
 		exit 0

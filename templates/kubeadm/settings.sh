@@ -4,11 +4,11 @@
 is_well() {
 	case $1 in
 	apiserver) set -- --kubeconfig /etc/kubernetes/admin.conf --server https://{{ host.address }}:{{ cluster.api_port }} --raw /readyz ;;
-	# These two say to anybody how they are.
-	controller-manager) set -- --kubeconfig /dev/null --insecure-skip-tls-verify --server https://127.0.0.1:10257 --raw /healthz ;;
-	scheduler) set -- --kubeconfig /dev/null --insecure-skip-tls-verify --server https://127.0.0.1:10259 --raw /healthz ;;
+	# The certificates of these two are their own; here, on the loopback, there is nobody else.
+	controller-manager) set -- --kubeconfig /etc/kubernetes/$1.conf --insecure-skip-tls-verify --server https://127.0.0.1:10257 --raw /healthz ;;
+	scheduler) set -- --kubeconfig /etc/kubernetes/$1.conf --insecure-skip-tls-verify --server https://127.0.0.1:10259 --raw /healthz ;;
 	esac
-	kubectl --request-timeout 5s get "$@" >/dev/null 2>&1
+	kubectl --request-timeout 5s get "$@" </dev/null >/dev/null 2>&1
 }
 
 # The kubelet takes a while to see a new manifest: until the process is another one, the old one answers.

@@ -6,3 +6,5 @@
 mod endpoint;
 #[path = "../support/stage.rs"]
 mod stage;
+
+mod stacked;
