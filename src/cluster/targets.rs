@@ -153,8 +153,8 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
 /// new certificate for the others.
 fn api_names(inventory: &Inventory) -> Vec<String> {
     let mut names = vec!["127.0.0.1".to_string(), "localhost".to_string()];
-    names.extend(inventory.shared_address());
-    names.dedup();
+    // With balancers on 127.0.0.1 the endpoint is that, and what leads there from outside is one more name.
+    names.extend(inventory.shared_address().filter(|_| inventory.cluster.endpoint.local));
     names
 }
 

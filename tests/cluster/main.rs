@@ -4,6 +4,7 @@
 //! `cargo test --test cluster -- --ignored --nocapture --test-threads 1 NAME`; `tests/run` runs them all.
 
 mod distribution;
+mod endpoint;
 mod etcd;
 mod hosts;
 mod offline;
