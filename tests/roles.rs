@@ -153,8 +153,13 @@ fn joining(inventory: &str) -> Vec<RoleSteps> {
     let facts = [("etcd1", member(1)), ("etcd2", member(2)), ("etcd3", node.to_string())];
     let facts: Observed =
         facts.into_iter().map(|(name, answer)| (name.to_string(), Facts::parse(&answer))).collect();
-    let etcd =
-        File { name: "etcd".into(), path: "/artifacts/etcd.tar.gz".into(), sha256: "ab".repeat(32), size: 1, version: "3.5.21".into() };
+    let etcd = File {
+        name: "etcd".into(),
+        path: "/artifacts/etcd.tar.gz".into(),
+        sha256: "ab".repeat(32),
+        size: 1,
+        version: "3.5.21".into(),
+    };
     let index = Index { extras: vec![etcd], ..index() };
     let target = targets(&inventory, &facts, Some(&index), None).pop().unwrap();
     compile(&Library::default(), &Templates::new(Library::default()), &target).unwrap()

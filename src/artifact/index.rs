@@ -166,10 +166,7 @@ impl Index {
         Index {
             kubernetes: lock.kubernetes.clone(),
             extras: files().filter(|file| file.place == Place::Extra).map(promised).collect(),
-            files: files()
-                .filter(|file| file.place == Place::Host)
-                .map(promised)
-                .collect(),
+            files: files().filter(|file| file.place == Place::Host).map(promised).collect(),
             images: images
                 .map(|image| Image {
                     name: image.name.clone(),

@@ -5,7 +5,7 @@
 
 use miette::Severity;
 
-use super::{Inventory, Plugin, Release, Role, version};
+use super::{Inventory, Plugin, Release, version};
 use crate::yaml::{Node, Problem, Span};
 
 struct Gap {
@@ -73,8 +73,4 @@ fn note(what: &str, span: Span) -> Problem {
 
 fn at(tree: &Node, asked: bool, path: &[&str]) -> Vec<Span> {
     if asked { vec![tree.at(path)] } else { Vec::new() }
-}
-
-fn of_role(inventory: &Inventory, tree: &Node, role: Role) -> Vec<Span> {
-    inventory.with_role(role).map(|(name, _)| tree.at(&["hosts", name, "roles"])).collect()
 }

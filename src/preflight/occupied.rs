@@ -61,10 +61,9 @@ pub fn taken(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding 
     } else if host.facts.kubernetes.interrupted {
         PORTS.skipped(host.name, "kubeadm is at work there for hoist, or was killed at it")
     } else {
-        let others = survey
-            .listeners
-            .iter()
-            .filter(|listener| needed.contains(&listener.port) && !is_own(inventory, host.host, survey, listener));
+        let others = survey.listeners.iter().filter(|listener| {
+            needed.contains(&listener.port) && !is_own(inventory, host.host, survey, listener)
+        });
         let mut taken: Vec<String> = others.map(shown).collect();
         taken.sort();
         taken.dedup();
@@ -130,6 +129,7 @@ mod tests {
             let subject = hosts.iter().find(|subject| subject.name == host).unwrap();
             let finding = taken(&fleet.inventory, subject, subject.survey.unwrap());
             assert_eq!(finding.severity, severity, "{host} {port} {process} {ours} {local}");
+        }
         for (process, port, severity) in
             [("haproxy", 6443, Ok), ("haproxy", 6444, Error), ("etcd", 2379, Ok), ("nginx", 6443, Error)]
         {

@@ -102,15 +102,15 @@ impl Kind for Package {
         };
         let needed: Vec<&PackageFile> = files.iter().filter(|file| file.is_needed(seen)).collect();
         let sent = needed.iter().map(|file| {
- Act::Send(Delivery {
-            source: file.source.clone(),
-            destination: format!("{FOLDER}/{}", file.file_name()),
-            sha256: file.sha256.clone(),
-            mode: Mode(0o600),
-            url: None,
-            public: true,
-            beside: None,
-        })
+            Act::Send(Delivery {
+                source: file.source.clone(),
+                destination: format!("{FOLDER}/{}", file.file_name()),
+                sha256: file.sha256.clone(),
+                mode: Mode(0o600),
+                url: None,
+                public: true,
+                beside: None,
+            })
         });
         let mut acts: Vec<Act> = sent.collect();
         let script = if files.iter().all(PackageFile::is_deb) { APT } else { DNF };
