@@ -127,7 +127,7 @@ mod tests {
         inventory.cluster.endpoint.local = true;
         insta::assert_snapshot!(matrix(&inventory, &["w1"]), @r"
         w1>cp1 6444 10250
-        w1>w2 10250
+        w1>w2 10250 30000 32767
         ");
     }
 
