@@ -160,14 +160,17 @@ mod tests {
     fn a_kubelet_that_was_told_to_take_cgroup_v1_passes_the_verification() {
         let old = Facts { cgroup: 1, ..Facts::default() };
         let new = Facts { cgroup: 2, ..Facts::default() };
-        let told = LAB.replace("  skip_addons:", "  kubelet: {failCgroupV1: false}\n  skip_addons:");
-        for (text, version, facts, expected) in [
-            (&told, "1.36.2", &old, "ImagePull,SystemVerification"),
-            (&told, "1.36.2", &new, "ImagePull"),
-            (&told, "1.34.1", &old, "ImagePull"),
-            (&LAB.to_string(), "1.36.2", &old, "ImagePull"),
+        for (told, version, facts, expected) in [
+            (true, "1.36.2", &old, "ImagePull,SystemVerification"),
+            (true, "1.36.2", &new, "ImagePull"),
+            (true, "1.34.1", &old, "ImagePull"),
+            (false, "1.36.2", &old, "ImagePull"),
         ] {
-            let flags = flags(&parsed(&text.replace("1.20.2", version)), facts, false);
+            let mut inventory = parsed(&LAB.replace("1.20.2", version));
+            if told {
+                inventory.cluster.kubelet.insert("failCgroupV1".to_string(), json!(false));
+            }
+            let flags = flags(&inventory, facts, false);
             assert_eq!(flags, format!("--ignore-preflight-errors={expected}"), "{version}");
         }
         let flags = flags(&parsed(LAB), &old, true);
