@@ -22,13 +22,35 @@ pub struct Args {
     /// Do not ask before installing and building what the lab needs.
     #[arg(long)]
     yes: bool,
-    /// The inventory of the lab.
-    #[arg(short = 'i', long = "inventory", value_name = "FILE", default_value = "inventory/lab.yaml")]
-    file: PathBuf,
+    /// The inventory of the lab. Default: inventory/lab-ha.yaml, seven nodes, where 6 GB of memory are available;
+    /// otherwise inventory/lab.yaml, three nodes.
+    #[arg(short = 'i', long = "inventory", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
-/// How long each part took.
+/// What the seven nodes take, with room for the machine's own work: they hold about 2 GB when the cluster runs.
+const MEMORY_FOR_SEVEN: u64 = 6_000_000_000;
+
+impl Args {
+    fn file(&self) -> &Path {
+        let sample = match available_memory() {
+            Some(bytes) if bytes >= MEMORY_FOR_SEVEN => "inventory/lab-ha.yaml",
+            _ => "inventory/lab.yaml",
+        };
+        self.file.as_deref().unwrap_or(Path::new(sample))
+    }
+}
+
+/// Bytes that programs can have without others being swapped out; nothing where the kernel does not say.
+fn available_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// What is shown, and how long each part took.
 pub struct Clock {
+    file: PathBuf,
     parts: Vec<(&'static str, f64)>,
     last: Instant,
 }
@@ -42,10 +64,12 @@ impl Clock {
 
 /// Set-up and nodes: what needs a process without threads.
 pub fn prepare(args: &Args) -> Result<Clock, Failure> {
-    let mut clock = Clock { parts: Vec::new(), last: Instant::now() };
-    let inventory = inventory::load(&args.file)?.inventory;
+    // Decided once: the nodes themselves take memory.
+    let file = args.file().to_path_buf();
+    let mut clock = Clock { file, parts: Vec::new(), last: Instant::now() };
+    let inventory = inventory::load(&clock.file)?.inventory;
     // A lab's network namespace has the lab's name.
-    let Some(name) = &inventory.ssh.network_namespace else { return Err(no_lab(args)) };
+    let Some(name) = &inventory.ssh.network_namespace else { return Err(no_lab(&clock.file)) };
     let config = Config::new(Cache::locate()?, name)?;
     lab::setup(&config.cache, args.yes, &mut *steps::on_stderr())?;
     clock.part("set-up");
@@ -56,31 +80,32 @@ pub fn prepare(args: &Args) -> Result<Clock, Failure> {
 }
 
 /// A data centre's inventory, given by mistake.
-fn no_lab(args: &Args) -> Failure {
+fn no_lab(file: &Path) -> Failure {
     let report = miette::miette!(
         help = "start from inventory/lab.yaml; what `hoist apply` installs are the hosts of any inventory",
         "{} is not the inventory of a lab: `ssh.network_namespace` does not name one",
-        args.file.display()
+        file.display()
     );
     Failure { report, exit: Exit::Data }
 }
 
-pub async fn run(args: &Args, mut clock: Clock) -> Result<Exit, Failure> {
-    let inventory = InventoryArg { file: args.file.clone() };
-    eprintln!("\n$ hoist apply -i {}", args.file.display());
+pub async fn run(mut clock: Clock) -> Result<Exit, Failure> {
+    let file = clock.file.clone();
+    let inventory = InventoryArg { file: file.clone() };
+    eprintln!("\n$ hoist apply -i {}", file.display());
     let exit = apply::run(&apply::Args::of(inventory)).await?;
     if exit != Exit::Ok {
         return Ok(exit);
     }
     clock.part("hoist apply");
-    eprintln!("\n$ hoist sample -i {}", args.file.display());
-    let exit = sample::run(&sample::Args { inventory: InventoryArg { file: args.file.clone() } }).await?;
+    eprintln!("\n$ hoist sample -i {}", file.display());
+    let exit = sample::run(&sample::Args { inventory: InventoryArg { file: file.clone() } }).await?;
     clock.part("hoist sample");
     println!();
     for (name, seconds) in &clock.parts {
         println!("{name:<14} {seconds:7.1} s");
     }
-    print!("\nWhat to do next:\n{}", next(&args.file, &inventory::load(&args.file)?.inventory));
+    print!("\nWhat to do next:\n{}", next(&file, &inventory::load(&file)?.inventory));
     Ok(exit)
 }
 

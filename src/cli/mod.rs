@@ -114,7 +114,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Man(args) => man::run(&args, Cli::command()),
         Verb::Demo(args) => {
             let clock = demo::prepare(&args)?;
-            block_on(demo::run(&args, clock))
+            block_on(demo::run(clock))
         }
         Verb::Lock(args) => block_on(lock::run(&args)),
         Verb::Bundle(args) => block_on(bundle::run(&args)),

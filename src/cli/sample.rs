@@ -45,7 +45,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let nodes = api.nodes().await?;
     let ready = |name: &String| nodes.iter().any(|node| node.name == *name && node.ready);
-    let (able, unable): (Vec<_>, Vec<_>) = inventory.hosts.iter().partition(|(name, _)| ready(name));
+    let wanted = inventory.hosts.iter().filter(|(_, host)| host.is_node());
+    let (able, unable): (Vec<_>, Vec<_>) = wanted.partition(|(name, _)| ready(name));
     let targets: Vec<Target> = able
         .into_iter()
         .map(|(name, host)| Target {

@@ -46,7 +46,7 @@ fn endpoint() {
         let title = format!("{unit} is killed, and the address answers again within 5 s");
         stage.step(&title, || {
             let kill = format!("systemctl kill -s KILL {unit}.service");
-            let gap = longest_silence(|| drop(stage.on("cp1", &kill)));
+            let gap = longest_silence(LAB, VIP, || drop(stage.on("cp1", &kill)));
             assert!(gap < Duration::from_secs(5), "{unit}: {gap:?}");
         });
     }
@@ -61,14 +61,14 @@ fn endpoint() {
     });
 }
 
-/// How long the address was silent at most, from 1 s before `act` to 10 s after it.
-fn longest_silence(act: impl FnOnce()) -> Duration {
+/// How long an address of a lab was silent at most, from 1 s before `act` to 10 s after it.
+pub fn longest_silence(lab: &str, address: &str, act: impl FnOnce()) -> Duration {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
             while !over.load(Ordering::SeqCst) {
-                if answers() {
+                if answers(lab, address) {
                     longest = longest.max(last.elapsed());
                     last = Instant::now();
                 }
@@ -84,9 +84,9 @@ fn longest_silence(act: impl FnOnce()) -> Duration {
     })
 }
 
-/// Whether the API server answers at the virtual address, asked from the lab's gateway.
-fn answers() -> bool {
+/// Whether an API server answers at the address, asked from the lab's gateway.
+fn answers(lab: &str, address: &str) -> bool {
     let mut curl = Command::new("nsenter");
-    curl.arg(format!("--net=/run/netns/{LAB}")).args(["curl", "-skf", "--max-time", "0.7"]);
-    curl.arg(format!("https://{VIP}:6443/readyz")).output().unwrap().status.success()
+    curl.arg(format!("--net=/run/netns/{lab}")).args(["curl", "-skf", "--max-time", "0.7"]);
+    curl.arg(format!("https://{address}:6443/readyz")).output().unwrap().status.success()
 }

@@ -6,6 +6,7 @@
 mod distribution;
 mod endpoint;
 mod etcd;
+mod high_availability;
 mod hosts;
 mod offline;
 mod security;

@@ -122,7 +122,14 @@ fn what_only_reads_the_cluster_needs_one_control_plane() {
     fleet.on("2222", 0, LIVES);
     fleet.stop(2);
     let config = fleet.path("kubeconfig");
-    crate::bed::Ran::of(fleet.command(&["kubeconfig", "--file", config.to_str().unwrap()])).exits(0);
+    crate::bed::Ran::of(fleet.command(&[
+        "kubeconfig",
+        "--context",
+        "admin",
+        "--file",
+        config.to_str().unwrap(),
+    ]))
+    .exits(0);
     assert!(fs::read_to_string(config).unwrap().contains("client-key-data"));
     // Nothing answers for the API server here; which hosts do not is said before.
     let ran = crate::bed::Ran::of(fleet.command(&["status"])).exits(69);
