@@ -10,7 +10,6 @@ mod high_availability;
 mod hosts;
 mod offline;
 mod security;
+mod stacked;
 #[path = "../support/stage.rs"]
 mod stage;
-
-mod stacked;
