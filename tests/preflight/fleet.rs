@@ -155,7 +155,7 @@ fn ping_works_and_tcp_in_a_tunnel_dies() {
 fn the_rule_that_closes_a_port_is_named() {
     let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
     let rules =
-        "table inet guard { chain input { type filter hook input priority 0; tcp dport 10250 drop; } }";
+        "table inet guard { chain input { type filter hook input priority 0; tcp dport 10250 drop; }; }";
     let set = hosts.inside(1, move || std::process::Command::new("nft").arg(rules).output());
     if !set.is_ok_and(|output| output.status.success()) {
         return skip("there is no nft (Debian: nftables), or it makes no rules here");
