@@ -181,7 +181,19 @@ pub(crate) fn delay(wiring: &Wiring, node: &str) -> Option<Duration> {
 
 fn no_boot(config: &Config, node: &str, cause: String) -> LabError {
     let console = config.console(node);
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap_or_default();
+    let cause = few_watchers(&limit).map(|hint| format!("{cause}{hint}")).unwrap_or(cause);
     LabError::NoBoot { node: node.to_owned(), cause, tail: process::tail(&console), console }
+}
+
+/// The nodes of all labs share what the kernel lets root have of inotify(7). Beyond it systemd ends without a word, and
+/// kubelets do; a running node has about a dozen instances.
+fn few_watchers(limit: &str) -> Option<String> {
+    let limit: u32 = limit.trim().parse().ok().filter(|limit| *limit < 512)?;
+    Some(format!(
+        "; with many nodes on this machine it may be that root can have only {limit} inotify instances, a dozen a node: \
+         `sysctl fs.inotify.max_user_instances=1024`"
+    ))
 }
 
 fn start(config: &Config, node: &NodeSpec) -> Result<Child, LabError> {
@@ -243,6 +255,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || listener.accept().unwrap().0.write_all(greeting).unwrap());
         address
+    }
+
+    #[test]
+    fn a_machine_with_few_watchers_is_told_so() {
+        assert!(few_watchers("128\n").unwrap().contains("max_user_instances=1024"));
+        assert_eq!((few_watchers("8192\n"), few_watchers("")), (None, None));
     }
 
     #[test]
