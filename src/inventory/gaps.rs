@@ -44,8 +44,7 @@ const GAPS: &[Gap] = &[
 
 /// A note about everything that the inventory asks for and that cannot be installed.
 pub(super) fn gaps(inventory: &Inventory, tree: &Node) -> Vec<Problem> {
-    let mut notes: Vec<Problem> = GAPS
-        .iter()
+    GAPS.iter()
         .filter_map(|gap| {
             let mut places = (gap.asked)(inventory, tree);
             places.sort_by_key(Span::offset);
@@ -53,16 +52,22 @@ pub(super) fn gaps(inventory: &Inventory, tree: &Node) -> Vec<Problem> {
             let note = note(gap.what, *first).help(gap.instead);
             Some(others.iter().fold(note, |note, other| note.also(*other, "and here")))
         })
-        .collect();
+        .collect()
+}
+
+/// That a release follows from documents and golden files alone.
+pub(super) fn unproven(inventory: &Inventory, tree: &Node) -> Option<Problem> {
     let kubernetes = &inventory.cluster.kubernetes;
-    if Release::of(kubernetes).is_some_and(|release| !release.installable) {
-        let installable = version::listed(|release| release.installable);
-        notes.push(
-            note(&format!("Kubernetes {kubernetes}"), tree.at(&["cluster", "kubernetes"]))
-                .help(format!("choose a patch release of one of these: {installable}")),
-        );
-    }
-    notes
+    Release::of(kubernetes).filter(|release| !release.proven)?;
+    let proven = version::listed(|release| release.proven);
+    let problem = Problem::new(
+        tree.at(&["cluster", "kubernetes"]),
+        format!("Kubernetes {kubernetes} has not been installed by those who built this version"),
+    );
+    let help = format!(
+        "what it needs is taken from its documentation: try it on machines that may be lost; proven on lab nodes: {proven}"
+    );
+    Some(problem.label("not proven").help(help).severity(Severity::Advice))
 }
 
 fn note(what: &str, span: Span) -> Problem {

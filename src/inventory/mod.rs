@@ -56,10 +56,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What is worth knowing about it: warnings, and notes about what this version cannot install.
+    /// What is worth knowing about it: warnings, and notes about what this version cannot install or was never seen to.
     pub fn remarks(&self) -> Problems {
         let mut remarks = self.warnings.clone();
         remarks.extend(gaps::gaps(&self.inventory, &self.tree));
+        remarks.extend(gaps::unproven(&self.inventory, &self.tree));
         Problems::new(&self.source, remarks)
     }
 

@@ -10,12 +10,12 @@ pub struct Release {
     /// The version of kubeadm's configuration that its kubeadm reads without a warning:
     /// https://kubernetes.io/docs/reference/config-api/
     pub kubeadm_api: &'static str,
-    /// Whether this version of hoist can get what hosts need for it.
-    pub installable: bool,
+    /// Whether those who built this version of hoist have installed it.
+    pub proven: bool,
 }
 
-const fn release(minor: u64, kubeadm_api: &'static str, installable: bool) -> Release {
-    Release { minor, kubeadm_api, installable }
+const fn release(minor: u64, kubeadm_api: &'static str, proven: bool) -> Release {
+    Release { minor, kubeadm_api, proven }
 }
 
 /// The releases that an inventory may name.

@@ -51,17 +51,19 @@ fn warnings_and_notes_are_told_and_are_no_failure() {
 fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
     let folder = tempfile::tempdir().unwrap();
     // Nobody answers at this address, and contacting it would say so.
-    let text = "cluster: {name: a, kubernetes: \"1.36.2\"}\nhosts:\n  a: {address: 192.0.2.1, roles: [control-plane]}\n";
+    let text = "cluster: {name: a, kubernetes: \"1.20.2\", network: {plugin: cilium}}\nhosts:\n  a: {address: 192.0.2.1, roles: [control-plane]}\n";
     let file = inventory(folder.path(), text);
     for verb in ["plan", "apply"] {
         let (exit, text, errors) = ask(&[verb, "-i", &file]);
         assert_eq!((exit, text.as_str()), (65, ""), "{verb}: {errors}");
         let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         assert!(
-            words.contains("Kubernetes 1.36.2 is checked, but cannot be installed by this version yet"),
+            words.contains(
+                "the network plugin `cilium` is checked, but cannot be installed by this version yet"
+            ),
             "{words}"
         );
-        assert!(words.contains("inventory.yaml:1:32"), "{words}");
+        assert!(words.contains("inventory.yaml:1:60"), "{words}");
     }
 }
 
