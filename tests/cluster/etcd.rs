@@ -163,6 +163,10 @@ fn serves(stage: &Stage) {
 fn one_is_off(stage: &Stage, nodes: &str) {
     let before = members(stage, "etcd1");
     stage.hoist(&["lab", "stop", "etcd2"]).exits(0);
+    // A request that was on its way to a member without power hangs until the API server misses its keepalives.
+    until("the API server answers without etcd2", 60, || {
+        stage.kubectl(&["get", "configmap", "kept", "--request-timeout=5s"]).exit == Some(0)
+    });
     for _ in 0..20 {
         serves(stage);
         thread::sleep(Duration::from_millis(200));

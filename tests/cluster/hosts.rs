@@ -34,7 +34,7 @@ const NODE: (&str, &str) = (
     "cp1: {address: 10.77.0.11, roles: [control-plane, worker, storage], disks: [{device: /dev/disk/by-id/hoist-test}]}",
 );
 /// The kubelet would remove images that no pod uses, and that a plan then wants back, when the machine's disk is full.
-const KUBELET: (&str, &str) = ("  kubelet:\n", "  kubelet:\n    imageGCHighThresholdPercent: 100\n");
+const KUBELET: (&str, &str) = ("  kubelet:\n", "  kubelet:\n    maxPods: 111\n");
 const VARS: (&str, &str) = (
     "containerd: {restrict_oom_score_adj: true}",
     "containerd: {restrict_oom_score_adj: true}\n  storage: {iscsi: false, nfs: false} # the kernel has no iSCSI",
@@ -89,7 +89,7 @@ fn begin(stage: &Stage, disk: &Disk) {
     );
     assert!(stage.on("cp1", "cat /etc/fstab").contains("/var/lib/longhorn ext4 defaults,noatime,nofail 0 0"));
     // What the inventory adds for kubelets, and one proxy for all that asks for something.
-    assert!(stage.on("cp1", "cat /var/lib/kubelet/config.yaml").contains("imageGCHighThresholdPercent: 100"));
+    assert!(stage.on("cp1", "cat /var/lib/kubelet/config.yaml").contains("maxPods: 111"));
     let environment =
         stage.on("cp1", "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID containerd)/environ");
     let set = |line: &str| environment.lines().any(|it| it == line);

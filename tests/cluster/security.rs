@@ -195,8 +195,8 @@ fn kubelets(stage: &Stage) {
     // What comes from nobody is refused there.
     let ask = "printf 'GET /pods HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet -connect 127.0.0.1:10250 2>/dev/null | head -n 1";
     assert!(stage.on("cp1", ask).contains("401"), "an anonymous question");
-    // For everybody to read is what everybody must.
-    let open = "find /etc/kubernetes /var/lib/kubelet/config.yaml /var/lib/kubelet/pki -type f ! -name '*.crt' ! -name '*.pub' -perm /077";
+    // For everybody to read is what everybody must, and marks that are empty.
+    let open = "find /etc/kubernetes /var/lib/kubelet/config.yaml /var/lib/kubelet/pki -type f ! -name '*.crt' ! -name '*.pub' ! -name '*.applied' -perm /077";
     for node in ["cp1", "w1"] {
         assert_eq!(stage.on(node, open), "", "{node}");
     }
