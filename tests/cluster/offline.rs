@@ -118,7 +118,10 @@ fn repository(stage: &Stage) -> PathBuf {
     let script = r#"
 set -e
 . /etc/os-release
-base=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' | sed -n "s/^$VERSION_CODENAME //p" | head -n 1)
+own() { apt-get indextargets --format '$(CODENAME) $(REPO_URI)' | sed -n "s/^$VERSION_CODENAME //p" | head -n 1; }
+base=$(own)
+# A machine that has never looked knows no names of releases.
+[ -n "$base" ] || { apt-get -qq update && base=$(own); }
 mkdir -p lists/partial archives/partial
 : >status
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $base $suite main" >sources.list
