@@ -1,7 +1,8 @@
 //! Clusters of several kinds on real nodes: what only shows when members, control planes and their balancers are several.
 //!
 //! Needs root and a cache that `hoist lab setup` has filled. Each story has a module, a lab and an inventory of its own:
-//! `cargo test --test cluster -- --ignored --nocapture --test-threads 1 NAME`; `tests/run` runs them all.
+//! `cargo test --test cluster -- --ignored --nocapture --test-threads 1 NAME`; which of them `tests/run`
+//! runs is said there, at `HOIST_STORIES`.
 
 mod distribution;
 mod endpoint;
