@@ -1,9 +1,10 @@
 //! hoist makes a production Kubernetes cluster out of machines that people already own.
 //!
 //! The rooms, each using only those above it (`cli` uses everything):
-//! disk, yaml, inventory, transport, facts, preflight, task, engine, artifact, kube, cluster, report, lab, cli.
+//! disk, yaml, inventory, transport, facts, preflight, task, engine, artifact, kube, cluster, addon, burst, report, lab, cli.
 
 pub mod artifact;
+pub mod burst;
 pub mod cli;
 pub mod cluster;
 pub mod disk;

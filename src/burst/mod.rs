@@ -1,0 +1,7 @@
+//! Workers in EC2 when the machines have no room left, and given back when they are not needed any more.
+//!
+//! `offer` says what can be rented; `pack` (pure) says which offers waiting pods need, and which rented nodes are not
+//! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
+//! workload against both. Only `aws` will talk to AWS, behind `cloud`.
+
+pub mod offer;
