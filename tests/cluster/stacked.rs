@@ -100,7 +100,7 @@ fn changed_settings(stage: &Stage) {
     stage
         .hoist(&["plan", "--diff"])
         .exits(2)
-        .says("+ maxPods: 111")
+        .says("+maxPods: 111")
         .says("interrupts this host's API server");
     let has = |node: &str| {
         stage.holds_on(node, "grep -q toleration-seconds=31 /etc/kubernetes/manifests/kube-apiserver.yaml")
