@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    addons::Addons,
+    addons::{Addons, Wanted},
     burst::Burst,
-    cluster::{Cluster, Etcd},
+    cluster::{Cluster, Etcd, Plugin},
     disk::Disk,
     jump::Jump,
 };
@@ -319,6 +319,15 @@ impl Inventory {
     pub fn api_port(&self) -> u16 {
         let endpoint = &self.cluster.endpoint;
         if endpoint.is_balanced() { endpoint.port.saturating_add(1) } else { endpoint.port }
+    }
+
+    /// The add-ons that shall be installed, by name: those that are asked for, and the network plugin where it is one.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let mut addons = self.addons.clone();
+        if self.cluster.network.plugin == Plugin::Cilium {
+            addons.cilium.get_or_insert_default();
+        }
+        addons.wanted()
     }
 
     /// The values that roles see on a host: the inventory's, and the host's own over them, key by key.
