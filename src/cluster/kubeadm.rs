@@ -83,6 +83,19 @@ impl Kubeadm {
         })
     }
 
+    /// The taints of nodes that keep volumes or run what uses them, each once: what serves volumes must tolerate them.
+    pub fn volume_taints(&self, inventory: &Inventory) -> Vec<Value> {
+        let mut taints: Vec<Value> = Vec::new();
+        for host in inventory.hosts.values().filter(|host| host.has(Role::Worker) || host.has(Role::Storage)) {
+            for taint in self.taints(host) {
+                if !taints.contains(&taint) {
+                    taints.push(taint);
+                }
+            }
+        }
+        taints
+    }
+
     /// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
     fn taints(&self, host: &Host) -> Vec<Value> {
         let parsed = host.taints.iter().filter_map(|taint| {

@@ -121,6 +121,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "version": cluster.kubernetes.to_string(),
         "kubeadm_api": kubeadm_api,
         "kubeadm": kubeadm.map(|kubeadm| kubeadm.cluster(inventory)),
+        "taints": kubeadm.map(|kubeadm| kubeadm.volume_taints(inventory)),
         "api_names": api_names(inventory),
         "endpoint": endpoint,
         "port": port,
