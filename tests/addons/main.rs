@@ -1,8 +1,14 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
+mod cert_manager;
+mod ingress_nginx;
+mod longhorn;
+mod nfs_provisioner;
+mod objects;
 mod real;
+mod registry;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use hoist::{
     addon::Definition,
@@ -21,6 +27,8 @@ pub struct Rendered {
     pub values: Value,
     /// Its manifests by their templates' names: those before the chart, then those after it.
     pub manifests: Vec<(String, String)>,
+    /// What is in its Secrets and is none, by key.
+    pub plain: BTreeMap<String, String>,
 }
 
 /// Renders an add-on as the text of an inventory asks for it.
@@ -62,7 +70,10 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     });
     let manifests = definition.before.iter().chain(&definition.manifests);
     let manifests = manifests.map(|name| (name.clone(), render(name))).collect();
-    Rendered { definition, values, manifests }
+    let plain = definition.secrets.iter().flat_map(|secret| &secret.plain);
+    let plain =
+        plain.map(|(key, text)| (key.clone(), templates.text(key, text, &context).unwrap())).collect();
+    Rendered { definition, values, manifests, plain }
 }
 
 /// Checks the values for a chart against `tests/fixtures/addons/NAME.keys`: lines `PATH TYPE`, the paths of the real

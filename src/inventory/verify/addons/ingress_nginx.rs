@@ -18,7 +18,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let at = |key| document.tree.at(&path(key));
     // https://kubernetes.io/blog/2025/11/11/ingress-nginx-retirement/
     problems.push(
-        Problem::new(asked(document, "ingress-nginx"), "ingress-nginx has had no releases since March 2026")
+        Problem::new(asked(document, "ingress-nginx"), "nobody maintains ingress-nginx since March 2026")
             .label("its project has ended")
             .severity(Severity::Warning)
             .help(

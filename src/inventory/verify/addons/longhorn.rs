@@ -33,7 +33,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         problems.push(
             Problem::new(
                 at(&["replicas"]),
-                format!("{replicas} replicas do not fit on {stores} storage hosts"),
+                format!("there are more replicas ({replicas}) than storage hosts ({stores})"),
             )
             .label("each on a host of its own")
             .help("ask for fewer, or give more hosts the role `storage`"),
@@ -41,7 +41,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     hosts(document, problems);
     if let Some(backup) = &longhorn.backup {
-        target(backup, |key| at(&["backup", key]), problems);
+        let said = |key| document.tree.get(&["addons", "longhorn", "backup", key]).is_some();
+        target(backup, said, |key| at(&["backup", key]), problems);
     }
     for (name, job) in &longhorn.recurring_jobs {
         let place = document.tree.key_at(&["addons", "longhorn", "recurring_jobs", name]);
@@ -112,7 +113,13 @@ fn storage<'a>(
     vars.get("storage")?.get(key)
 }
 
-fn target(backup: &Backup, at: impl Fn(&str) -> Span, problems: &mut Vec<Problem>) {
+/// `said`: whether a key is there, with a mistake or without.
+fn target(
+    backup: &Backup,
+    said: impl Fn(&str) -> bool,
+    at: impl Fn(&str) -> Span,
+    problems: &mut Vec<Problem>,
+) {
     if let Some(help) = target_mistake(&backup.target) {
         problems.push(
             Problem::new(at("target"), format!("`{}` is no backup target", backup.target))
@@ -120,14 +127,9 @@ fn target(backup: &Backup, at: impl Fn(&str) -> Span, problems: &mut Vec<Problem
                 .help(help),
         );
     }
-    let keys = [
-        ("access_key", backup.access_key.is_some()),
-        ("secret_key", backup.secret_key.is_some()),
-        ("certificate", backup.certificate.is_some()),
-    ];
     if backup.target.starts_with("nfs://") {
-        let said = keys.into_iter().filter(|(_, said)| *said).map(|(key, _)| key);
-        for key in said.chain(backup.endpoint.as_ref().map(|_| "endpoint")) {
+        for key in ["access_key", "secret_key", "certificate", "endpoint"].into_iter().filter(|key| said(key))
+        {
             problems.push(
                 Problem::new(at(key), format!("`{key}` has no effect with NFS"))
                     .label("only for S3")
@@ -137,7 +139,7 @@ fn target(backup: &Backup, at: impl Fn(&str) -> Span, problems: &mut Vec<Problem
         }
         return;
     }
-    for (key, _) in keys.into_iter().take(2).filter(|(_, said)| !said) {
+    for key in ["access_key", "secret_key"].into_iter().filter(|key| !said(key)) {
         problems.push(
             Problem::new(at("target"), format!("the backup target lacks `{key}`"))
                 .label("S3 needs a key")
