@@ -15,12 +15,12 @@ mod prometheus;
 mod registry;
 
 pub use cert_manager::CertManager;
-pub use cilium::Cilium;
+pub use cilium::{Cilium, Hubble, Routing};
 pub use external_secrets::ExternalSecrets;
 pub use ingress_nginx::IngressNginx;
 pub use keda::Keda;
 pub use longhorn::Longhorn;
-pub use metallb::{Metallb, Pool};
+pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
 pub use nfs_provisioner::NfsProvisioner;
 pub use prometheus::Prometheus;
