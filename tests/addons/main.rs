@@ -1,8 +1,10 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
 mod cert_manager;
+mod cilium;
 mod ingress_nginx;
 mod longhorn;
+mod metallb;
 mod nfs_provisioner;
 mod objects;
 mod real;
@@ -12,6 +14,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use hoist::{
     addon::Definition,
+    artifact::catalogue,
     cluster::{Observed, targets},
     engine::{Library, Templates},
     facts::Facts,
@@ -74,6 +77,22 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     let plain =
         plain.map(|(key, text)| (key.clone(), templates.text(key, text, &context).unwrap())).collect();
     Rendered { definition, values, manifests, plain }
+}
+
+impl Rendered {
+    /// Everything as one text, for golden files.
+    pub fn golden(&self) -> String {
+        let values = serde_yaml::to_string(&self.values).unwrap();
+        let manifests = self.manifests.iter().map(|(name, text)| format!("# {name}\n{text}"));
+        format!("# values\n{values}{}", manifests.collect::<String>())
+    }
+}
+
+/// The images that the catalogue has for the newest version of an add-on's chart.
+pub fn catalogue_images(addon: &str) -> Vec<String> {
+    let charts = catalogue::charts().unwrap_or_else(|error| panic!("{error:?}"));
+    let chart = charts.into_iter().find(|chart| chart.name == addon).expect("a chart of this name");
+    chart.versions[0].images.clone()
 }
 
 /// Checks the values for a chart against `tests/fixtures/addons/NAME.keys`: lines `PATH TYPE`, the paths of the real

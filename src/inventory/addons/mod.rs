@@ -16,12 +16,12 @@ mod registry;
 mod storage_class;
 
 pub use cert_manager::{CertManager, OWN_CA};
-pub use cilium::Cilium;
+pub use cilium::{Cilium, Hubble, Routing};
 pub use external_secrets::ExternalSecrets;
 pub use ingress_nginx::{DefaultCertificate, Exposure, IngressNginx, Workload};
 pub use keda::Keda;
 pub use longhorn::{Backup, Longhorn, RecurringTask};
-pub use metallb::{Metallb, Pool};
+pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
 pub use nfs_provisioner::NfsProvisioner;
 pub use prometheus::Prometheus;

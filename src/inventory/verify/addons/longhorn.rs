@@ -8,7 +8,7 @@ use crate::{
         Host, Inventory, Role,
         addons::{Backup, RecurringTask},
     },
-    yaml::{Document, Problem, Span},
+    yaml::{Document, Problem},
 };
 
 /// Kubernetes gives the pods of a job its name and eleven characters; Longhorn takes no longer ones.
@@ -41,8 +41,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     hosts(document, problems);
     if let Some(backup) = &longhorn.backup {
-        let said = |key| document.tree.get(&["addons", "longhorn", "backup", key]).is_some();
-        target(backup, said, |key| at(&["backup", key]), problems);
+        target(document, backup, problems);
     }
     for (name, job) in &longhorn.recurring_jobs {
         let place = document.tree.key_at(&["addons", "longhorn", "recurring_jobs", name]);
@@ -113,13 +112,11 @@ fn storage<'a>(
     vars.get("storage")?.get(key)
 }
 
-/// `said`: whether a key is there, with a mistake or without.
-fn target(
-    backup: &Backup,
-    said: impl Fn(&str) -> bool,
-    at: impl Fn(&str) -> Span,
-    problems: &mut Vec<Problem>,
-) {
+fn target(document: &Document<Inventory>, backup: &Backup, problems: &mut Vec<Problem>) {
+    let path = |key| ["addons", "longhorn", "backup", key];
+    let at = |key| document.tree.at(&path(key));
+    // With a mistake or without.
+    let said = |key: &&str| document.tree.get(&["addons", "longhorn", "backup", key]).is_some();
     if let Some(help) = target_mistake(&backup.target) {
         problems.push(
             Problem::new(at("target"), format!("`{}` is no backup target", backup.target))

@@ -4,6 +4,7 @@ mod cert_manager;
 mod cilium;
 mod ingress_nginx;
 mod longhorn;
+mod metallb;
 mod nfs_provisioner;
 mod registry;
 
@@ -21,6 +22,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     cilium::verify(document, problems);
     ingress_nginx::verify(document, problems);
     longhorn::verify(document, problems);
+    metallb::verify(document, problems);
     nfs_provisioner::verify(document, problems);
     registry::verify(document, problems);
 }
@@ -48,7 +50,7 @@ fn address_of_a_pool(
         );
         return;
     };
-    if document.complete && !metallb.pools.iter().any(|pool| pool.first <= address && address <= pool.last) {
+    if document.complete && !metallb.ranges().any(|(_, _, pool, _)| pool.contains(address)) {
         problems.push(
             Problem::new(at, format!("no pool of MetalLB has the address {address}"))
                 .label("in no pool")
