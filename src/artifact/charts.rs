@@ -11,16 +11,28 @@ use crate::inventory::{self, Inventory, Plugin};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chart {
-    /// The add-on's key in an inventory, and the chart's name.
+    /// What its repository calls it.
     pub name: String,
+    /// The add-on's key in an inventory, where that is not the chart's name.
+    #[serde(default)]
+    pub addon: Option<String>,
+    /// Without one there is no chart: the add-on's manifests are hoist's own, and these are the images that they run.
+    #[serde(default)]
     #[schemars(regex(pattern = "^(https|oci)://"))]
-    pub repository: String,
+    pub repository: Option<String>,
     /// Every node may run its images, not only workers.
     #[serde(default)]
     pub everywhere: bool,
     /// Newest first.
     #[schemars(length(min = 1))]
     pub versions: Vec<ChartVersion>,
+}
+
+impl Chart {
+    /// The add-on's key in an inventory.
+    pub fn addon(&self) -> &str {
+        self.addon.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// A version of a chart.
@@ -67,19 +79,22 @@ pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
     if inventory.cluster.network.plugin == Plugin::Cilium && !addons.iter().any(|name| name == "cilium") {
         addons.push(String::from("cilium"));
     }
-    addons.retain(|addon| own.iter().all(|chart| &chart.name != addon));
     let mut extra = Extra { charts: own.clone(), ..Extra::default() };
     let mut references = Vec::new();
     for addon in addons {
-        let Some(chart) = known.iter().find(|chart| chart.name == addon) else {
+        let chart = known.iter().find(|chart| chart.addon() == addon);
+        if own.iter().any(|own| own.name == chart.map_or(addon.as_str(), |chart| &chart.name)) {
+            continue;
+        }
+        let Some(chart) = chart else {
             return Err(Error::UnknownChart { name: addon, reason: String::from("none is known") });
         };
         let version = fitting(chart, &inventory.cluster.kubernetes)?;
-        extra.charts.push(inventory::Chart {
+        extra.charts.extend(chart.repository.as_ref().map(|repository| inventory::Chart {
             name: chart.name.clone(),
             version: version.version.clone(),
-            repository: chart.repository.clone(),
-        });
+            repository: repository.clone(),
+        }));
         let notes = version.unverified.iter();
         extra.unverified.extend(notes.map(|note| format!("chart {addon} {}: {note}", version.version)));
         references.extend(version.images.iter().map(|image| (image.clone(), chart.everywhere)));
@@ -148,9 +163,8 @@ mod tests {
     #[test]
     fn every_chart_of_the_catalogue_is_an_addon_with_images() {
         for chart in catalogue::charts().unwrap() {
-            let addons: inventory::Addons =
-                serde_json::from_value(serde_json::json!({&chart.name: {}})).unwrap();
-            assert_eq!(addons.names(), [chart.name.as_str()]);
+            let addons = crate::yaml::schema_of::<inventory::Addons>();
+            assert!(addons["properties"].get(chart.addon()).is_some(), "{}", chart.name);
             for version in &chart.versions {
                 let whole = |image: &String| image.split('/').count() == 3 && !image.contains('@');
                 assert!(version.images.iter().all(whole), "{}", chart.name);
@@ -170,6 +184,7 @@ mod tests {
             images,
             [
                 "frrouting-frr true",
+                "jetstack-cert-manager-acmesolver false",
                 "jetstack-cert-manager-cainjector false",
                 "jetstack-cert-manager-controller false",
                 "jetstack-cert-manager-startupapicheck false",
@@ -180,6 +195,20 @@ mod tests {
             ]
         );
         assert_eq!(found.unverified.len(), 2);
+    }
+
+    #[test]
+    fn an_addon_may_have_a_chart_of_another_name_or_none() {
+        let addons = "addons: {nfs-provisioner: {server: nas, path: /srv}, registry: {host: r.lan, tls: false, \
+                      users: {env: USERS}}}\n";
+        let found = of("1.36.5", addons).unwrap();
+        let charts: Vec<&str> = found.charts.iter().map(|chart| chart.name.as_str()).collect();
+        assert_eq!(charts, ["nfs-subdir-external-provisioner"]);
+        let images: Vec<&str> = found.images.iter().map(|(name, _, _)| name.as_str()).collect();
+        assert_eq!(images, ["library-registry", "sig-storage-nfs-subdir-external-provisioner"]);
+        let own = "artifacts: {charts: [{name: nfs-subdir-external-provisioner, version: 4.0.17, repository: \"oci://r.lan\"}]}\n";
+        let found = of("1.36.5", &format!("{own}{addons}")).unwrap();
+        assert_eq!((found.charts.len(), found.charts[0].version.as_str()), (1, "4.0.17"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Kubeadm {
             "registry": self.registry,
             "dns": {"imageRepository": self.dns, "imageTag": self.images.coredns},
             "etcd": etcd,
-            "kube_proxy": !inventory.cluster.skip_addons.contains(&KubeadmAddon::KubeProxy),
+            "kube_proxy": !inventory.skipped_addons().contains(&KubeadmAddon::KubeProxy),
         })
     }
 
@@ -81,6 +81,20 @@ impl Kubeadm {
             "taints": self.taints(host),
             "kubeletExtraArgs": arguments([("node-ip".to_string(), host.address.to_string())], self.api),
         })
+    }
+
+    /// The taints of nodes that keep volumes or run what uses them, each once: what serves volumes must tolerate them.
+    pub fn volume_taints(&self, inventory: &Inventory) -> Vec<Value> {
+        let mut taints: Vec<Value> = Vec::new();
+        for host in inventory.hosts.values().filter(|host| host.has(Role::Worker) || host.has(Role::Storage))
+        {
+            for taint in self.taints(host) {
+                if !taints.contains(&taint) {
+                    taints.push(taint);
+                }
+            }
+        }
+        taints
     }
 
     /// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
@@ -117,7 +131,7 @@ pub(super) fn flags(inventory: &Inventory, facts: &Facts, initializes: bool) -> 
         flags.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
     }
     let skipped: Vec<String> =
-        cluster.skip_addons.iter().map(|addon| format!("addon/{}", addon.name())).collect();
+        inventory.skipped_addons().iter().map(|addon| format!("addon/{}", addon.name())).collect();
     if initializes && !skipped.is_empty() {
         flags.push(format!("--skip-phases={}", skipped.join(",")));
     }

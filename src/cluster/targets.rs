@@ -54,8 +54,9 @@ pub fn targets(
             own["registration"] = json!(kubeadm.as_ref().map(|kubeadm| kubeadm.registration(name, host)));
             own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
             own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
-            own["containerd"] = runtime::containerd(index, facts);
+            own["containerd"] = runtime::containerd(inventory, index, facts);
             own["disks"] = volumes::disks(host);
+            own["longhorn_disks"] = json!(volumes::longhorn_disks(host));
             own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
             let speaks = initializes || speaker == Some(name);
             own["encryption_key"] = json!(Key::of(inventory, observed, name, speaks));
@@ -90,9 +91,7 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
         roles.push("etcd");
     }
     if host.is_node() {
-        if host.has(Role::Storage) {
-            roles.push("storage");
-        }
+        roles.extend(volumes::roles(inventory, host));
         if inventory.balances(host) {
             roles.push("load-balancer");
         }
@@ -104,7 +103,11 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             // Not earlier, for it waits until etcd lives.
             roles.push("etcd-client");
         }
-        roles.extend([node, "labels", "hardened"]);
+        roles.extend([node, "labels"]);
+        if host.has(Role::Storage) && inventory.addons.longhorn.is_some() {
+            roles.push("longhorn");
+        }
+        roles.push("hardened");
         if host.has(Role::ControlPlane) {
             if inventory.cluster.etcd == Etcd::Stacked
                 && inventory.with_role(Role::ControlPlane).nth(1).is_some()
@@ -126,6 +129,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "version": cluster.kubernetes.to_string(),
         "kubeadm_api": kubeadm_api,
         "kubeadm": kubeadm.map(|kubeadm| kubeadm.cluster(inventory)),
+        "taints": kubeadm.map(|kubeadm| kubeadm.volume_taints(inventory)),
         "api_names": api_names(inventory),
         "endpoint": endpoint,
         "port": port,
@@ -139,6 +143,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
         "kube_proxy": cluster.kube_proxy,
+        "cilium": inventory.cilium(),
         "proxy": runtime::proxy(inventory),
         "registries": runtime::registries(inventory),
         "authorities": runtime::authorities(inventory),
@@ -225,7 +230,7 @@ fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
 
 /// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
 fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
-    let deployed = |addon| !inventory.cluster.skip_addons.contains(&addon);
+    let deployed = |addon| !inventory.skipped_addons().contains(&addon);
     match image {
         "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => host.has(Role::ControlPlane),
         "etcd" => host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::Stacked,

@@ -28,8 +28,8 @@ use std::path::Path;
 use miette::{Diagnostic, Severity};
 
 pub use addons::{
-    Addons, CertManager, Cilium, ExternalSecrets, IngressNginx, Keda, Longhorn, Metallb, MetricsServer,
-    NfsProvisioner, Pool, Prometheus, Registry, Wanted,
+    Addons, Bgp, CertManager, Cilium, ExternalSecrets, Hubble, IngressNginx, Keda, Longhorn, Metallb,
+    MetricsServer, NamedPool, NfsProvisioner, Peer, Pool, Prometheus, Protocol, Registry, Routing, Wanted,
 };
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    addons::Addons,
+    addons::{Addons, Wanted},
     burst::Burst,
-    cluster::{Cluster, Etcd},
+    cluster::{Cluster, Etcd, KubeadmAddon},
     disk::Disk,
     jump::Jump,
 };
@@ -319,6 +319,23 @@ impl Inventory {
     pub fn api_port(&self) -> u16 {
         let endpoint = &self.cluster.endpoint;
         if endpoint.is_balanced() { endpoint.port.saturating_add(1) } else { endpoint.port }
+    }
+
+    /// The add-ons that shall be installed, by name: those that are asked for, and the network plugin where it is one.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let mut addons = self.addons.clone();
+        addons.cilium = self.cilium();
+        addons.wanted()
+    }
+
+    /// The add-ons of kubeadm that are left out: those that the inventory names, and kube-proxy where Cilium replaces it.
+    pub fn skipped_addons(&self) -> Vec<KubeadmAddon> {
+        let mut skipped = self.cluster.skip_addons.clone();
+        let replaced = self.cilium().is_some_and(|cilium| cilium.kube_proxy_replacement);
+        if replaced && !skipped.contains(&KubeadmAddon::KubeProxy) {
+            skipped.push(KubeadmAddon::KubeProxy);
+        }
+        skipped
     }
 
     /// The values that roles see on a host: the inventory's, and the host's own over them, key by key.

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::cron;
+
 /// One format.
 pub(super) struct Format {
     name: &'static str,
@@ -73,6 +75,12 @@ const FORMATS: &[Format] = &[
         expected: "a jump host such as bastion.example.lan or admin@10.0.0.1:2222",
         accepts: is_jump_host,
         fix: |text| text.contains(',').then(|| String::from("write several as a list")),
+    },
+    Format {
+        name: "cron",
+        expected: "a schedule of minute, hour, day of the month, month and day of the week such as \"0 2 * * *\"",
+        accepts: |text| cron::mistake(text).is_none(),
+        fix: cron::mistake,
     },
     Format {
         name: "version",
@@ -189,6 +197,7 @@ mod tests {
                     "none of",
                 ],
             ),
+            ("cron", &["0 2 * * *"], &["0 2 * *", "daily"]),
             ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
         ] {
             let format = named(name).expect(name);

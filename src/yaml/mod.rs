@@ -11,6 +11,7 @@
 
 mod build;
 mod check;
+mod cron;
 mod format;
 mod join;
 mod node;

@@ -22,6 +22,11 @@ pub fn host(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "host"})
 }
 
+/// IP addresses and DNS names, each once.
+pub fn hosts(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": host(generator), "uniqueItems": true})
+}
+
 /// A name as RFC 1123 allows it.
 pub fn dns_label(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "dns-label"})
@@ -40,4 +45,9 @@ pub fn version(_: &mut SchemaGenerator) -> Schema {
 /// A machine through which others are reached: `[USER@]HOST[:PORT]`.
 pub fn jump_host(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "jump-host"})
+}
+
+/// A schedule as cron(8) has it, of five fields.
+pub fn cron(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "cron"})
 }

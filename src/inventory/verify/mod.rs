@@ -1,11 +1,11 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
+mod addons;
 mod artifacts;
 mod burst;
 mod disks;
 mod endpoint;
 mod etcd;
-mod extras;
 mod failure_detection;
 mod hosts;
 mod labels;
@@ -26,7 +26,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     endpoint::verify(document, &mut problems);
     etcd::verify(document, &mut problems);
     sites::verify(document, &mut problems);
-    extras::verify(document, &mut problems);
+    addons::verify(document, &mut problems);
     burst::verify(document, &mut problems);
     failure_detection::verify(document, &mut problems);
     network::verify(document, &mut problems);

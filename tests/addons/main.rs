@@ -1,0 +1,139 @@
+//! What each add-on's templates make of inventories, and whether its chart knows every key of it.
+
+mod cert_manager;
+mod cilium;
+mod ingress_nginx;
+mod longhorn;
+mod metallb;
+mod nfs_provisioner;
+mod objects;
+mod real;
+mod registry;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use hoist::{
+    addon::Definition,
+    artifact::catalogue,
+    cluster::{Observed, targets},
+    engine::{Library, Templates},
+    facts::Facts,
+    inventory::{self, Role},
+    yaml::{self, Source},
+};
+use serde_json::{Map, Value, json};
+
+/// An add-on as it would be installed, before the user's own values are merged in.
+pub struct Rendered {
+    pub definition: Definition,
+    /// The values for its chart; null without a template of values.
+    pub values: Value,
+    /// Its manifests by their templates' names: those before the chart, then those after it.
+    pub manifests: Vec<(String, String)>,
+    /// What is in its Secrets and is none, by key.
+    pub plain: BTreeMap<String, String>,
+}
+
+/// Renders an add-on as the text of an inventory asks for it.
+pub fn render(inventory: &str, addon: &str) -> Rendered {
+    let inventory = inventory::parse("test", inventory).unwrap_or_else(|error| panic!("{error:?}")).inventory;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("roles/addons").join(addon);
+    let read =
+        |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let source = Source::new("addon.yaml", read("addon.yaml"));
+    let definition = yaml::read::<Definition>(&source).unwrap_or_else(|error| panic!("{error:?}")).value;
+
+    let observed: Observed = inventory.hosts.keys().map(|name| (name.clone(), Facts::default())).collect();
+    let common = targets(&inventory, &observed, None, None).remove(0).context;
+    let wanted = inventory.wanted();
+    let settings: Map<String, Value> =
+        wanted.iter().map(|wanted| (wanted.name.clone(), Value::Object(wanted.settings.clone()))).collect();
+    let hosts = inventory.hosts.iter().map(|(name, host)| {
+        json!({
+            "name": name,
+            "address": host.address,
+            "roles": host.roles.iter().copied().map(Role::name).collect::<Vec<_>>(),
+            "site": host.site,
+            "labels": host.labels,
+        })
+    });
+    let mut context = hoist::engine::Context::default();
+    context.set("settings", settings.get(addon).unwrap_or_else(|| panic!("{addon} is not asked for")));
+    context.set("hosts", hosts.collect::<Vec<_>>());
+    context.set("cluster", common.get("cluster"));
+    context.set("addons", settings);
+    context.set("vars", &inventory.vars);
+
+    let templates = Templates::new(Library::default());
+    let render = |name: &String| {
+        templates.text(name, &read(name), &context).unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    };
+    let values = definition.values.as_ref().map_or(Value::Null, |name| {
+        serde_yaml::from_str(&render(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
+    let manifests = definition.before.iter().chain(&definition.manifests);
+    let manifests = manifests.map(|name| (name.clone(), render(name))).collect();
+    let plain = definition.secrets.iter().flat_map(|secret| &secret.plain);
+    let plain =
+        plain.map(|(key, text)| (key.clone(), templates.text(key, text, &context).unwrap())).collect();
+    Rendered { definition, values, manifests, plain }
+}
+
+impl Rendered {
+    /// Everything as one text, for golden files.
+    pub fn golden(&self) -> String {
+        let values = serde_yaml::to_string(&self.values).unwrap();
+        let manifests = self.manifests.iter().map(|(name, text)| format!("# {name}\n{text}"));
+        format!("# values\n{values}{}", manifests.collect::<String>())
+    }
+}
+
+/// The images that the catalogue has for the newest version of an add-on's chart.
+pub fn catalogue_images(addon: &str) -> Vec<String> {
+    let charts = catalogue::charts().unwrap_or_else(|error| panic!("{error:?}"));
+    let chart = charts.into_iter().find(|chart| chart.name == addon).expect("a chart of this name");
+    chart.versions[0].images.clone()
+}
+
+/// Checks the values for a chart against `tests/fixtures/addons/NAME.keys`: lines `PATH TYPE`, the paths of the real
+/// chart's values that hoist uses. `TYPE` is that of a JSON value, or `any`; below a path of type `any` nothing is checked.
+pub fn assert_keys(addon: &str, values: &Value) {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/addons").join(format!("{addon}.keys"));
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let known: Vec<(&str, &str)> = lines.map(|line| line.split_once(' ').expect("PATH TYPE")).collect();
+    let mut wrong = Vec::new();
+    walk("", values, &mut |path, value| {
+        let kind = known.iter().find(|(name, _)| *name == path).map(|(_, kind)| *kind);
+        match kind {
+            Some("any") => {}
+            Some(kind) if kind == type_of(value) => {}
+            Some(kind) => wrong.push(format!("{path} is {} instead of {kind}", type_of(value))),
+            None => wrong.push(format!("{path} is no key of the chart")),
+        }
+        kind == Some("object")
+    });
+    assert!(wrong.is_empty(), "{addon}:\n{}", wrong.join("\n"));
+}
+
+/// Calls `visit` with every key below an object and its value; it says whether to go on below.
+fn walk(above: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value) -> bool) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        if visit(&path, value) {
+            walk(&path, value, visit);
+        }
+    }
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
