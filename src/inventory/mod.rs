@@ -27,10 +27,7 @@ use std::path::Path;
 
 use miette::{Diagnostic, Severity};
 
-pub use addons::{
-    Addons, CertManager, Cilium, ExternalSecrets, IngressNginx, Keda, Longhorn, Metallb, MetricsServer,
-    NfsProvisioner, Pool, Prometheus, Registry, Wanted,
-};
+pub use addons::{Addons, Alerts, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NfsProvisioner, Pool, Prometheus, Registry, Scraped, Wanted};
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};
 pub use disk::{Disk, Filesystem};
