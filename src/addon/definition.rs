@@ -29,6 +29,9 @@ pub struct Definition {
     /// Templates of manifests that need the chart; applied after it. An object that is not in them any more is deleted.
     #[serde(default)]
     pub manifests: Vec<String>,
+    /// Settings that name a folder of the administrator's with manifests, applied with those after the chart.
+    #[serde(default)]
+    pub folders: Vec<String>,
     /// Secrets that are made of settings, before everything else.
     #[serde(default)]
     pub secrets: Vec<SecretObject>,
@@ -71,6 +74,9 @@ pub struct SecretObject {
     /// Its namespace, which is made where it is missing. Default: the add-on's.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Its type, as Kubernetes has it. Default: `Opaque`.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
     /// Its keys; each with the setting that says where the value is, such as `backup.access_key`. A setting that is
     /// absent leaves the key out, and without any key there is no Secret.
     #[serde(default)]

@@ -48,7 +48,7 @@ pub struct Image {
 /// [`Error::UnknownRelease`] when the catalogue does not have the inventory's Kubernetes.
 pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<Wanted, Error> {
     let release = Release::find(&inventory.cluster.kubernetes)?;
-    let skipped: Vec<&str> = inventory.cluster.skip_addons.iter().copied().map(KubeadmAddon::name).collect();
+    let skipped: Vec<&str> = inventory.skipped_addons().into_iter().map(KubeadmAddon::name).collect();
     let downloads = downloads()?;
     let mut wanted = Wanted {
         kubernetes: release.version.to_string(),

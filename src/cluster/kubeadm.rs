@@ -64,7 +64,7 @@ impl Kubeadm {
             "registry": self.registry,
             "dns": {"imageRepository": self.dns, "imageTag": self.images.coredns},
             "etcd": etcd,
-            "kube_proxy": !inventory.cluster.skip_addons.contains(&KubeadmAddon::KubeProxy),
+            "kube_proxy": !inventory.skipped_addons().contains(&KubeadmAddon::KubeProxy),
         })
     }
 
@@ -130,7 +130,7 @@ pub(super) fn flags(inventory: &Inventory, facts: &Facts, initializes: bool) -> 
         flags.push(format!("--ignore-preflight-errors={}", ignored.join(",")));
     }
     let skipped: Vec<String> =
-        cluster.skip_addons.iter().map(|addon| format!("addon/{}", addon.name())).collect();
+        inventory.skipped_addons().iter().map(|addon| format!("addon/{}", addon.name())).collect();
     if initializes && !skipped.is_empty() {
         flags.push(format!("--skip-phases={}", skipped.join(",")));
     }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::{
     artifact::{File, Index},
     facts::Facts,
-    inventory::{Inventory, Mirror},
+    inventory::{Inventory, Mirror, Plugin},
 };
 
 /// What templates see as `host.containerd`.
-pub(super) fn containerd(index: Option<&Index>, facts: &Facts) -> Value {
+pub(super) fn containerd(inventory: &Inventory, index: Option<&Index>, facts: &Facts) -> Value {
     let archive = index.and_then(|index| index.extra("containerd"));
     let version = archive.map_or(facts.containerd.version.as_str(), |file| file.version.as_str());
     let (major, minor) = release(version);
@@ -24,7 +24,11 @@ pub(super) fn containerd(index: Option<&Index>, facts: &Facts) -> Value {
         "format": if major >= 2 { 3 } else { 2 },
         // 2.1 took `bin_dirs` in place of `bin_dir`, which 2.3 does not know any more.
         "bin_dirs": (major, minor) >= (2, 1),
-        "cni": if plugins.is_some() { "/opt/cni/bin" } else { packaged_plugins(facts) },
+        // Cilium's agent puts its own plugin, and the one for loopback, into one folder on all hosts.
+        "cni": match inventory.cluster.network.plugin {
+            Plugin::Bridge if plugins.is_none() => packaged_plugins(facts),
+            _ => "/opt/cni/bin",
+        },
     })
 }
 
@@ -107,6 +111,19 @@ mod tests {
     use super::*;
     use crate::inventory;
 
+    fn lab() -> Inventory {
+        inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory
+    }
+
+    #[test]
+    fn with_cilium_plugins_are_in_one_folder_on_all_hosts() {
+        let mut inventory = lab();
+        inventory.cluster.network.plugin = Plugin::Cilium;
+        for facts in ["os.id=debian\n", "os.id=rhel\nos.like=fedora\n"] {
+            assert_eq!(containerd(&inventory, None, &Facts::parse(facts))["cni"], "/opt/cni/bin", "{facts}");
+        }
+    }
+
     #[test]
     fn the_format_follows_from_the_version() {
         for (version, expected) in [
@@ -121,7 +138,7 @@ mod tests {
             ("3.0.0", (3, true)),
         ] {
             let facts = Facts::parse(&format!("containerd=containerd {version}\n"));
-            let context = containerd(None, &facts);
+            let context = containerd(&lab(), None, &facts);
             assert_eq!(
                 (&context["format"], &context["bin_dirs"]),
                 (&json!(expected.0), &json!(expected.1)),
@@ -144,11 +161,11 @@ mod tests {
             ..Index::default()
         };
         let facts = Facts::parse("containerd=containerd 1.7.24~ds1-6\nos.id=debian\n");
-        let with = containerd(Some(&index), &facts);
+        let with = containerd(&lab(), Some(&index), &facts);
         assert_eq!((&with["format"], &with["cni"]), (&json!(3), &json!("/opt/cni/bin")));
         assert_eq!(with["archive"]["source"], "/a/containerd");
         assert_eq!(with["runc"], Value::Null);
-        let without = containerd(Some(&Index::default()), &facts);
+        let without = containerd(&lab(), Some(&Index::default()), &facts);
         assert_eq!((&without["format"], &without["cni"]), (&json!(2), &json!("/usr/lib/cni")));
     }
 
@@ -165,7 +182,7 @@ mod tests {
             ("os.id=rhel\nos.like=fedora\n", "containerd.io", "/usr/libexec/cni"),
             ("os.id=fedora\n", "containerd", "/usr/libexec/cni"),
         ] {
-            let context = containerd(None, &Facts::parse(facts));
+            let context = containerd(&lab(), None, &Facts::parse(facts));
             assert_eq!((&context["package"], &context["cni"]), (&json!(package), &json!(plugins)), "{facts}");
         }
     }

@@ -54,7 +54,7 @@ pub fn targets(
             own["registration"] = json!(kubeadm.as_ref().map(|kubeadm| kubeadm.registration(name, host)));
             own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
             own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
-            own["containerd"] = runtime::containerd(index, facts);
+            own["containerd"] = runtime::containerd(inventory, index, facts);
             own["disks"] = volumes::disks(host);
             own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
             let speaks = initializes || speaker == Some(name);
@@ -135,6 +135,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "services": cluster.network.services,
         "kubelet": cluster.kubelet,
         "kube_proxy": cluster.kube_proxy,
+        "cilium": inventory.cilium(),
         "proxy": runtime::proxy(inventory),
         "registries": runtime::registries(inventory),
         "authorities": runtime::authorities(inventory),
@@ -221,7 +222,7 @@ fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
 
 /// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
 fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
-    let deployed = |addon| !inventory.cluster.skip_addons.contains(&addon);
+    let deployed = |addon| !inventory.skipped_addons().contains(&addon);
     match image {
         "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => host.has(Role::ControlPlane),
         "etcd" => host.has(Role::ControlPlane) && inventory.cluster.etcd == Etcd::Stacked,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     addons::{Addons, Wanted},
     burst::Burst,
-    cluster::{Cluster, Etcd, Plugin},
+    cluster::{Cluster, Etcd, KubeadmAddon},
     disk::Disk,
     jump::Jump,
 };
@@ -324,10 +324,18 @@ impl Inventory {
     /// The add-ons that shall be installed, by name: those that are asked for, and the network plugin where it is one.
     pub fn wanted(&self) -> Vec<Wanted> {
         let mut addons = self.addons.clone();
-        if self.cluster.network.plugin == Plugin::Cilium {
-            addons.cilium.get_or_insert_default();
-        }
+        addons.cilium = self.cilium();
         addons.wanted()
+    }
+
+    /// The add-ons of kubeadm that are left out: those that the inventory names, and kube-proxy where Cilium replaces it.
+    pub fn skipped_addons(&self) -> Vec<KubeadmAddon> {
+        let mut skipped = self.cluster.skip_addons.clone();
+        let replaced = self.cilium().is_some_and(|cilium| cilium.kube_proxy_replacement);
+        if replaced && !skipped.contains(&KubeadmAddon::KubeProxy) {
+            skipped.push(KubeadmAddon::KubeProxy);
+        }
+        skipped
     }
 
     /// The values that roles see on a host: the inventory's, and the host's own over them, key by key.

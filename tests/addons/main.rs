@@ -1,11 +1,14 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
+mod cilium;
+mod metallb;
 mod real;
 
 use std::{fs, path::Path};
 
 use hoist::{
     addon::Definition,
+    artifact::catalogue,
     cluster::{Observed, targets},
     engine::{Library, Templates},
     facts::Facts,
@@ -63,6 +66,22 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     let manifests = definition.before.iter().chain(&definition.manifests);
     let manifests = manifests.map(|name| (name.clone(), render(name))).collect();
     Rendered { definition, values, manifests }
+}
+
+impl Rendered {
+    /// Everything as one text, for golden files.
+    pub fn golden(&self) -> String {
+        let values = serde_yaml::to_string(&self.values).unwrap();
+        let manifests = self.manifests.iter().map(|(name, text)| format!("# {name}\n{text}"));
+        format!("# values\n{values}{}", manifests.collect::<String>())
+    }
+}
+
+/// The images that the catalogue has for the newest version of an add-on's chart.
+pub fn catalogue_images(addon: &str) -> Vec<String> {
+    let charts = catalogue::charts().unwrap_or_else(|error| panic!("{error:?}"));
+    let chart = charts.into_iter().find(|chart| chart.name == addon).expect("a chart of this name");
+    chart.versions[0].images.clone()
 }
 
 /// Checks the values for a chart against `tests/fixtures/addons/NAME.keys`: lines `PATH TYPE`, the paths of the real

@@ -17,12 +17,12 @@ mod registry;
 mod storage_class;
 
 pub use cert_manager::{Acme, CertManager, Cloudflare, OWN_CA, Route53};
-pub use cilium::Cilium;
+pub use cilium::{Cilium, Hubble, Routing};
 pub use external_secrets::ExternalSecrets;
 pub use ingress_nginx::{DefaultCertificate, Exposure, Given, IngressNginx, Issued, NodePorts, Workload};
 pub use keda::Keda;
 pub use longhorn::{Backup, Longhorn, NodeDown, RecurringJob, RecurringTask};
-pub use metallb::{Metallb, Pool};
+pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
 pub use monitoring::{Client, Device, Monitoring};
 pub use nfs_provisioner::NfsProvisioner;

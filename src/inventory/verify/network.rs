@@ -7,7 +7,7 @@ use miette::Severity;
 
 use super::ranges::{Range, Ranges};
 use crate::{
-    inventory::{Host, Inventory, POD_SUBNET_PREFIX, Plugin, pod_subnet},
+    inventory::{Host, Inventory, Metallb, POD_SUBNET_PREFIX, Plugin, pod_subnet},
     yaml::{Document, Problem, Span},
 };
 
@@ -104,12 +104,14 @@ fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
         let span = document.tree.at(&["burst", "subnets", &index.to_string()]);
         all.push(whole("a subnet of `burst`", "the instances", *subnet, span));
     }
-    for (index, pool) in inventory.addons.metallb.iter().flat_map(|metallb| &metallb.pools).enumerate() {
+    for (_, path, pool, _) in inventory.addons.metallb.iter().flat_map(Metallb::ranges) {
+        let path: Vec<&str> =
+            ["addons", "metallb"].into_iter().chain(path.iter().map(String::as_str)).collect();
         let of = Taken {
             name: "a pool of MetalLB",
             purpose: "the pool",
             shown: pool.to_string(),
-            span: document.tree.at(&["addons", "metallb", "pools", &index.to_string()]),
+            span: document.tree.at(&path),
         };
         all.push(Range { first: pool.first, last: pool.last, of });
     }

@@ -16,6 +16,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     };
     check(&["artifacts", "folder"], Some(&inventory.artifacts.folder));
     check(&["artifacts", "bundle"], inventory.artifacts.bundle.as_deref());
+    let policies = inventory.addons.cilium.as_ref().and_then(|cilium| cilium.policies.as_deref());
+    check(&["addons", "cilium", "policies"], policies);
     for (field, value) in files(&inventory.ssh) {
         check(&["ssh", field], value);
     }

@@ -5,6 +5,7 @@ mod longhorn;
 mod metrics_server;
 mod monitoring;
 mod prometheus;
+mod metallb;
 
 use crate::{
     inventory::Inventory,
@@ -17,6 +18,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     metrics_server::verify(document, problems);
     monitoring::verify(document, problems);
     prometheus::verify(document, problems);
+    metallb::verify(document, problems);
 }
 
 /// Where the key of an add-on stands.
