@@ -113,7 +113,8 @@ mod tests {
     fn a_secret_may_be_made_up_and_lie_elsewhere() {
         let read = |secret: &str| {
             let text = format!("about: Certificates.\nnamespace: a\nsecrets: [{secret}]\n");
-            yaml::read::<Definition>(&Source::new("addon.yaml", text)).map(|read| read.value.secrets[0].clone())
+            yaml::read::<Definition>(&Source::new("addon.yaml", text))
+                .map(|read| read.value.secrets[0].clone())
         };
         let secret = read("{name: admin, namespace: tig, generate: {token: 48}}").unwrap();
         assert_eq!((secret.namespace.as_deref(), secret.generate["token"]), (Some("tig"), 48));

@@ -86,7 +86,8 @@ impl Kubeadm {
     /// The taints of nodes that keep volumes or run what uses them, each once: what serves volumes must tolerate them.
     pub fn volume_taints(&self, inventory: &Inventory) -> Vec<Value> {
         let mut taints: Vec<Value> = Vec::new();
-        for host in inventory.hosts.values().filter(|host| host.has(Role::Worker) || host.has(Role::Storage)) {
+        for host in inventory.hosts.values().filter(|host| host.has(Role::Worker) || host.has(Role::Storage))
+        {
             for taint in self.taints(host) {
                 if !taints.contains(&taint) {
                     taints.push(taint);

@@ -27,7 +27,11 @@ use std::path::Path;
 
 use miette::{Diagnostic, Severity};
 
-pub use addons::{Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble, IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Peer, Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted};
+pub use addons::{
+    Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble,
+    IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Peer, Pool,
+    Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
+};
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};
 pub use disk::{Disk, Filesystem};

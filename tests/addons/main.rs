@@ -1,13 +1,17 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
 mod cilium;
+mod operators;
 mod metallb;
+mod metrics_server;
+mod monitoring;
+mod prometheus;
 mod real;
 
 use std::{fs, path::Path};
 
 use hoist::{
-    addon::Definition,
+    addon::{Definition, SecretObject},
     artifact::catalogue,
     cluster::{Observed, targets},
     engine::{Library, Templates},
@@ -24,6 +28,8 @@ pub struct Rendered {
     pub values: Value,
     /// Its manifests by their templates' names: those before the chart, then those after it.
     pub manifests: Vec<(String, String)>,
+    /// Its Secrets: those of its definition, then those of its template.
+    pub secrets: Vec<SecretObject>,
 }
 
 /// Renders an add-on as the text of an inventory asks for it.
@@ -65,7 +71,12 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     });
     let manifests = definition.before.iter().chain(&definition.manifests);
     let manifests = manifests.map(|name| (name.clone(), render(name))).collect();
-    Rendered { definition, values, manifests }
+    let more = definition.more_secrets.iter().flat_map(|name| {
+        serde_yaml::from_str::<Vec<SecretObject>>(&render(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
+    let secrets = definition.secrets.iter().cloned().chain(more).collect();
+    Rendered { definition, values, manifests, secrets }
 }
 
 impl Rendered {
@@ -74,6 +85,26 @@ impl Rendered {
         let values = serde_yaml::to_string(&self.values).unwrap();
         let manifests = self.manifests.iter().map(|(name, text)| format!("# {name}\n{text}"));
         format!("# values\n{values}{}", manifests.collect::<String>())
+    }
+}
+
+impl Rendered {
+    /// The objects of its manifests.
+    pub fn objects(&self) -> Vec<Value> {
+        let documents = self.manifests.iter().flat_map(|(name, text)| {
+            serde_yaml::from_multiple::<Value>(text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
+        });
+        documents.filter(|document| !document.is_null()).collect()
+    }
+
+    /// The object of this kind, namespace and name.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> Value {
+        let fits = |object: &Value| {
+            let metadata = &object["metadata"];
+            object["kind"] == kind && metadata["namespace"] == namespace && metadata["name"] == name
+        };
+        let found = self.objects().into_iter().find(fits);
+        found.unwrap_or_else(|| panic!("no {kind} {namespace}/{name}"))
     }
 }
 

@@ -28,10 +28,10 @@ pub use monitoring::{Client, Device, Monitoring};
 pub use nfs_provisioner::NfsProvisioner;
 pub use prometheus::{Alerts, Email, Grafana, Prometheus, Scraped};
 pub use registry::{Registry, RegistryExposure};
-pub use storage_class::ReclaimPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+pub use storage_class::ReclaimPolicy;
 
 /// What is installed into the cluster, by name; `{}` takes an add-on as it is. This version knows the names and
 /// checks what is said here, and installs none of them yet.

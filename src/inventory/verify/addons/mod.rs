@@ -2,10 +2,10 @@
 
 mod cilium;
 mod longhorn;
+mod metallb;
 mod metrics_server;
 mod monitoring;
 mod prometheus;
-mod metallb;
 
 use crate::{
     inventory::Inventory,

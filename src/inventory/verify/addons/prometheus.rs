@@ -20,10 +20,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .severity(Severity::Warning),
         );
     }
-    let volumes = [
-        (&prometheus.volume, vec!["volume"]),
-        (&prometheus.grafana.volume, vec!["grafana", "volume"]),
-    ];
+    let volumes =
+        [(&prometheus.volume, vec!["volume"]), (&prometheus.grafana.volume, vec!["grafana", "volume"])];
     let wanted = volumes.into_iter().find(|(size, _)| size.is_some());
     if let Some((_, path)) = wanted
         && prometheus.storage_class.is_none()
@@ -38,8 +36,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     if let Some(email) = &prometheus.alerts.email
         && email.user.is_some() != email.password.is_some()
     {
-        let (there, missing) =
-            if email.user.is_some() { ("user", "password") } else { ("password", "user") };
+        let (there, missing) = if email.user.is_some() { ("user", "password") } else { ("password", "user") };
         problems.push(
             Problem::new(at(&["alerts", "email", there]), format!("a login without a {missing}"))
                 .label(format!("needs `{missing}`"))
@@ -47,7 +44,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         );
     }
     let bound = inventory.cluster.kube_proxy.get("metricsBindAddress").and_then(|value| value.as_str());
-    let elsewhere = bound.is_some_and(|address| !address.starts_with("127.") && !address.starts_with("localhost"));
+    let elsewhere =
+        bound.is_some_and(|address| !address.starts_with("127.") && !address.starts_with("localhost"));
     if prometheus.scrape.contains(&Scraped::KubeProxy) && !elsewhere {
         problems.push(
             Problem::new(at(&["scrape"]), "kube-proxy gives its measurements on 127.0.0.1 only")
