@@ -69,6 +69,7 @@ mod tests {
         let secret = SecretObject {
             name: "admin".into(),
             namespace: None,
+            kind: None,
             data: [("password".into(), "grafana.password".into())].into(),
             plain: [].into(),
             generate: [("password".into(), 32), ("token".into(), 48)].into(),

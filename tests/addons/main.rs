@@ -1,10 +1,10 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
 mod cilium;
-mod operators;
 mod metallb;
 mod metrics_server;
 mod monitoring;
+mod operators;
 mod prometheus;
 mod real;
 

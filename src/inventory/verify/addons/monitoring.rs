@@ -18,7 +18,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let Some(monitoring) = &inventory.addons.monitoring else { return };
     names(document, monitoring, problems);
     hosts(document, monitoring, problems);
-    if monitoring.storage_class.is_none() && !gives_volumes(inventory) {
+    if document.complete && monitoring.storage_class.is_none() && !gives_volumes(inventory) {
         problems.push(
             Problem::new(asked(document, "monitoring"), "nothing in this inventory makes volumes")
                 .label("every client has a database with a volume")
@@ -28,14 +28,14 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     if inventory.cluster.network.plugin == Plugin::Bridge {
         problems.push(
             Problem::new(asked(document, "monitoring"), "nothing keeps the clients apart")
-                .label("its network policies have no effect")
-                .also(document.tree.at(&["cluster", "network", "plugin"]), "`bridge` knows no policies")
+                .label("its network policies have no effect with the network plugin `bridge`")
                 .help("set `cluster.network.plugin` to `cilium`")
                 .severity(Severity::Warning),
         );
     }
     for (name, client) in &monitoring.clients {
-        if client.devices.is_empty() && client.ping.is_empty() {
+        // What is left out for a mistake has been reported.
+        if document.complete && client.devices.is_empty() && client.ping.is_empty() {
             problems.push(
                 Problem::new(
                     document.tree.key_at(&["addons", "monitoring", "clients", name]),
@@ -80,7 +80,7 @@ fn hosts(document: &Document<Inventory>, monitoring: &Monitoring, problems: &mut
                     .help("give each its own"),
             );
         }
-        if document.value.addons.ingress_nginx.is_none() {
+        if document.complete && document.value.addons.ingress_nginx.is_none() {
             problems.push(
                 Problem::new(place, format!("nothing leads to {host}"))
                     .label("needs ingress-nginx")

@@ -10,7 +10,8 @@ use crate::{
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    let Some(prometheus) = &inventory.addons.prometheus else { return };
+    // What is left out for a mistake is not missing.
+    let Some(prometheus) = inventory.addons.prometheus.as_ref().filter(|_| document.complete) else { return };
     let at = |path: &[&str]| document.tree.at(&[&["addons", "prometheus"], path].concat());
     if prometheus.volume.is_none() {
         problems.push(
