@@ -203,6 +203,22 @@ fn what_an_inventory_says_of_etcd_counts() {
     assert!(text.contains("ETCD_HEARTBEAT_INTERVAL=250\nETCD_ELECTION_TIMEOUT=2500\n"));
 }
 
+/// Longhorn is told the disks of storage hosts, and other nodes have no label that asks for some.
+#[test]
+fn longhorn_keeps_replicas_on_storage_hosts_alone() {
+    let own = |(host, roles): (String, Vec<RoleSteps>)| {
+        let names: Vec<String> = roles.iter().map(|role| role.role.clone()).collect();
+        let own: Vec<RoleSteps> = roles.into_iter().filter(|role| role.role == "longhorn").collect();
+        (host, names.contains(&"storage".to_string()), written(&own))
+    };
+    let hosts: Vec<_> = compiled("volumes.yaml").into_iter().map(own).collect();
+    let attach: Vec<bool> = hosts.iter().map(|(_, storage, _)| *storage).collect();
+    assert_eq!(attach, [false, true, true, true]);
+    assert!(hosts[0].2.is_empty() && hosts[1].2.is_empty());
+    insta::assert_snapshot!("longhorn-folder", hosts[2].2);
+    insta::assert_snapshot!("longhorn-disks", hosts[3].2);
+}
+
 /// Debian and Red Hat, with and without the virtual address.
 #[test]
 fn what_balancers_get() {
@@ -347,7 +363,9 @@ fn a_host_gets_an_iscsi_name_of_its_own_and_keeps_it() {
 #[test]
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
-    for name in ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml"] {
+    for name in
+        ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml", "volumes.yaml", "nfs.yaml"]
+    {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
     roles.extend(of_family(DEBIAN_13, &index()).into_iter().map(|role| role.role));

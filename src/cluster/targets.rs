@@ -56,6 +56,7 @@ pub fn targets(
             own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
             own["containerd"] = runtime::containerd(inventory, index, facts);
             own["disks"] = volumes::disks(host);
+            own["longhorn_disks"] = json!(volumes::longhorn_disks(host));
             own["shared_initiator"] = json!(shared_initiators.get(name.as_str()));
             let speaks = initializes || speaker == Some(name);
             own["encryption_key"] = json!(Key::of(inventory, observed, name, speaks));
@@ -90,9 +91,7 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
         roles.push("etcd");
     }
     if host.is_node() {
-        if host.has(Role::Storage) {
-            roles.push("storage");
-        }
+        roles.extend(volumes::roles(inventory, host));
         if inventory.balances(host) {
             roles.push("load-balancer");
         }
@@ -104,7 +103,11 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             // Not earlier, for it waits until etcd lives.
             roles.push("etcd-client");
         }
-        roles.extend([node, "labels", "hardened"]);
+        roles.extend([node, "labels"]);
+        if host.has(Role::Storage) && inventory.addons.longhorn.is_some() {
+            roles.push("longhorn");
+        }
+        roles.push("hardened");
         if host.has(Role::ControlPlane) {
             roles.extend(["encryption", "credentials"]);
         }

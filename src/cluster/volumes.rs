@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Observed;
-use crate::inventory::{Host, Inventory};
+use crate::inventory::{Host, Inventory, Role};
 
 /// What templates see as `host.disks`.
 pub(super) fn disks(host: &Host) -> Value {
@@ -20,6 +20,28 @@ pub(super) fn disks(host: &Host) -> Value {
         })
     })
     .collect()
+}
+
+/// The disks of a host as Longhorn's annotation of nodes has them. Paths have no quotes: the schema sees to it.
+pub(super) fn longhorn_disks(host: &Host) -> String {
+    let all = host.disks.iter();
+    // All of such a disk is for replicas, so nothing of it is reserved for others.
+    let all: Value =
+        all.map(|disk| json!({"path": disk.path, "allowScheduling": true, "storageReserved": 0})).collect();
+    all.to_string()
+}
+
+/// The engine's roles of a node for volumes, in order: what attaches them is needed wherever pods that use them run.
+pub(super) fn roles(inventory: &Inventory, host: &Host) -> Vec<&'static str> {
+    let addons = &inventory.addons;
+    let uses = host.has(Role::Worker);
+    if host.has(Role::Storage) || uses && addons.longhorn.is_some() {
+        vec!["storage"]
+    } else if uses && addons.nfs_provisioner.is_some() {
+        vec!["nfs-client"]
+    } else {
+        Vec::new()
+    }
 }
 
 /// iSCSI names that clones have brought along, by the host that has to get another one. The first host of the inventory
@@ -50,6 +72,33 @@ fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{facts::Facts, inventory};
+
+    #[test]
+    fn volumes_can_be_attached_where_pods_run() {
+        let text = |addons: &str| {
+            format!(
+                "cluster: {{name: a, kubernetes: 1.36.2}}\nhosts:\n  c: {{address: 10.0.0.1, roles: [control-plane]}}\n  \
+                 w: {{address: 10.0.0.2, roles: [worker]}}\n  s: {{address: 10.0.0.3, roles: [storage], disks: \
+                 [{{device: /dev/disk/by-id/a, path: /srv/a}}]}}\naddons: {addons}\n"
+            )
+        };
+        let nfs = "{nfs-provisioner: {server: nas, path: /srv}}";
+        let both = "{longhorn: {}, nfs-provisioner: {server: nas, path: /srv}}";
+        for (addons, expected) in [
+            ("{}", [&[][..], &[], &["storage"]]),
+            ("{longhorn: {}}", [&[], &["storage"], &["storage"]]),
+            (nfs, [&[], &["nfs-client"], &["storage"]]),
+            (both, [&[], &["storage"], &["storage"]]),
+        ] {
+            let inventory = inventory::parse("test", &text(addons)).unwrap().inventory;
+            let found: Vec<_> = inventory.hosts.values().map(|host| roles(&inventory, host)).collect();
+            assert_eq!(found, expected, "{addons}");
+            assert_eq!(
+                longhorn_disks(&inventory.hosts["s"]),
+                r#"[{"path":"/srv/a","allowScheduling":true,"storageReserved":0}]"#
+            );
+        }
+    }
 
     #[test]
     fn the_first_of_the_clones_keeps_the_name() {

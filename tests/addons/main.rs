@@ -1,14 +1,20 @@
 //! What each add-on's templates make of inventories, and whether its chart knows every key of it.
 
+mod cert_manager;
 mod cilium;
+mod ingress_nginx;
+mod longhorn;
 mod metallb;
 mod metrics_server;
 mod monitoring;
+mod nfs_provisioner;
+mod objects;
 mod operators;
 mod prometheus;
 mod real;
+mod registry;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use hoist::{
     addon::{Definition, SecretObject},
@@ -28,6 +34,8 @@ pub struct Rendered {
     pub values: Value,
     /// Its manifests by their templates' names: those before the chart, then those after it.
     pub manifests: Vec<(String, String)>,
+    /// What is in its Secrets and is none, by key.
+    pub plain: BTreeMap<String, String>,
     /// Its Secrets: those of its definition, then those of its template.
     pub secrets: Vec<SecretObject>,
 }
@@ -71,12 +79,15 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     });
     let manifests = definition.before.iter().chain(&definition.manifests);
     let manifests = manifests.map(|name| (name.clone(), render(name))).collect();
+    let plain = definition.secrets.iter().flat_map(|secret| &secret.plain);
+    let plain =
+        plain.map(|(key, text)| (key.clone(), templates.text(key, text, &context).unwrap())).collect();
     let more = definition.more_secrets.iter().flat_map(|name| {
         serde_yaml::from_str::<Vec<SecretObject>>(&render(name))
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     });
     let secrets = definition.secrets.iter().cloned().chain(more).collect();
-    Rendered { definition, values, manifests, secrets }
+    Rendered { definition, values, manifests, plain, secrets }
 }
 
 impl Rendered {

@@ -16,12 +16,12 @@ mod prometheus;
 mod registry;
 mod storage_class;
 
-pub use cert_manager::{Acme, CertManager, Cloudflare, OWN_CA, Route53};
+pub use cert_manager::{CertManager, OWN_CA};
 pub use cilium::{Cilium, Hubble, Routing};
 pub use external_secrets::ExternalSecrets;
-pub use ingress_nginx::{DefaultCertificate, Exposure, Given, IngressNginx, Issued, NodePorts, Workload};
+pub use ingress_nginx::{DefaultCertificate, Exposure, IngressNginx, Workload};
 pub use keda::Keda;
-pub use longhorn::{Backup, Longhorn, NodeDown, RecurringJob, RecurringTask};
+pub use longhorn::{Backup, Longhorn, RecurringTask};
 pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
 pub use monitoring::{Client, Device, Monitoring};

@@ -1,11 +1,19 @@
 //! Add-ons: what their settings need of the rest, and what no schema says of them. One file an add-on.
 
+mod cert_manager;
 mod cilium;
+mod ingress_nginx;
 mod longhorn;
 mod metallb;
 mod metrics_server;
 mod monitoring;
+mod nfs_provisioner;
 mod prometheus;
+mod registry;
+
+use std::net::Ipv4Addr;
+
+use miette::Severity;
 
 use crate::{
     inventory::Inventory,
@@ -13,17 +21,75 @@ use crate::{
 };
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-    longhorn::verify(document, problems);
+    cert_manager::verify(document, problems);
     cilium::verify(document, problems);
+    ingress_nginx::verify(document, problems);
+    longhorn::verify(document, problems);
+    metallb::verify(document, problems);
+    nfs_provisioner::verify(document, problems);
+    registry::verify(document, problems);
     metrics_server::verify(document, problems);
     monitoring::verify(document, problems);
     prometheus::verify(document, problems);
-    metallb::verify(document, problems);
 }
 
 /// Where the key of an add-on stands.
 fn asked(document: &Document<Inventory>, name: &str) -> Span {
     document.tree.key_at(&["addons", name])
+}
+
+/// An address that MetalLB shall give must be one that it has.
+fn address_of_a_pool(
+    document: &Document<Inventory>,
+    path: &[&str],
+    address: Option<Ipv4Addr>,
+    balanced: bool,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(address) = address else { return };
+    let at = document.tree.at(path);
+    let Some(metallb) = document.value.addons.metallb.as_ref().filter(|_| balanced) else {
+        problems.push(
+            Problem::new(at, format!("the address {address} has no effect"))
+                .label("only MetalLB gives addresses")
+                .help("install MetalLB with a pool that has it, and expose it by `load-balancer`; or remove the address"),
+        );
+        return;
+    };
+    if document.complete && !metallb.ranges().any(|(_, _, pool, _)| pool.contains(address)) {
+        problems.push(
+            Problem::new(at, format!("no pool of MetalLB has the address {address}"))
+                .label("in no pool")
+                .also(document.tree.at(&["addons", "metallb", "pools"]), "these are the pools")
+                .help("take an address of a pool, or add it to one"),
+        );
+    }
+}
+
+fn nobody_gives_addresses(at: Span) -> Problem {
+    Problem::new(at, "nothing in this inventory gives a load balancer an address")
+        .label("needs `metallb`")
+        .severity(Severity::Warning)
+        .help("install MetalLB, unless something of your own does it")
+}
+
+/// A certificate needs cert-manager, and an issuer that is there. `path` is that of the settings with `issuer`.
+fn issuer(document: &Document<Inventory>, path: &[&str], named: Option<&str>, problems: &mut Vec<Problem>) {
+    match &document.value.addons.cert_manager {
+        None if document.tree.get(&["addons", "cert-manager"]).is_none() => problems.push(
+            Problem::new(document.tree.key_at(path), "nobody gives out the certificate")
+                .label("needs cert-manager")
+                .help("add `cert-manager: {}` to the add-ons: its `own-ca` needs no internet"),
+        ),
+        Some(settings) if settings.acme.is_none() && named.is_some_and(|name| name.starts_with("acme-")) => {
+            problems.push(
+                Problem::new(document.tree.at(&[path, &["issuer"]].concat()), "the issuer is not there")
+                    .label("comes with `acme`")
+                    .help("add `acme` to the settings of cert-manager, or take `own-ca`"),
+            )
+        }
+        _ => {}
+    }
 }
 
 /// Whether one of the add-ons makes volumes.
