@@ -35,6 +35,9 @@ pub struct Definition {
     /// Secrets that are made of settings, before everything else.
     #[serde(default)]
     pub secrets: Vec<SecretObject>,
+    /// A template of a list of more such secrets, where settings say how many there are.
+    #[serde(default)]
+    pub more_secrets: Option<String>,
     /// Nodes are not ready without it: it is installed before they are waited for.
     #[serde(default)]
     pub network: bool,
@@ -59,20 +62,33 @@ pub struct Definition {
     pub kept: Vec<String>,
 }
 
-/// A Secret whose values come from where the inventory says.
+/// What a manifest's object is annotated with that stays when its add-on is removed, and when it is no longer rendered.
+pub const KEEP: &str = "hoist.dev/keep";
+
+/// A Secret whose values come from where the inventory says, or are made up.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretObject {
+    #[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+    /// Its namespace, which is made where it is missing. Default: the add-on's.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// Its type, as Kubernetes has it. Default: `Opaque`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
     /// Its keys; each with the setting that says where the value is, such as `backup.access_key`. A setting that is
     /// absent leaves the key out, and without any key there is no Secret.
+    #[serde(default)]
     pub data: BTreeMap<String, String>,
     /// Its keys with values that are no secret: templates.
     #[serde(default)]
     pub plain: BTreeMap<String, String>,
+    /// Its keys with values that are made up where the cluster has none: how many letters and digits. They are never
+    /// changed afterwards. Where `data` has the same key, its setting wins while it is there.
+    #[serde(default)]
+    #[schemars(inner(range(min = 16, max = 256)))]
+    pub generate: BTreeMap<String, u32>,
 }
 
 fn five_minutes() -> u32 {
@@ -91,6 +107,20 @@ mod tests {
         let read = yaml::read::<Definition>(&Source::new("addon.yaml", text)).unwrap().value;
         assert_eq!((read.timeout, read.network), (300, false));
         assert_eq!(read.secrets[0].data["token"], "dns.token");
+    }
+
+    #[test]
+    fn a_secret_may_be_made_up_and_lie_elsewhere() {
+        let read = |secret: &str| {
+            let text = format!("about: Certificates.\nnamespace: a\nsecrets: [{secret}]\n");
+            yaml::read::<Definition>(&Source::new("addon.yaml", text))
+                .map(|read| read.value.secrets[0].clone())
+        };
+        let secret = read("{name: admin, namespace: tig, generate: {token: 48}}").unwrap();
+        assert_eq!((secret.namespace.as_deref(), secret.generate["token"]), (Some("tig"), 48));
+        assert!(secret.data.is_empty());
+        // What is short can be guessed.
+        assert!(read("{name: admin, generate: {token: 8}}").is_err());
     }
 
     #[test]

@@ -5,5 +5,7 @@
 
 mod definition;
 pub mod gate;
+mod made_up;
 
-pub use definition::{Definition, SecretObject};
+pub use definition::{Definition, KEEP, SecretObject};
+pub use made_up::{made_up, to_make_up};

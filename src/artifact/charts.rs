@@ -224,7 +224,7 @@ mod tests {
     fn what_has_no_chart_is_named_with_what_to_do() {
         for (kubernetes, addon, expected) in [
             ("1.20.2", "cert-manager", "v1.21.1 is for Kubernetes >=1.22"),
-            ("1.36.5", "keda", "none is known"),
+            ("1.20.2", "keda", "2.21.1 is for Kubernetes >=1.23"),
         ] {
             let error = of(kubernetes, &format!("addons: {{{addon}: {{}}}}\n")).unwrap_err();
             assert!(error.to_string().contains(addon) && error.to_string().contains(expected), "{error}");

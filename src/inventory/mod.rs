@@ -28,8 +28,9 @@ use std::path::Path;
 use miette::{Diagnostic, Severity};
 
 pub use addons::{
-    Addons, Bgp, CertManager, Cilium, ExternalSecrets, Hubble, IngressNginx, Keda, Longhorn, Metallb,
-    MetricsServer, NamedPool, NfsProvisioner, Peer, Pool, Prometheus, Protocol, Registry, Routing, Wanted,
+    Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble,
+    IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Peer, Pool,
+    Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
 };
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};

@@ -5,15 +5,19 @@ mod cilium;
 mod ingress_nginx;
 mod longhorn;
 mod metallb;
+mod metrics_server;
+mod monitoring;
 mod nfs_provisioner;
 mod objects;
+mod operators;
+mod prometheus;
 mod real;
 mod registry;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use hoist::{
-    addon::Definition,
+    addon::{Definition, SecretObject},
     artifact::catalogue,
     cluster::{Observed, targets},
     engine::{Library, Templates},
@@ -32,6 +36,8 @@ pub struct Rendered {
     pub manifests: Vec<(String, String)>,
     /// What is in its Secrets and is none, by key.
     pub plain: BTreeMap<String, String>,
+    /// Its Secrets: those of its definition, then those of its template.
+    pub secrets: Vec<SecretObject>,
 }
 
 /// Renders an add-on as the text of an inventory asks for it.
@@ -76,7 +82,12 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     let plain = definition.secrets.iter().flat_map(|secret| &secret.plain);
     let plain =
         plain.map(|(key, text)| (key.clone(), templates.text(key, text, &context).unwrap())).collect();
-    Rendered { definition, values, manifests, plain }
+    let more = definition.more_secrets.iter().flat_map(|name| {
+        serde_yaml::from_str::<Vec<SecretObject>>(&render(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
+    let secrets = definition.secrets.iter().cloned().chain(more).collect();
+    Rendered { definition, values, manifests, plain, secrets }
 }
 
 impl Rendered {
@@ -85,6 +96,26 @@ impl Rendered {
         let values = serde_yaml::to_string(&self.values).unwrap();
         let manifests = self.manifests.iter().map(|(name, text)| format!("# {name}\n{text}"));
         format!("# values\n{values}{}", manifests.collect::<String>())
+    }
+}
+
+impl Rendered {
+    /// The objects of its manifests.
+    pub fn objects(&self) -> Vec<Value> {
+        let documents = self.manifests.iter().flat_map(|(name, text)| {
+            serde_yaml::from_multiple::<Value>(text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
+        });
+        documents.filter(|document| !document.is_null()).collect()
+    }
+
+    /// The object of this kind, namespace and name.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> Value {
+        let fits = |object: &Value| {
+            let metadata = &object["metadata"];
+            object["kind"] == kind && metadata["namespace"] == namespace && metadata["name"] == name
+        };
+        let found = self.objects().into_iter().find(fits);
+        found.unwrap_or_else(|| panic!("no {kind} {namespace}/{name}"))
     }
 }
 

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-/// Settings of metrics-server.
+/// Settings of metrics-server. It runs twice where there is more than one worker, and asks kubelets only where the
+/// cluster's authority has signed their certificates, unless `cluster.security.kubelet_certificates` is off.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsServer {

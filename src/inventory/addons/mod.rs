@@ -10,6 +10,7 @@ mod keda;
 mod longhorn;
 mod metallb;
 mod metrics_server;
+mod monitoring;
 mod nfs_provisioner;
 mod prometheus;
 mod registry;
@@ -23,12 +24,14 @@ pub use keda::Keda;
 pub use longhorn::{Backup, Longhorn, RecurringTask};
 pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
+pub use monitoring::{Client, Device, Monitoring};
 pub use nfs_provisioner::NfsProvisioner;
-pub use prometheus::Prometheus;
+pub use prometheus::{Alerts, Email, Grafana, Prometheus, Scraped};
 pub use registry::{Registry, RegistryExposure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+pub use storage_class::ReclaimPolicy;
 
 /// What is installed into the cluster, by name; `{}` takes an add-on as it is. This version knows the names and
 /// checks what is said here, and installs none of them yet.
@@ -67,6 +70,10 @@ pub struct Addons {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "MetricsServer")]
     pub metrics_server: Option<MetricsServer>,
+    /// Telegraf, InfluxDB and Grafana for each of several clients, apart from each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Monitoring")]
+    pub monitoring: Option<Monitoring>,
     /// Volumes on an NFS server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "NfsProvisioner")]

@@ -5,7 +5,10 @@ mod cilium;
 mod ingress_nginx;
 mod longhorn;
 mod metallb;
+mod metrics_server;
+mod monitoring;
 mod nfs_provisioner;
+mod prometheus;
 mod registry;
 
 use std::net::Ipv4Addr;
@@ -25,6 +28,9 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     metallb::verify(document, problems);
     nfs_provisioner::verify(document, problems);
     registry::verify(document, problems);
+    metrics_server::verify(document, problems);
+    monitoring::verify(document, problems);
+    prometheus::verify(document, problems);
 }
 
 /// Where the key of an add-on stands.
@@ -84,4 +90,9 @@ fn issuer(document: &Document<Inventory>, path: &[&str], named: Option<&str>, pr
         }
         _ => {}
     }
+}
+
+/// Whether one of the add-ons makes volumes.
+fn gives_volumes(inventory: &Inventory) -> bool {
+    inventory.addons.longhorn.is_some() || inventory.addons.nfs_provisioner.is_some()
 }
