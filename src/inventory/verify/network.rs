@@ -104,6 +104,10 @@ fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
         let span = document.tree.at(&["burst", "subnets", &index.to_string()]);
         all.push(whole("a subnet of `burst`", "the instances", *subnet, span));
     }
+    for (index, subnet) in inventory.burst.gateway_subnets.iter().enumerate() {
+        let span = document.tree.at(&["burst", "gateway_subnets", &index.to_string()]);
+        all.push(whole("a gateway's subnet of `burst`", "the gateway", *subnet, span));
+    }
     for (_, path, pool, _) in inventory.addons.metallb.iter().flat_map(Metallb::ranges) {
         let path: Vec<&str> =
             ["addons", "metallb"].into_iter().chain(path.iter().map(String::as_str)).collect();
