@@ -64,7 +64,8 @@ impl Library {
 
     /// The names of all roles.
     pub fn roles(&self) -> Vec<String> {
-        let embedded = ROLES.dirs().filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
+        let roles = ROLES.dirs().filter(|dir| dir.get_file(dir.path().join("role.yaml")).is_some());
+        let embedded = roles.filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
         let folder = self.folder.as_ref().and_then(|folder| folder.join("roles").read_dir().ok());
         let own = folder
             .into_iter()

@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding, merge},
     firewall, fsync,
     neighbours::Neighbours,
-    occupied, overlay, ping, ports, repair,
+    occupied, overlay, ping, pools, ports, repair,
     survey::{self, Depth, Survey},
     surveyed, surveyed_together, together, vip,
     ways::{Way, ways},
@@ -87,6 +87,7 @@ pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
     findings.extend(overlay::examine(inventory, &new.map(|host| &host.host).collect::<Vec<_>>()).await);
     findings.extend(disks(inventory, &hosts).await);
     findings.extend(virtual_address(inventory, &hosts).await);
+    findings.extend(pool_addresses(inventory, &hosts).await);
     let subjects = subjects(inventory, &hosts);
     findings.extend(judge(inventory, &subjects));
     let copied = repair::copied(&subjects).into_iter().filter_map(|(name, identities)| {
@@ -223,6 +224,25 @@ async fn virtual_address(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Find
     }
     let facts = hosts.iter().map(|host| (host.name.as_str(), &host.facts)).collect();
     findings.extend(vip::judge(inventory, &facts, &answers));
+    findings
+}
+
+/// Each address is asked for by one node of its network.
+async fn pool_addresses(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
+    let facts = hosts.iter().map(|host| (host.name.as_str(), &host.facts)).collect();
+    let questions = pools::questions(inventory, &facts);
+    let asked = questions.by_host.iter().filter_map(|(name, addresses)| {
+        let host = hosts.iter().find(|host| host.name == *name)?;
+        Some(async move { (name, pools::ask(&*host.host, addresses).await) })
+    });
+    let (mut findings, mut answers) = (Vec::new(), Vec::new());
+    for (name, answer) in join_all(asked).await {
+        match answer {
+            Ok(answer) => answers.push(answer),
+            Err(error) => findings.push(unanswered(name, &error)),
+        }
+    }
+    findings.extend(pools::judge(inventory, &facts, &questions, &answers));
     findings
 }
 

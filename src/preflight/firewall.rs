@@ -6,7 +6,7 @@ use super::{
     survey::Survey,
     ways::used_of,
 };
-use crate::inventory::{Inventory, Plugin, Role};
+use crate::inventory::{Cilium, Inventory, Plugin, Role, Routing};
 
 const FIREWALL: Check = Check {
     name: "firewall",
@@ -58,14 +58,20 @@ pub fn blocks(survey: &Survey, port: u16) -> Option<String> {
         .or_else(|| survey.rules.iter().find(general).cloned())
 }
 
+/// The UDP ports that nodes use on each other: of Cilium's tunnels, its encryption, and MetalLB's speakers.
+fn datagrams(inventory: &Inventory) -> Vec<u16> {
+    let cilium = inventory.cilium();
+    let tunnels = cilium.as_ref().is_some_and(|cilium| cilium.routing == Routing::Vxlan);
+    let encrypts = cilium.as_ref().is_some_and(Cilium::encrypts);
+    let used = [(8472, tunnels), (51871, encrypts), (7946, inventory.addons.metallb.is_some())];
+    used.into_iter().filter(|(_, used)| *used).map(|(port, _)| port).collect()
+}
+
 fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let seen = drops(survey);
     if !seen.is_empty() {
         let ports: Vec<String> = used_of(inventory, host.name).iter().map(u16::to_string).collect();
-        let overlay = match inventory.cluster.network.plugin {
-            Plugin::Cilium => ", 8472/udp",
-            Plugin::Bridge => "",
-        };
+        let overlay: String = datagrams(inventory).iter().map(|port| format!(", {port}/udp")).collect();
         let vrrp = match inventory.cluster.endpoint.vip {
             Some(_) if host.host.has(Role::ControlPlane) => ", protocol 112 (VRRP)",
             _ => "",
@@ -175,6 +181,14 @@ mod tests {
         assert!(found.0 == Warning && found.1.starts_with("firewalld let through: 10250/tcp"), "{}", found.1);
         let found = say("firewall", |fleet| fleet.survey("w1").firewalls = vec!["ufw".into()]);
         assert!(found.0 == Warning && found.1.starts_with("ufw let through"), "{}", found.1);
+        let found = say("firewall", |fleet| {
+            fleet.survey("w1").firewalls = vec!["ufw".into()];
+            fleet.inventory.cluster.network.plugin = Plugin::Cilium;
+            let cilium = serde_json::from_str(r#"{"encryption": true}"#).unwrap();
+            fleet.inventory.addons.cilium = Some(cilium);
+            fleet.inventory.addons.metallb = Some(Default::default());
+        });
+        assert!(found.1.contains("/tcp, 8472/udp, 51871/udp, 7946/udp, 30000-32767"), "{}", found.1);
         let drop = "nft: table inet filter, chain input: policy drop";
         let found = say("firewall", |fleet| fleet.survey("w1").drops = vec![drop.into()]);
         assert!(

@@ -6,7 +6,7 @@ use super::{
     storage::ISCSI,
     survey::Survey,
 };
-use crate::inventory::{Inventory, Plugin};
+use crate::inventory::{Cilium, Inventory, Plugin, Routing};
 
 const VERSION: Check = Check { name: "kernel", checked: "the kernel's version", expected: "3.10 or newer" };
 const CGROUP: Check = Check {
@@ -83,7 +83,7 @@ fn cgroup(inventory: &Inventory, host: &Subject) -> Finding {
 pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
     let mut findings = vec![
         controllers(host, survey),
-        modules(host, survey),
+        modules(inventory, host, survey),
         seccomp(host, survey),
         selinux(host, survey),
         swap(host, survey),
@@ -128,12 +128,18 @@ fn controllers(host: &Subject, survey: &Survey) -> Finding {
     )
 }
 
-fn modules(host: &Subject, survey: &Survey) -> Finding {
+fn modules(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     if survey.modules.is_empty() {
         return MODULES.skipped(host.name, "the host did not tell");
     }
-    // Who needs that one is asked for it where volumes are.
-    let needed = survey.modules.iter().filter(|(name, _)| name != ISCSI);
+    let cilium = inventory.cilium();
+    let needed = survey.modules.iter().filter(|(name, _)| match name.as_str() {
+        // Who needs that one is asked for it where volumes are.
+        ISCSI => false,
+        "vxlan" => cilium.as_ref().is_some_and(|cilium| cilium.routing == Routing::Vxlan),
+        "wireguard" => cilium.as_ref().is_some_and(Cilium::encrypts),
+        _ => true,
+    });
     let (there, missing): (Vec<_>, Vec<_>) = needed.partition(|(_, there)| *there);
     let names = |modules: &[&(String, bool)]| {
         modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
@@ -241,6 +247,24 @@ mod tests {
             fleet.inventory.cluster.network.plugin = Plugin::Cilium;
             assert_eq!(say(&fleet, "cilium"), severity, "{kernel} {btf:?}");
         }
+    }
+
+    #[test]
+    fn modules_that_only_cilium_needs() {
+        let mut fleet = Fleet::three();
+        for (_, there) in
+            fleet.survey("w1").modules.iter_mut().filter(|(name, _)| name == "vxlan" || name == "wireguard")
+        {
+            *there = false;
+        }
+        assert_eq!(say(&fleet, "kernel-modules"), Ok);
+        fleet.inventory.cluster.network.plugin = Plugin::Cilium;
+        assert_eq!(say(&fleet, "kernel-modules"), Error, "packets travel in VXLAN");
+        let cilium = fleet.inventory.addons.cilium.get_or_insert_default();
+        cilium.routing = Routing::Native;
+        assert_eq!(say(&fleet, "kernel-modules"), Ok);
+        fleet.inventory.addons.cilium.get_or_insert_default().encryption = Some(true);
+        assert_eq!(say(&fleet, "kernel-modules"), Error, "packets are encrypted");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod network;
 mod occupied;
 mod overlay;
 mod ping;
+mod pools;
 mod ports;
 pub mod repair;
 mod resolver;
@@ -104,6 +105,7 @@ fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
     findings.extend(kernel::from_facts(inventory, host));
     findings.extend(sizes::from_facts(inventory, host));
     findings.extend(network::from_facts(inventory, host));
+    findings.extend(network::pod_mtu(inventory, host));
     findings.extend(vip::network(inventory, host));
     findings
 }
@@ -114,6 +116,7 @@ fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     findings.extend(foreign::from_facts(inventory, hosts));
     findings.extend(network::taken(inventory, hosts));
     findings.extend(network::mtu(hosts));
+    findings.extend(network::native(inventory, hosts));
     findings.extend(vip::held_by_others(inventory, hosts));
     findings
 }

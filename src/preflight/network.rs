@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding},
     survey::Survey,
 };
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Routing};
 
 const ADDRESS: Check = Check {
     name: "address",
@@ -41,6 +41,17 @@ const MTU: Check = Check {
     name: "mtu",
     checked: "the MTU of the interfaces by which the hosts know each other",
     expected: "the same on all hosts: the smallest decides what arrives",
+};
+
+const POD_MTU: Check = Check {
+    name: "pod-mtu",
+    checked: "whether the host sends packets as large as Cilium is told",
+    expected: "the MTU of its interface is no smaller than `addons.cilium.mtu`",
+};
+const NATIVE: Check = Check {
+    name: "native-routing",
+    checked: "whether all nodes are in one network, as native routing needs it",
+    expected: "every other node's address is in the network of its own",
 };
 
 /// The bridge that hoist's own network plugin makes on each host.
@@ -194,6 +205,44 @@ pub fn mtu(hosts: &[Subject]) -> Option<Finding> {
     })
 }
 
+/// Whether a host sends packets as large as pods are told by Cilium.
+pub fn pod_mtu(inventory: &Inventory, host: &Subject) -> Option<Finding> {
+    let told = u32::from(inventory.cilium()?.mtu.filter(|_| host.host.is_node())?);
+    let own = host.facts.interface_of(host.host.address.into())?.mtu;
+    Some(match own < told {
+        false => POD_MTU.ok(host.name, format!("{own}, and {told} is asked for")),
+        true => POD_MTU.error(
+            host.name,
+            format!("{own}, but {told} is asked for"),
+            format!("set `addons.cilium.mtu` to {own}, or a larger MTU on the whole network"),
+        ),
+    })
+}
+
+/// Whether nodes can send packets of pods to each other as they are.
+pub fn native(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
+    let native = inventory.cilium().is_some_and(|cilium| cilium.routing == Routing::Native);
+    let nodes = || hosts.iter().filter(|host| native && host.host.is_node());
+    let mut findings = Vec::new();
+    for host in nodes() {
+        let Some(own) = host.facts.addresses.iter().find(|own| own.address == host.host.address) else {
+            continue;
+        };
+        let Ok(network) = Ipv4Net::new(host.host.address, own.prefix.min(32)) else { continue };
+        let outside: Vec<&str> =
+            nodes().filter(|other| !network.contains(&other.host.address)).map(|other| other.name).collect();
+        findings.push(match outside.is_empty() {
+            true => NATIVE.ok(host.name, network.trunc().to_string()),
+            false => NATIVE.error(
+                host.name,
+                format!("{} does not hold {}", network.trunc(), outside.join(", ")),
+                "set `routing: vxlan` in `addons.cilium`, which needs nothing of the network",
+            ),
+        });
+    }
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +272,27 @@ mod tests {
         let address = address.parse().unwrap();
         fleet.facts("w1").addresses.push(InterfaceAddress { interface: interface.into(), address, prefix });
         fleet
+    }
+
+    #[test]
+    fn what_cilium_is_told_of_the_network_is_so() {
+        let with = |cilium: &str, change: fn(&mut Fleet)| {
+            let mut fleet = Fleet::three();
+            fleet.inventory.cluster.network.plugin = crate::inventory::Plugin::Cilium;
+            fleet.inventory.addons.cilium = Some(serde_json::from_str(cilium).unwrap());
+            change(&mut fleet);
+            let hosts = fleet.subjects();
+            let mut all: Vec<Finding> = pod_mtu(&fleet.inventory, &hosts[1]).into_iter().collect();
+            all.extend(native(&fleet.inventory, &hosts));
+            all.into_iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!(with("{}", |_| {}), [], "nothing is told");
+        assert_eq!(with(r#"{"mtu": 1500}"#, |_| {}), [Ok]);
+        assert_eq!(with(r#"{"mtu": 9000}"#, |_| {}), [Error]);
+        let native = r#"{"routing": "native"}"#;
+        assert_eq!(with(native, |_| {}), [Ok, Ok, Ok]);
+        let narrow = |fleet: &mut Fleet| fleet.facts("w1").addresses[0].prefix = 30;
+        assert_eq!(with(native, narrow), [Ok, Error, Ok]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     neighbours::Neighbours,
 };
 use crate::{
-    inventory::{Inventory, Plugin},
+    inventory::{Inventory, Routing},
     transport::{Error, Host, Script, quote},
 };
 
@@ -79,7 +79,7 @@ pub async fn examine(inventory: &Inventory, hosts: &[&Arc<dyn Host>]) -> Vec<Fin
     if hosts.len() < 2 {
         return Vec::new();
     }
-    let overlay = inventory.cluster.network.plugin == Plugin::Cilium;
+    let overlay = inventory.cilium().is_some_and(|cilium| cilium.routing == Routing::Vxlan);
     let (check, mode) = if overlay { (OVERLAY, Mode::Vxlan) } else { (TCP, Mode::Plain) };
     let bed = Bed::new(inventory, &hosts, overlay);
     let mut findings = Vec::new();

@@ -39,7 +39,7 @@ grep -sE '^[[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([
 for file in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf; do [ -s "$file" ] && say swap_in "$file"; done
 
 # The kernel. A module counts when it is there, built in, or would be found.
-for module in overlay br_netfilter nf_conntrack iscsi_tcp; do
+for module in overlay br_netfilter nf_conntrack vxlan wireguard iscsi_tcp; do
 	evidence=no
 	[ -d "/sys/module/$module" ] && evidence=yes
 	case $module in

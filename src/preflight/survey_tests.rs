@@ -89,7 +89,7 @@ async fn real_shells_answer() {
         assert!(survey.localhost.iter().any(IpAddr::is_loopback), "{shell:?}: {survey:?}");
         assert!(survey.wildcard.is_some(), "{shell:?}");
         assert_eq!(survey.disks.len(), 6, "{shell:?}: {survey:?}");
-        assert_eq!(survey.modules.len(), 4, "{shell:?}");
+        assert_eq!(survey.modules.len(), 6, "{shell:?}");
         // Not every kernel tells.
         let told = Path::new("/proc/sys/net/ipv4/conf/all/rp_filter").exists();
         assert_eq!(survey.reverse_path.iter().any(|(name, _)| name == "all"), told, "{shell:?}: {survey:?}");

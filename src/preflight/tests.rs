@@ -104,7 +104,7 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         wildcard: Some(Lookup::Nothing),
         nameservers: vec!["192.168.18.1".into()],
         disks: folders.iter().map(disk).collect(),
-        modules: ["overlay", "br_netfilter", "nf_conntrack", "iscsi_tcp"]
+        modules: ["overlay", "br_netfilter", "nf_conntrack", "vxlan", "wireguard", "iscsi_tcp"]
             .map(|name| (name.to_owned(), true))
             .into(),
         controllers: ["cpuset", "cpu", "io", "memory", "pids"].map(str::to_owned).into(),

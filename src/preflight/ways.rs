@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use super::{is_node, neighbours::Neighbours};
-use crate::inventory::{Host, Inventory, Plugin, Role};
+use crate::inventory::{Host, Inventory, Role};
 
 const KUBELET: u16 = 10250;
 const ETCD_CLIENTS: u16 = 2379;
 const ETCD_PEERS: u16 = 2380;
 /// What Cilium's nodes ask each other for their health on.
 const CILIUM_HEALTH: u16 = 4240;
+/// What Hubble's relay asks every agent on.
+const HUBBLE: u16 = 4244;
 /// What MetalLB's speakers find each other on (memberlist).
 const METALLB: u16 = 7946;
 /// The first and the last of the ports that services of type NodePort are given by default: a firewall that lets
@@ -82,8 +84,9 @@ fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
     }
     if is_node(source) && is_node(target) {
         ports.push(KUBELET);
-        if inventory.cluster.network.plugin == Plugin::Cilium {
+        if let Some(cilium) = inventory.cilium() {
             ports.push(CILIUM_HEALTH);
+            ports.extend(cilium.hubble.relay.then_some(HUBBLE));
         }
         if inventory.addons.metallb.is_some() {
             ports.push(METALLB);
@@ -136,25 +139,25 @@ mod tests {
         let text = include_str!("../../inventory/ha.yaml");
         let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
         insta::assert_snapshot!(matrix(&inventory, &["cp1", "etcd1", "w1"]), @r"
-        cp1>cp2 6443 6444 2379 2380 10250 4240 7946
+        cp1>cp2 6443 6444 2379 2380 10250 4240 4244 7946
         cp1>etcd1 2379 2380
         cp1>etcd2 2379 2380
         cp1>witness 2379 2380
-        cp1>w1 10250 4240 7946 30000 32767
-        cp1>w2 10250 4240 7946 30000 32767
-        cp1>s1 10250 4240 7946 30000 32767
-        cp1>s2 10250 4240 7946 30000 32767
+        cp1>w1 10250 4240 4244 7946 30000 32767
+        cp1>w2 10250 4240 4244 7946 30000 32767
+        cp1>s1 10250 4240 4244 7946 30000 32767
+        cp1>s2 10250 4240 4244 7946 30000 32767
         etcd1>cp1 2380
         etcd1>cp2 2380
         etcd1>etcd2 2380
         etcd1>witness 2380
-        w1>cp1 6443 6444 10250 4240 7946
-        w1>cp2 6443 6444 10250 4240 7946
-        w1>w2 10250 4240 7946 30000 32767
-        w1>s1 10250 4240 7946 30000 32767
-        w1>s2 10250 4240 7946 30000 32767
+        w1>cp1 6443 6444 10250 4240 4244 7946
+        w1>cp2 6443 6444 10250 4240 4244 7946
+        w1>w2 10250 4240 4244 7946 30000 32767
+        w1>s1 10250 4240 4244 7946 30000 32767
+        w1>s2 10250 4240 4244 7946 30000 32767
         ");
         assert_eq!(used_of(&inventory, "witness"), [2379, 2380]);
-        assert_eq!(used_of(&inventory, "w1"), [4240, 7946, 10250]);
+        assert_eq!(used_of(&inventory, "w1"), [4240, 4244, 7946, 10250]);
     }
 }

@@ -140,6 +140,20 @@ fn what_each_host_of_the_samples_gets() {
     }
 }
 
+#[test]
+fn what_cilium_needs_of_hosts() {
+    let hosts = compiled("cilium.yaml");
+    let (_, roles) = &hosts[0];
+    let all = written(roles);
+    assert!(all.contains("--skip-phases=addon/kube-proxy"), "{all}");
+    assert!(all.contains("bin_dir = \"/opt/cni/bin\""), "{all}");
+    assert!(!all.contains("cni0"), "no bridge: {all}");
+    let of_cilium = |roles: &[RoleSteps]| -> Vec<RoleSteps> {
+        roles.iter().filter(|role| role.role == "cilium").cloned().collect()
+    };
+    insta::assert_snapshot!("cilium", written(&of_cilium(roles)));
+}
+
 /// The statements of `etcd3`, where the two others are members already that know it from before, with etcd's release
 /// among the artifacts.
 fn joining(inventory: &str) -> Vec<RoleSteps> {
@@ -366,7 +380,7 @@ fn a_host_gets_an_iscsi_name_of_its_own_and_keeps_it() {
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
     for name in
-        ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml", "volumes.yaml", "nfs.yaml"]
+        ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml", "volumes.yaml", "nfs.yaml", "cilium.yaml"]
     {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
