@@ -31,7 +31,6 @@ pub use registry::{Registry, RegistryExposure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-pub use storage_class::ReclaimPolicy;
 
 /// What is installed into the cluster, by name; `{}` takes an add-on as it is. This version knows the names and
 /// checks what is said here, and installs none of them yet.
