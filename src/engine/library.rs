@@ -64,18 +64,26 @@ impl Library {
 
     /// The names of all roles.
     pub fn roles(&self) -> Vec<String> {
-        let embedded = ROLES.dirs().filter_map(|dir| dir.path().file_name()?.to_str().map(String::from));
-        let folder = self.folder.as_ref().and_then(|folder| folder.join("roles").read_dir().ok());
-        let own = folder
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().join("role.yaml").is_file())
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<String> = embedded.chain(own).collect();
-        names.sort();
-        names.dedup();
-        names
+        let own = self.folder.as_ref().map(|folder| folder.join("roles"));
+        holding("role.yaml", Some(&ROLES), own.as_deref())
+    }
+
+    /// The names of all add-ons: the folders of `roles/addons/`.
+    pub fn addons(&self) -> Vec<String> {
+        let own = self.folder.as_ref().map(|folder| folder.join("roles/addons"));
+        holding("addon.yaml", ROLES.get_dir("addons"), own.as_deref())
+    }
+
+    /// The text of a file of an add-on; nothing when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn addon_text(&self, addon: &str, file: &str) -> Result<Option<String>, Error> {
+        // What lies beside its definition is meant, and nothing else on the administrator's machine.
+        if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(None);
+        }
+        Ok(self.text(&format!("roles/addons/{addon}/{file}"))?.map(Cow::into_owned))
     }
 
     /// The text of a template.
@@ -146,6 +154,18 @@ struct Found {
     local: Option<PathBuf>,
 }
 
+/// The folders that hold a file of this name, of those in the binary and those of a folder.
+fn holding(file: &str, embedded: Option<&Dir<'_>>, folder: Option<&Path>) -> Vec<String> {
+    let name = |path: &Path| path.file_name()?.to_str().map(String::from);
+    let embedded = embedded.into_iter().flat_map(Dir::dirs);
+    let embedded = embedded.filter(|dir| dir.get_file(dir.path().join(file)).is_some());
+    let own = folder.and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+    let own = own.map(|entry| entry.path()).filter(|path| path.join(file).is_file());
+    let names = embedded.map(|dir| dir.path().to_path_buf()).chain(own);
+    let names: BTreeSet<String> = names.filter_map(|path| name(&path)).collect();
+    names.into_iter().collect()
+}
+
 fn embedded_files(dir: &Dir<'_>, paths: &mut BTreeSet<String>) {
     paths.extend(dir.files().map(|file| file.path().to_string_lossy().into_owned()));
     dir.dirs().for_each(|dir| embedded_files(dir, paths));
@@ -166,6 +186,23 @@ fn files_below(folder: &Path, root: &Path, paths: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addons_are_no_roles_and_a_folder_overrides_them_file_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("roles/addons/own");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("addon.yaml"), "about: Ours.\n").unwrap();
+        std::fs::write(folder.path().join("roles/secret"), "s").unwrap();
+        let library = Library::new(Some(folder.path().to_path_buf()));
+        assert!(library.addons().contains(&"own".to_string()));
+        assert_eq!(library.roles(), Library::default().roles());
+        assert!(
+            library.roles().contains(&"base".to_string()) && !library.roles().contains(&"addons".to_string())
+        );
+        assert_eq!(library.addon_text("own", "addon.yaml").unwrap().as_deref(), Some("about: Ours.\n"));
+        assert_eq!(library.addon_text("own", "../../secret").unwrap(), None);
+    }
 
     #[test]
     fn a_role_is_read_once_in_a_run() {

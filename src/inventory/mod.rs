@@ -29,7 +29,7 @@ use miette::{Diagnostic, Severity};
 
 pub use addons::{
     Addons, CertManager, Cilium, ExternalSecrets, IngressNginx, Keda, Longhorn, Metallb, MetricsServer,
-    NfsProvisioner, Pool, Prometheus, Registry, Wanted,
+    NfsProvisioner, Own, Pool, Prometheus, Registry, Wanted,
 };
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};

@@ -2,6 +2,7 @@
 
 mod cilium;
 mod longhorn;
+mod own;
 
 use crate::{
     inventory::Inventory,
@@ -11,6 +12,7 @@ use crate::{
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     longhorn::verify(document, problems);
     cilium::verify(document, problems);
+    own::verify(document, problems);
 }
 
 /// Where the key of an add-on stands.
