@@ -11,5 +11,6 @@ guard=$!
 wait "$child"
 status=$?
 kill "$guard" 2>/dev/null
-echo "$status $(tail -c 2500 "$said" | base64 | tr -d '\n')"
+answer="$status $(tail -c 2500 "$said" | base64 | tr -d '\n')"
 rm -f "$said"
+echo "$answer"

@@ -155,7 +155,7 @@ mod tests {
             change("containerd", Change::new("restart containerd.service").disrupting("containerd")),
         ];
         let idle = HostPlan { host: "w1".into(), statements: 4, changes: vec![] };
-        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle], unread: vec![] }
+        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle], ..Plan::default() }
     }
 
     #[test]
