@@ -1,6 +1,7 @@
 //! What the user sees.
 
 pub mod addon;
+pub mod burst;
 pub mod download;
 pub mod facts;
 pub mod hosts;
