@@ -12,6 +12,7 @@ use super::{
     helm::{self, Helm, Said},
     observe,
     run::Crew,
+    watch::Watch,
 };
 use crate::{
     cluster::{AccessError, Way},
@@ -381,28 +382,6 @@ impl Install<'_> {
                 self.stop(other.to_string(), Vec::new(), None, &next)
             }
         }
-    }
-}
-
-/// What was last seen of pods that are not ready.
-#[derive(Default)]
-struct Watch(std::sync::Mutex<Vec<String>>);
-
-impl Watch {
-    /// Keeps what is seen, and says whether it is news. That all are ready is kept as what was before: when Helm rolls
-    /// back, the pods that it failed of are gone.
-    fn see(&self, reasons: &[String]) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let news = !reasons.is_empty() && *last != reasons;
-        if news {
-            reasons.clone_into(&mut last);
-        }
-        news
-    }
-
-    fn last(&self) -> Option<String> {
-        let last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (!last.is_empty()).then(|| format!("pods did not get ready: {}", last.join("; ")))
     }
 }
 

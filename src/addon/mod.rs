@@ -18,7 +18,9 @@ mod remove;
 mod run;
 mod schema;
 mod secret;
+mod shown;
 mod values;
+mod watch;
 
 pub use definition::{Definition, SecretObject};
 use desired::yaml_value;

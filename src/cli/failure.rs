@@ -1,10 +1,6 @@
 //! From every room's error to a report and an exit code.
 
-<<<<<<< HEAD
-use crate::{addon, artifact, cluster, engine, exit::Exit, inventory, kube, lab, transport};
-=======
-use crate::{artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
->>>>>>> main
+use crate::{addon, artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
 
 /// What a verb ends with when it cannot do what was asked.
 pub struct Failure {
