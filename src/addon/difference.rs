@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Desired, Error, Installed, Observed, Release, Status, observed::labels, release::ADDON, shown::{sorted, values_change},
+    Desired, Error, Installed, Observed, Release, Status,
+    observed::labels,
+    release::ADDON,
+    shown::{sorted, values_change},
     values::strip_nulls,
 };
 use crate::{

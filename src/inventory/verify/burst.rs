@@ -1,33 +1,14 @@
-<<<<<<< HEAD
-<<<<<<<< HEAD:src/inventory/verify/burst.rs
-//! Burst: what it needs of the rest.
-=======
 //! Workers in EC2: what they need of the rest, and what EC2 would refuse.
->>>>>>> main
 
 use crate::{
     inventory::Inventory,
     yaml::{Document, Problem, listed},
-<<<<<<< HEAD
-========
-//! Add-ons: what they need of the rest.
-
-use crate::{
-    inventory::{Inventory, Plugin, Role},
-    yaml::{Document, Problem},
->>>>>>>> main:src/inventory/verify/extras.rs
-};
-
-pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-<<<<<<<< HEAD:src/inventory/verify/burst.rs
-=======
 };
 
 /// Sizes of a VPC and of its subnets: https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
 const SUBNETS: std::ops::RangeInclusive<u8> = 16..=28;
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
->>>>>>> main
     let burst = &document.value.burst;
     if !burst.is_wanted() {
         return;
@@ -53,39 +34,6 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             .help("say all of it, so that there are no costs without a limit, or leave `burst` out"),
         );
     }
-<<<<<<< HEAD
-    for (index, subnet) in burst.subnets.iter().enumerate() {
-        if !SUBNETS.contains(&subnet.prefix_len()) {
-            problems.push(
-                Problem::new(
-                    document.tree.at(&["burst", "subnets", &index.to_string()]),
-                    format!("the subnet {subnet} has a size that EC2 refuses"),
-                )
-                .label(format!("neither between /{} and /{}", SUBNETS.start(), SUBNETS.end()))
-                .help("a /22 has room for about a thousand instances"),
-            );
-        }
-========
-    let inventory = &document.value;
-    let asked = |name| document.tree.key_at(&["addons", name]);
-    let stores = inventory.with_role(Role::Storage).next().is_some();
-    if inventory.addons.longhorn.is_some() && !stores && document.complete {
-        problems.push(
-            Problem::new(asked("longhorn"), "Longhorn has no host to keep volumes on")
-                .label("needs hosts with the role `storage`")
-                .help("add `storage` to the roles of the hosts with the disks, three for three replicas"),
-        );
-    }
-    if inventory.addons.cilium.is_some() && inventory.cluster.network.plugin != Plugin::Cilium {
-        problems.push(
-            Problem::new(asked("cilium"), "settings for Cilium, which is not the network plugin")
-                .label("not used")
-                .also(document.tree.at(&["cluster", "network", "plugin"]), "another plugin")
-                .help("set `cluster.network.plugin` to `cilium`, or remove the settings"),
-        );
->>>>>>>> main:src/inventory/verify/extras.rs
-    }
-=======
     sizes(document, problems);
     numbers(document, problems);
     inside(document, problems);
@@ -197,5 +145,4 @@ fn names(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             .help("names with `aws:` are AWS's, and with `hoist.dev/` hoist's"),
         );
     }
->>>>>>> main
 }

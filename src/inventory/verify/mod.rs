@@ -26,11 +26,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     endpoint::verify(document, &mut problems);
     etcd::verify(document, &mut problems);
     sites::verify(document, &mut problems);
-<<<<<<< HEAD
     addons::verify(document, &mut problems);
-=======
-    extras::verify(document, &mut problems);
->>>>>>> main
     burst::verify(document, &mut problems);
     failure_detection::verify(document, &mut problems);
     network::verify(document, &mut problems);
