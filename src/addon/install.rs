@@ -32,7 +32,7 @@ const NAMESPACE: Kind = Kind::new("v1", "Namespace");
 pub(super) enum Stop {
     /// The control plane or its API server does not answer; another one may.
     Away(String),
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// An add-on at work on a control plane.
@@ -101,7 +101,7 @@ impl Install<'_> {
         let failed = if done.is_ok() { 1..1 } else { 0..1 };
         self.crew.journal.ended(&entries, failed).map_err(journal)?;
         done.map_err(|stop| match stop {
-            Stop::Failed(failure) => Stop::Failed(Failure { step: name.to_owned(), ..failure }),
+            Stop::Failed(failure) => Stop::Failed(Box::new(Failure { step: name.to_owned(), ..*failure })),
             away => away,
         })
     }
@@ -126,8 +126,7 @@ impl Install<'_> {
             before.objects.into_iter().partition(|object| object["kind"] == "Namespace");
         let declared = |objects| Declared { namespace: namespace.to_owned(), objects };
         self.apply(api, &declared(first.clone())).await?;
-        let all = [&declared(first), &secrets, &declared(rest.clone()), &desired.manifests]
-            .map(|part| references(part));
+        let all = [&declared(first), &secrets, &declared(rest.clone()), &desired.manifests].map(references);
         let mut record = self.record(observed, all.concat());
         record.proven = None;
         if !record.objects.is_empty() {
@@ -167,7 +166,7 @@ impl Install<'_> {
     async fn write(&self, api: &Api, proven: Option<String>) -> Result<(), Stop> {
         let desired = self.desired;
         let parts = [&difference::secrets(desired), &desired.before, &desired.manifests];
-        let found = parts.map(|part| references(part)).concat();
+        let found = parts.map(references).concat();
         let record = Record {
             addon: desired.name.clone(),
             namespace: self.namespace().to_owned(),
@@ -337,7 +336,7 @@ impl Install<'_> {
     }
 
     fn stop(&self, what: String, output: Vec<String>, cause: Option<String>, next: &str) -> Stop {
-        Stop::Failed(Failure {
+        Stop::Failed(Box::new(Failure {
             host: self.way.host.name().to_owned(),
             role: format!("addon {}", self.desired.name),
             step: String::from("compare it with the cluster"),
@@ -345,12 +344,12 @@ impl Install<'_> {
             output,
             cause,
             next: next.to_owned(),
-        })
+        }))
     }
 
     fn failed(&self, step: &str, what: String, output: Vec<String>) -> Stop {
         match self.stop(what, output, None, "mend that, then run the same again") {
-            Stop::Failed(failure) => Stop::Failed(Failure { step: step.to_owned(), ..failure }),
+            Stop::Failed(failure) => Stop::Failed(Box::new(Failure { step: step.to_owned(), ..*failure })),
             away => away,
         }
     }

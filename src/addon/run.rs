@@ -103,7 +103,7 @@ impl Crew<'_> {
                     }
                     return Outcome::Converged { changes };
                 }
-                Err(Stop::Failed(failure)) => return self.failed(desired, failure),
+                Err(Stop::Failed(failure)) => return self.failed(desired, *failure),
                 Err(Stop::Away(reason)) => {
                     let addon = desired.name.clone();
                     self.events.send(Event::AddonWaits {

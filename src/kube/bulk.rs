@@ -1,9 +1,12 @@
 //! Many objects at once: what lives of them, how they differ from what was declared, and how that is mended.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ::kube::{
-    api::{Api as Resources, DynamicObject, Patch, PatchParams, PostParams},
+    api::{Api as Resources, ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     discovery::Scope,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -219,7 +222,10 @@ impl Api {
 
 /// Which kinds the API server knows, asked once each however many ask at the same time.
 #[derive(Default)]
-struct Found(std::sync::Mutex<HashMap<(String, String), Arc<OnceCell<(::kube::api::ApiResource, Scope)>>>>);
+struct Found(Mutex<HashMap<(String, String), Arc<OnceCell<Known>>>>);
+
+/// What the API server says of a kind.
+type Known = (ApiResource, Scope);
 
 impl Found {
     /// An object in its namespace, and the way to objects of its kind there.
@@ -232,8 +238,7 @@ impl Found {
         let wrong = |mistake| Error::Manifest { mistakes: vec![mistake] };
         let mut manifest = read(object.clone()).map_err(wrong)?;
         let key = (manifest.types.api_version.clone(), manifest.types.kind.clone());
-        let cell =
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(key).or_default().clone();
+        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         let (resource, scope) = cell.get_or_try_init(|| look_up(api, &manifest)).await?;
         match scope {
             Scope::Namespaced if manifest.name.namespace.is_none() => {

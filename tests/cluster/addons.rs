@@ -189,8 +189,8 @@ fn addons() {
     stage.step("killed in the middle of helm", || {
         let mut command = stage.command(&["apply"]);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("helm is at work", 60, || stage.holds_on("cp1", "pgrep -f 'helm-.* upgrade'"));
-        stage.on("cp1", "pkill -9 -f 'helm-.* upgrade'; true");
+        until("helm is at work", 60, || stage.holds_on("cp1", "pgrep -f 'helm-.* [u]pgrade'"));
+        stage.on("cp1", "pkill -9 -f 'helm-.* [u]pgrade'; true");
         run.kill().unwrap();
         run.wait().unwrap();
         inventory(&stage, "1.1.0", "page: four");
@@ -203,7 +203,7 @@ fn addons() {
         inventory(&stage, "1.1.0", "page: five, replicas: 2");
         let mut command = stage.command(&["apply"]);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("helm is at work", 60, || stage.holds_on("cp1", "pgrep -f 'helm-.* upgrade'"));
+        until("helm is at work", 60, || stage.holds_on("cp1", "pgrep -f 'helm-.* [u]pgrade'"));
         stage.on("cp1", "pkill -9 kube-apiserver");
         run.wait().unwrap();
         until("the API server answers", 120, || stage.holds_on("cp1", &format!("{ADMIN} get --raw /readyz")));
