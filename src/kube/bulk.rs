@@ -222,10 +222,10 @@ impl Api {
 
 /// Which kinds the API server knows, asked once each however many ask at the same time.
 #[derive(Default)]
-struct Found(Mutex<HashMap<(String, String), Arc<OnceCell<Known>>>>);
+struct Found(Mutex<HashMap<(String, String), Once>>);
 
-/// What the API server says of a kind.
-type Known = (ApiResource, Scope);
+/// What the API server says of a kind, once it was asked.
+type Once = Arc<OnceCell<(ApiResource, Scope)>>;
 
 impl Found {
     /// An object in its namespace, and the way to objects of its kind there.
