@@ -3,9 +3,33 @@
 //! An add-on is data (`roles/addons/NAME`, see [`Definition`]). What it shall be is compared with the cluster before
 //! anything is changed; helm runs on a control plane, everything else goes through the API server; gates use it.
 
+mod chart;
 mod definition;
+mod desired;
+mod difference;
+mod error;
 pub mod gate;
+mod helm;
+mod install;
 mod made_up;
+mod observed;
+mod order;
+mod release;
+mod remove;
+mod run;
+mod schema;
+mod secret;
+mod shown;
+mod values;
+mod watch;
 
 pub use definition::{Definition, KEEP, SecretObject};
+use desired::yaml_value;
+pub use desired::{Desired, Release, Secret, Sources, definition, desired};
+pub use difference::{Difference, State};
+pub use error::Error;
 pub use made_up::{made_up, to_make_up};
+pub use observed::{Observed, Record, observe};
+pub use release::{Installed, Status};
+pub use remove::{Removal, Stuck, remove};
+pub use run::{Crew, Ended};

@@ -74,7 +74,10 @@ pub struct Extra {
 pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
     let known = catalogue::charts()?;
     let own = &inventory.artifacts.charts;
+    let mine = inventory.addons.own.values().filter_map(|addon| addon.chart.clone());
+    let own: Vec<inventory::Chart> = own.iter().cloned().chain(mine).collect();
     let mut addons = inventory.addons.names();
+    addons.retain(|name| !inventory.addons.own.contains_key(name));
     // Cilium is installed wherever it is the network plugin; its key holds only its settings.
     if inventory.cluster.network.plugin == Plugin::Cilium && !addons.iter().any(|name| name == "cilium") {
         addons.push(String::from("cilium"));

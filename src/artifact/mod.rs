@@ -35,7 +35,7 @@ pub use charts::extra;
 pub use error::Error;
 pub use fetch::{Event, fetch};
 pub use http::{Http, Patience};
-pub use index::{File, Image, Index, Package, System};
+pub use index::{Chart, File, Image, Index, Package, System};
 pub use lock::{Architecture, Lock};
 pub use origin::{Files, Registry};
 pub use pin::pin;

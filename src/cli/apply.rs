@@ -2,15 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     Failure,
+    addons::{Addons, Tools},
     request::{EngineArgs, Request, command_line, lock, read_plan},
     shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
+    addon,
     cluster::{self, Session, Work, serving},
     engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
     exit::Exit,
@@ -73,9 +76,13 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         (None, file) => Request::new(file.unwrap_or(Path::new("")), &args.engine)?,
     };
     let inventory = request.inventory();
-    let mut work = request.open(Some(&lock())).await?;
+    let index = request.index()?;
+    // What cannot be installed is told before anything is changed.
+    let addons = Addons::desired(&request, index.as_ref())?;
+    let mut work = request.open(index.as_ref(), Some(&lock())).await?;
     let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
-    let plan = work.plan(contents, args.engine.forks.into()).await;
+    let mut plan = work.plan(contents, args.engine.forks.into()).await;
+    let silent = addons.compare(&request, &work.session, &mut plan).await?;
     let unreached = std::mem::take(&mut work.session.unreached);
     let lost = tell_unreached(unreached, inventory.hosts.len());
     if let Some(saved) = &saved {
@@ -88,18 +95,10 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         refuse_what_would_fail(inventory, &work.session, plan.changes() > 0).await?;
     }
     let Work { mut session, subjects, bystanders } = work;
-    let Done { outcomes, ended, log } = carry_out(&request, args, subjects, bystanders, &plan, begun).await?;
+    let job = Job { request: &request, args, addons: &addons, plan: &plan, begun };
+    let Done { outcomes, ended, nodes, log } = job.carry_out(&mut session, subjects, bystanders).await?;
     eprint!("{}", report::run::failures(&outcomes));
-    let whole = ended.failed.is_empty() && ended.blocked.is_empty();
-    // Hosts that are only for etcd are no nodes.
-    let is_node = |name: &&String| inventory.hosts.get(*name).is_some_and(Host::is_node);
-    let joined: Vec<String> = ended.converged.iter().filter(is_node).cloned().collect();
-    let nodes = if whole && !joined.is_empty() && request.scope.only.is_none() {
-        let approve = plan.changes() > 0 && inventory.cluster.security.kubelet_certificates;
-        wait_for_nodes(inventory, &mut session, &joined, approve).await.map(Some)
-    } else {
-        Ok(None)
-    };
+    let whole = ended.failed.is_empty() && ended.blocked.is_empty() && ended.addons.is_empty();
     if !json && let Ok(nodes) = &nodes {
         if let Some(nodes) = nodes {
             print(report::status::nodes(nodes).to_string().as_bytes())?;
@@ -108,6 +107,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     eprint!("{}", ended.not_finished(log.as_deref(), &command_line()));
     let own = if whole { Exit::Ok } else { Exit::Failed };
+    // Where nothing differed, nobody else said that add-ons could not be compared.
+    let lost = Exit::worst([lost, if plan.is_empty() { silent } else { Exit::Ok }]);
     match nodes {
         Ok(_) => Ok(Exit::worst([own, lost])),
         Err(failure) => Err(failure.or_worse(lost)),
@@ -116,46 +117,96 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// What a run left.
 struct Done {
+    /// Of hosts, then of add-ons.
     outcomes: Vec<(String, Outcome)>,
     ended: Ended,
+    /// The nodes, when they were waited for.
+    nodes: Result<Option<Vec<NodeStatus>>, Failure>,
     /// Where all that happened is written down, when anything did.
     log: Option<PathBuf>,
 }
 
-/// Carries out what is in the plan, and shows and records it.
-async fn carry_out(
-    request: &Request,
-    args: &Args,
-    subjects: Vec<Subject>,
-    bystanders: Vec<Bystander>,
-    plan: &Plan,
+/// What is to be done.
+struct Job<'a> {
+    request: &'a Request,
+    args: &'a Args,
+    addons: &'a Addons,
+    plan: &'a Plan,
     begun: Instant,
-) -> Result<Done, Failure> {
-    let json = args.output == Output::Json;
-    let (events, receiver) = events();
-    let record = if plan.changes() > 0 { Some(begin(request.inventory(), json)?) } else { None };
-    let (journal, log) = record.unzip();
-    let path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
-    let following = tokio::spawn(Progress::new(json).follow(receiver, log));
-    for unread in &plan.unread {
-        events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
-    }
-    let outcomes = match journal {
-        None => held(plan),
-        Some(journal) => {
-            let (library, events) = (request.library.clone(), events.clone());
-            let forks = args.engine.forks.into();
-            let places = cluster::places(request.inventory());
-            let run = Run { subjects, bystanders, library, journal, events, forks, places };
-            run.carry_out(&plan.hosts).await?
+}
+
+impl Job<'_> {
+    /// Carries out what is in the plan, and shows and records it: hosts, then the add-ons without which nodes are not
+    /// ready, then, when they are, the others.
+    async fn carry_out(
+        &self,
+        session: &mut Session,
+        subjects: Vec<Subject>,
+        bystanders: Vec<Bystander>,
+    ) -> Result<Done, Failure> {
+        let Job { request, plan, .. } = self;
+        let inventory = request.inventory();
+        let json = self.args.output == Output::Json;
+        let (events, receiver) = events();
+        let record = if plan.is_empty() { None } else { Some(begin(inventory, json)?) };
+        let (journal, log) = record.unzip();
+        let journal = journal.map(Arc::new);
+        let path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
+        let following = tokio::spawn(Progress::new(json).follow(receiver, log));
+        for unread in &plan.unread {
+            events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
         }
-    };
-    let ended = Ended::new(&outcomes, &plan.unread);
-    events.send(ended.event(begun.elapsed()));
-    // Nobody else has an end of it any more, so that this ends, too.
-    drop(events);
-    let _ = following.await;
-    Ok(Done { outcomes, ended, log: path })
+        let mut outcomes = match &journal {
+            Some(journal) if plan.changes() > 0 => {
+                let (library, events, journal) = (request.library.clone(), events.clone(), journal.clone());
+                let forks = self.args.engine.forks.into();
+                let places = cluster::places(inventory);
+                let run = Run { subjects, bystanders, library, journal, events, forks, places };
+                run.carry_out(&plan.hosts).await?
+            }
+            _ => held(plan),
+        };
+        let mut ended = Ended::new(&outcomes, &plan.unread);
+        let mut addons = addon::Ended::default();
+        let mut nodes = Ok(None);
+        let whole = ended.failed.is_empty() && ended.blocked.is_empty() && !ended.converged.is_empty();
+        if whole && request.scope.only.is_none() {
+            if cluster::first(inventory, &session.facts).is_none() {
+                // The run has begun the cluster.
+                session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
+            }
+            let tools = journal.map(|journal| Tools {
+                journal,
+                events: events.clone(),
+                forks: self.args.engine.forks.into(),
+            });
+            self.addons.carry_out(request, session, tools.clone(), true, &mut addons).await;
+            nodes = self.nodes(session, &ended).await;
+            if nodes.is_ok() {
+                self.addons.carry_out(request, session, tools, false, &mut addons).await;
+            }
+        }
+        ended.addons = addons.unfinished();
+        ended.changes += addons.changes();
+        outcomes.extend(addons.outcomes);
+        events.send(ended.event(self.begun.elapsed()));
+        // Nobody else has an end of it any more, so that this ends, too.
+        drop(events);
+        let _ = following.await;
+        Ok(Done { outcomes, ended, nodes, log: path })
+    }
+
+    async fn nodes(&self, session: &Session, ended: &Ended) -> Result<Option<Vec<NodeStatus>>, Failure> {
+        let inventory = self.request.inventory();
+        // Hosts that are only for etcd are no nodes.
+        let is_node = |name: &&String| inventory.hosts.get(*name).is_some_and(Host::is_node);
+        let joined: Vec<String> = ended.converged.iter().filter(is_node).cloned().collect();
+        if joined.is_empty() {
+            return Ok(None);
+        }
+        let approve = self.plan.changes() > 0 && inventory.cluster.security.kubelet_certificates;
+        wait_for_nodes(inventory, session, &joined, approve).await.map(Some)
+    }
 }
 
 /// Stops before the first change where it can be told that the run would fail, or that it would change hosts of
@@ -198,14 +249,10 @@ fn held(plan: &Plan) -> Vec<(String, Outcome)> {
 
 async fn wait_for_nodes(
     inventory: &Inventory,
-    session: &mut Session,
+    session: &Session,
     names: &[String],
     approve: bool,
 ) -> Result<Vec<NodeStatus>, Failure> {
-    if cluster::first(inventory, &session.facts).is_none() {
-        // The run has begun the cluster.
-        session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
-    }
     let api = cluster::api(inventory, session).await?;
     let nodes = api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?;
     if approve {

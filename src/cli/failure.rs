@@ -1,6 +1,6 @@
 //! From every room's error to a report and an exit code.
 
-use crate::{artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
+use crate::{addon, artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
 
 /// What a verb ends with when it cannot do what was asked.
 pub struct Failure {
@@ -64,6 +64,21 @@ impl From<cluster::AccessError> for Failure {
     }
 }
 
+impl From<addon::Error> for Failure {
+    fn from(error: addon::Error) -> Self {
+        match error {
+            addon::Error::Access(error) => error.into(),
+            addon::Error::Api(error) => error.into(),
+            addon::Error::Engine(error) => error.into(),
+            wrong @ (addon::Error::Unknown { .. }
+            | addon::Error::Definition(_)
+            | addon::Error::Mistakes { .. }
+            | addon::Error::Rendered { .. }) => Failure { report: wrong.into(), exit: Exit::Data },
+            other => Failure { report: other.into(), exit: Exit::Failed },
+        }
+    }
+}
+
 macro_rules! with_own_exit {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
@@ -88,6 +103,7 @@ macro_rules! failed {
 }
 
 failed!(
+    addon::Stuck,
     cluster::limited::Error,
     cluster::serving::Error,
     cluster::kubeconfig::Error,

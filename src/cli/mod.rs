@@ -1,5 +1,7 @@
 //! The command line: one file a verb; parses, calls, prints; no logic.
 
+mod addon;
+mod addons;
 mod apply;
 mod bundle;
 mod burst;
@@ -69,6 +71,7 @@ enum Verb {
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
     Certificates(certificates::Args),
+    Addon(addon::Args),
     Sample(sample::Args),
     Facts(facts::Args),
     Exec(exec::Args),
@@ -127,6 +130,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Status(args) => block_on(status::run(&args)),
         Verb::Kubeconfig(args) => block_on(kubeconfig::run(&args)),
         Verb::Certificates(args) => block_on(certificates::run(&args)),
+        Verb::Addon(args) => block_on(addon::run(&args)),
         Verb::Sample(args) => block_on(sample::run(&args)),
         Verb::Facts(args) => block_on(facts::run(&args)),
         Verb::Exec(args) => block_on(exec::run(&args)),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     Failure,
+    addons::Addons,
     request::{EngineArgs, Request},
     shared::{InventoryArg, Output, print, tell_unreached},
 };
@@ -32,9 +33,12 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let request = Request::new(&args.inventory.file, &args.engine)?;
-    let mut work = request.open(None).await?;
+    let index = request.index()?;
+    let addons = Addons::desired(&request, index.as_ref())?;
+    let mut work = request.open(index.as_ref(), None).await?;
     let contents = args.diff || args.output == Output::Json;
-    let plan = work.plan(contents, args.engine.forks.into()).await;
+    let mut plan = work.plan(contents, args.engine.forks.into()).await;
+    let silent = addons.compare(&request, &work.session, &mut plan).await?;
     if let Some(path) = &args.out {
         SavedPlan::new(request.source(contents)?, &work.subjects, &plan).write(path)?;
     }
@@ -47,7 +51,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             print(&text)?
         }
     };
-    let own = if plan.changes() == 0 { Exit::Ok } else { Exit::Changes };
+    let lost = Exit::worst([lost, silent]);
+    let own = if plan.is_empty() { Exit::Ok } else { Exit::Changes };
     // That something would change is an answer; that a host could not be asked is none.
     Ok(if lost == Exit::Ok { own } else { lost })
 }

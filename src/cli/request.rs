@@ -10,7 +10,7 @@ use super::{
     shared::{cache, home, refuse_uninstallable, tell_unreached},
 };
 use crate::{
-    artifact,
+    artifact::{self, Index},
     cluster::{Scope, Work, WorkError},
     engine::{self, Library, Lock, SavedPlan, Source},
     exit::Exit,
@@ -107,18 +107,28 @@ impl Request {
         })
     }
 
-    /// Connects to the hosts, locks them if asked to, and compiles what they shall be.
-    pub async fn open(&self, lock: Option<&Lock>) -> Result<Work, Failure> {
+    /// The artifacts; none where there are none and only roles are asked for that may not need any.
+    pub fn index(&self) -> Result<Option<Index>, Failure> {
         let inventory = self.inventory();
-        let index = match artifact::supply(inventory, &self.file, &home(), &cache()?) {
+        match artifact::supply(inventory, &self.file, &home(), &cache()?) {
             Err(artifact::Error::Missing { .. })
                 if self.scope.only.is_some() && inventory.artifacts.packages == Packages::Repositories =>
             {
-                None
+                Ok(None)
             }
-            loaded => Some(loaded?),
-        };
-        match Work::open(inventory, &home(), &self.scope, index.as_ref(), &self.library, lock).await {
+            loaded => Ok(Some(loaded?)),
+        }
+    }
+
+    /// Whether all of the cluster is meant, add-ons included.
+    pub fn is_whole(&self) -> bool {
+        !self.limited && self.scope.only.is_none()
+    }
+
+    /// Connects to the hosts, locks them if asked to, and compiles what they shall be.
+    pub async fn open(&self, index: Option<&Index>, lock: Option<&Lock>) -> Result<Work, Failure> {
+        let inventory = self.inventory();
+        match Work::open(inventory, &home(), &self.scope, index, &self.library, lock).await {
             Ok(work) => Ok(work),
             Err(WorkError::Engine(error)) => Err(error.into()),
             Err(WorkError::Packages(error)) => Err(error.into()),

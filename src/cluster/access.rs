@@ -53,6 +53,28 @@ pub async fn speaker(
     Err(refusal.unwrap_or_else(|| nobody(inventory, session)))
 }
 
+/// The living control planes, each with the way to its own API server.
+pub fn ways<'a>(inventory: &'a Inventory, session: &'a Session) -> impl Iterator<Item = Way> + 'a {
+    speakers(inventory, session).map(|(address, host)| Way { host, address })
+}
+
+/// A control plane and where its API server listens.
+#[derive(Clone)]
+pub struct Way {
+    pub host: Arc<dyn Host>,
+    address: SocketAddr,
+}
+
+impl Way {
+    /// Its API server.
+    ///
+    /// # Errors
+    /// When the host or its API server does not answer, or has no credentials to give.
+    pub async fn api(&self) -> Result<Api, AccessError> {
+        through(self.address, self.host.clone()).await
+    }
+}
+
 /// The living control planes and the addresses of their API servers, in the order of the inventory.
 fn speakers<'a>(
     inventory: &'a Inventory,

@@ -22,8 +22,8 @@ mod targets;
 mod volumes;
 mod work;
 
-pub use access::{AccessError, api, speaker};
+pub use access::{AccessError, Way, api, speaker, ways};
 pub use members::{NoBeginning, Observed, first, living, may_begin};
 pub use session::{Session, Unreached, Unusable, Visit};
-pub use targets::{places, targets};
+pub use targets::{places, surroundings, targets};
 pub use work::{Scope, Work, WorkError};

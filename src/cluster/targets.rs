@@ -69,6 +69,24 @@ pub fn targets(
         .collect()
 }
 
+/// What the templates of add-ons see of a cluster and its hosts, as roles do.
+pub fn surroundings(inventory: &Inventory, index: Option<&Index>) -> Context {
+    let mut context = Context::default();
+    context.set("cluster", cluster(inventory, index, Kubeadm::of(inventory).as_ref()));
+    let hosts = inventory.hosts.iter().map(|(name, host)| {
+        json!({
+            "name": name,
+            "address": host.address,
+            "roles": host.roles.iter().copied().map(Role::name).collect::<Vec<_>>(),
+            "site": host.site,
+            "labels": host.labels,
+        })
+    });
+    context.set("hosts", hosts.collect::<Vec<Value>>());
+    context.set("vars", &inventory.vars);
+    context
+}
+
 /// Where the hosts are that pass files on to each other: none of them where everything comes from the installer.
 pub fn places(inventory: &Inventory) -> BTreeMap<String, Place> {
     let hosts = inventory.hosts.iter().filter(|_| inventory.artifacts.from == ArtifactsFrom::Peers);

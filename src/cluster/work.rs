@@ -149,7 +149,7 @@ impl Work {
         self.subjects = left;
         let unread = self.session.unreached.iter();
         let unread = unread.map(|lost| Unread { host: lost.host.clone(), reason: lost.why.to_string() });
-        Plan { hosts: plans, unread: unread.collect() }
+        Plan { hosts: plans, unread: unread.collect(), ..Plan::default() }
     }
 }
 

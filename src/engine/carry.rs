@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub templates: Templates,
     pub late: Late,
     pub share: Share,
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
     pub events: Events,
     /// How many hosts act at the same time. Hosts that wait for another one do not count.
     pub forks: Semaphore,

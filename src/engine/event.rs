@@ -37,12 +37,29 @@ pub enum Event {
     HostFailed { host: String, failure: Failure },
     /// A host stops here because of another one.
     HostBlocked { host: String, role: String, step: String, by: String },
+    /// An add-on's work begins.
+    AddonStarted { addon: String, changes: usize },
+    /// A step of it is about to be made.
+    AddonStep { addon: String, step: String },
+    /// What it waits for, or why something is tried again.
+    AddonWaits { addon: String, reason: String },
+    /// It was used, and did what it is for: what was seen.
+    AddonProved { addon: String, gate: String, seen: Vec<String> },
+    /// It is as it shall be.
+    AddonDone { addon: String, changes: usize, seconds: f64 },
+    /// It stops here.
+    AddonFailed { addon: String, failure: Failure },
+    /// It is not begun, because of another one.
+    AddonBlocked { addon: String, by: String },
     /// The run is over, with so many changes made; the lists name the hosts that did not get to their end.
     RunEnded {
         changes: usize,
         failed: Vec<String>,
         blocked: Vec<String>,
         unreached: Vec<String>,
+        /// Add-ons that failed or are blocked.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        addons: Vec<String>,
         seconds: f64,
     },
 }

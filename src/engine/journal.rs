@@ -66,10 +66,12 @@ pub struct Journal {
 }
 
 /// A step as the journal names it.
-pub(super) struct Entry<'a> {
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
     pub host: &'a str,
     pub role: &'a str,
     pub step: &'a str,
+    /// Digest of what the step states.
     pub input: String,
 }
 
@@ -116,7 +118,11 @@ impl Journal {
         &self.path
     }
 
-    pub(super) fn began(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
+    /// Writes down what is about to be done.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing may be done.
+    pub fn began(&self, entries: &[Entry<'_>]) -> Result<(), Error> {
         self.write(entries.iter().map(|entry| (State::Begin, entry)), None)
     }
 
@@ -127,7 +133,10 @@ impl Journal {
 
     /// Writes down how far steps that began together came: those in `failed` failed, those before it are done, and
     /// those after it were not begun.
-    pub(super) fn ended(&self, entries: &[Entry<'_>], failed: Range<usize>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn ended(&self, entries: &[Entry<'_>], failed: Range<usize>) -> Result<(), Error> {
         let state = |index| match index {
             index if index < failed.start => State::Done,
             index if index < failed.end => State::Failed,

@@ -12,6 +12,20 @@ pub struct Plan {
     /// Hosts about which nothing can be said.
     #[serde(default)]
     pub unread: Vec<Unread>,
+    /// The add-ons with changes, in the order in which they are installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<AddonPlan>,
+    /// The add-ons that hoist installed and that nobody wants any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwanted: Vec<String>,
+}
+
+/// Everything that would change of an add-on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddonPlan {
+    pub addon: String,
+    pub changes: Vec<Change>,
 }
 
 /// A host that could not be reached or used.
@@ -39,9 +53,14 @@ pub struct PlannedChange {
 }
 
 impl Plan {
-    /// How many statements do not hold.
+    /// How many statements about hosts do not hold.
     pub fn changes(&self) -> usize {
         self.hosts.iter().map(|host| host.changes.len()).sum()
+    }
+
+    /// Whether nothing would change, neither on hosts nor of add-ons.
+    pub fn is_empty(&self) -> bool {
+        self.changes() == 0 && self.addons.is_empty()
     }
 }
 

@@ -95,7 +95,7 @@ pub struct Run {
     pub subjects: Vec<Subject>,
     pub bystanders: Vec<Bystander>,
     pub library: Library,
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
     pub events: Events,
     /// How many hosts act at the same time.
     pub forks: usize,

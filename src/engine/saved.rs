@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Error, HostPlan, Plan, PlannedChange, Subject, digest, event::moment};
+use super::{AddonPlan, Error, HostPlan, Plan, PlannedChange, Subject, digest, event::moment};
 use crate::disk::write_private;
 
 /// The version of the format. Another one is refused.
@@ -50,6 +50,9 @@ pub struct SavedPlan {
     /// Hosts that could not be reached or used.
     unread: Vec<String>,
     hosts: Vec<SavedHost>,
+    /// The add-ons with changes.
+    #[serde(default)]
+    addons: Vec<AddonPlan>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,7 @@ impl SavedPlan {
             source,
             unread: plan.unread.iter().map(|unread| unread.host.clone()).collect(),
             hosts: subjects.iter().zip(&plan.hosts).map(host).collect(),
+            addons: plan.addons.clone(),
         }
     }
 
@@ -147,6 +151,19 @@ impl SavedPlan {
         let known = |host: &&SavedHost| self.hosts.iter().any(|before| before.host == host.host);
         for host in now.hosts.iter().filter(|host| !known(host)) {
             found.push(format!("{}: is not in the plan, and answers now", host.host));
+        }
+        for before in &self.addons {
+            match now.addons.iter().find(|addon| addon.addon == before.addon) {
+                None => found.push(format!("add-on {}: holds by now", before.addon)),
+                Some(now) if now != before => {
+                    found.push(format!("add-on {}: differs otherwise", before.addon))
+                }
+                Some(_) => {}
+            }
+        }
+        let known = |addon: &&AddonPlan| self.addons.iter().any(|before| before.addon == addon.addon);
+        for addon in now.addons.iter().filter(|addon| !known(addon)) {
+            found.push(format!("add-on {}: does not hold any more", addon.addon));
         }
         found
     }
@@ -268,6 +285,20 @@ mod tests {
         assert_eq!(plan.differences(&now), expected);
         let other = saved(&[("w1", "2", &[a, b]), ("w2", "1", &[])]);
         assert_eq!(plan.differences(&other), ["w1: what is stated about it has changed"]);
+    }
+
+    #[test]
+    fn addons_are_part_of_the_plan() {
+        let addon =
+            |name: &str, summary: &str| AddonPlan { addon: name.into(), changes: vec![Change::new(summary)] };
+        let (mut plan, mut now) = (saved(&[]), saved(&[]));
+        plan.addons = vec![addon("a", "x"), addon("b", "x")];
+        now.addons = vec![addon("a", "y"), addon("c", "x")];
+        assert!(plan.still_fits(&plan).is_ok());
+        assert_eq!(
+            plan.differences(&now),
+            ["add-on a: differs otherwise", "add-on b: holds by now", "add-on c: does not hold any more"]
+        );
     }
 
     #[test]

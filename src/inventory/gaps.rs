@@ -27,13 +27,6 @@ const GAPS: &[Gap] = &[
         instead: "write `bridge`, which needs all hosts in one layer-2 network",
     },
     Gap {
-        what: "an add-on",
-        asked: |inventory, tree| {
-            inventory.addons.names().iter().map(|name| tree.key_at(&["addons", name])).collect()
-        },
-        instead: "take it out, and install it with `helm` when the cluster runs",
-    },
-    Gap {
         what: "a worker in EC2",
         asked: |inventory, tree| {
             if inventory.burst.is_wanted() { vec![tree.key_at(&["burst"])] } else { Vec::new() }

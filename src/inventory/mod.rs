@@ -29,8 +29,8 @@ use miette::{Diagnostic, Severity};
 
 pub use addons::{
     Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble,
-    IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Peer, Pool,
-    Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
+    IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Own, Peer,
+    Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
 };
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};

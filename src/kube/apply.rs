@@ -111,7 +111,7 @@ impl Api {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         resources: &Resources<DynamicObject>,
         manifest: &Manifest,
@@ -173,7 +173,7 @@ pub(super) async fn look_up(api: &Api, manifest: &Manifest) -> Result<(ApiResour
     found.await?.ok_or_else(unknown)
 }
 
-fn compare(before: Option<&DynamicObject>, after: &DynamicObject) -> Change {
+pub(super) fn compare(before: Option<&DynamicObject>, after: &DynamicObject) -> Change {
     // Versions would not do: a dry run keeps the old one, a controller that writes the status makes a new one,
     // and some API servers note the time of an apply that changed nothing.
     match before {
@@ -200,7 +200,7 @@ fn essence(object: &DynamicObject) -> Value {
     value
 }
 
-fn unified(before: Option<&DynamicObject>, after: &DynamicObject) -> String {
+pub(super) fn unified(before: Option<&DynamicObject>, after: &DynamicObject) -> String {
     let mut old = before.map(essence).unwrap_or_default();
     let mut new = essence(after);
     if new["kind"] == json!("Secret") {

@@ -45,13 +45,24 @@ pub(super) fn parse(text: &str) -> Result<Vec<Manifest>, Error> {
         .map_err(|error| Error::Manifest { mistakes: vec![format!("not YAML: {error}")] })?;
     let mut manifests = Vec::new();
     let mut mistakes = Vec::new();
-    for (index, document) in documents.into_iter().enumerate().filter(|(_, document)| !document.is_null()) {
+    let members = |(index, document)| items(document).into_iter().map(move |member| (index, member));
+    for (index, document) in documents.into_iter().enumerate().flat_map(members) {
         match read(document) {
             Ok(manifest) => manifests.push(manifest),
             Err(mistake) => mistakes.push(format!("document {}: {mistake}", index + 1)),
         }
     }
     if mistakes.is_empty() { Ok(manifests) } else { Err(Error::Manifest { mistakes }) }
+}
+
+/// A `List` stands for what is in it, and an empty document for nothing.
+fn items(mut document: Value) -> Vec<Value> {
+    if document["kind"] == "List"
+        && let Some(Value::Array(items)) = document.get_mut("items")
+    {
+        return std::mem::take(items);
+    }
+    if document.is_null() { Vec::new() } else { vec![document] }
 }
 
 pub(super) fn read(document: Value) -> Result<Manifest, String> {
@@ -85,6 +96,13 @@ mod tests {
         let names: Vec<_> = manifests.iter().map(|manifest| manifest.name.to_string()).collect();
         assert_eq!(names, ["Namespace a", "Deployment a/b"]);
         assert_eq!(manifests[1].object.data["spec"]["replicas"], 1);
+    }
+
+    #[test]
+    fn a_list_stands_for_what_is_in_it() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n- {apiVersion: v1, kind: Pod, metadata: {name: b}}\n";
+        let names: Vec<_> = parse(text).unwrap().iter().map(|manifest| manifest.name.to_string()).collect();
+        assert_eq!(names, ["Pod a", "Pod b"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod api;
 mod apply;
+mod bulk;
 mod error;
 mod explain;
 mod manifest;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use api::{Api, Patience};
 pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
+pub use bulk::{Declared, documents, name_of};
 pub use error::Error;
 pub use manifest::ObjectName;
 pub use objects::Kind;

@@ -6,8 +6,8 @@ use console::style;
 
 use super::count;
 use crate::{
-    engine::{Plan, PlannedChange},
-    task::Detail,
+    engine::{AddonPlan, Plan, PlannedChange},
+    task::{Change, Detail},
 };
 
 /// So many hosts with the same changes are named; of more, the first ones.
@@ -21,7 +21,22 @@ pub fn plan(plan: &Plan, diffs: bool) -> String {
         let _ = writeln!(text, "{}", style(named(&hosts)).bold());
         host_changes(&mut text, changes, diffs);
     }
+    text.push_str(&addons(&plan.addons, diffs));
+    for name in &plan.unwanted {
+        let _ =
+            writeln!(text, "add-on {name} is not wanted any more: `hoist addon remove {name}` takes it away");
+    }
     text.push_str(&summary(plan));
+    text
+}
+
+/// What would change of add-ons.
+pub fn addons(addons: &[AddonPlan], diffs: bool) -> String {
+    let mut text = String::new();
+    for addon in addons {
+        let _ = writeln!(text, "{}", style(format!("add-on {}", addon.addon)).bold());
+        addon.changes.iter().for_each(|change| one_change(&mut text, change, diffs));
+    }
     text
 }
 
@@ -35,7 +50,11 @@ pub fn summary(plan: &Plan) -> String {
         unread => format!(", and {} could not be read", count(unread, "host")),
     };
     let verb = |number, one, many| if number == 1 { one } else { many };
-    if plan.hosts.is_empty() {
+    let addons = match plan.addons.len() {
+        0 => String::new(),
+        addons => format!("{} {}.\n", count(addons, "add-on"), verb(addons, "differs", "differ")),
+    };
+    let hosts = if plan.hosts.is_empty() {
         format!("Nothing can be said{unread}.\n")
     } else if changes == 0 {
         let hold = verb(statements, "holds", "hold");
@@ -43,7 +62,8 @@ pub fn summary(plan: &Plan) -> String {
     } else {
         let hold = verb(changes, "does", "do");
         format!("{changes} of {} on {hosts} {hold} not hold{unread}.\n", count(statements, "statement"))
-    }
+    };
+    hosts + &addons
 }
 
 /// The hosts with changes, those with the same changes together, in the order of the first of each.
@@ -73,46 +93,45 @@ fn host_changes(text: &mut String, changes: &[PlannedChange], diffs: bool) {
             role = &planned.role;
             let _ = writeln!(text, "  {role}");
         }
-        let _ = writeln!(text, "    {} {}", style("~").yellow(), planned.change.summary);
-        for detail in &planned.change.details {
-            match detail {
-                Detail::Attribute { name, from, to } => {
-                    let _ = writeln!(text, "        {name}: {} -> {}", style(from).red(), style(to).green());
-                }
-                Detail::KnownAfter { what, after } => {
-                    let _ = writeln!(text, "        {what}: known after: {after}");
-                }
-                Detail::Text { diff } if diffs => {
-                    for line in diff.lines() {
-                        let coloured = match line.as_bytes().first() {
-                            Some(b'+') => style(line).green(),
-                            Some(b'-') => style(line).red(),
-                            _ => style(line),
-                        };
-                        let _ = writeln!(text, "        {coloured}");
-                    }
-                }
-                Detail::Text { diff } => {
-                    let count =
-                        |sign| diff.lines().skip(2).filter(|line: &&str| line.starts_with(sign)).count();
-                    let _ =
-                        writeln!(text, "        +{} -{} lines (--diff shows them)", count('+'), count('-'));
+        one_change(text, &planned.change, diffs);
+    }
+}
+
+fn one_change(text: &mut String, change: &Change, diffs: bool) {
+    let _ = writeln!(text, "    {} {}", style("~").yellow(), change.summary);
+    for detail in &change.details {
+        match detail {
+            Detail::Attribute { name, from, to } => {
+                let _ = writeln!(text, "        {name}: {} -> {}", style(from).red(), style(to).green());
+            }
+            Detail::KnownAfter { what, after } => {
+                let _ = writeln!(text, "        {what}: known after: {after}");
+            }
+            Detail::Text { diff } if diffs => {
+                for line in diff.lines() {
+                    let coloured = match line.as_bytes().first() {
+                        Some(b'+') => style(line).green(),
+                        Some(b'-') => style(line).red(),
+                        _ => style(line),
+                    };
+                    let _ = writeln!(text, "        {coloured}");
                 }
             }
+            Detail::Text { diff } => {
+                let count = |sign| diff.lines().skip(2).filter(|line: &&str| line.starts_with(sign)).count();
+                let _ = writeln!(text, "        +{} -{} lines (--diff shows them)", count('+'), count('-'));
+            }
         }
-        if let Some(disrupts) = &planned.change.disrupts {
-            let _ = writeln!(text, "        {} {disrupts}", style("interrupts").magenta());
-        }
+    }
+    if let Some(disrupts) = &change.disrupts {
+        let _ = writeln!(text, "        {} {disrupts}", style("interrupts").magenta());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        engine::{HostPlan, Unread},
-        task::Change,
-    };
+    use crate::engine::{HostPlan, Unread};
 
     fn sample() -> Plan {
         let change = |role: &str, change| PlannedChange { role: role.into(), step: "a step".into(), change };
@@ -136,7 +155,7 @@ mod tests {
             change("containerd", Change::new("restart containerd.service").disrupting("containerd")),
         ];
         let idle = HostPlan { host: "w1".into(), statements: 4, changes: vec![] };
-        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle], unread: vec![] }
+        Plan { hosts: vec![HostPlan { host: "cp1".into(), statements: 5, changes }, idle], ..Plan::default() }
     }
 
     #[test]
@@ -159,7 +178,7 @@ mod tests {
         let mut hosts: Vec<HostPlan> = (1..=38).map(|index| host(format!("w{index}"), "1")).collect();
         hosts.insert(1, host("cp1".into(), "2"));
         hosts.push(host("cp2".into(), "2"));
-        insta::assert_snapshot!(plan(&Plan { hosts, unread: vec![] }, false), @r"
+        insta::assert_snapshot!(plan(&Plan { hosts, ..Plan::default() }, false), @r"
         w1, w2, w3, w4, w5, w6, … (38 hosts)
           base
             ~ set a value
@@ -185,7 +204,7 @@ mod tests {
             ),
             (vec![], unread(), "Nothing can be said, and 1 host could not be read."),
         ] {
-            assert_eq!(summary(&Plan { hosts, unread }), format!("{line}\n"));
+            assert_eq!(summary(&Plan { hosts, unread, ..Plan::default() }), format!("{line}\n"));
         }
         let mut one = sample();
         one.hosts[0].changes.truncate(1);

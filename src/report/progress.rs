@@ -66,7 +66,12 @@ impl Progress {
                 };
                 let bar = hosts.entry(host.to_string()).or_insert_with(|| bars.add(bar(host)));
                 match event {
-                    Event::HostDone { .. } | Event::HostFailed { .. } | Event::HostBlocked { .. } => {
+                    Event::HostDone { .. }
+                    | Event::HostFailed { .. }
+                    | Event::HostBlocked { .. }
+                    | Event::AddonDone { .. }
+                    | Event::AddonFailed { .. }
+                    | Event::AddonBlocked { .. } => {
                         bar.finish_with_message(text);
                     }
                     _ => bar.set_message(text),
@@ -107,6 +112,17 @@ fn words(event: &Event) -> Option<(&str, String)> {
         Event::NotPassedOn { host, step, reason } => {
             (host, format!("{step}: others do not get it from here: {reason}"))
         }
+        Event::AddonStarted { addon, changes } => (addon, count(*changes, "change")),
+        Event::AddonStep { addon, step } => (addon, step.clone()),
+        Event::AddonWaits { addon, reason } => (addon, format!("waits: {reason}")),
+        Event::AddonProved { addon, gate, seen } => (addon, format!("{gate}: {}", seen.join("; "))),
+        Event::AddonDone { addon, changes, seconds } => {
+            (addon, format!("{} {} in {seconds:.1} s", style("done:").green(), count(*changes, "change")))
+        }
+        Event::AddonFailed { addon, failure } => {
+            (addon, format!("{} {}", style("failed:").red(), failure.what))
+        }
+        Event::AddonBlocked { addon, by } => (addon, format!("{} needs {by}", style("blocked:").red())),
         // What became of these is said before the run begins, and after it has ended.
         Event::HostUnreached { .. } | Event::RunEnded { .. } => return None,
         Event::Sent { .. } | Event::Received { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => {

@@ -15,13 +15,22 @@ pub struct Ended {
     /// Hosts and the host that each is blocked by.
     pub blocked: Vec<(String, String)>,
     pub unreached: Vec<String>,
+    /// Add-ons that failed or are blocked.
+    pub addons: Vec<String>,
 }
 
 impl Ended {
     /// From the outcomes of those that were worked on, and those that could not be.
     pub fn new(outcomes: &[(String, Outcome)], unread: &[Unread]) -> Ended {
         let unreached = unread.iter().map(|unread| unread.host.clone()).collect();
-        let mut ended = Ended { changes: 0, converged: vec![], failed: vec![], blocked: vec![], unreached };
+        let mut ended = Ended {
+            changes: 0,
+            converged: vec![],
+            failed: vec![],
+            blocked: vec![],
+            unreached,
+            addons: vec![],
+        };
         for (host, outcome) in outcomes {
             match outcome {
                 Outcome::Converged { changes } => {
@@ -42,13 +51,15 @@ impl Ended {
             failed: self.failed.clone(),
             blocked: self.blocked.iter().map(|(host, _)| host.clone()).collect(),
             unreached: self.unreached.clone(),
+            addons: self.addons.clone(),
             seconds: took.as_secs_f64(),
         }
     }
 
     /// What was done, in one line; nothing when a host failed or is blocked. `nodes` is how many are ready.
     pub fn summary(&self, took: Duration, nodes: Option<usize>) -> String {
-        if !self.failed.is_empty() || !self.blocked.is_empty() || self.converged.is_empty() {
+        let whole = self.failed.is_empty() && self.blocked.is_empty() && self.addons.is_empty();
+        if !whole || self.converged.is_empty() {
             return String::new();
         }
         let done = if self.unreached.is_empty() { "Done" } else { "The others are done" };
@@ -62,7 +73,8 @@ impl Ended {
         let failed = self.failed.iter().map(|host| format!("{host} failed"));
         let blocked = self.blocked.iter().map(|(host, by)| format!("{host} is blocked by {by}"));
         let unreached = self.unreached.iter().map(|host| format!("{host} cannot be used"));
-        let hosts: Vec<String> = failed.chain(blocked).chain(unreached).collect();
+        let addons = self.addons.iter().map(|addon| format!("add-on {addon} is not done"));
+        let hosts: Vec<String> = failed.chain(blocked).chain(unreached).chain(addons).collect();
         if hosts.is_empty() {
             return String::new();
         }

@@ -4,6 +4,7 @@
 //! `cargo test --test cluster -- --ignored --nocapture --test-threads 1 NAME`; which of them `tests/run`
 //! runs is said there, at `HOIST_STORIES`.
 
+mod addons;
 mod distribution;
 mod endpoint;
 mod etcd;

@@ -142,7 +142,7 @@ impl Bed {
             subjects,
             bystanders,
             library: self.library(),
-            journal,
+            journal: std::sync::Arc::new(journal),
             events,
             forks,
             places: Default::default(),

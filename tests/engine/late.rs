@@ -269,7 +269,7 @@ async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
         subjects,
         bystanders: vec![],
         library: bed.library(),
-        journal,
+        journal: std::sync::Arc::new(journal),
         events: events().0,
         forks: 1,
         places: Default::default(),

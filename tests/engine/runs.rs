@@ -152,7 +152,7 @@ tasks:
         subjects,
         bystanders: vec![],
         library: bed.library(),
-        journal,
+        journal: std::sync::Arc::new(journal),
         events: sender,
         forks: 1,
         places: Default::default(),

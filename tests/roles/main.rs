@@ -379,9 +379,16 @@ fn a_host_gets_an_iscsi_name_of_its_own_and_keeps_it() {
 #[test]
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
-    for name in
-        ["lab.yaml", "single.yaml", "three.yaml", "etcd.yaml", "balancers.yaml", "volumes.yaml", "nfs.yaml", "cilium.yaml"]
-    {
+    for name in [
+        "lab.yaml",
+        "single.yaml",
+        "three.yaml",
+        "etcd.yaml",
+        "balancers.yaml",
+        "volumes.yaml",
+        "nfs.yaml",
+        "cilium.yaml",
+    ] {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
     roles.extend(of_family(DEBIAN_13, &index()).into_iter().map(|role| role.role));

@@ -12,6 +12,7 @@ mod metallb;
 mod metrics_server;
 mod monitoring;
 mod nfs_provisioner;
+mod own;
 mod prometheus;
 mod registry;
 mod storage_class;
@@ -26,14 +27,17 @@ pub use metallb::{Bgp, Metallb, NamedPool, Peer, Pool, Protocol};
 pub use metrics_server::MetricsServer;
 pub use monitoring::{Client, Device, Monitoring};
 pub use nfs_provisioner::NfsProvisioner;
+pub use own::Own;
 pub use prometheus::{Alerts, Email, Grafana, Prometheus, Scraped};
 pub use registry::{Registry, RegistryExposure};
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-/// What is installed into the cluster, by name; `{}` takes an add-on as it is. This version knows the names and
-/// checks what is said here, and installs none of them yet.
+/// What is installed into the cluster, by name; `{}` takes an add-on as it is. What each does, and what hoist proves of
+/// it: docs/addons.md.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Addons {
@@ -77,6 +81,9 @@ pub struct Addons {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "NfsProvisioner")]
     pub nfs_provisioner: Option<NfsProvisioner>,
+    /// Charts and manifests of your own, by a name of your choice, installed as the others are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<String, Own>,
     /// Prometheus and Grafana.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Prometheus")]
@@ -96,18 +103,23 @@ pub struct Wanted {
     pub settings: Map<String, Json>,
     /// Values for its chart, over those that hoist gives it.
     pub values: Map<String, Json>,
+    /// One of the user's own, and what it is.
+    pub own: Option<Own>,
 }
 
 impl Addons {
     /// The add-ons that are asked for, by name.
     pub fn wanted(&self) -> Vec<Wanted> {
         // They came from JSON of this form.
-        let Ok(Json::Object(all)) = serde_json::to_value(self) else { return Vec::new() };
+        let Ok(Json::Object(mut all)) = serde_json::to_value(self) else { return Vec::new() };
+        let own = all.shift_remove("own").map(as_map).unwrap_or_default();
         all.into_iter()
+            .chain(own)
             .map(|(name, settings)| {
                 let mut settings = as_map(settings);
                 let values = settings.shift_remove("values").map(as_map).unwrap_or_default();
-                Wanted { name, settings, values }
+                let own = self.own.get(&name).cloned();
+                Wanted { name, settings, values, own }
             })
             .collect()
     }
@@ -138,5 +150,16 @@ mod tests {
         assert_eq!(metallb.settings["pools"], serde_json::json!(["10.0.0.8-10.0.0.9"]));
         assert_eq!(metallb.values["a"], 1);
         assert!(!metallb.settings.contains_key("values"));
+    }
+
+    #[test]
+    fn own_ones_are_asked_for_by_their_names() {
+        let text =
+            r#"{"keda": {}, "own": {"site": {"namespace": "web", "manifests": "site", "values": {"a": 1}}}}"#;
+        let addons: Addons = serde_json::from_str(text).unwrap();
+        assert_eq!(addons.names(), ["keda", "site"]);
+        let site = &addons.wanted()[1];
+        assert_eq!((&site.values["a"], site.own.is_some()), (&serde_json::json!(1), true));
+        assert!(addons.wanted()[0].own.is_none());
     }
 }

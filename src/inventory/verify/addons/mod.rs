@@ -8,6 +8,7 @@ mod metallb;
 mod metrics_server;
 mod monitoring;
 mod nfs_provisioner;
+mod own;
 mod prometheus;
 mod registry;
 
@@ -31,6 +32,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     metrics_server::verify(document, problems);
     monitoring::verify(document, problems);
     prometheus::verify(document, problems);
+    own::verify(document, problems);
 }
 
 /// Where the key of an add-on stands.

@@ -1,0 +1,39 @@
+//! What can go wrong with add-ons before the cluster is changed.
+
+use std::path::PathBuf;
+
+use crate::{cluster, engine, kube, yaml};
+
+/// Why it cannot be said what add-ons shall be, or what they are.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    #[error("there is no add-on `{name}`")]
+    #[diagnostic(help("this version has: {}", known.join(", ")))]
+    Unknown { name: String, known: Vec<String> },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Definition(#[from] yaml::Problems),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Engine(#[from] engine::Error),
+    #[error("add-ons cannot be installed as they are asked for: {}", mistakes.join("; "))]
+    #[diagnostic(help("nothing was changed: mend what is named, all of it at once"))]
+    Mistakes { mistakes: Vec<String> },
+    #[error("the chart {} cannot be read: {reason}", path.display())]
+    #[diagnostic(help("it is damaged, or no packed Helm chart: `hoist lock --fetch` gets it again"))]
+    Chart { path: PathBuf, reason: String },
+    #[error("{place} is no YAML: {reason}")]
+    #[diagnostic(help("a template of this add-on is wrong: with `--roles DIR`, mend it there"))]
+    Rendered { place: String, reason: String },
+    #[error("the release {namespace}/{name} cannot be read: {reason}")]
+    #[diagnostic(help(
+        "another program than Helm 3 or 4 may have written it: look at it with `helm status`"
+    ))]
+    Release { namespace: String, name: String, reason: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Access(#[from] cluster::AccessError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Api(#[from] kube::Error),
+}

@@ -1,0 +1,400 @@
+//! One add-on made as it shall be, through one control plane.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Desired, Difference, Error, Observed, Record, State,
+    difference::{self, labelled, stays},
+    gate::{Bench, Gate, gate},
+    helm::{self, Helm, Said},
+    observe,
+    run::Crew,
+    watch::Watch,
+};
+use crate::{
+    cluster::{AccessError, Way},
+    engine::{self, Entry, Event, Failure},
+    kube::{self, Api, Declared, Kind},
+    task::sha256,
+    transport,
+};
+
+/// Between two tries of what passes by itself.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at pods while Helm waits for them.
+const LOOK: Duration = Duration::from_secs(2);
+const NAMESPACE: Kind = Kind::new("v1", "Namespace");
+
+/// Why an add-on is not done.
+pub(super) enum Stop {
+    /// The control plane or its API server does not answer; another one may.
+    Away(String),
+    Failed(Box<Failure>),
+}
+
+/// An add-on at work on a control plane.
+pub(super) struct Install<'a> {
+    pub crew: &'a Crew<'a>,
+    pub desired: &'a Desired,
+    pub way: Way,
+}
+
+impl Install<'_> {
+    /// Compares, and makes what differs. Gives the number of changes.
+    pub async fn carry_out(&self) -> Result<usize, Stop> {
+        let api = self.way.api().await.map_err(|error| self.access(error))?;
+        let observed = observe(&api).await.map_err(|error| self.unknown(error))?;
+        let difference =
+            Difference::find(&api, self.desired, &observed).await.map_err(|error| self.unknown(error))?;
+        let changes = difference.changes.len();
+        if changes == 0 {
+            return Ok(0);
+        }
+        self.tell(Event::AddonStarted { addon: self.desired.name.clone(), changes });
+        let desired = self.desired;
+        self.step("make what comes before the chart", self.before(&api, &observed)).await?;
+        if let Some(release) = desired.release.as_ref().filter(|_| difference.release) {
+            let step = format!("install chart {} {}", release.chart.name, release.chart.version);
+            self.step(&step, self.release(&api, &observed, difference.state)).await?;
+        }
+        let after = labelled(desired, &desired.manifests);
+        if !after.objects.is_empty() {
+            self.step("apply what comes after the chart", self.apply(&api, &after)).await?;
+        }
+        if self.keeps_record(&difference, &observed) {
+            self.step("write down what was applied", self.settle(&api, &difference)).await?;
+        }
+        if difference.prove {
+            for gate in desired.definition.gates.iter().filter_map(|name| gate(name)) {
+                self.step(&format!("prove {}", gate.name()), self.prove(&api, gate)).await?;
+            }
+            self.step("write down what was proven", self.proven(&api)).await?;
+        }
+        Ok(changes)
+    }
+
+    fn namespace(&self) -> &str {
+        &self.desired.definition.namespace
+    }
+
+    fn keeps_record(&self, difference: &Difference, observed: &Observed) -> bool {
+        let desired = self.desired;
+        !difference.pruned.is_empty()
+            || observed.record(self.namespace(), &desired.name).is_some()
+            || !(desired.secrets.is_empty()
+                && desired.before.objects.is_empty()
+                && desired.manifests.objects.is_empty())
+    }
+
+    /// One step, written down before and after.
+    async fn step(&self, name: &str, work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+        let role = format!("addon {}", self.desired.name);
+        let input = sha256(difference::digest(self.desired).as_bytes());
+        let entries = [Entry { host: self.way.host.name(), role: &role, step: name, input }];
+        let journal = |error: engine::Error| self.failed(name, error.to_string(), Vec::new());
+        self.crew.journal.began(&entries).map_err(journal)?;
+        self.tell(Event::AddonStep { addon: self.desired.name.clone(), step: name.to_owned() });
+        let done = work.await;
+        let failed = if done.is_ok() { 1..1 } else { 0..1 };
+        self.crew.journal.ended(&entries, failed).map_err(journal)?;
+        done.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(Box::new(Failure { step: name.to_owned(), ..*failure })),
+            away => away,
+        })
+    }
+
+    /// Namespace, Secrets and what the chart needs; but first a note of all that will be applied, so that a run that is
+    /// killed leaves nothing of which nobody knows.
+    async fn before(&self, api: &Api, observed: &Observed) -> Result<(), Stop> {
+        let (desired, namespace) = (self.desired, self.namespace());
+        let secrets = difference::secrets(desired);
+        let before = labelled(desired, &desired.before);
+        let own = before
+            .objects
+            .iter()
+            .any(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == namespace);
+        let there = api.object(NAMESPACE, None, namespace).await.map_err(|error| self.kube(error))?.is_some();
+        if !own && !there {
+            let made =
+                serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            self.apply(api, &Declared { namespace: namespace.to_owned(), objects: vec![made] }).await?;
+        }
+        let (first, rest): (Vec<Value>, Vec<Value>) =
+            before.objects.into_iter().partition(|object| object["kind"] == "Namespace");
+        let declared = |objects| Declared { namespace: namespace.to_owned(), objects };
+        self.apply(api, &declared(first.clone())).await?;
+        let all = [&declared(first), &secrets, &declared(rest.clone()), &desired.manifests].map(references);
+        let mut record = self.record(observed, all.concat());
+        record.proven = None;
+        if !record.objects.is_empty() {
+            self.apply(api, &declared(vec![record.object()])).await?;
+        }
+        self.apply(api, &secrets).await?;
+        self.apply(api, &declared(rest)).await
+    }
+
+    /// What was written down before, and what comes now.
+    fn record(&self, observed: &Observed, now: Vec<Value>) -> Record {
+        let mut record = observed.record(self.namespace(), &self.desired.name).cloned().unwrap_or_default();
+        record.addon.clone_from(&self.desired.name);
+        self.namespace().clone_into(&mut record.namespace);
+        for object in now {
+            if !record.objects.contains(&object) {
+                record.objects.push(object);
+            }
+        }
+        record
+    }
+
+    /// Deletes what is not declared any more, and writes down what is left.
+    async fn settle(&self, api: &Api, difference: &Difference) -> Result<(), Stop> {
+        let (gone, _): (Vec<Value>, Vec<Value>) =
+            difference.pruned.iter().cloned().partition(|object| !stays(object));
+        let gone = Declared { namespace: self.namespace().to_owned(), objects: gone };
+        api.delete_declared(&gone).await.map_err(|error| self.kube(error))?;
+        self.write(api, None).await
+    }
+
+    async fn proven(&self, api: &Api) -> Result<(), Stop> {
+        self.write(api, Some(difference::digest(self.desired))).await
+    }
+
+    /// Writes down what is applied, and what was proven with it.
+    async fn write(&self, api: &Api, proven: Option<String>) -> Result<(), Stop> {
+        let desired = self.desired;
+        let parts = [&difference::secrets(desired), &desired.before, &desired.manifests];
+        let found = parts.map(references).concat();
+        let record = Record {
+            addon: desired.name.clone(),
+            namespace: self.namespace().to_owned(),
+            objects: found,
+            proven,
+        };
+        self.apply(api, &Declared { namespace: self.namespace().to_owned(), objects: vec![record.object()] })
+            .await
+    }
+
+    /// Applies objects; what passes by itself is tried again until the add-on's time is up.
+    async fn apply(&self, api: &Api, declared: &Declared) -> Result<(), Stop> {
+        let deadline = Instant::now() + Duration::from_secs(self.desired.definition.timeout.into());
+        loop {
+            let error = match api.apply_declared(declared).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let text = error.to_string();
+            let reason = match &error {
+                kube::Error::UnknownKind { kind, .. } => {
+                    Some(format!("the cluster does not know {kind} yet"))
+                }
+                _ => helm::passing(&text).map(|reason| format!("{reason}: {text}")),
+            };
+            match reason {
+                Some(reason) if Instant::now() < deadline => self.wait(reason).await,
+                _ => return Err(self.kube(error)),
+            }
+        }
+    }
+
+    async fn wait(&self, reason: String) {
+        self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason });
+        sleep(PAUSE).await;
+    }
+
+    /// The chart: what a killed Helm left is repaired first, and what Helm does not mend is mended after it.
+    async fn release(&self, api: &Api, observed: &Observed, state: State) -> Result<(), Stop> {
+        let (desired, namespace) = (self.desired, self.namespace());
+        let (Some(release), Some(program)) = (&desired.release, &self.crew.helm) else {
+            let what = String::from("there is no helm among the artifacts");
+            return Err(self.stop(
+                what,
+                Vec::new(),
+                None,
+                "`hoist lock --fetch` gets it, from Kubernetes 1.31 on",
+            ));
+        };
+        let helm = Helm::ready(&*self.way.host, program, Some(release), &|_| {}).await;
+        let helm = helm.map_err(|error| self.host(error))?;
+        if let (State::Stuck, Some(stuck)) = (state, observed.release(namespace, &desired.name)) {
+            self.wait(format!("a helm was killed at revision {}: that is repaired first", stuck.revision))
+                .await;
+            let said =
+                helm.repair(stuck, desired.definition.timeout).await.map_err(|error| self.host(error))?;
+            self.judge(said, None)?;
+        }
+        let deadline = Instant::now() + Duration::from_secs(desired.definition.timeout.into());
+        loop {
+            let watch = Watch::default();
+            let said = tokio::select! {
+                said = helm.upgrade(desired, release) => said.map_err(|error| self.host(error))?,
+                never = self.watch(api, &watch) => never,
+            };
+            let reason = helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0);
+            match reason {
+                Some(reason) if Instant::now() < deadline => {
+                    let last = said.lines.last().cloned().unwrap_or_default();
+                    self.wait(format!("{reason}: {last}")).await;
+                    self.unlock(api, &helm).await?;
+                }
+                _ => {
+                    self.judge(said, watch.last())?;
+                    break;
+                }
+            }
+        }
+        // Helm does not compare custom resources with what lives.
+        let observed = observe(api).await.map_err(|error| self.unknown(error))?;
+        if let Some(installed) = observed.release(namespace, &desired.name) {
+            let declared = Declared { namespace: namespace.to_owned(), objects: installed.objects.clone() };
+            let drift = api.drift(&declared).await.map_err(|error| self.kube(error))?;
+            let names: Vec<&kube::ObjectName> = drift.iter().map(|drift| &drift.object).collect();
+            let differs = |object: &&Value| {
+                let name = kube::name_of(object);
+                names.iter().any(|known| (&known.kind, &known.name) == (&name.kind, &name.name))
+            };
+            let objects = declared.objects.iter().filter(differs).cloned().collect();
+            api.mend(&Declared { objects, ..declared }).await.map_err(|error| self.kube(error))?;
+        }
+        Ok(())
+    }
+
+    /// A try that was cut off may have left the release stuck.
+    async fn unlock(&self, api: &Api, helm: &Helm<'_>) -> Result<(), Stop> {
+        let observed = observe(api).await.map_err(|error| self.unknown(error))?;
+        let stuck = observed.release(self.namespace(), &self.desired.name);
+        if let Some(stuck) = stuck.filter(|release| release.status == super::Status::Pending) {
+            helm.repair(stuck, self.desired.definition.timeout).await.map_err(|error| self.host(error))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at pods for as long as it is polled, and tells why they are not ready.
+    async fn watch(&self, api: &Api, watch: &Watch) -> Said {
+        loop {
+            sleep(LOOK).await;
+            // That a look fails is for those who act to tell.
+            let Ok(pods) = api.pods(Some(self.namespace())).await else { continue };
+            let unready = pods.iter().filter(|pod| !pod.ready && pod.phase != "Succeeded");
+            let reasons: Vec<String> = unready.map(|pod| format!("{}: {}", pod.name, pod.reason)).collect();
+            if watch.see(&reasons) {
+                let reason = reasons.join("; ");
+                self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason });
+            }
+        }
+    }
+
+    fn judge(&self, said: Said, watched: Option<String>) -> Result<(), Stop> {
+        if said.status == 0 {
+            return Ok(());
+        }
+        let text = said.lines.join("\n");
+        let known = helm::cause(&text);
+        let cause = known.map(|(cause, _)| cause.to_owned()).or(watched);
+        let next = known.map_or(
+            "mend the cause, then run the same again; Helm has rolled back what it changed",
+            |(_, next)| next,
+        );
+        Err(self.stop(format!("helm ended with status {}", said.status), said.lines, cause, next))
+    }
+
+    async fn prove(&self, api: &Api, gate: &dyn Gate) -> Result<(), Stop> {
+        let say = |reason: &str| {
+            self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason: reason.to_owned() });
+        };
+        let bench = Bench {
+            inventory: self.crew.inventory,
+            api,
+            hosts: &self.crew.session.hosts,
+            namespace: self.namespace(),
+            settings: &self.desired.settings,
+            say: &say,
+        };
+        match gate.pass(&bench).await {
+            Ok(proof) => {
+                let (addon, gate) = (self.desired.name.clone(), gate.name().to_owned());
+                self.tell(Event::AddonProved { addon, gate, seen: proof.seen });
+                Ok(())
+            }
+            Err(closed) => {
+                let help = miette::Diagnostic::help(&closed).map(|help| help.to_string()).unwrap_or_default();
+                let what = format!("{}: {closed}", gate.proves());
+                Err(self.stop(
+                    what,
+                    Vec::new(),
+                    None,
+                    if help.is_empty() { "look at its pods with `hoist addon status`" } else { &help },
+                ))
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        self.crew.events.send(event);
+    }
+
+    fn stop(&self, what: String, output: Vec<String>, cause: Option<String>, next: &str) -> Stop {
+        Stop::Failed(Box::new(Failure {
+            host: self.way.host.name().to_owned(),
+            role: format!("addon {}", self.desired.name),
+            step: String::from("compare it with the cluster"),
+            what,
+            output,
+            cause,
+            next: next.to_owned(),
+        }))
+    }
+
+    fn failed(&self, step: &str, what: String, output: Vec<String>) -> Stop {
+        match self.stop(what, output, None, "mend that, then run the same again") {
+            Stop::Failed(failure) => Stop::Failed(Box::new(Failure { step: step.to_owned(), ..*failure })),
+            away => away,
+        }
+    }
+
+    fn kube(&self, error: kube::Error) -> Stop {
+        if error.is_retryable() {
+            return Stop::Away(error.to_string());
+        }
+        let next = miette::Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
+        self.stop(error.to_string(), Vec::new(), None, &next)
+    }
+
+    fn host(&self, error: transport::Error) -> Stop {
+        Stop::Away(error.to_string())
+    }
+
+    fn access(&self, error: AccessError) -> Stop {
+        match error {
+            AccessError::Api(error) => self.kube(error),
+            other => Stop::Away(other.to_string()),
+        }
+    }
+
+    fn unknown(&self, error: Error) -> Stop {
+        match error {
+            Error::Api(error) => self.kube(error),
+            other => {
+                let next = miette::Diagnostic::help(&other).map(|help| help.to_string()).unwrap_or_default();
+                self.stop(other.to_string(), Vec::new(), None, &next)
+            }
+        }
+    }
+}
+
+/// What is needed to find objects again. Where one names no namespace it is taken to be in the add-on's.
+fn references(declared: &Declared) -> Vec<Value> {
+    let name = |object: &Value| {
+        let metadata = &object["metadata"];
+        let mut reference = serde_json::json!({
+            "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"]},
+        });
+        if metadata["namespace"].is_string() {
+            reference["metadata"]["namespace"] = metadata["namespace"].clone();
+        }
+        reference
+    };
+    declared.objects.iter().map(name).collect()
+}

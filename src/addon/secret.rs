@@ -1,0 +1,122 @@
+//! Secrets that are made of settings: read where the inventory says, and shown nowhere.
+
+use std::{collections::BTreeMap, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::{SecretObject, desired::Secret};
+use crate::{
+    engine,
+    inventory::{SecretSource, expand_home},
+};
+
+/// A Secret as it shall be; none where no setting says where a value is.
+///
+/// # Errors
+/// The inner one has every value that is not where the inventory says; the outer one is a template's.
+#[allow(clippy::type_complexity, reason = "two kinds of mistakes: one of the add-on, many of the user")]
+pub fn read(
+    wanted: &SecretObject,
+    settings: &Map<String, Value>,
+    home: &Path,
+    plain: &dyn Fn(&str) -> Result<String, engine::Error>,
+) -> Result<Result<Option<Secret>, Vec<String>>, engine::Error> {
+    let (mut data, mut mistakes) = (BTreeMap::new(), Vec::new());
+    for (key, setting) in &wanted.data {
+        let path = format!("/{}", setting.replace('.', "/"));
+        let Some(said) = settings.get(path.split('/').nth(1).unwrap_or_default()) else { continue };
+        let rest = path.splitn(3, '/').nth(2).map(|rest| format!("/{rest}")).unwrap_or_default();
+        let Some(said) = said.pointer(&rest).filter(|said| !said.is_null()) else { continue };
+        match serde_json::from_value::<SecretSource>(said.clone()) {
+            Ok(source) => match value(&source, home) {
+                Ok(secret) => drop(data.insert(key.clone(), secret)),
+                Err(reason) => mistakes.push(format!("{setting}: {reason}")),
+            },
+            Err(_) => mistakes.push(format!("{setting} does not say where a secret is")),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Ok(Err(mistakes));
+    }
+    if data.is_empty() && !wanted.data.is_empty() {
+        return Ok(Ok(None));
+    }
+    for (key, template) in &wanted.plain {
+        data.insert(key.clone(), SecretString::from(plain(template)?));
+    }
+    Ok(Ok(Some(Secret { name: wanted.name.clone(), data })))
+}
+
+fn value(source: &SecretSource, home: &Path) -> Result<SecretString, String> {
+    match source {
+        SecretSource::Env(name) => match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(SecretString::from(value)),
+            _ => Err(format!("the environment variable {name} is not set")),
+        },
+        SecretSource::File(path) => {
+            let path = expand_home(path, home);
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(SecretString::from(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+        }
+    }
+}
+
+impl Secret {
+    /// The object, as the API server takes it. It must not be printed.
+    pub(super) fn object(&self, namespace: &str, labels: &Value) -> Value {
+        let encoded = |value: &SecretString| STANDARD.encode(value.expose_secret());
+        let data: BTreeMap<&String, String> =
+            self.data.iter().map(|(key, value)| (key, encoded(value))).collect();
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": self.name, "namespace": namespace, "labels": labels},
+            "data": data,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(settings: Value) -> Result<Option<Secret>, Vec<String>> {
+        let wanted = SecretObject {
+            name: String::from("backup"),
+            data: [(String::from("key"), String::from("backup.access_key"))].into(),
+            plain: [(String::from("url"), String::from("https://s3"))].into(),
+        };
+        let Value::Object(settings) = settings else { panic!() };
+        read(&wanted, &settings, Path::new("/home/me"), &|text| Ok(text.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_value_comes_from_its_file_without_the_newline_and_is_not_printed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2\n").unwrap();
+        let secret = tried(json!({"backup": {"access_key": {"file": file.path()}}})).unwrap().unwrap();
+        assert_eq!(secret.data["key"].expose_secret(), "hunter2");
+        assert_eq!(secret.data["url"].expose_secret(), "https://s3");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert_eq!(secret.object("a", &json!({}))["data"]["key"], "aHVudGVyMg==");
+    }
+
+    #[test]
+    fn a_setting_that_is_absent_makes_no_secret() {
+        assert!(tried(json!({})).unwrap().is_none());
+        assert!(tried(json!({"backup": {"access_key": null}})).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let said = tried(json!({"backup": {"access_key": {"env": "HOIST_TEST_NOT_SET"}}})).unwrap_err();
+        assert_eq!(said, ["backup.access_key: the environment variable HOIST_TEST_NOT_SET is not set"]);
+        let said = tried(json!({"backup": {"access_key": {"file": "/nowhere/key"}}})).unwrap_err();
+        assert!(said[0].contains("/nowhere/key"), "{said:?}");
+        assert!(
+            tried(json!({"backup": {"access_key": "hunter2"}})).unwrap_err()[0].contains("where a secret is")
+        );
+    }
+}

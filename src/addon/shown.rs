@@ -1,0 +1,116 @@
+//! Values as a plan shows them.
+
+use serde_json::{Map, Value};
+
+use crate::task::Change;
+
+/// Adds how values change, without what may be a secret.
+pub(super) fn values_change(change: Change, from: &Map<String, Value>, to: &Map<String, Value>) -> Change {
+    let (mut old, mut new) = (Value::Object(from.clone()), Value::Object(to.clone()));
+    hide(Some(&mut old), &mut new);
+    let text = |value: &Value| match value.as_object().is_none_or(Map::is_empty) {
+        true => String::new(),
+        false => format!("{}\n", serde_yaml::to_string(&sorted(value)).unwrap_or_default().trim_end()),
+    };
+    let (old, new) = (text(&old), text(&new));
+    if old == new { change } else { change.text("values", &old, &new) }
+}
+
+/// Whoever writes a password into values shall not find it in a plan.
+fn hide(old: Option<&mut Value>, new: &mut Value) {
+    let mut old = old;
+    if let Some(Value::Object(old)) = old.as_deref_mut() {
+        for (key, value) in old.iter_mut().filter(|(_, value)| !value.is_object()) {
+            let other = new.get(key).cloned();
+            if is_secret(key) && value.is_string() {
+                let changed = other.is_some_and(|other| other != *value);
+                if changed && let Some(other) = new.get_mut(key) {
+                    *other = Value::from("(hidden, new)");
+                }
+                *value = Value::from("(hidden)");
+            }
+        }
+    }
+    match new {
+        Value::Object(new) => {
+            for (key, value) in new {
+                match value {
+                    Value::String(text) if is_secret(key) && text != "(hidden, new)" => {
+                        *value = Value::from("(hidden)")
+                    }
+                    Value::Object(_) | Value::Array(_) => {
+                        hide(old.as_deref_mut().and_then(|old| old.get_mut(key.as_str())), value);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(None, item)),
+        _ => {}
+    }
+    // What is only in the old ones.
+    match old {
+        Some(Value::Object(old)) => old.values_mut().for_each(hide_all),
+        Some(Value::Array(items)) => items.iter_mut().for_each(hide_all),
+        _ => {}
+    }
+}
+
+fn hide_all(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(_) if is_secret(key) => *value = Value::from("(hidden)"),
+                    value => hide_all(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_all),
+        _ => {}
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["password", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
+/// Keys in the order of the alphabet, as Helm gives them back.
+pub(super) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&map[key]))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        value => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_in_a_plan() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let old = map(
+            json!({"adminPassword": "hunter1", "db": {"token": "same1", "gone": {"secretKey": "old1"}}, "port": 1}),
+        );
+        let new = map(
+            json!({"adminPassword": "hunter2", "db": {"token": "same1"}, "list": [{"apiKey": "k1"}], "port": 2}),
+        );
+        let change = values_change(Change::new("x"), &old, &new);
+        let text = format!("{change:?}");
+        assert!(text.contains("-port: 1") && text.contains("(hidden, new)"), "{text}");
+        for leak in ["hunter1", "hunter2", "same1", "old1", "k1"] {
+            assert!(!text.contains(leak), "{leak}: {text}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! `hoist addon`: what is installed into the cluster.
+
+use std::{io::Write as _, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{
+    Failure,
+    addons::Addons,
+    request::{EngineArgs, Request, lock},
+    shared::{InventoryArg, Output, connect, home, print},
+};
+use crate::{
+    addon::{self, Difference, Observed, Removal, gate, observe},
+    cluster::{self, Session, Visit},
+    engine::AddonPlan,
+    exit::Exit,
+    inventory::Role,
+    kube::Api,
+    report,
+};
+
+/// Shows, compares and removes what is installed into the cluster.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  hoist addon list -i office.yaml\n  hoist addon status metallb --prove\n  \
+    hoist addon remove keda --yes"
+)]
+pub struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// A folder with `roles/addons/` whose files come before the built-in ones.
+    #[arg(long, value_name = "DIR", global = true)]
+    roles: Option<PathBuf>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    output: Output,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// All add-ons that are wanted or installed, with the versions of their charts.
+    List,
+    /// How add-ons are, and which of their pods are not ready and why. Exits 1 when one is not as it shall be.
+    Status {
+        /// Only this one.
+        name: Option<String>,
+        /// Use them, too: the proofs that an apply ends with.
+        #[arg(long)]
+        prove: bool,
+    },
+    /// What `apply` would change of add-ons. Exits 2 when something would change.
+    Diff {
+        /// Only this one.
+        name: Option<String>,
+    },
+    /// Takes an add-on away that the inventory does not ask for any more. Says what goes and what stays.
+    Remove {
+        name: String,
+        /// Do it; without this it is only said.
+        #[arg(long)]
+        yes: bool,
+        /// Take its namespace along, with all that is in it: volumes and their claims, too.
+        #[arg(long)]
+        with_namespace: bool,
+    },
+}
+
+/// A cluster with what it has and what it shall have.
+struct View {
+    request: Request,
+    addons: Addons,
+    session: Session,
+    api: Api,
+    observed: Observed,
+}
+
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.verb {
+        Verb::Remove { name, yes, with_namespace } => remove(args, name, *yes, *with_namespace).await,
+        verb => {
+            let view = View::open(args).await?;
+            match verb {
+                Verb::Status { name, prove } => view.status(name.as_deref(), *prove, args.output).await,
+                Verb::Diff { name } => view.diff(name.as_deref(), args.output).await,
+                _ => view.list(args.output).await,
+            }
+        }
+    }
+}
+
+impl View {
+    async fn open(args: &Args) -> Result<View, Failure> {
+        let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
+        let request = Request::new(&args.inventory.file, &engine)?;
+        let addons = Addons::desired(&request, request.index()?.as_ref())?;
+        let control_planes = request.inventory().with_role(Role::ControlPlane).map(|(name, _)| name);
+        let session = connect(request.inventory(), control_planes).await?;
+        let api = cluster::api(request.inventory(), &session).await?;
+        let observed = observe(&api).await.map_err(Failure::from)?;
+        Ok(View { request, addons, session, api, observed })
+    }
+
+    async fn differences(&self, only: Option<&str>) -> Result<Vec<(&addon::Desired, Difference)>, Failure> {
+        let all = self.addons.differences(&self.api, &self.observed).await?;
+        let found: Vec<_> =
+            all.into_iter().filter(|(desired, _)| only.is_none_or(|name| name == desired.name)).collect();
+        if let (Some(name), true) = (only, found.is_empty()) {
+            let known = self
+                .addons
+                .desired
+                .iter()
+                .map(|desired| desired.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
+            let report = miette::miette!(
+                help = format!("it asks for: {known}"),
+                "the inventory asks for no add-on `{name}`"
+            );
+            return Err(Failure { report, exit: Exit::Usage });
+        }
+        Ok(found)
+    }
+
+    fn row(&self, desired: &addon::Desired, difference: &Difference) -> Value {
+        let installed = self.observed.release(&desired.definition.namespace, &desired.name);
+        json!({
+            "name": desired.name,
+            "wanted": true,
+            "namespace": desired.definition.namespace,
+            "chart": desired.release.as_ref().map(|release| &release.chart.version),
+            "installed": installed.map(|release| &release.version),
+            "state": difference.state.words(),
+        })
+    }
+
+    async fn list(&self, output: Output) -> Result<Exit, Failure> {
+        let all = self.differences(None).await?;
+        let mut rows: Vec<Value> =
+            all.iter().map(|(desired, difference)| self.row(desired, difference)).collect();
+        for name in self.addons.unwanted(&self.observed) {
+            let places = self.observed.addons();
+            let namespace =
+                places.iter().find(|(known, _)| *known == name).map(|(_, namespace)| namespace.as_str());
+            let release = namespace.and_then(|namespace| self.observed.release(namespace, &name));
+            rows.push(json!({
+                "name": name, "wanted": false, "namespace": namespace, "chart": null,
+                "installed": release.map(|release| &release.version), "state": "not wanted any more",
+            }));
+        }
+        rows.sort_by_key(|row| row["name"].to_string());
+        show(output, &json!(rows), || report::addon::list(&rows))?;
+        Ok(Exit::Ok)
+    }
+
+    async fn diff(&self, only: Option<&str>, output: Output) -> Result<Exit, Failure> {
+        let found = self.differences(only).await?;
+        let differ = found.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
+        let plans: Vec<AddonPlan> = differ
+            .map(|(desired, difference)| AddonPlan {
+                addon: desired.name.clone(),
+                changes: difference.changes,
+            })
+            .collect();
+        show(output, &json!(plans), || report::plan::addons(&plans, true))?;
+        Ok(if plans.is_empty() { Exit::Ok } else { Exit::Changes })
+    }
+
+    async fn status(&self, only: Option<&str>, prove: bool, output: Output) -> Result<Exit, Failure> {
+        let mut rows = Vec::new();
+        let mut exit = Exit::Ok;
+        for (desired, difference) in self.differences(only).await? {
+            let mut row = self.row(desired, &difference);
+            let pods = self.api.pods(Some(&desired.definition.namespace)).await?;
+            let done = |pod: &&crate::kube::PodStatus| pod.ready || pod.phase == "Succeeded";
+            let waiting: Vec<Value> = pods
+                .iter()
+                .filter(|pod| !done(pod))
+                .map(|pod| json!({"pod": pod.name, "node": pod.node, "reason": pod.reason}))
+                .collect();
+            row["pods"] = json!({"ready": pods.len() - waiting.len(), "all": pods.len(), "waiting": waiting});
+            row["changes"] =
+                json!(difference.changes.iter().map(|change| &change.summary).collect::<Vec<_>>());
+            if prove {
+                row["gates"] = self.prove(desired, &mut exit).await;
+            }
+            if difference.state != addon::State::Installed || row["pods"]["ready"] != row["pods"]["all"] {
+                exit = Exit::Failed;
+            }
+            rows.push(row);
+        }
+        show(output, &json!(rows), || report::addon::status(&rows))?;
+        Ok(exit)
+    }
+
+    async fn prove(&self, desired: &addon::Desired, exit: &mut Exit) -> Value {
+        let mut gates = Vec::new();
+        for gate in desired.definition.gates.iter().filter_map(|name| gate::gate(name)) {
+            let bench = gate::Bench {
+                inventory: self.request.inventory(),
+                api: &self.api,
+                hosts: &self.session.hosts,
+                namespace: &desired.definition.namespace,
+                settings: &desired.settings,
+                say: &|reason| {
+                    let _ = writeln!(std::io::stderr(), "{}: {}: {reason}", desired.name, gate.name());
+                },
+            };
+            gates.push(match gate.pass(&bench).await {
+                Ok(proof) => json!({"gate": gate.name(), "proves": gate.proves(), "open": true, "seen": proof.seen}),
+                Err(closed) => {
+                    *exit = Exit::Failed;
+                    json!({"gate": gate.name(), "proves": gate.proves(), "open": false, "seen": [closed.to_string()]})
+                }
+            });
+        }
+        Value::Array(gates)
+    }
+}
+
+fn show(output: Output, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    let text = match output {
+        Output::Text => text(),
+        Output::Json => format!("{value:#}\n"),
+    };
+    print(text.as_bytes()).map(drop)
+}
+
+async fn remove(args: &Args, name: &str, yes: bool, namespaces: bool) -> Result<Exit, Failure> {
+    let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
+    let request = Request::new(&args.inventory.file, &engine)?;
+    let inventory = request.inventory();
+    let lock = lock();
+    let visits = inventory
+        .with_role(Role::ControlPlane)
+        .map(|(host, _)| Visit { name: host, lock: yes.then_some(&lock) });
+    let session = Session::open(inventory, &home(), &visits.collect::<Vec<_>>()).await?;
+    let way = cluster::ways(inventory, &session).next();
+    let api = cluster::api(inventory, &session).await?;
+    let observed = observe(&api).await.map_err(Failure::from)?;
+    let Some((_, namespace)) = observed.addons().into_iter().find(|(known, _)| known == name) else {
+        let report = miette::miette!(
+            help = "`hoist addon list` shows what is",
+            "hoist has not installed an add-on `{name}`"
+        );
+        return Err(Failure { report, exit: Exit::Usage });
+    };
+    if yes && inventory.wanted().iter().any(|wanted| wanted.name == name) {
+        let report = miette::miette!(
+            help = "take it out of the inventory first, or the next apply installs it again",
+            "the inventory asks for `{name}`; nothing was changed"
+        );
+        return Err(Failure { report, exit: Exit::Usage });
+    }
+    let known = addon::definition(&request.library, name).ok();
+    let removal = Removal::of(name, &namespace, &observed, known.as_ref(), namespaces);
+    let value = json!({"removed": removal.removed, "kept": removal.kept, "done": yes});
+    if !yes {
+        show(args.output, &value, || report::addon::removal(&removal, false))?;
+        return Ok(Exit::Ok);
+    }
+    let helm = request.index()?.and_then(|index| index.extra("helm").cloned());
+    if let Some(way) = way {
+        let timeout = known.map_or(300, |known| known.timeout);
+        addon::remove(name, &namespace, namespaces, timeout, &observed, (&api, &way, helm.as_ref())).await?;
+    }
+    show(args.output, &value, || report::addon::removal(&removal, true))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,138 @@
+//! Add-ons as a part of `plan` and `apply`.
+
+use std::sync::Arc;
+
+use super::{Failure, request::Request, shared::home};
+use crate::{
+    addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe},
+    artifact::{File, Index},
+    cluster::{self, Session},
+    engine::{AddonPlan, Events, Journal, Plan},
+    exit::Exit,
+    kube::Api,
+    task::Change,
+};
+
+/// The add-ons that are wanted; none where only some hosts or roles are meant.
+pub struct Addons {
+    pub desired: Vec<Desired>,
+    pub helm: Option<File>,
+}
+
+/// What a run records with.
+#[derive(Clone)]
+pub struct Tools {
+    pub journal: Arc<Journal>,
+    pub events: Events,
+    pub forks: usize,
+}
+
+impl Addons {
+    /// What they shall be.
+    pub fn desired(request: &Request, index: Option<&Index>) -> Result<Addons, Failure> {
+        if !request.is_whole() {
+            return Ok(Addons { desired: Vec::new(), helm: None });
+        }
+        let home = home();
+        let sources =
+            Sources { inventory: request.inventory(), index, library: &request.library, home: &home };
+        let desired = addon::desired(&sources)?;
+        let helm = index.and_then(|index| index.extra("helm")).cloned();
+        if helm.is_none() && desired.iter().any(|addon| addon.release.is_some()) {
+            let report = miette::miette!(
+                help = "`hoist lock --fetch` gets it, from Kubernetes 1.31 on; nothing was changed",
+                "add-ons are installed by helm, which is not among the artifacts"
+            );
+            return Err(Failure { report, exit: Exit::Data });
+        }
+        Ok(Addons { desired, helm })
+    }
+
+    /// Adds to a plan what differs. A cluster that does not answer makes the exit code.
+    pub async fn compare(
+        &self,
+        request: &Request,
+        session: &Session,
+        plan: &mut Plan,
+    ) -> Result<Exit, Failure> {
+        let inventory = request.inventory();
+        if !request.is_whole() {
+            return Ok(Exit::Ok);
+        }
+        if cluster::first(inventory, &session.facts).is_none() {
+            let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
+            plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
+            return Ok(Exit::Ok);
+        }
+        let looked = async {
+            let api = cluster::api(inventory, session).await?;
+            let observed = observe(&api).await?;
+            Ok::<_, addon::Error>((self.differences(&api, &observed).await?, observed))
+        };
+        match looked.await {
+            Ok((differences, observed)) => {
+                let differ = differences.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
+                plan.addons = differ.map(|(desired, difference)| planned(desired, difference)).collect();
+                plan.unwanted = self.unwanted(&observed);
+                Ok(Exit::Ok)
+            }
+            // Nothing is missed where none are wanted.
+            Err(_) if self.desired.is_empty() => Ok(Exit::Ok),
+            Err(error @ (addon::Error::Access(_) | addon::Error::Api(_))) => {
+                let failure = Failure::from(error);
+                let change = Change::new("compare it with the cluster, which does not answer now");
+                let unknown = |desired: &Desired| AddonPlan {
+                    addon: desired.name.clone(),
+                    changes: vec![change.clone()],
+                };
+                plan.addons = self.desired.iter().map(unknown).collect();
+                eprintln!("add-ons cannot be compared with the cluster: {}", failure.report);
+                Ok(failure.exit)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What differs of each.
+    pub async fn differences(
+        &self,
+        api: &Api,
+        observed: &Observed,
+    ) -> Result<Vec<(&Desired, Difference)>, addon::Error> {
+        let mut found = Vec::new();
+        for desired in &self.desired {
+            found.push((desired, Difference::find(api, desired, observed).await?));
+        }
+        Ok(found)
+    }
+
+    /// The add-ons that hoist installed and that are wanted no more.
+    pub fn unwanted(&self, observed: &Observed) -> Vec<String> {
+        let wanted = |name: &String| self.desired.iter().any(|desired| desired.name == *name);
+        let mut names: Vec<String> =
+            observed.addons().into_iter().map(|(name, _)| name).filter(|name| !wanted(name)).collect();
+        names.dedup();
+        names
+    }
+
+    /// Makes them as they shall be: those of the network, or all others. Without tools there is nothing to do.
+    pub async fn carry_out(
+        &self,
+        request: &Request,
+        session: &Session,
+        tools: Option<Tools>,
+        network: bool,
+        ended: &mut Ended,
+    ) {
+        let Some(Tools { journal, events, forks }) = tools else { return };
+        let these: Vec<&Desired> =
+            self.desired.iter().filter(|desired| desired.definition.network == network).collect();
+        let helm = self.helm.clone();
+        let crew = Crew { inventory: request.inventory(), session, helm, journal, events, forks };
+        crew.carry_out(&these, ended).await;
+    }
+}
+
+fn planned(desired: &Desired, difference: Difference) -> AddonPlan {
+    AddonPlan { addon: desired.name.clone(), changes: difference.changes }
+}
