@@ -106,6 +106,11 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
         }
         roles.extend([node, "labels", "hardened"]);
         if host.has(Role::ControlPlane) {
+            if inventory.cluster.etcd == Etcd::Stacked
+                && inventory.with_role(Role::ControlPlane).nth(1).is_some()
+            {
+                roles.push("watches");
+            }
             roles.extend(["encryption", "credentials"]);
         }
     }
@@ -317,6 +322,24 @@ mod tests {
         for (image, hosts) in [("coredns", "cp1 w1 w2"), ("kube-proxy", ""), ("etcd", "")] {
             assert_eq!(on(&lab, image), hosts, "{image}");
         }
+    }
+
+    #[test]
+    fn only_where_etcd_grows_on_control_planes_watches_are_begun_anew() {
+        let (mut lab, facts) = lab();
+        let begins_anew = |lab: &Inventory| {
+            let targets = targets(lab, &facts, None, None).into_iter();
+            let has = |role: &str| role == "watches";
+            targets.filter(|target| target.roles.iter().any(|role| has(role))).map(|it| it.name).collect()
+        };
+        let hosts: Vec<String> = begins_anew(&lab);
+        assert_eq!(hosts, Vec::<String>::new(), "a single one");
+        lab.hosts["w1"].roles = vec![Role::ControlPlane];
+        let hosts: Vec<String> = begins_anew(&lab);
+        assert_eq!(hosts, ["cp1", "w1"]);
+        lab.cluster.etcd = Etcd::External;
+        let hosts: Vec<String> = begins_anew(&lab);
+        assert_eq!(hosts, Vec::<String>::new(), "hosts of its own");
     }
 
     #[test]

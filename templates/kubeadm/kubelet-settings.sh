@@ -15,8 +15,9 @@ take_kubelet_settings() {
 		sleep 2
 	done
 	if cmp -s $config $config.before; then
-		rm -f $config.before
-		exit 0
+		# As old as it was, too: the kubelet has read it.
+		mv -f $config.before $config
+		exit
 	fi
 	systemctl restart kubelet || exit
 	end=$(($(date +%s) + 60))

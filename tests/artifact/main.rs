@@ -1,6 +1,8 @@
 //! Artifacts against real servers on the loopback interface: a web server that misbehaves on demand, and Debian's
 //! container registry. No official release is contacted: `--mirror` and `--registry` lead everything here.
 
+#[path = "../support/archive.rs"]
+mod archive;
 #[path = "../support/skip.rs"]
 mod skip;
 
@@ -10,29 +12,16 @@ mod commands;
 mod containerd;
 mod downloads;
 mod images;
+mod limits;
 mod logins;
 mod registry;
 mod server;
 
 use std::{io::Write as _, path::Path, time::Duration};
 
+use archive::{sha256, tar};
+
 use hoist::artifact::{Files, Http, Patience, Registry, Source, Store};
-
-/// Lower-case hex SHA-256.
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A tar archive with one program.
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o755);
-    archive.append_data(&mut header, name, content).unwrap();
-    archive.into_inner().unwrap()
-}
 
 /// The same as `.tar.gz`. Nothing is compressed in it, so that its digest does not depend on a library's version.
 fn tar_gz(name: &str, content: &[u8]) -> Vec<u8> {

@@ -67,6 +67,25 @@ fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
     }
 }
 
+#[test]
+fn a_release_that_was_never_installed_is_told_of_and_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    for (release, told) in [("1.33.1", true), ("1.20.2", false)] {
+        // Without artifacts nobody is contacted.
+        let text = format!(
+            "cluster: {{name: a, kubernetes: \"{release}\", network: {{plugin: bridge}}}}\n\
+             artifacts: {{folder: none}}\nhosts:\n  a: {{address: 192.0.2.1, roles: [control-plane]}}\n"
+        );
+        let file = inventory(folder.path(), &text);
+        for verb in ["plan", "apply"] {
+            let (_, _, errors) = ask(&[verb, "-i", &file]);
+            let note = errors.contains("has not been installed by those who built this version");
+            assert_eq!(note, told, "{verb} {release}: {errors}");
+            assert!(errors.contains(&format!("there are no artifacts for Kubernetes {release}")), "{errors}");
+        }
+    }
+}
+
 /// The answer to a file, whatever it is, without the line breaks of a terminal. Ends the program when it does not
 /// answer.
 fn answer_to(path: &Path) -> (i32, String) {

@@ -1,6 +1,6 @@
 //! etcd on hosts of its own, two control planes behind a virtual address, workers: and every one of them may be lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     endpoint::longest_silence,
@@ -48,7 +48,9 @@ fn high_availability() {
         // What was under way to the member has to time out first: the API server asks etcd whether a connection lives
         // every 30 s, and waits for the answer for 10 s.
         let create = ["create", "configmap", "written", "--from-literal=while=e1-and-cp2-are-off"];
+        let begun = Instant::now();
         until("the API server writes", 60, || stage.kubectl(&create).exit == Some(0));
+        eprint!("written after {:.1} s ", begun.elapsed().as_secs_f64());
         stage.hoist(&["lab", "start", "e1", "cp2"]).exits(0);
         until("cp2 is ready again", 180, || ready(&stage, "cp2"));
         stage.kubectl(&["get", "configmap", "written", "-o", "yaml"]).exits(0).says("e1-and-cp2-are-off");

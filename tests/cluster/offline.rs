@@ -4,6 +4,8 @@
 //! inside of the lab's network, where nodes have no way out. There the lock is written and the bundle is made. Then all
 //! that is switched off, packages are taken from a node, and the bundle must be enough.
 
+#[path = "../support/archive.rs"]
+mod archive;
 #[path = "../artifact/registry.rs"]
 #[allow(dead_code, reason = "the tests of artifacts use more of it")]
 mod registry;
@@ -23,6 +25,7 @@ use std::{
 use nix::sched::{CloneFlags, setns};
 
 use super::stage::{Stage, cache, text};
+use archive::{sha256, tar};
 use registry::Registry;
 
 const LAB: &str = "bundles";
@@ -38,21 +41,6 @@ const IMAGES: [(&str, &str); 6] = [
     ("etcd", "k8s.gcr.io/etcd:3.4.13-0"),
     ("pause", "k8s.gcr.io/pause:3.2"),
 ];
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A tar archive with one program.
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o755);
-    archive.append_data(&mut header, name, content).unwrap();
-    archive.into_inner().unwrap()
-}
 
 #[test]
 #[ignore = "needs root and the lab: run tests/run"]

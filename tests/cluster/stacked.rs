@@ -97,11 +97,7 @@ fn killed_when(stage: &Stage, what: &str, so: impl Fn() -> bool) {
 fn changed_settings(stage: &Stage) {
     edit(stage, "toleration_seconds: 30", "toleration_seconds: 31");
     edit(stage, "maxPods: 110", "maxPods: 111");
-    stage
-        .hoist(&["plan", "--diff"])
-        .exits(2)
-        .says("+ maxPods: 111")
-        .says("interrupts this host's API server");
+    stage.hoist(&["plan", "--diff"]).exits(2).says("+maxPods: 111").says("interrupts this host's API server");
     let has = |node: &str| {
         stage.holds_on(node, "grep -q toleration-seconds=31 /etc/kubernetes/manifests/kube-apiserver.yaml")
     };

@@ -7,10 +7,46 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    nothing_to_change,
-    stage::{Stage, text},
-};
+use crate::stage::{Stage, text};
+
+/// The cluster that runs are killed on.
+pub struct Bed {
+    pub stage: Stage,
+    /// How many of its hosts are nodes.
+    nodes: usize,
+    damages: &'static [Damage],
+}
+
+impl Bed {
+    /// One control plane and two workers.
+    pub fn three_nodes(stage: Stage) -> Bed {
+        Bed { stage, nodes: 3, damages: &[Damage::WorkerReset, Damage::ArtifactsLost, Damage::Drift] }
+    }
+
+    /// Three members of etcd, two control planes behind a virtual address, two workers.
+    pub fn highly_available(stage: Stage) -> Bed {
+        let damages = &[
+            Damage::WorkerReset,
+            Damage::ArtifactsLost,
+            Damage::Drift,
+            Damage::MemberLost,
+            Damage::ControlPlaneLost,
+        ];
+        Bed { stage, nodes: 4, damages }
+    }
+
+    /// One run makes everything true, and the next finds nothing to do.
+    fn mended(&self) {
+        self.stage.hoist(&["apply"]).exits(0).says(&format!("{} nodes ready", self.nodes));
+        self.stage.hoist(&["plan"]).exits(0).says("Nothing to change");
+    }
+
+    /// These nodes with new disks.
+    fn fresh(&self, nodes: &[&str]) {
+        self.stage.hoist(&[&["lab", "down"], nodes].concat()).exits(0);
+        self.stage.hoist(&["lab", "up", "-i", text(&self.stage.path("inventory.yaml"))]).exits(0);
+    }
+}
 
 /// What is done to the cluster so that a run has something to do, and how long that run takes about, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -21,27 +57,31 @@ enum Damage {
     WorkerReset,
     /// A worker without two binaries and an image.
     ArtifactsLost,
-    /// Changed files, a stopped unit and a changed kernel parameter, on all nodes.
+    /// Changed files, a stopped unit and a changed kernel parameter, on three nodes.
     Drift,
+    /// A member of etcd without its disk.
+    MemberLost,
+    /// A control plane without its disk.
+    ControlPlaneLost,
 }
 
 impl Damage {
     /// The longest time after which the run is killed.
     fn seconds(self) -> f64 {
         match self {
-            Damage::FreshNodes => 60.0,
-            Damage::WorkerReset => 15.0,
+            Damage::FreshNodes | Damage::ControlPlaneLost => 60.0,
+            Damage::WorkerReset | Damage::MemberLost => 15.0,
             Damage::ArtifactsLost => 3.0,
             Damage::Drift => 1.5,
         }
     }
 
-    fn inflict(self, stage: &Stage) {
+    fn inflict(self, bed: &Bed) {
+        let stage = &bed.stage;
         match self {
-            Damage::FreshNodes => {
-                stage.hoist(&["lab", "down"]).exits(0);
-                stage.hoist(&["lab", "up"]).exits(0);
-            }
+            Damage::FreshNodes => bed.fresh(&[]),
+            Damage::MemberLost => bed.fresh(&["e2"]),
+            Damage::ControlPlaneLost => bed.fresh(&["cp2"]),
             Damage::WorkerReset => {
                 stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
                 stage.kubectl(&["delete", "node", "w2"]).exits(0);
@@ -68,19 +108,16 @@ impl Damage {
     }
 }
 
-/// Kills `kills` runs, of which the seed decides what they had to do and when they die. After each few of them one run
-/// must converge, and then nothing be left to change.
-pub fn at_random(stage: &Stage, seed: u64, kills: u32, damages: Damages) {
+/// Kills `kills` runs, of which the seed decides what they had to do and when they die, on a cluster that is there or,
+/// `from_nothing`, on fresh nodes. After each few of them one run must converge, and then nothing be left to change.
+pub fn at_random(bed: &Bed, seed: u64, kills: u32, from_nothing: bool) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut left = kills;
-    let mut series = 0;
+    let mut begins = from_nothing;
     while left > 0 {
-        let damage = match damages {
-            Damages::All if series == 0 => Damage::FreshNodes,
-            _ => [Damage::WorkerReset, Damage::ArtifactsLost, Damage::Drift][random.usize(..3)],
-        };
-        series += 1;
-        damage.inflict(stage);
+        let damage = if begins { Damage::FreshNodes } else { bed.damages[random.usize(..bed.damages.len())] };
+        begins = false;
+        damage.inflict(bed);
         let begun = Instant::now();
         let mut delays = Vec::new();
         for _ in 0..random.u32(1..=5).min(left) {
@@ -88,25 +125,15 @@ pub fn at_random(stage: &Stage, seed: u64, kills: u32, damages: Damages) {
             let delay = damage.seconds() * random.f64() * random.f64();
             delays.push(format!("{delay:.2}"));
             // One that had ended before it could be killed does not count.
-            left -= u32::from(killed_after(stage, Duration::from_secs_f64(delay)));
+            left -= u32::from(killed_after(&bed.stage, Duration::from_secs_f64(delay)));
         }
-        stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
-        nothing_to_change(stage);
+        bed.mended();
         eprintln!(
             "\n    {damage:?}, killed after {} s, mended after {:.1} s; {left} to go",
             delays.join(" s, "),
             begun.elapsed().as_secs_f64()
         );
     }
-}
-
-/// What may be done to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damages {
-    /// Everything, beginning with fresh nodes.
-    All,
-    /// What leaves a cluster.
-    KeepCluster,
 }
 
 /// Whether the run was still at work when it was killed.

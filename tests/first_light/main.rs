@@ -44,9 +44,9 @@ fn first_light() {
     stage.step("killed in the middle of a join, a run goes on", || {
         interruptions::killed_while_joining(&stage)
     });
-    stage.step("killed at five random points, a run goes on", || {
-        kills::at_random(&stage, 1, 5, kills::Damages::KeepCluster)
-    });
+    let bed = kills::Bed::three_nodes(stage);
+    bed.stage.step("killed at five random points, a run goes on", || kills::at_random(&bed, 1, 5, false));
+    let stage = bed.stage;
     stage.step("a node that reboots comes back", || reboot(&stage));
     stage.step("a node that is off is named, and holds up nobody", || refusals::node_off(&stage));
     stage.step("a control plane that is off is not replaced by a new cluster", || {
@@ -60,16 +60,22 @@ fn first_light() {
     stage.step("down leaves nothing behind", || down(&stage, &before));
 }
 
-/// Fifty runs that are killed at random points.
+/// Runs that are killed at random points: fifty on three nodes, thirty on a highly available cluster.
 #[test]
 #[ignore = "takes a quarter of an hour: run tests/soak"]
 fn soak() {
     let seed = std::env::var("HOIST_SOAK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let kind = std::env::var("HOIST_SOAK_CLUSTER").unwrap_or_else(|_| "lab".into());
     eprintln!("\n  seed {seed}");
-    let stage = stage();
-    stage.step("killed at fifty random points, runs go on", || {
-        kills::at_random(&stage, seed, 50, kills::Damages::All);
-    });
+    let (bed, kills) = match kind.as_str() {
+        "lab" => (kills::Bed::three_nodes(stage()), 50),
+        "lab-ha" => {
+            let sample = include_str!("../../inventory/lab-ha.yaml").replace("hoist-ha", "hoist-lab");
+            (kills::Bed::highly_available(Stage::new("cluster-soak", sample.leak())), 30)
+        }
+        _ => panic!("HOIST_SOAK_CLUSTER is {kind}: lab or lab-ha"),
+    };
+    bed.stage.step("killed at random points, runs go on", || kills::at_random(&bed, seed, kills, true));
 }
 
 fn demo(stage: &Stage) {

@@ -20,7 +20,7 @@ const SSHD: &str = "/usr/sbin/sshd";
 const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 
 /// Roles in place of the built-in ones. Each leaves a file in the shared folder `vars.root`.
-const ROLES: [(&str, &str); 12] = [
+const ROLES: [(&str, &str); 13] = [
     ("base", "tasks: []"),
     ("containerd", "tasks: []"),
     ("kubernetes", "tasks: []"),
@@ -28,6 +28,7 @@ const ROLES: [(&str, &str); 12] = [
     ("labels", "tasks: []"),
     ("hardening", "tasks: []"),
     ("hardened", "tasks: []"),
+    ("watches", "tasks: []"),
     ("encryption", "tasks: []"),
     ("credentials", "tasks: []"),
     (

@@ -1,0 +1,146 @@
+//! Answers of hosts and the facts that they become.
+
+use super::*;
+
+const DEBIAN: &str = include_str!("../../tests/fixtures/facts/debian-nspawn.txt");
+
+#[test]
+fn reads_what_a_debian_node_answers() {
+    let facts = Facts::parse(DEBIAN);
+    assert_eq!(facts.os.family, "debian");
+    assert_eq!((facts.init.as_str(), facts.packages.as_str(), facts.cgroup), ("systemd", "apt", 1));
+    assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
+    assert!(facts.container && facts.time_service.is_empty());
+    assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
+    assert_eq!(
+        (facts.containerd.name.as_str(), facts.containerd.version.as_str()),
+        ("containerd", "1.7.24~ds1-6+deb13u1")
+    );
+    assert_eq!(facts.initiator, "");
+    assert_eq!(facts.fit(), Ok(()));
+}
+
+#[test]
+fn reads_what_others_answer() {
+    let container = Facts::parse(include_str!("../../tests/fixtures/facts/debian-12-container.txt"));
+    assert!(container.container && container.fit().is_err());
+    let interface = container.interface_of([192, 0, 2, 2].into()).unwrap();
+    assert_eq!((interface.name.as_str(), interface.mtu, interface.hardware), ("eth0", 1400, true));
+    assert_eq!(container.addresses[0].prefix, 24);
+
+    let red_hat = Facts::parse(include_str!("../../tests/fixtures/facts/rhel-9-vmware.txt"));
+    assert_eq!((red_hat.os.family.as_str(), red_hat.packages.as_str()), ("redhat", "dnf"));
+    assert_eq!(red_hat.hardware.vendor, "VMware, Inc.");
+    assert_eq!(red_hat.hardware.uuid, "42031f3a-9a3b-7c1d-2e4f-5a6b7c8d9e0f", "in lower case");
+    assert_eq!(red_hat.swap, ["/dev/dm-1"]);
+    assert_eq!(red_hat.containerd, Package { name: "containerd.io".into(), version: "2.1.4".into() });
+    assert_eq!(red_hat.initiator, "iqn.1994-05.com.redhat:7d0a1c2be3f9");
+    let interfaces: Vec<&str> = red_hat.interfaces.iter().map(|interface| interface.mac.as_str()).collect();
+    assert_eq!(interfaces, ["00:50:56:83:4a:01", "52:54:00:12:34:56"], "each once, in lower case");
+    assert!(!red_hat.container && red_hat.fit().is_ok());
+}
+
+#[test]
+fn which_cluster_a_node_is_in() {
+    let answer = "kubernetes.joined=yes\nkubernetes.authority=ab12\nkubernetes.control_plane=yes\n\
+                      kubernetes.cluster=\"1234\"\n";
+    let own = Facts::parse(answer).kubernetes;
+    assert_eq!((own.authority.as_str(), own.cluster.as_str()), ("ab12", "1234"));
+    assert!(own.joined && own.control_plane);
+}
+
+/// The script itself, in every shell that a host may have: the fingerprint is that of the first certificate, which
+/// here is just a word, whatever stands around it.
+#[tokio::test]
+async fn a_node_tells_its_clusters_fingerprint() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("pki")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let script = SCRIPT.replace("/etc/kubernetes", folder.path().to_str().unwrap());
+    for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
+        if !std::path::Path::new(shell[0]).exists() {
+            continue;
+        }
+        let host = transport::Local::with_shell("here", shell).await.unwrap();
+        let ask = || async {
+            let output = host.run(Script::new(script.clone())).await.unwrap();
+            Facts::parse(&String::from_utf8_lossy(&output.stdout)).kubernetes
+        };
+        for name in ["kubelet.conf", "admin.conf", "pki/ca.crt"] {
+            let _ = std::fs::remove_file(folder.path().join(name));
+        }
+        assert_eq!(ask().await, Kubernetes::default(), "{shell:?}");
+        write("kubelet.conf", "");
+        assert_eq!(ask().await, Kubernetes { joined: true, ..Kubernetes::default() }, "{shell:?}");
+        let certificate = |body| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        write("pki/ca.crt", &(format!("subject=office\n{}{}", certificate("b2\n5l"), certificate("dHdv"))));
+        write(
+            "admin.conf",
+            "clusters:\n- cluster:\n    server: https://x\ncontexts:\n- context:\n    cluster: office\n",
+        );
+        let own = ask().await;
+        // sha256("one")
+        let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+        assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
+    }
+}
+
+#[test]
+fn addresses_and_interfaces_in_all_their_forms() {
+    for (text, expected) in [
+        ("eth0 10.0.0.1/24", Some(("10.0.0.1", 24))),
+        ("tun0 10.0.0.1", Some(("10.0.0.1", 32))),
+        ("eth0 2001:db8::1/64", Some(("2001:db8::1", 64))),
+        ("tun0 2001:db8::1", Some(("2001:db8::1", 128))),
+        ("eth0 10.0.0.1/99", Some(("10.0.0.1", 32))),
+        ("eth0 nonsense", None),
+        ("eth0", None),
+    ] {
+        let parsed = InterfaceAddress::parse(text);
+        let found = parsed.map(|own| (own.address, own.prefix));
+        let expected = expected.map(|(address, prefix)| (address.parse().unwrap(), prefix));
+        assert_eq!(found, expected, "{text}");
+    }
+    assert_eq!(Interface::parse("tun0 - 1420 virtual").map(|interface| interface.mac), Some(String::new()));
+    assert_eq!(Interface::parse("eth0 00:00 many hardware"), None);
+}
+
+#[test]
+fn releases_are_named_as_far_as_packages_differ() {
+    for (id, version, family, expected) in [
+        ("debian", "12", "debian", "debian-12"),
+        ("ubuntu", "24.04", "debian", "ubuntu-24.04"),
+        ("rocky", "9.4", "redhat", "rocky-9"),
+        ("debian", "", "debian", "debian"),
+    ] {
+        let own = |text: &str| text.to_string();
+        let os = Os { id: own(id), version: own(version), family: own(family), name: String::new() };
+        assert_eq!(os.release(), expected);
+    }
+}
+
+#[test]
+fn names_the_family_by_descent() {
+    for (id, like, expected) in [
+        ("ubuntu", "debian", "debian"),
+        ("rocky", "rhel centos fedora", "redhat"),
+        ("fedora", "", "redhat"),
+        ("alpine", "", "other"),
+    ] {
+        assert_eq!(family(id, like), expected, "{id}");
+    }
+}
+
+#[test]
+fn refuses_what_cannot_be_a_node() {
+    let mut facts = Facts::parse(DEBIAN);
+    facts.init = "init".to_string();
+    assert!(facts.fit().unwrap_err().0.contains("not systemd"));
+    assert!(
+        Facts { packages: String::new(), ..Facts::parse(DEBIAN) }
+            .fit()
+            .unwrap_err()
+            .0
+            .contains("apt nor dnf")
+    );
+}
