@@ -7,6 +7,7 @@
 mod distribution;
 mod endpoint;
 mod etcd;
+mod gates;
 mod high_availability;
 mod hosts;
 mod offline;

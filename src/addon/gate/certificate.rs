@@ -156,7 +156,7 @@ mod tests {
         cluster.on_write(move |objects| {
             let Some(certificate) = objects.find_mut("Certificate", "gate") else { return };
             let (first, again) = (certificate["status"].is_null(), condition(certificate, "Issuing").0);
-            if !first && !(again && renews) {
+            if !(first || again && renews) {
                 return;
             }
             let namespace = certificate["metadata"]["namespace"].clone();

@@ -160,3 +160,41 @@ impl ServerCertVerifier for Any {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::parse_x509_certificate;
+
+    use super::*;
+    use crate::{
+        addon::gate::testing::Cluster,
+        kube::fake::{Answer, Fake},
+    };
+
+    #[tokio::test]
+    async fn the_certificate_of_a_server_is_seen_and_nothing_is_said_to_it() {
+        let cluster = Cluster::new(&["cp1"]).await;
+        let server = Fake::start("gate.hoist.test", |_, _| Answer::Cut).await;
+        let bench = cluster.bench("n");
+        let shown = certificate(&bench, server.address, "gate.hoist.test").await.unwrap();
+        let (_, shown) = parse_x509_certificate(&shown).unwrap();
+        let names = format!("{:?}", shown.subject_alternative_name().unwrap().unwrap().value.general_names);
+        assert!(names.contains("gate.hoist.test"), "{names}");
+        assert!(server.requests.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_speak_tls_is_told() {
+        let cluster = Cluster::new(&["cp1"]).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+            }
+        });
+        let bench = cluster.bench("n");
+        let refusal = certificate(&bench, address, "gate.hoist.test").await.unwrap_err();
+        assert!(refusal.starts_with("no TLS: "), "{refusal}");
+    }
+}
