@@ -4,4 +4,6 @@
 //! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
 //! workload against both. Only `aws` will talk to AWS, behind `cloud`.
 
+pub mod network;
 pub mod offer;
+pub mod permissions;
