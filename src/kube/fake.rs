@@ -56,6 +56,14 @@ pub struct Fake {
 impl Fake {
     /// Serves `answer(turn, "METHOD /path?query")` with a certificate for `name`.
     pub async fn start(name: &str, answer: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve(name, move |turn, request, _| answer(turn, request)).await
+    }
+
+    /// The same with the body of the request.
+    pub async fn serve(
+        name: &str,
+        answer: impl Fn(usize, &str, &[u8]) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (ca, config) = certificates(name);
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -71,9 +79,9 @@ impl Fake {
                 tokio::spawn(async move {
                     // A client that does not trust us ends the handshake.
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let Some(request) = read_request(&mut stream).await else { return };
+                    let Some((request, body)) = read_request(&mut stream).await else { return };
                     log.lock().unwrap().push(request.clone());
-                    let bytes = match answer(turn.fetch_add(1, Ordering::SeqCst), &request) {
+                    let bytes = match answer(turn.fetch_add(1, Ordering::SeqCst), &request, &body) {
                         Answer::Json(status, body) => format!(
                             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
                              connection: close\r\n\r\n{body}",
@@ -158,8 +166,8 @@ fn certificates(name: &str) -> (String, ServerConfig) {
     (issuer.pem(), config)
 }
 
-/// Reads a request with its body; returns its method and target.
-async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
+/// Reads a request; returns its method and target, and its body.
+async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -176,7 +184,7 @@ async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String
         stream.read_buf(&mut bytes).await.ok()?;
     }
     let line = String::from_utf8_lossy(&bytes).lines().next()?.to_owned();
-    Some(line.trim_end_matches(" HTTP/1.1").to_owned())
+    Some((line.trim_end_matches(" HTTP/1.1").to_owned(), bytes.split_off(end)))
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -28,6 +28,8 @@ pub use tunnel::{connect, connect_at};
 pub use wait::Rollout;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;

@@ -136,6 +136,24 @@ impl Api {
         Ok(json(merged))
     }
 
+    /// Merges `patch`, a map with the key `status`, into an object's status, which [`Api::merge`] does not reach.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with status 404 when there is none.
+    pub async fn merge_status(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
+        let wanted = kind.manifest(namespace, name)?;
+        let resources = self.resources(&wanted).await?;
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let action = format!("change the status of {}", wanted.name);
+        Ok(json(self.ask(&action, || resources.patch_status(name, &params, &patch)).await?))
+    }
+
     /// Deletes an object and what it owns, and says whether there was one. It may still be there for a while: see
     /// [`Api::wait_until_gone`].
     ///

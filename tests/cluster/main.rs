@@ -8,6 +8,7 @@ mod addons;
 mod distribution;
 mod endpoint;
 mod etcd;
+mod gates;
 mod high_availability;
 mod hosts;
 mod offline;

@@ -1,4 +1,26 @@
 //! Gates: proofs by use. An add-on whose pods are ready may still do nothing; a gate makes it do what it is for.
+//!
+//! A gate works with a namespace of its own ([`ground`]) and with pods of the image that every node has, because its
+//! sandboxes run it ([`pods`]). That image does nothing; what asks and what answers is the host's own shell, which goes
+//! into the pod's network ([`inside`]). So a gate needs no image, and nothing of it is left in the cluster or on a host.
+
+mod certificate;
+mod cilium;
+mod dns;
+mod ground;
+mod http;
+mod ingress;
+mod inside;
+mod metallb;
+mod metrics;
+mod outside;
+mod pods;
+mod policy;
+mod reach;
+mod retry;
+#[cfg(test)]
+mod testing;
+mod volume;
 
 use std::sync::Arc;
 
@@ -42,6 +64,19 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`Closed`] when it does not do what it is for.
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed>;
+
+    /// What [`Gate::disrupt`] breaks, in one line; nothing for a gate that breaks nothing.
+    fn disrupts(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Breaks something on purpose and measures how long it takes to work again. Never a part of an ordinary apply.
+    ///
+    /// # Errors
+    /// [`Closed`] when it does not work again.
+    async fn disrupt(&self, _bench: &Bench<'_>) -> Result<Proof, Closed> {
+        Ok(Proof::default())
+    }
 }
 
 /// What was seen of an add-on at work: sentences with figures.
@@ -65,8 +100,24 @@ pub enum Closed {
     Host(#[from] transport::Error),
 }
 
+impl Closed {
+    fn observed(observed: impl Into<String>, expected: impl Into<String>, help: impl Into<String>) -> Closed {
+        Closed::Observed { observed: observed.into(), expected: expected.into(), help: help.into() }
+    }
+}
+
 /// All gates, each with a name of its own.
-pub static GATES: &[&dyn Gate] = &[];
+pub static GATES: &[&dyn Gate] = &[
+    &certificate::CertificateIssued,
+    &cilium::CiliumAgents,
+    &dns::DnsAnswers,
+    &ingress::IngressAnswers,
+    &metallb::MetallbAddress,
+    &metrics::MetricsAnswered,
+    &policy::PolicyDrops,
+    &reach::PodsReachEachOther,
+    &volume::VolumeMoves,
+];
 
 /// The gate of this name.
 pub fn gate(name: &str) -> Option<&'static dyn Gate> {

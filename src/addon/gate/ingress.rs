@@ -1,0 +1,303 @@
+//! ingress-nginx: names and paths lead to their own backends through one address.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use x509_parser::parse_x509_certificate;
+
+use super::{
+    Bench, Closed, Gate, Proof,
+    ground::Ground,
+    http::{self, Answer, Question},
+    inside::{self, PORT},
+    outside,
+    pods::{self, Wish},
+    reach::page,
+    retry::{Retry, make, seconds, text},
+};
+use crate::kube::Kind;
+
+const SERVICE: Kind = Kind::new("v1", "Service");
+const POD: Kind = Kind::new("v1", "Pod");
+const CLASS: Kind = Kind::new("networking.k8s.io/v1", "IngressClass");
+/// What ingress-nginx calls itself in its IngressClass.
+const CONTROLLER: &str = "k8s.io/ingress-nginx";
+const LABELS: &str = "app.kubernetes.io/name=ingress-nginx,app.kubernetes.io/component=controller";
+const ENTRANCE: Duration = Duration::from_secs(90);
+const WEBHOOK: Duration = Duration::from_secs(120);
+const ANSWERS: Duration = Duration::from_secs(60);
+
+/// Names of nobody: they are only in questions, no DNS is asked for them.
+const HOSTS: [&str; 3] = ["one.gate.hoist.test", "two.gate.hoist.test", "three.gate.hoist.test"];
+/// Each way (name, path) and the backend that it leads to; none for the default one, which has nothing.
+const WAYS: [(&str, &str, Option<usize>); 5] = [
+    (HOSTS[0], "/", Some(0)),
+    (HOSTS[0], "/two", Some(1)),
+    (HOSTS[1], "/", Some(1)),
+    (HOSTS[1], "/one", Some(0)),
+    (HOSTS[2], "/", None),
+];
+
+/// The gate `ingress-answers`.
+pub(super) struct IngressAnswers;
+
+#[async_trait]
+impl Gate for IngressAnswers {
+    fn name(&self) -> &'static str {
+        "ingress-answers"
+    }
+
+    fn proves(&self) -> &'static str {
+        "two names with two paths each lead to their own backends through one address, a third name to none, and TLS is spoken"
+    }
+
+    async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
+        let class = class(&bench.api.objects(CLASS, None, "").await?)?;
+        let ground = Ground::take(bench, self.name()).await?;
+        let done = prove(bench, &ground, &class).await;
+        ground.leave(bench, done).await
+    }
+}
+
+async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof, Closed> {
+    let (plain, tls) = entrance(bench).await?;
+    let (nodes, _) = pods::nodes(bench).await?;
+    let wish =
+        |name: &str, node| Wish { name: name.to_owned(), node, labels: json!({"app": name}), claim: None };
+    let wishes = [wish("one", nodes[0].as_str()), wish("two", nodes[nodes.len() - 1].as_str())];
+    let pods = pods::start(bench, ground, &wishes).await?;
+    let pages: Vec<String> = pods.iter().map(|pod| page(ground, pod)).collect();
+    let _servers = try_join_all(pods.iter().zip(&pages).map(|(pod, page)| inside::serve(pod, page))).await?;
+    for name in ["one", "two"] {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": ground.namespace, "labels": ground.labels()},
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
+        });
+        make(bench, service, WEBHOOK).await?;
+    }
+    make(bench, ingress(ground, class), WEBHOOK).await?;
+    let mut seen = vec![ways(bench, plain, &pages).await?];
+    seen.push(shown(bench, tls).await?);
+    Ok(Proof { seen })
+}
+
+/// The class that ingress-nginx serves.
+fn class(classes: &[Value]) -> Result<String, Closed> {
+    let ours = classes.iter().find(|class| text(&class["spec"]["controller"]).starts_with(CONTROLLER));
+    ours.map(|class| text(&class["metadata"]["name"]).to_owned()).ok_or_else(|| {
+        let names: Vec<&str> = classes.iter().map(|class| text(&class["metadata"]["name"])).collect();
+        let observed = format!(
+            "IngressClasses: {}",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        );
+        Closed::observed(
+            observed,
+            format!("one of the controller {CONTROLLER}"),
+            "the chart makes it: `controller.ingressClassResource`",
+        )
+    })
+}
+
+/// Where HTTP and HTTPS come in: at a load balancer's address, a port of nodes, or a port of the hosts it runs on.
+async fn entrance(bench: &Bench<'_>) -> Result<(SocketAddr, SocketAddr), Closed> {
+    let mut retry = Retry::new(bench, "the address of ingress-nginx", ENTRANCE);
+    loop {
+        let services = bench.api.objects(SERVICE, Some(bench.namespace), LABELS).await?;
+        let pods = bench.api.objects(POD, Some(bench.namespace), LABELS).await?;
+        let found = found(&services, &pods);
+        let reason = match found {
+            Ok(entrance) => return Ok(entrance),
+            Err(reason) => reason,
+        };
+        if !retry.again(&reason).await {
+            let help = "a Service of type LoadBalancer gets its address from MetalLB (`addons: {metallb: {pools: […]}}`); \
+                        `kubectl get services,pods -A -l app.kubernetes.io/name=ingress-nginx` shows what there is";
+            return Err(Closed::observed(reason, "an address or a port of nodes where HTTP comes in", help));
+        }
+    }
+}
+
+fn found(services: &[Value], pods: &[Value]) -> Result<(SocketAddr, SocketAddr), String> {
+    let running = || pods.iter().find_map(|pod| text(&pod["status"]["hostIP"]).parse::<Ipv4Addr>().ok());
+    let of = |port: u16, address: Ipv4Addr| SocketAddr::new(IpAddr::V4(address), port);
+    let number = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+    // Not the one of the webhook.
+    let fronts =
+        services.iter().filter(|service| !text(&service["metadata"]["name"]).ends_with("-admission"));
+    for service in fronts {
+        let port = |name: &str, field: &str| {
+            let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+            ports.filter(|port| text(&port["name"]) == name).find_map(|port| number(&port[field]))
+        };
+        match text(&service["spec"]["type"]) {
+            "LoadBalancer" => {
+                let address = text(&service["status"]["loadBalancer"]["ingress"][0]["ip"]).parse();
+                let address =
+                    address.map_err(|_| "its Service of type LoadBalancer has no address".to_owned())?;
+                let ports = port("http", "port").zip(port("https", "port"));
+                let (plain, tls) = ports.ok_or("its Service has no ports named http and https")?;
+                return Ok((of(plain, address), of(tls, address)));
+            }
+            "NodePort" => {
+                let ports = port("http", "nodePort").zip(port("https", "nodePort"));
+                let (plain, tls) = ports.ok_or("its Service has no node ports named http and https")?;
+                let address = running().ok_or("no pod of its controller runs")?;
+                return Ok((of(plain, address), of(tls, address)));
+            }
+            _ => {}
+        }
+    }
+    for pod in pods {
+        let host_port = |name: &str| {
+            let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+            let mut ports =
+                containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+            ports.find(|port| text(&port["name"]) == name).and_then(|port| number(&port["hostPort"]))
+        };
+        if let (Some(plain), Some(tls), Some(address)) = (host_port("http"), host_port("https"), running()) {
+            return Ok((of(plain, address), of(tls, address)));
+        }
+    }
+    Err("it has neither a Service of type LoadBalancer or NodePort, nor a port of its hosts".to_owned())
+}
+
+fn ingress(ground: &Ground, class: &str) -> Value {
+    let path = |path: &str, service: &str| json!({"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}});
+    let rule = |host: &str| {
+        let ours = WAYS.iter().filter(|(name, _, _)| *name == host);
+        let paths = ours.filter_map(|(_, it, backend)| Some(path(it, ["one", "two"][(*backend)?])));
+        json!({"host": host, "http": {"paths": paths.collect::<Vec<_>>()}})
+    };
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": "gate", "namespace": ground.namespace, "labels": ground.labels(),
+                     // Names without a certificate stay plain.
+                     "annotations": {"nginx.ingress.kubernetes.io/ssl-redirect": "false"}},
+        "spec": {"ingressClassName": class, "rules": [rule(HOSTS[0]), rule(HOSTS[1])]},
+    })
+}
+
+async fn ways(bench: &Bench<'_>, to: SocketAddr, pages: &[String]) -> Result<String, Closed> {
+    let mut retry = Retry::new(bench, "ingress-nginx", ANSWERS);
+    loop {
+        let mut wrong = None;
+        for (host, path, backend) in WAYS {
+            let (from, came) = outside::ask(bench, to, &Question::new(host, path)).await;
+            let page = backend.and_then(|index| pages.get(index));
+            if let Some(expected) = wrongly(&came, page.map(String::as_str)) {
+                let observed = format!("{from} asked {to} for http://{host}{path}: {}", http::told(&came));
+                wrong = Some(Closed::observed(observed, expected, HELP));
+                break;
+            }
+        }
+        let Some(closed) = wrong else {
+            return Ok(format!(
+                "two names with two paths each led to their own backends through {to}, and a third to 404, after {}",
+                seconds(retry.took())
+            ));
+        };
+        if !retry.again(&closed.to_string()).await {
+            return Err(closed);
+        }
+    }
+}
+
+const HELP: &str = "404 for a name of the Ingress: the controller has not taken it, its log says why (`kubectl -n ingress-nginx logs \
+                    -l app.kubernetes.io/component=controller`); 502 or 503: it does not reach the pods; no answer: the address \
+                    does not lead to it, which `metallb-address` tells apart";
+
+/// What should have come, when something else did.
+fn wrongly(came: &Result<Answer, String>, page: Option<&str>) -> Option<String> {
+    match (came, page) {
+        (Ok(answer), Some(page)) if answer.status == 200 && answer.body == page => None,
+        (Ok(answer), None) if answer.status == 404 => None,
+        (_, Some(page)) => Some(format!("status 200 and {:?}", http::clip(page))),
+        (_, None) => Some("status 404, for no Ingress has this name".to_owned()),
+    }
+}
+
+async fn shown(bench: &Bench<'_>, to: SocketAddr) -> Result<String, Closed> {
+    let mut retry = Retry::new(bench, "TLS", ANSWERS);
+    loop {
+        let reason = match outside::certificate(bench, to, HOSTS[0]).await.and_then(|bytes| subject(&bytes)) {
+            Ok(subject) => {
+                return Ok(format!("TLS is spoken on {to}, with the default certificate ({subject})"));
+            }
+            Err(reason) => reason,
+        };
+        let observed = format!("asked for {} on {to}: {reason}", HOSTS[0]);
+        if !retry.again(&observed).await {
+            return Err(Closed::observed(observed, "TLS with the default certificate", HELP));
+        }
+    }
+}
+
+fn subject(certificate: &[u8]) -> Result<String, String> {
+    let read = parse_x509_certificate(certificate);
+    read.map(|(_, it)| it.subject().to_string())
+        .map_err(|error| format!("its certificate cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addon::gate::testing::words;
+
+    fn service(kind: &str, status: Value) -> Value {
+        json!({"metadata": {"name": "ingress-nginx-controller"}, "status": status, "spec": {"type": kind, "ports": [
+            {"name": "http", "port": 80, "nodePort": 30080}, {"name": "https", "port": 443, "nodePort": 30443}]}})
+    }
+
+    #[test]
+    fn http_comes_in_where_the_chart_lets_it() {
+        let at = |services: &[Value], pods: &[Value]| {
+            found(services, pods).map(|(plain, tls)| format!("{plain} {tls}"))
+        };
+        let address = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}});
+        let pod = json!({"status": {"hostIP": "10.0.0.2"}, "spec": {"containers": [{"ports": [
+            {"name": "http", "hostPort": 80}, {"name": "https", "hostPort": 443}]}]}});
+        assert_eq!(at(&[service("LoadBalancer", address)], &[]).unwrap(), "10.0.0.9:80 10.0.0.9:443");
+        assert_eq!(
+            at(&[service("LoadBalancer", json!({}))], &[]).unwrap_err(),
+            "its Service of type LoadBalancer has no address"
+        );
+        let pods = std::slice::from_ref(&pod);
+        assert_eq!(at(&[service("NodePort", json!({}))], pods).unwrap(), "10.0.0.2:30080 10.0.0.2:30443");
+        assert_eq!(at(&[service("NodePort", json!({}))], &[]).unwrap_err(), "no pod of its controller runs");
+        assert_eq!(at(&[], pods).unwrap(), "10.0.0.2:80 10.0.0.2:443");
+        assert!(at(&[service("ClusterIP", json!({}))], &[]).unwrap_err().starts_with("it has neither"));
+    }
+
+    #[test]
+    fn the_class_is_found_by_its_controller() {
+        let class_of =
+            |controller: &str| json!({"metadata": {"name": "a"}, "spec": {"controller": controller}});
+        assert_eq!(class(&[class_of("k8s.io/ingress-nginx")]).unwrap(), "a");
+        assert_eq!(
+            words(class(&[class_of("cilium.io/ingress-controller")]).err()),
+            "IngressClasses: a; expected: one of the controller k8s.io/ingress-nginx"
+        );
+        assert!(words(class(&[]).err()).starts_with("IngressClasses: none"));
+    }
+
+    #[test]
+    fn each_way_has_its_backend_and_a_strange_name_has_none() {
+        let came = |status: u16, body: &str| Ok(Answer { status, body: body.to_owned() });
+        assert_eq!(wrongly(&came(200, "one"), Some("one")), None);
+        assert_eq!(wrongly(&came(404, "nginx"), None), None);
+        assert_eq!(wrongly(&came(200, "two"), Some("one")).unwrap(), "status 200 and \"one\"");
+        assert_eq!(wrongly(&came(503, "nginx"), Some("one")).unwrap(), "status 200 and \"one\"");
+        assert_eq!(wrongly(&came(200, "one"), None).unwrap(), "status 404, for no Ingress has this name");
+        assert!(wrongly(&Err("connection refused".to_owned()), None).is_some());
+        let ground = Ground { gate: "g", namespace: "n".to_owned() };
+        let rules = &ingress(&ground, "nginx")["spec"]["rules"];
+        assert_eq!(rules[1]["http"]["paths"][1]["backend"]["service"]["name"], "one", "{rules}");
+        assert_eq!(rules.as_array().unwrap().len(), 2, "the third name is in no rule");
+    }
+}

@@ -1,0 +1,290 @@
+//! Gates on real nodes: pods of the sandbox image that are asked and that answer, what a gate says when the network, the
+//! plugin or a volume fails, and that nothing of it is left.
+//!
+//! Images of add-ons cannot be had here. So the test itself does what MetalLB would do, and what only Cilium,
+//! ingress-nginx, cert-manager, Longhorn and metrics-server could answer is tested in `src/addon/gate` against recorded
+//! answers.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use hoist::{
+    addon::gate::{Bench, Closed, Proof, gate},
+    cluster::{self, Session, Visit},
+    inventory::{self, Inventory},
+    kube::{Api, Kind},
+};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use crate::stage::{Stage, text, until};
+
+const LAB: &str = "gates";
+/// An address that no node has.
+const ADDRESS: &str = "10.77.0.200";
+
+/// One story: each step needs the ones before it.
+#[test]
+#[ignore = "needs root and the lab: run tests/run"]
+fn gates() {
+    let stage = Stage::new(LAB, include_str!("../../inventory/lab.yaml"));
+    eprintln!();
+    let cast = stage.step("three nodes and a cluster", || {
+        stage.hoist(&["lab", "up", "-i", text(&stage.path("inventory.yaml"))]).exits(0);
+        stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
+        stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
+        Cast::new(&stage.path("inventory.yaml"))
+    });
+    stage.step("pods reach each other; what a killed run left is deleted", || reach(&stage, &cast));
+    stage.step("a link that is cut is named from both ends", || cut(&stage, &cast));
+    stage.step("a plugin that keeps policies and ignores them is told", || policy(&stage, &cast));
+    stage.step("a cluster without DNS is told", || {
+        let closed = cast.pass("dns-answers", "kube-system", &[]).unwrap_err();
+        assert_eq!(
+            closed.to_string(),
+            "there is no Service kube-system/kube-dns; expected: the cluster's DNS"
+        );
+    });
+    stage.step("a volume is written, mounted anew and read back", || volume(&stage, &cast));
+    stage.step("one that does not follow its pod is told", || lost_volume(&stage, &cast));
+    stage.step("an address answers from outside, and moves when its announcer dies", || {
+        address(&stage, &cast)
+    });
+}
+
+/// Connections to the nodes, as a run has them.
+struct Cast {
+    runtime: Runtime,
+    inventory: Inventory,
+    session: Session,
+    api: Api,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Cast {
+    fn new(inventory: &Path) -> Cast {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let runtime = Runtime::new().unwrap();
+        let inventory = inventory::load(inventory).unwrap().inventory;
+        let visits: Vec<Visit<'_>> = inventory.hosts.keys().map(|name| Visit { name, lock: None }).collect();
+        let session = runtime.block_on(Session::open(&inventory, Path::new("/root"), &visits)).unwrap();
+        assert!(session.unreached.is_empty(), "{:?}", session.unreached);
+        let api = runtime.block_on(cluster::api(&inventory, &session)).unwrap();
+        Cast { runtime, inventory, session, api, said: Arc::default() }
+    }
+
+    /// Passes a gate with the hosts that are not `without`.
+    fn pass(&self, name: &str, namespace: &str, without: &[&str]) -> Result<Proof, Closed> {
+        self.play(name, namespace, without, false)
+    }
+
+    fn play(&self, name: &str, namespace: &str, without: &[&str], disrupt: bool) -> Result<Proof, Closed> {
+        let mut hosts = self.session.hosts.clone();
+        hosts.retain(|name, _| !without.contains(&name.as_str()));
+        let said = self.said.clone();
+        let say = move |text: &str| said.lock().unwrap().push(text.to_owned());
+        let settings: Map<String, Value> =
+            [("storage_class".to_owned(), json!("gate"))].into_iter().collect();
+        let (inventory, api) = (&self.inventory, &self.api);
+        let bench = Bench { inventory, api, hosts: &hosts, namespace, settings: &settings, say: &say };
+        let gate = gate(name).unwrap();
+        self.runtime
+            .block_on(async { if disrupt { gate.disrupt(&bench).await } else { gate.pass(&bench).await } })
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+
+    fn apply(&self, manifests: &Value) {
+        self.runtime.block_on(self.api.apply(&manifests.to_string())).unwrap();
+    }
+}
+
+/// Neither in the cluster nor on a node.
+#[track_caller]
+fn nothing_is_left(stage: &Stage) {
+    until("namespaces of gates are gone", 120, || {
+        let left = stage.kubectl(&["get", "namespaces", "-l", "hoist.dev/gate", "-o", "name"]);
+        left.exit == Some(0) && left.stdout.is_empty()
+    });
+    for node in ["cp1", "w1", "w2"] {
+        assert!(!stage.holds_on(node, "pgrep -x systemd-socket-"), "{node}");
+    }
+}
+
+fn reach(stage: &Stage, cast: &Cast) {
+    let machine = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    cast.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": "hoist-gate-left", "labels": {"hoist.dev/gate": "pods-reach-each-other"},
+        "annotations": {"hoist.dev/maker": format!("{machine}/4194305")}}}));
+    let proof = cast.pass("pods-reach-each-other", "kube-system", &[]).unwrap();
+    assert!(proof.seen[0].starts_with("pods on 3 nodes reached each other on all 9 ways"), "{proof:?}");
+    assert!(proof.seen[1].starts_with("a Service (10."), "{proof:?}");
+    assert!(proof.seen[1].contains("answered pods on all 3 nodes"), "{proof:?}");
+    assert_eq!(proof.seen[2], "the cluster has no DNS to ask");
+    assert!(
+        cast.said().contains("deleting hoist-gate-left, which a run left that was killed"),
+        "{}",
+        cast.said()
+    );
+    nothing_is_left(stage);
+}
+
+fn cut(stage: &Stage, cast: &Cast) {
+    stage.hoist(&["lab", "cut", "w1", "w2"]).exits(0);
+    let closed = cast.pass("pods-reach-each-other", "kube-system", &[]).unwrap_err();
+    stage.hoist(&["lab", "heal"]).exits(0);
+    let words = closed.to_string();
+    assert!(words.starts_with("pods reach each other on 7 of 9 ways: w1 (10.244.12."), "{words}");
+    assert!(words.contains(":8080/): no answer within 5 s; w2 (10.244.13."), "{words}");
+    assert!(words.ends_with("expected: an answer on every way"), "{words}");
+    let Closed::Observed { help, .. } = closed else { panic!("{words}") };
+    assert!(help.starts_with("between nodes packets are lost"), "{help}");
+    nothing_is_left(stage);
+}
+
+fn policy(stage: &Stage, cast: &Cast) {
+    let closed = cast.pass("policy-drops", "kube-system", &[]).unwrap_err();
+    let words = closed.to_string();
+    assert!(words.contains("still gets an answer of the pod on w2"), "{words}");
+    assert!(words.ends_with("expected: no answer"), "{words}");
+    let Closed::Observed { help, .. } = closed else { panic!("{words}") };
+    assert!(help.contains("with the plugin `bridge` policies are kept and ignored"), "{help}");
+    nothing_is_left(stage);
+}
+
+/// A folder of whichever node the pod is on.
+fn folder(cast: &Cast, name: &str) {
+    cast.apply(
+        &json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "gate"},
+                       "provisioner": "kubernetes.io/no-provisioner"}),
+    );
+    cast.apply(&json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "gate",
+                 "persistentVolumeReclaimPolicy": "Retain",
+                 "hostPath": {"path": format!("/var/lib/{name}"), "type": "DirectoryOrCreate"}}}));
+}
+
+fn volume(stage: &Stage, cast: &Cast) {
+    folder(cast, "gate-one");
+    let proof = cast.pass("volume-moves", "kube-system", &["w2"]).unwrap();
+    assert!(proof.seen[0].starts_with("a volume of the class gate was mounted on w1"), "{proof:?}");
+    assert!(proof.seen[1].starts_with("read back on w1, the only node, with the same checksum"), "{proof:?}");
+    // What was written went to the volume, not into the container.
+    assert_eq!(stage.on("w1", "stat -c %s /var/lib/gate-one/hoist-gate").trim(), "8388608");
+    nothing_is_left(stage);
+}
+
+fn lost_volume(stage: &Stage, cast: &Cast) {
+    folder(cast, "gate-two");
+    let words = cast.pass("volume-moves", "kube-system", &[]).unwrap_err().to_string();
+    assert!(words.starts_with("the volume in the pod on w2 ("), "{words}");
+    assert!(
+        words.contains("No such file") && words.ends_with("expected: a file that can be written and read"),
+        "{words}"
+    );
+    nothing_is_left(stage);
+}
+
+const SERVICE: Kind = Kind::new("v1", "Service");
+const POD: Kind = Kind::new("v1", "Pod");
+const ANNOUNCER: Kind = Kind::new("metallb.io/v1beta1", "ServiceL2Status");
+
+fn address(stage: &Stage, cast: &Cast) {
+    for (plural, kind) in [("ipaddresspools", "IPAddressPool"), ("servicel2statuses", "ServiceL2Status")] {
+        let schema =
+            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        cast.apply(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.metallb.io")},
+            "spec": {"group": "metallb.io", "scope": "Namespaced",
+                     "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
+                     "versions": [{"name": "v1beta1", "served": true, "storage": true, "schema": schema}]}}));
+    }
+    cast.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "metallb-system"}}));
+    stage
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/ipaddresspools.metallb.io",
+            "crd/servicel2statuses.metallb.io",
+        ])
+        .exits(0);
+    cast.apply(&json!({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
+        "metadata": {"name": "lab", "namespace": "metallb-system"}, "spec": {"addresses": ["10.77.0.200-10.77.0.209"]}}));
+    for node in ["w1", "w2"] {
+        speaker(cast, node);
+    }
+    let proof = thread::scope(|threads| {
+        let gate = threads.spawn(|| cast.play("metallb-address", "metallb-system", &[], true));
+        metallb(stage, cast, || gate.is_finished());
+        gate.join().unwrap()
+    });
+    let proof = proof.unwrap();
+    let got = "a Service got the address 10.77.0.200 of the pool lab (10.77.0.200-10.77.0.209)";
+    assert_eq!(proof.seen[0], got);
+    assert!(proof.seen[1].starts_with("it answered this machine after"), "{proof:?}");
+    assert!(proof.seen[2].starts_with("when its announcer w1 died, w2 took it over"), "{proof:?}");
+    eprint!("{} ", proof.seen[2].rsplit(' ').nth(1).unwrap_or_default());
+    let label = "node.kubernetes.io/exclude-from-external-load-balancers=hoist-gate";
+    assert_eq!(stage.kubectl(&["get", "nodes", "-l", label, "-o", "name"]).exits(0).stdout, "");
+    nothing_is_left(stage);
+}
+
+/// A pod that stands for MetalLB's speaker: while it lives, its node may announce.
+fn speaker(cast: &Cast, node: &str) {
+    cast.apply(&json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("speaker-{node}"), "namespace": "metallb-system",
+                     "labels": {"app.kubernetes.io/component": "speaker"}},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0,
+                 "containers": [{"name": "speaker", "image": "k8s.gcr.io/pause:3.2"}]}}));
+}
+
+/// What MetalLB does in layer 2: gives the Service an address, has one node answer for it, and another when that one's
+/// speaker is gone.
+fn metallb(stage: &Stage, cast: &Cast, over: impl Fn() -> bool) {
+    let mut announcer = String::new();
+    while !over() {
+        thread::sleep(Duration::from_millis(100));
+        let (service, now) = cast.runtime.block_on(async {
+            let services = cast.api.objects(SERVICE, None, "hoist.dev/gate=metallb-address").await.unwrap();
+            let speakers = cast.api.objects(POD, Some("metallb-system"), "").await.unwrap();
+            let living = speakers.iter().find(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+            (
+                services.into_iter().next(),
+                living.map(|pod| pod["spec"]["nodeName"].as_str().unwrap().to_owned()),
+            )
+        });
+        let (Some(service), Some(now)) = (service, now) else { continue };
+        if now == announcer {
+            continue;
+        }
+        let namespace = service["metadata"]["namespace"].as_str().unwrap();
+        let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}});
+        let announced = json!({"apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status",
+            "metadata": {"name": format!("l2-{now}"), "namespace": "metallb-system"},
+            "status": {"node": now, "serviceName": "gate", "serviceNamespace": namespace}});
+        if !announcer.is_empty() {
+            stage.on(&announcer, &format!("ip addr del {ADDRESS}/32 dev host0"));
+        }
+        stage.on(&now, &format!("ip addr add {ADDRESS}/32 dev host0"));
+        // In place of the packet that tells neighbours whose the address is now.
+        stage.hoist(&["lab", "exec", "--", "ip", "neigh", "flush", "to", ADDRESS]).exits(0);
+        cast.runtime.block_on(async {
+            if !announcer.is_empty() {
+                let before = format!("l2-{announcer}");
+                cast.api.delete(ANNOUNCER, Some("metallb-system"), &before).await.unwrap();
+            }
+            cast.api.create(announced).await.unwrap();
+            cast.api.merge_status(SERVICE, Some(namespace), "gate", &status).await.unwrap();
+        });
+        announcer = now;
+    }
+    if !announcer.is_empty() {
+        stage.on(&announcer, &format!("ip addr del {ADDRESS}/32 dev host0"));
+    }
+}
