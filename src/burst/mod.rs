@@ -5,3 +5,4 @@
 //! workload against both. Only `aws` will talk to AWS, behind `cloud`.
 
 pub mod offer;
+pub mod pack;
