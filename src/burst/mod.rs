@@ -6,3 +6,4 @@
 
 pub mod offer;
 pub mod pack;
+pub mod simulate;

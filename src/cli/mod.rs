@@ -2,6 +2,7 @@
 
 mod apply;
 mod bundle;
+mod burst;
 mod certificates;
 pub mod check;
 mod completions;
@@ -68,6 +69,7 @@ enum Verb {
     Kubeconfig(kubeconfig::Args),
     Certificates(certificates::Args),
     Sample(sample::Args),
+    Burst(burst::Args),
     Facts(facts::Args),
     Exec(exec::Args),
     Ssh(ssh::Args),
@@ -110,6 +112,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Check(args) => Ok(check::run(&args)?),
         Verb::Schema(args) => schema::run(&args),
         Verb::Role(args) => role::run(&args),
+        Verb::Burst(args) => burst::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Man(args) => man::run(&args, Cli::command()),
         Verb::Demo(args) => {
