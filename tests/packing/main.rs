@@ -5,4 +5,5 @@ mod home;
 mod judge;
 mod optimum;
 mod properties;
+mod replay;
 mod world;

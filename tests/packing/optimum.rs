@@ -61,7 +61,7 @@ fn markets() -> impl Strategy<Value = Market> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// The bound that docs/burst.md states.
     #[test]
@@ -78,7 +78,7 @@ fn nearly_always_it_is_the_optimum_with_the_fewest_nodes() {
     use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let (mut best, mut same_nodes, mut worst) = (0, 0, 1.0f64);
-    const CASES: usize = 500;
+    const CASES: usize = 200;
     for _ in 0..CASES {
         let (pods, market) = (pods(), markets()).new_tree(&mut runner).unwrap().current();
         let plan = solve(&pods, &[], &market);

@@ -84,7 +84,7 @@ fn random_world(seed: u64, pods: usize) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn every_placement_is_allowed_and_no_node_is_too_full(seed: u64, pods in 0usize..25) {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     explain,
-    fill::{Fill, Rule},
+    fill::{Fill, Grow, Rule},
     model::Model,
     plan::{NewNode, Placement, Plan, Problem, Slot, Unplaced},
     topology::Topology,
@@ -61,14 +61,18 @@ impl Search<'_, '_> {
         let singles: Vec<usize> = orders.iter().map(singles).collect();
         let tight = orders.iter().zip(&singles).filter(|(_, singles)| **singles > 0);
         let loose = orders.iter().map(|order| (order, &0));
-        for floor in floors(self.model) {
-            for (order, tight) in tight.clone().chain(loose.clone()) {
-                let tight = *tight;
-                self.attempt(Rule { order: order.clone(), floor, given: Vec::new(), may_open: true, tight });
-                let needs_nothing =
-                    self.best.as_ref().is_some_and(|((left, price, _), ..)| left.is_empty() && *price == 0);
-                if needs_nothing || self.is_tired() {
-                    return;
+        for grow in [Grow::Willingly, Grow::Reluctantly, Grow::InNeed] {
+            for floor in floors(self.model) {
+                for (order, tight) in tight.clone().chain(loose.clone()) {
+                    let (order, given, tight) = (order.clone(), Vec::new(), *tight);
+                    self.attempt(Rule { order, floor, given, may_open: true, grow, tight });
+                    let needs_nothing = self
+                        .best
+                        .as_ref()
+                        .is_some_and(|((left, price, _), ..)| left.is_empty() && *price == 0);
+                    if needs_nothing || self.is_tired() {
+                        return;
+                    }
                 }
             }
         }
@@ -159,8 +163,8 @@ fn floors(model: &Model<'_>) -> Vec<usize> {
     let mut floors: Vec<usize> = vec![0];
     let mut last = 0;
     for (number, offer) in model.offers.iter().enumerate() {
-        // Each at least a fifth more than the one before.
-        if offer.price * 5 > last * 6 {
+        // Each at least a quarter more than the one before.
+        if offer.price * 4 > last * 5 {
             floors.push(number);
             last = offer.price;
         }

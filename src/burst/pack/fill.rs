@@ -25,8 +25,22 @@ pub(super) struct Rule {
     pub given: Vec<usize>,
     /// Whether nodes may be added to those.
     pub may_open: bool,
+    /// When a new node becomes a larger one.
+    pub grow: Grow,
     /// So many of the first in the order get nodes of their own, which are filled before others are begun.
     pub tight: usize,
+}
+
+/// When a new node becomes a larger one in place of renting another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Grow {
+    /// Where that is not dearer.
+    #[default]
+    Willingly,
+    /// Where that is cheaper.
+    Reluctantly,
+    /// Where there can be no other.
+    InNeed,
 }
 
 /// A node to be rented.
@@ -178,7 +192,13 @@ impl<'m, 'a> Fill<'m, 'a> {
         let opened = if rule.may_open { self.cheapest(class, 0) } else { None };
         let price = |offer: usize| self.model.offers[offer].price;
         match (larger, opened) {
-            (Some((extra, number, position)), opened) if opened.is_none_or(|offer| extra <= price(offer)) => {
+            (Some((extra, number, position)), opened)
+                if opened.is_none_or(|offer| match rule.grow {
+                    Grow::Willingly => extra <= price(offer),
+                    Grow::Reluctantly => extra < price(offer),
+                    Grow::InNeed => false,
+                }) =>
+            {
                 self.put_planned(pod, number, position)
             }
             (_, Some(offer)) => {
