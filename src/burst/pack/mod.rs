@@ -18,7 +18,6 @@ pub mod read;
 mod resources;
 mod select;
 mod shape;
-mod tight;
 mod topology;
 
 pub use choose::pack;

@@ -7,6 +7,7 @@ mod outcome;
 mod prices;
 mod random;
 mod replay;
+mod site;
 mod state;
 mod workload;
 
@@ -14,6 +15,7 @@ pub use chart::{svg, text};
 pub use error::Error;
 pub use outcome::{Hour, Outcome, Pending, Point, Refused};
 pub use prices::{Prices, read as read_prices};
-pub use replay::{Delays, Site, replay};
+pub use replay::replay;
+pub use site::{Delays, Site};
 pub use state::machine;
 pub use workload::{Event, Generated, Happening, generate, read as read_workload};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    Site,
     outcome::{Hour, Outcome, Pending, Point, Refused},
     state::{State, Waiting},
     workload::{Event, Happening},
@@ -18,39 +19,6 @@ use crate::burst::{
 const HOUR: u64 = 3_600_000;
 /// How often it is asked which nodes can go home.
 const TICK: u64 = 60_000;
-
-/// Times in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delays {
-    /// How long a pod waits before anything is rented for it.
-    pub before: u64,
-    /// A batch of pods is closed when none came for so long, or when it is open for the second time.
-    pub idle: u64,
-    pub batch: u64,
-    /// From the launch of an instance until its node is ready.
-    pub ready: u64,
-    /// How long pods take to end on a node that is drained.
-    pub drain: u64,
-}
-
-impl Default for Delays {
-    fn default() -> Self {
-        Delays { before: 15_000, idle: 2_000, batch: 15_000, ready: 90_000, drain: 30_000 }
-    }
-}
-
-/// Where a workload is replayed.
-#[derive(Debug, Clone)]
-pub struct Site {
-    pub metal: Vec<Node>,
-    pub market: Market,
-    /// Without the month's.
-    pub limits: Limits,
-    /// For 30 days from the beginning.
-    pub monthly_budget: Option<Money>,
-    pub delays: Delays,
-    pub settings: Settings,
-}
 
 struct Replay<'a> {
     site: &'a Site,

@@ -3,7 +3,7 @@
 //! Where many pods must each have a node of its own, most nodes are small, and what is lost on each adds up. So each
 //! such pod gets its node first, in the size that can be filled best; the rest goes to few large nodes.
 
-use super::{fill::Fill, model::fits};
+use super::{super::model::fits, Fill};
 
 /// Sizes that are tried for a node.
 const SIZES: usize = 6;

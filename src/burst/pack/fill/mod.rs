@@ -3,14 +3,19 @@
 //! A node that is not rented yet has no fixed size. It is the cheapest offer that holds its pods, and becomes a larger
 //! one where that costs less than another node.
 
+mod bill;
+mod seek;
+mod tight;
+
 use std::collections::HashMap;
+
+use bill::Bill;
+use seek::within;
 
 use super::{
     bits::Bits,
     class::Interned,
-    model::{Model, PODS, fits},
-    node::Origin,
-    tight::fill_tightly,
+    model::{Model, PODS},
     topology::Topology,
 };
 
@@ -51,14 +56,6 @@ pub(super) struct Planned {
     position: usize,
     /// Offers that suit all of its pods.
     suits: usize,
-}
-
-/// What is rented, in flight or planned.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bill {
-    pub nodes: u64,
-    pub vcpus: u64,
-    pub price: u64,
 }
 
 /// An attempt.
@@ -112,7 +109,7 @@ impl<'m, 'a> Fill<'m, 'a> {
             rule.order[..rule.tight].iter().for_each(|pod| first[*pod] = true);
             let (seeds, others): (Vec<usize>, Vec<usize>) = left.iter().partition(|pod| first[**pod]);
             let mut waits = vec![false; model.class_of.len()];
-            fill_tightly(&mut fill, &seeds, &others).into_iter().for_each(|pod| waits[pod] = true);
+            tight::fill_tightly(&mut fill, &seeds, &others).into_iter().for_each(|pod| waits[pod] = true);
             rule.order.iter().filter(|pod| waits[**pod]).copied().collect()
         } else {
             left
@@ -229,92 +226,6 @@ impl<'m, 'a> Fill<'m, 'a> {
             && self.put_planned(pod, number, planned.position)
     }
 
-    /// The new node on which there is room as it is, and on which the pod leaves the most even rest.
-    fn with_room(&mut self, class: usize) -> Option<usize> {
-        let take = self.model.take(class);
-        let offers = &self.model.demands[self.model.classes[class].demand].offers;
-        let mut best: Option<(f64, usize)> = None;
-        for (number, planned) in self.planned.iter().enumerate() {
-            let row = self.existing() + number;
-            let free = self.free(row);
-            if !within(take, free) {
-                continue;
-            }
-            let misfit = self.misfit(free, take);
-            if best.is_some_and(|(least, _)| misfit >= least) || !offers.has(planned.offer) {
-                continue;
-            }
-            if self.admits(class, row, self.model.offers[planned.offer].venue) {
-                best = Some((misfit, number));
-            }
-        }
-        self.work += self.planned.len() as u64;
-        best.map(|(_, number)| number)
-    }
-
-    /// The new node that becomes large enough for the least money: how much more, which one, and which offer of its
-    /// venue.
-    fn larger(&mut self, class: usize) -> Option<(u64, usize, usize)> {
-        let model = self.model;
-        let take = model.take(class);
-        let demand = model.classes[class].demand;
-        let mut best: Option<(u64, f64, usize, usize)> = None;
-        for number in 0..self.planned.len() {
-            let planned = &self.planned[number];
-            let (suits, row) = (planned.suits, self.existing() + number);
-            let current = &model.offers[planned.offer];
-            let most = best.map_or(u64::MAX, |(extra, ..)| current.price.saturating_add(extra));
-            let both = self.both(suits, demand);
-            let (planned, used) = (&self.planned[number], self.used(row));
-            let list = &model.by_venue[current.venue];
-            let found = list.iter().enumerate().skip(planned.position).find(|(_, offer)| {
-                model.offers[**offer].price > most
-                    || (fits(used, take, model.room(**offer)) && self.suits.list[both].has(**offer))
-            });
-            let Some((position, offer)) = found else { continue };
-            let larger = &model.offers[*offer];
-            let extra = larger.price - current.price;
-            let misfit = self.waste(used, take, model.room(*offer));
-            let better = best.is_none_or(|(least, rest, ..)| (extra, misfit) < (least, rest));
-            let vcpus = u64::from(larger.vcpus).saturating_sub(u64::from(current.vcpus));
-            if better
-                && larger.price <= most
-                && self.bill.allows(model, 0, vcpus, extra)
-                && self.admits(class, row, current.venue)
-            {
-                best = Some((extra, misfit, number, position));
-            }
-        }
-        self.work += 4 * self.planned.len() as u64;
-        best.map(|(extra, _, number, position)| (extra, number, position))
-    }
-
-    /// The cheapest offer for another node, from this one on.
-    pub fn cheapest(&self, class: usize, floor: usize) -> Option<usize> {
-        let model = self.model;
-        let (take, offers) = (model.take(class), &model.demands[model.classes[class].demand].offers);
-        let nothing = vec![0; model.dims];
-        let row = self.existing() + self.planned.len();
-        let mut admitted = vec![None; model.venues.len()];
-        let mut does = |number: &usize| {
-            let offer = &model.offers[*number];
-            offers.has(*number)
-                && fits(&nothing, take, model.room(*number))
-                && self.bill.allows(model, 1, u64::from(offer.vcpus), offer.price)
-                && *admitted[offer.venue].get_or_insert_with(|| self.admits(class, row, offer.venue))
-        };
-        let first = (floor..model.offers.len()).find(&mut does)?;
-        // Of the same in several zones that with the fewest new nodes, so that they are spread.
-        let same = |number: &usize| {
-            model.offers[*number].price == model.offers[first].price
-                && model.room(*number) == model.room(first)
-        };
-        (first..model.offers.len())
-            .take_while(same)
-            .filter(does)
-            .min_by_key(|number| self.in_venue[model.offers[*number].venue])
-    }
-
     pub fn open(&mut self, offer: usize) -> usize {
         let model = self.model;
         let rentable = &model.offers[offer];
@@ -419,22 +330,6 @@ impl<'m, 'a> Fill<'m, 'a> {
         };
         list.iter().filter(does).copied()
     }
-
-    /// How uneven a rest the pod leaves: small where processor and memory run out together.
-    fn misfit(&self, free: &[u64], take: &[u64]) -> f64 {
-        let cpu = (free[0] - take[0]) as f64 * self.weights[0];
-        let memory = (free[1] - take[1]) as f64 * self.weights[1];
-        (cpu - memory).abs() + (cpu + memory) / 4.0
-    }
-
-    pub fn waste(&self, used: &[u64], take: &[u64], room: &[u64]) -> f64 {
-        let rest = |dim: usize| room[dim].saturating_sub(used[dim] + take[dim]) as f64 * self.weights[dim];
-        (rest(0) - rest(1)).abs() + (rest(0) + rest(1)) / 4.0
-    }
-}
-
-fn within(take: &[u64], free: &[u64]) -> bool {
-    take.iter().zip(free).all(|(take, free)| take <= free)
 }
 
 /// Processor and memory weigh as much as is asked of them in all.
@@ -443,50 +338,4 @@ fn weights(model: &Model<'_>) -> [f64; 2] {
         let sum: u64 = model.class_of.iter().map(|class| model.take(*class)[dim]).sum();
         1.0 / sum.max(1) as f64
     })
-}
-
-impl Bill {
-    /// Of what is rented or in flight already.
-    pub fn of(model: &Model<'_>) -> Bill {
-        let mut bill = Bill::default();
-        for node in model.problem.nodes {
-            if let Origin::Rented { price, vcpus, .. } = node.origin {
-                bill.add(1, u64::from(vcpus), price.0);
-            }
-        }
-        bill
-    }
-
-    fn add(&mut self, nodes: u64, vcpus: u64, price: u64) {
-        self.nodes += nodes;
-        self.vcpus += vcpus;
-        self.price += price;
-    }
-
-    fn remove(&mut self, offer: &super::model::Rentable) {
-        self.nodes -= 1;
-        self.vcpus -= u64::from(offer.vcpus);
-        self.price -= offer.price;
-    }
-
-    fn replace(&mut self, before: &super::model::Rentable, after: &super::model::Rentable) {
-        self.remove(before);
-        self.add(1, u64::from(after.vcpus), after.price);
-    }
-
-    /// Whether the limits leave room for that much more.
-    pub fn allows(&self, model: &Model<'_>, nodes: u64, vcpus: u64, price: u64) -> bool {
-        let limits = &model.problem.limits;
-        let below = |limit: Option<u32>, value: u64| limit.is_none_or(|limit| value <= u64::from(limit));
-        (nodes == 0 || below(limits.nodes, self.nodes + nodes))
-            && (vcpus == 0 || below(limits.vcpus, self.vcpus + vcpus))
-            && (price == 0 || limits.hour().is_none_or(|(most, _)| self.price + price <= most.0))
-    }
-
-    fn allows_instead(&self, model: &Model<'_>, before: usize, after: usize) -> bool {
-        let mut without = *self;
-        without.remove(&model.offers[before]);
-        let after = &model.offers[after];
-        without.allows(model, 1, u64::from(after.vcpus), after.price)
-    }
 }
