@@ -6,4 +6,6 @@
 
 pub mod network;
 pub mod offer;
+pub mod pack;
 pub mod permissions;
+pub mod simulate;

@@ -1,6 +1,12 @@
 //! From every room's error to a report and an exit code.
 
-use crate::{addon, artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
+use crate::{
+    addon, artifact,
+    burst::{self, network},
+    cluster, engine,
+    exit::Exit,
+    inventory, kube, lab, transport,
+};
 
 /// What a verb ends with when it cannot do what was asked.
 pub struct Failure {
@@ -30,6 +36,15 @@ impl From<inventory::Error> for Failure {
     fn from(error: inventory::Error) -> Self {
         let exit = super::check::exit_of(&error);
         Failure { report: error.into(), exit }
+    }
+}
+
+impl From<burst::simulate::Error> for Failure {
+    fn from(error: burst::simulate::Error) -> Self {
+        use burst::simulate::Error;
+        let is_absent =
+            matches!(&error, Error::Workload { .. } | Error::Unreadable(crate::yaml::ReadError::Io { .. }));
+        Failure { report: error.into(), exit: if is_absent { Exit::Os } else { Exit::Data } }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `hoist burst`: workers in EC2.
 
 mod plan;
+mod simulate;
 
 use clap::Subcommand;
 
@@ -9,7 +10,8 @@ use crate::exit::Exit;
 
 /// Workers in EC2 when the machines have no room left.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist burst plan -i inventory/burst.yaml")]
+#[command(after_help = "Examples:\n  hoist burst plan -i inventory/burst.yaml\n  \
+    hoist burst simulate --prices examples/prices.yaml --metal 3")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -18,10 +20,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Plan(plan::Args),
+    Simulate(simulate::Args),
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.verb {
         Verb::Plan(args) => plan::run(args),
+        Verb::Simulate(args) => simulate::run(args),
     }
 }
