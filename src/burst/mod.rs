@@ -4,4 +4,10 @@
 //! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
 //! workload against both. Only `aws` will talk to AWS, behind `cloud`.
 
+pub mod claim;
+pub mod cloud;
+pub mod collect;
+pub mod controller;
+pub mod destroy;
 pub mod offer;
+pub mod time;
