@@ -107,8 +107,7 @@ async fn walk(cloud: &dyn Cloud, remaining: &mut Remaining) -> Result<(), CloudE
     let instances = cloud.instances().await?;
     let leftovers = cloud.leftovers().await?;
     let left: Vec<_> = instances.into_iter().filter(|it| it.state != State::Terminated).collect();
-    let alive: Vec<String> =
-        left.iter().filter(|it| !it.state.is_ending()).map(|it| it.id.clone()).collect();
+    let alive: Vec<String> = left.iter().filter(|it| !it.state.is_ending()).map(|it| it.id.clone()).collect();
     let mut errors = Vec::new();
     if !alive.is_empty() {
         errors = terminate(cloud, &alive).await;

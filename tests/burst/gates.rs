@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use super::sim::World;
 
 /// The most that any minute may see of one kind of call.
-const PER_MINUTE: &[(&str, usize)] =
-    &[("launch", 60), ("describe", 60), ("leftovers", 40), ("terminate", 60), ("delete", 60), ("console", 20)];
+const PER_MINUTE: &[(&str, usize)] = &[
+    ("launch", 60),
+    ("describe", 60),
+    ("leftovers", 40),
+    ("terminate", 60),
+    ("delete", 60),
+    ("console", 20),
+];
 
 /// # Panics
 /// A rule is broken: says which, and prints the trace of the run.
@@ -46,7 +52,8 @@ pub fn calls_are_bounded(world: &World) {
 /// At the end: nothing is left anywhere.
 pub fn nothing_is_left(world: &World) {
     let alive: Vec<&String> = world.alive().map(|(id, _)| id).collect();
-    let claims: Vec<_> = world.claims.values().map(|(claim, _)| (&claim.name, claim.phase, &claim.why)).collect();
+    let claims: Vec<_> =
+        world.claims.values().map(|(claim, _)| (&claim.name, claim.phase, &claim.why)).collect();
     let disks: Vec<&String> = world.disks.keys().collect();
     let nodes: Vec<&String> = world.nodes.keys().collect();
     let tokens: Vec<&String> = world.join_tokens.keys().collect();

@@ -42,7 +42,8 @@ fn take_in(claim: &mut Claim, sight: &Sight) {
         if instance.state == State::Terminated {
             claim.dead.insert(instance.id.clone());
         }
-        let launch = claim.launch.as_mut().filter(|launch| launch.request.client_token == instance.client_token);
+        let launch =
+            claim.launch.as_mut().filter(|launch| launch.request.client_token == instance.client_token);
         match launch {
             Some(launch) if launch.instance.as_ref().is_none_or(|id| *id == instance.id) => {
                 // While an answer is awaited `launching` takes it.
@@ -301,8 +302,11 @@ fn trouble(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Option
     match sight.instances.iter().find(|instance| instance.id == id) {
         Some(instance) => {
             claim.missing_since = None;
-            matches!(instance.state, State::ShuttingDown | State::Terminated | State::Stopping | State::Stopped)
-                .then(|| Why::Died(instance.reason.clone().unwrap_or_else(|| format!("{:?}", instance.state))))
+            matches!(
+                instance.state,
+                State::ShuttingDown | State::Terminated | State::Stopping | State::Stopped
+            )
+            .then(|| Why::Died(instance.reason.clone().unwrap_or_else(|| format!("{:?}", instance.state))))
         }
         None => {
             let since = *claim.missing_since.get_or_insert(now);

@@ -137,7 +137,9 @@ impl Market {
     /// Learns from an edge that a claim went.
     pub fn learn(&mut self, before: &Claim, after: &Claim, now: Time) {
         let Some(offer) = before.launch.as_ref().map(|launch| &launch.offer) else { return };
-        let was_joining = (Phase::Launched..=Phase::Registered).contains(&before.phase);
+        // One that was to end anyway says nothing about those that are to stay.
+        let was_joining =
+            (Phase::Launched..=Phase::Registered).contains(&before.phase) && before.why.is_none();
         match (before.phase, after.phase, &after.why) {
             // EC2 gave an instance that was at its end already.
             (Phase::Launching, Phase::Planned, _) if after.former.len() > before.former.len() => {
@@ -155,9 +157,8 @@ impl Market {
 
     /// Whether this offer may be asked for.
     pub fn has(&self, offer: &Offer, now: Time) -> bool {
-        let short = |shortage: &Shortage| {
-            holds(shortage.since, Self::SHORTAGE, now) && shortage.concerns(offer)
-        };
+        let short =
+            |shortage: &Shortage| holds(shortage.since, Self::SHORTAGE, now) && shortage.concerns(offer);
         let used_up = self.quotas.get(&offer.capacity).is_some_and(|since| holds(*since, Self::QUOTA, now));
         !used_up && !self.shortages.iter().any(short)
     }

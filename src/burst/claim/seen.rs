@@ -55,7 +55,10 @@ pub enum Action {
     Console(String),
     Cordon,
     /// Move its pods away, each with at most this much grace.
-    Evict { grace: Option<Duration>, respect_budgets: bool },
+    Evict {
+        grace: Option<Duration>,
+        respect_budgets: bool,
+    },
     Terminate(Vec<String>),
     Delete(Leftover),
     /// Delete its Node, token and requests for certificates.

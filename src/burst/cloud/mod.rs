@@ -9,8 +9,8 @@ mod launch;
 use async_trait::async_trait;
 
 pub use error::{CloudError, Kind, Order};
-pub use launch::{RunInstances, Template, TooLong, UserData, client_token, tag};
 pub(super) use launch::hex;
+pub use launch::{RunInstances, Template, TooLong, UserData, client_token, tag};
 
 use super::time::Time;
 

@@ -87,7 +87,9 @@ mod tests {
         assert!(allow(Caps { hourly: Some(Money(120)), ..none }, &claims(2)));
         assert!(!allow(Caps { hourly: Some(Money(119)), ..none }, &claims(2)));
         let monthly = Caps { monthly: Some(Money(10)), ..none };
-        assert!(monthly.is_spent(Money(10)) && !monthly.is_spent(Money(9)) && !none.is_spent(Money(u64::MAX)));
+        assert!(
+            monthly.is_spent(Money(10)) && !monthly.is_spent(Money(9)) && !none.is_spent(Money(u64::MAX))
+        );
     }
 
     #[test]

@@ -100,10 +100,13 @@ pub fn endings(
     endings
 }
 
-/// Planned for pods that an older claim has all of: two controllers led for a moment.
+/// Planned for pods that another claim on its way has all of, because two controllers led for a moment: whichever got
+/// further goes on, or else the older.
 fn is_double(claim: &Claim, claims: &[&Claim]) -> bool {
+    let order = |it: &Claim| (std::cmp::Reverse(it.phase), it.created, it.name.clone());
     let covers = |other: &&&Claim| {
-        (other.created, &other.name) < (claim.created, &claim.name)
+        order(other) < order(claim)
+            && other.phase < Phase::Ready
             && other.is_capacity()
             && claim.pods.iter().all(|pod| other.pods.contains(pod))
     };
@@ -220,13 +223,20 @@ mod tests {
     }
 
     #[test]
-    fn of_two_claims_for_the_same_pods_the_younger_is_not_launched() {
+    fn of_two_claims_for_the_same_pods_one_is_launched() {
         let (mut old, mut young) = (ready("burst-1"), ready("burst-2"));
         young.pods = old.pods.clone();
         (young.phase, young.created) = (Phase::Planned, Time(1));
         old.phase = Phase::Launching;
         let none = Unwanted::default();
         assert_eq!(ends(&[old.clone(), young.clone()], &none, None, 1), [("burst-2".into(), Why::Unneeded)]);
+        old.phase = Phase::Planned;
+        assert_eq!(ends(&[old.clone(), young.clone()], &none, None, 1), [("burst-2".into(), Why::Unneeded)]);
+        (old.phase, old.created) = (Phase::Launching, Time(2));
+        assert_eq!(ends(&[old.clone(), young.clone()], &none, None, 1), [("burst-2".into(), Why::Unneeded)]);
+        old.phase = Phase::Ready;
+        assert_eq!(ends(&[old.clone(), young.clone()], &none, None, 1), [], "they wait again");
+        old.phase = Phase::Launching;
         young.replaces = Some("burst-1".into());
         assert_eq!(ends(&[old, young], &none, None, 1), []);
     }

@@ -102,13 +102,7 @@ impl Controller {
         Ok(())
     }
 
-    fn seen(
-        &self,
-        view: &View,
-        index: usize,
-        endings: &BTreeMap<String, Why>,
-        decision: &Decision,
-    ) -> Seen {
+    fn seen(&self, view: &View, index: usize, endings: &BTreeMap<String, Why>, decision: &Decision) -> Seen {
         let claim = &view.claims[index].0;
         let ids: BTreeSet<&str> = claim.instances().collect();
         let is_ours = |tag: &Option<String>| tag.as_ref() == Some(&claim.name);
@@ -135,9 +129,12 @@ impl Controller {
         let others: Vec<&Claim> =
             view.claims().enumerate().filter(|(other, _)| *other != index).map(|(_, claim)| claim).collect();
         let market = &view.book.market;
-        let stopped = market.stopped.as_ref().is_some_and(|it| it.configuration == self.settings.configuration);
+        let stopped =
+            market.stopped.as_ref().is_some_and(|it| it.configuration == self.settings.configuration);
         let may = |offer: &&Offer| {
-            !stopped && market.has(offer, now) && self.settings.caps.allow(offer, &others, &self.settings.types)
+            !stopped
+                && market.has(offer, now)
+                && self.settings.caps.allow(offer, &others, &self.settings.types)
         };
         view.claims[index].0.offers.iter().find(may).cloned()
     }
@@ -307,10 +304,7 @@ impl Controller {
 
 /// Terminates, one by one if EC2 refuses all because of one. What EC2 does not know is no error: it may not know it yet,
 /// or not any more, and is looked at again.
-pub(in crate::burst) async fn terminate(
-    cloud: &dyn Cloud,
-    ids: &[String],
-) -> Vec<CloudError> {
+pub(in crate::burst) async fn terminate(cloud: &dyn Cloud, ids: &[String]) -> Vec<CloudError> {
     let batch = match cloud.terminate(ids).await {
         Ok(()) => return Vec::new(),
         Err(error) => error,

@@ -86,7 +86,9 @@ pub fn token_id(claim: &str) -> String {
 /// one Node that it was made for, and only until that Node is there.
 pub fn may_sign(request: &CertificateRequest, claims: &[&Claim]) -> bool {
     let Some(name) = request.common_name.strip_prefix("system:node:") else { return false };
-    let Some(claim) = claims.iter().find(|claim| claim.name == name && claim.may_join()) else { return false };
+    let Some(claim) = claims.iter().find(|claim| claim.name == name && claim.may_join()) else {
+        return false;
+    };
     match request.signer.as_str() {
         "kubernetes.io/kube-apiserver-client-kubelet" => {
             claim.phase < Phase::Registered
@@ -139,7 +141,10 @@ mod tests {
         ending.why = Some(crate::burst::claim::Why::Removed);
         assert!(!may_sign(&own, &[&ending]), "it ends");
         assert!(!may_sign(&own, &[]), "no claim");
-        assert!(!may_sign(&request("burst-1", "system:bootstrap:abcdef", CLIENT), &[&open]), "a foreign token");
+        assert!(
+            !may_sign(&request("burst-1", "system:bootstrap:abcdef", CLIENT), &[&open]),
+            "a foreign token"
+        );
         assert!(!may_sign(&request("cp1", &user, CLIENT), &[&open]), "a foreign name");
         assert!(!may_sign(&request("burst-1", &user, "kubernetes.io/legacy-unknown"), &[&open]));
         let mut admin = own;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Controller, Error, Report, View, disrupt::has_expired};
 use crate::burst::{
-    claim::{Book, Claim, Phase},
+    claim::{Book, Claim, Phase, Why},
     cloud::hex,
     offer::Offer,
     time::Time,
@@ -22,7 +22,7 @@ pub struct Wanted {
 /// What should be done, by whoever knows pods and persons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// In addition to the nodes that are there or on their way.
+    /// In addition to the nodes that are there or on their way. Pods that a claim on its way names are not served twice.
     pub wanted: Vec<Wanted>,
     /// Claims whose pods would have room elsewhere, or cheaper, by name.
     pub unneeded: BTreeSet<String>,
@@ -31,6 +31,9 @@ pub struct Decision {
     /// Everything goes and nothing comes.
     pub remove_all: bool,
 }
+
+/// Launches that EC2 has not answered in time, before there are no more.
+const UNANSWERED: usize = 3;
 
 impl Controller {
     /// Makes claims for what is wanted, if launches are allowed and the batch is complete.
@@ -94,6 +97,13 @@ impl Controller {
             return Some(format!("since {}: {}", stopped.since, stopped.reason));
         }
         let open: Vec<&Claim> = view.claims().collect();
+        let unanswered = |claim: &&&Claim| {
+            claim.phase == Phase::Launching && claim.why == Some(Why::TimeOut(Phase::Launching))
+        };
+        // Each of them may have made an instance, which is ended when EC2 answers: no more of those.
+        if open.iter().filter(unanswered).count() >= UNANSWERED {
+            return Some("EC2 does not answer launches".to_owned());
+        }
         let spent = view.book.spent.total(&open, now);
         self.settings.caps.is_spent(spent).then(|| format!("${spent} are spent this month: that is the cap"))
     }
@@ -122,7 +132,8 @@ impl Controller {
     /// Ten characters that differ by moment and process. Should they ever meet again, the client token does, too, and
     /// EC2 answers with the old instance instead of making one.
     fn name(&self, number: usize, now: Time) -> String {
-        let from = format!("{}\n{}\n{}\n{number}", self.settings.template.cluster, self.candidate.identity, now.0);
+        let from =
+            format!("{}\n{}\n{}\n{number}", self.settings.template.cluster, self.candidate.identity, now.0);
         let digest: String = hex(from.as_bytes()).chars().take(10).collect();
         format!("burst-{digest}")
     }

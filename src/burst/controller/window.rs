@@ -70,6 +70,12 @@ mod tests {
         let over = |second: u64| {
             window.is_over(pods(u32::try_from(second).unwrap() + 1), &batch, Time(second * 1000))
         };
-        assert_eq!((0..=20).find({ let mut over = over; move |second| over(*second) }), Some(15));
+        assert_eq!(
+            (0..=20).find({
+                let mut over = over;
+                move |second| over(*second)
+            }),
+            Some(15)
+        );
     }
 }

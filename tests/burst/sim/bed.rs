@@ -10,11 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use hoist::burst::{
-    claim::{Claim, Limits},
+    claim::{Claim, Limits, Phase},
     cloud::Template,
-    controller::{
-        Batch, Caps, Clock, Controller, Decision, Error, Policy, Report, Settings, View, Wanted,
-    },
+    controller::{Batch, Caps, Clock, Controller, Decision, Error, Policy, Report, Settings, View, Wanted},
     offer::{Architecture, Capacity, InstanceType, Money, Offer},
     time::Time,
 };
@@ -168,7 +166,8 @@ impl Bed {
     pub fn add_pods(&self, count: usize, lasts: Duration) {
         let mut world = self.world();
         for _ in 0..count {
-            let (name, ends) = (format!("default/p{}", world.rng.u32(..)), world.now + lasts.as_millis() as u64);
+            let (name, ends) =
+                (format!("default/p{}", world.rng.u32(..)), world.now + lasts.as_millis() as u64);
             let kept = world.rng.u8(0..10) == 0;
             let pod = super::world::Pod { node: None, ends, kept, leaving_at: None };
             world.pods.insert(name, pod);
@@ -262,12 +261,15 @@ async fn turn(controller: &mut Controller, world: &Mutex<World>) -> Turn {
 
 /// A small packer: as many nodes as the waiting pods fill, less what is there or on its way.
 fn pack(view: &View, world: &World) -> Decision {
-    let covered: BTreeSet<&String> = view
-        .claims()
-        .filter(|claim| claim.is_capacity() && world.open_claims().any(|it| it.name == claim.name))
-        .flat_map(|claim: &Claim| &claim.pods)
-        .collect();
-    let pods: Vec<String> = world.pending().filter(|pod| !covered.contains(pod)).cloned().collect();
-    let wanted = pods.chunks(World::ROOM).map(|pods| Wanted { offers: offers(), pods: pods.to_vec() }).collect();
+    let open: Vec<&Claim> =
+        view.claims().filter(|claim| claim.is_capacity() && claim.phase < Phase::Ready).collect();
+    let covered: BTreeSet<&String> = open.iter().flat_map(|claim| &claim.pods).collect();
+    let ready = view.nodes().iter().filter(|node| node.ready && !node.cordoned);
+    let room: usize = ready.map(|node| World::ROOM.saturating_sub(node.pods.len())).sum();
+    let more = world.pending().count().saturating_sub(room + open.len() * World::ROOM);
+    let pods: Vec<String> =
+        world.pending().filter(|pod| !covered.contains(pod)).take(more).cloned().collect();
+    let wanted =
+        pods.chunks(World::ROOM).map(|pods| Wanted { offers: offers(), pods: pods.to_vec() }).collect();
     Decision { wanted, ..Decision::default() }
 }

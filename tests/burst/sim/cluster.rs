@@ -155,10 +155,8 @@ impl Nodes for Handle {
             let secret = world.rng.u64(..);
             world.join_tokens.insert(claim.name.clone(), world.now + 20 * 60_000);
             let text = format!("#cloud-config {} {number} {} {secret:x}", claim.name, offer.instance_type);
-            UserData::new(text).map_err(|error| NodeError {
-                action: "prepare".into(),
-                reason: error.to_string(),
-            })
+            UserData::new(text)
+                .map_err(|error| NodeError { action: "prepare".into(), reason: error.to_string() })
         })
         .await
     }
@@ -183,8 +181,9 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
         }
         Work::Evict { grace, respect_budgets } => {
             let takes = grace.map_or(5_000, |grace| 5_000.min(grace.as_millis() as u64));
-            let leaves =
-                |pod: &&mut super::world::Pod| pod.node.as_deref() == Some(claim) && !(pod.kept && *respect_budgets);
+            let leaves = |pod: &&mut super::world::Pod| {
+                pod.node.as_deref() == Some(claim) && !(pod.kept && *respect_budgets)
+            };
             for pod in world.pods.values_mut().filter(leaves) {
                 pod.leaving_at.get_or_insert(now + takes);
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist::burst::{
-    claim::{Book, Claim, Phase},
+    claim::{Book, Claim},
     cloud::{Instance, State},
     controller::{CertificateRequest, Record, token_id},
     offer::Capacity,
@@ -41,6 +41,8 @@ pub struct Faults {
     pub quota: BTreeMap<Capacity, u32>,
     pub full: BTreeSet<String>,
     pub denied: BTreeSet<&'static str>,
+    /// Orders that EC2 never answers.
+    pub silent: BTreeSet<&'static str>,
 }
 
 pub struct Machine {
@@ -178,8 +180,9 @@ impl World {
     /// Lets time pass: machines boot and die, nodes join, pods are scheduled and end.
     pub fn pass(&mut self, millis: u64) {
         let end = self.now + millis;
+        let step = if millis < 10_000 { 1_000 } else { 5_000 };
         while self.now < end {
-            self.now = (self.now + 1000).min(end);
+            self.now = (self.now + step).min(end);
             self.tick();
         }
     }
@@ -275,10 +278,5 @@ impl World {
                 pod.node = Some(name.clone());
             }
         }
-    }
-
-    /// Room for pods that is there or on its way, for the packer.
-    pub fn open_claims(&self) -> impl Iterator<Item = &Claim> {
-        self.claims.values().map(|(claim, _)| claim).filter(|claim| claim.phase < Phase::Ready)
     }
 }
