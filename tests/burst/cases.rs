@@ -1,27 +1,15 @@
-//! One fault at a time, and what exactly has to come of it.
+//! What tests of one fault at a time have in common.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use hoist::burst::{
-    claim::{Phase, Why},
-    controller::Decision,
-    offer::{Capacity, Money},
-    time::Time,
-};
+use hoist::burst::claim::Phase;
 
-use super::{
-    gates,
-    sim::{
-        Bed,
-        bed::now,
-        world::{Disk, Machine, START},
-    },
-};
+use super::{gates, sim::Bed};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// A world in which these pods have got their nodes.
-fn running(pods: usize, lasts: Duration) -> Bed {
+pub fn running(pods: usize, lasts: Duration) -> Bed {
     let mut bed = Bed::new(1);
     bed.add_pods(pods, lasts);
     bed.turns(120, 1);
@@ -29,376 +17,27 @@ fn running(pods: usize, lasts: Duration) -> Bed {
     bed
 }
 
-fn launches(bed: &Bed) -> usize {
+pub fn launches(bed: &Bed) -> usize {
     bed.world().calls.get("launch").map_or(0, Vec::len)
 }
 
-fn alive(bed: &Bed) -> usize {
+pub fn alive(bed: &Bed) -> usize {
     bed.world().alive().count()
 }
 
 /// # Panics
 /// There are none, or two.
-fn one_instance(bed: &Bed, place: u32) {
+pub fn one_instance(bed: &Bed, place: u32) {
     let world = bed.world();
     if world.machines.len() != 1 {
         gates::fail(&world, &format!("place {place}: {} instances", world.machines.len()));
     }
 }
 
-fn phases(bed: &Bed) -> Vec<Phase> {
+pub fn phases(bed: &Bed) -> Vec<Phase> {
     bed.world().claims.values().map(|(claim, _)| claim.phase).collect()
 }
 
-fn kinds(bed: &Bed) -> Vec<bool> {
+pub fn kinds(bed: &Bed) -> Vec<bool> {
     bed.world().alive().map(|(_, machine)| machine.spot).collect()
-}
-
-#[test]
-fn four_pods_get_two_nodes_and_an_empty_node_is_given_back() {
-    let mut bed = running(4, Duration::from_secs(600));
-    assert_eq!(launches(&bed), 2, "exactly as many as needed");
-    assert_eq!(phases(&bed), [Phase::Ready, Phase::Ready]);
-    assert!(bed.world().join_tokens.is_empty(), "a token is of no use after its node is ready");
-    bed.turns(1200, 5);
-    gates::nothing_is_left(&bed.world());
-    assert_eq!(launches(&bed), 2);
-}
-
-#[test]
-fn nothing_to_do_changes_nothing() {
-    let mut bed = running(2, 5 * HOUR);
-    let version = bed.world().version;
-    let launches = launches(&bed);
-    let before = bed.world().claims.clone();
-    bed.turns(600, 5);
-    assert_eq!(bed.world().claims, before);
-    assert_eq!(self::launches(&bed), launches);
-    assert_eq!(bed.world().version - version, 2 * 120, "nothing but the lease, twice a turn");
-}
-
-#[test]
-fn no_spot_capacity_means_on_demand_in_the_same_turn() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.short.insert("Spot".into());
-    bed.add_pods(2, HOUR);
-    bed.turn().unwrap();
-    bed.world().pass(2_000);
-    let report = bed.turn().unwrap().unwrap();
-    assert_eq!(report.launches, 7, "six spot offers, one on demand: {:?}", report.troubles);
-    assert_eq!(kinds(&bed), [false]);
-}
-
-#[test]
-fn a_used_up_quota_means_the_other_capacity_type_for_a_quarter_of_an_hour() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.quota.insert(Capacity::Spot, 0);
-    bed.add_pods(6, 5 * HOUR);
-    bed.turns(60, 5);
-    assert_eq!(kinds(&bed), [false; 3]);
-    assert_eq!(launches(&bed), 4, "spot is asked for once");
-}
-
-#[test]
-fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.quota.extend([(Capacity::Spot, 0), (Capacity::OnDemand, 0)]);
-    bed.add_pods(20, 5 * HOUR);
-    bed.turns(3600, 5);
-    assert!(launches(&bed) <= 8, "{}: each capacity type once in 15 minutes", launches(&bed));
-    let mut bed = Bed::new(1);
-    bed.world().faults.full.extend(["a", "b", "c"].map(str::to_owned));
-    bed.add_pods(20, 5 * HOUR);
-    bed.turns(3600, 5);
-    assert!(launches(&bed) <= 3 * 20, "{}: each subnet once in 3 minutes", launches(&bed));
-    assert_eq!(phases(&bed), []);
-}
-
-#[test]
-fn what_is_not_allowed_is_asked_once_until_the_configuration_changes() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.denied.insert("launch");
-    bed.add_pods(2, 5 * HOUR);
-    bed.turns(600, 5);
-    bed.killed_turn(0);
-    bed.turns(3600, 5);
-    assert_eq!(launches(&bed), 1, "not even after a restart");
-    let report = bed.turn().unwrap().unwrap();
-    assert!(report.held_back.unwrap().contains("UnauthorizedOperation"));
-    bed.world().faults.denied.clear();
-    bed.settings.configuration = "2".into();
-    bed.killed_turn(0);
-    bed.turns(120, 1);
-    assert_eq!(phases(&bed), [Phase::Ready]);
-}
-
-#[test]
-fn an_answer_that_is_cut_is_asked_for_again_and_makes_no_second_instance() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.cut_after = 100;
-    bed.add_pods(2, HOUR);
-    bed.turns(12, 1);
-    assert_eq!(alive(&bed), 1);
-    assert!(bed.world().claims.values().all(|(claim, _)| claim.attempt == 1));
-    bed.turns(120, 1);
-    gates::hold(&bed.world());
-    assert_eq!(phases(&bed), [Phase::Ready], "what EC2 shows is known again by its client token");
-    assert_eq!(bed.world().machines.len(), 1);
-}
-
-#[test]
-fn a_launch_whose_answer_never_comes_is_given_up_by_pods_and_not_by_the_claim() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.silent.insert("launch");
-    bed.add_pods(2, 5 * HOUR);
-    bed.turns(20 * 60, 5);
-    let (count, first) = {
-        let world = bed.world();
-        (world.claims.len(), world.claims.values().map(|(claim, _)| claim.clone()).next().unwrap())
-    };
-    assert_eq!(count, 3, "others took the pods over, until it was clear that EC2 does not answer");
-    assert_eq!((first.phase, first.attempt), (Phase::Launching, 1));
-    assert!(launches(&bed) < 100, "{} calls in 20 minutes", launches(&bed));
-    bed.world().faults.silent.clear();
-    bed.turns(300, 5);
-    if phases(&bed) != [Phase::Ready] {
-        gates::fail(&bed.world(), "one node is ready");
-    }
-    bed.world().pods.clear();
-    bed.turns(1200, 5);
-    gates::nothing_is_left(&bed.world());
-}
-
-#[test]
-fn a_refusal_after_a_cut_answer_does_not_hide_the_instance() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.cut_after = 100;
-    bed.world().faults.hide = 100;
-    bed.add_pods(2, Duration::from_secs(60));
-    bed.turns(3, 1);
-    assert_eq!(alive(&bed), 1);
-    bed.world().faults.denied.insert("launch");
-    bed.world().faults.cut_after = 0;
-    bed.turns(4, 1);
-    assert_eq!(phases(&bed), [Phase::Terminating], "refused, though there is an instance");
-    bed.turns(600, 5);
-    gates::nothing_is_left(&bed.world());
-}
-
-#[test]
-fn a_token_that_returns_an_instance_that_has_ended_is_used_up() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.cut_after = 100;
-    bed.world().faults.hide = 100;
-    bed.add_pods(2, HOUR);
-    bed.turns(3, 1);
-    let end = bed.world().now;
-    for machine in bed.world().machines.values_mut() {
-        machine.history.push((end, hoist::burst::cloud::State::Terminated, None));
-    }
-    bed.world().faults.cut_after = 0;
-    bed.world().faults.hide = 0;
-    bed.turns(120, 1);
-    let claim = bed.world().claims.values().next().unwrap().0.clone();
-    assert_eq!((claim.attempt, claim.phase), (2, Phase::Ready));
-    assert_eq!(claim.former.len(), 1);
-}
-
-#[test]
-fn answers_that_lag_make_no_duplicates() {
-    for lag in [1_000, 5_000, 30_000] {
-        let mut bed = Bed::new(lag);
-        bed.world().faults.lag = lag;
-        bed.add_pods(8, 2 * HOUR);
-        bed.turns(600, 2);
-        let counts = (launches(&bed), alive(&bed));
-        if counts != (4, 4) {
-            gates::fail(&bed.world(), &format!("{lag} ms: {counts:?}"));
-        }
-    }
-}
-
-#[test]
-fn a_spot_notice_drains_within_two_minutes_and_is_replaced_at_once() {
-    let mut bed = running(2, 5 * HOUR);
-    let (id, noticed) = {
-        let mut world = bed.world();
-        for pod in world.pods.values_mut() {
-            pod.kept = true;
-        }
-        let now = world.now;
-        let (id, machine) = world.machines.iter_mut().next().unwrap();
-        machine.notice_at = Some(now);
-        (id.clone(), now)
-    };
-    bed.turns(1, 1);
-    assert_eq!(bed.world().machines.len(), 2, "replaced in the same turn");
-    bed.turns(119, 1);
-    let world = bed.world();
-    let ended = world.machines[&id].history.iter().find(|(_, state, _)| state.is_ending()).unwrap();
-    assert!(ended.0 - noticed < 120_000, "{} s", (ended.0 - noticed) / 1000);
-    assert_eq!(ended.1, hoist::burst::cloud::State::ShuttingDown, "drained and given back, not taken");
-    assert_eq!((world.pending().count(), world.machines.len()), (0, 2));
-}
-
-#[test]
-fn nodes_that_do_not_join_keep_their_console_and_break_the_circuit() {
-    let mut bed = Bed::new(1);
-    bed.world().faults.no_join = 100;
-    bed.add_pods(2, 5 * HOUR);
-    bed.turns(3600, 5);
-    let launches_in_an_hour = launches(&bed);
-    // Three of 6 minutes and some, then pauses of 5 and 10 minutes with one try after each.
-    assert!((4..=6).contains(&launches_in_an_hour), "{launches_in_an_hour}");
-    assert!(bed.world().consoles.len() >= 3);
-    bed.world().faults.no_join = 0;
-    bed.turns(3600, 5);
-    assert_eq!(phases(&bed), [Phase::Ready]);
-}
-
-#[test]
-fn an_instance_that_is_hidden_for_a_moment_is_not_lost() {
-    let mut bed = running(2, 5 * HOUR);
-    let hide = |bed: &Bed, seconds: u64| {
-        let until = bed.world().now + seconds * 1000;
-        bed.world().machines.values_mut().for_each(|machine| machine.hidden_until = until);
-    };
-    hide(&bed, 50);
-    bed.turns(300, 5);
-    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 1));
-    hide(&bed, 400);
-    bed.turns(300, 5);
-    let lost = bed.world().claims.values().find(|(claim, _)| claim.why == Some(Why::Lost)).cloned();
-    assert_eq!(lost.unwrap().0.phase, Phase::Terminating, "not gone: EC2 has not said so");
-    assert_eq!(bed.world().nodes.len(), 1, "its Node is deleted, another took its place");
-    bed.turns(300, 5);
-    assert_eq!(alive(&bed), 1, "it came back and was terminated");
-    gates::hold(&bed.world());
-}
-
-#[test]
-fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
-    let mut bed = running(2, 5 * HOUR);
-    {
-        let mut world = bed.world();
-        let now = world.now;
-        let mut instance = world.machines.values().next().unwrap().instance.clone();
-        (instance.id, instance.claim) = ("i-orphan".into(), None);
-        (instance.client_token, instance.launched) = ("x".into(), Time(now));
-        let history = vec![(now, hoist::burst::cloud::State::Running, None)];
-        let (zone, spot) = ("a".to_owned(), false);
-        let orphan =
-            Machine { instance, zone, spot, history, hidden_until: 0, joins_at: None, notice_at: None };
-        world.machines.insert("i-orphan".into(), orphan);
-        let disk =
-            Disk { claim: None, machine: Some("i-orphan".into()), is_volume: true, leaks: true, free: false };
-        world.disks.insert("vol-orphan".into(), disk);
-    }
-    bed.turns(280, 5);
-    assert_eq!(alive(&bed), 2, "not before five minutes");
-    bed.turns(120, 5);
-    assert_eq!(alive(&bed), 1);
-    bed.turns(600, 5);
-    assert!(!bed.world().disks.contains_key("vol-orphan"));
-    assert_eq!(alive(&bed), 1, "what has a claim stays");
-}
-
-#[test]
-fn a_kill_at_every_place_of_a_launch_leaves_one_instance() {
-    for place in 0..200 {
-        let mut bed = Bed::new(u64::from(place));
-        bed.add_pods(2, Duration::from_secs(300));
-        bed.turn().unwrap();
-        bed.world().pass(2_000);
-        if !bed.killed_turn(place) {
-            assert!(place > 20, "a turn has more places than {place}");
-            return;
-        }
-        bed.turns(120, 2);
-        gates::hold(&bed.world());
-        one_instance(&bed, place);
-        bed.turns(1200, 10);
-        gates::nothing_is_left(&bed.world());
-    }
-    panic!("a turn does not end");
-}
-
-#[test]
-fn a_controller_that_pauses_at_any_place_and_wakes_up_does_no_harm() {
-    for place in 0..200 {
-        let mut bed = Bed::new(u64::from(place));
-        bed.start();
-        bed.add_pods(2, Duration::from_secs(300));
-        bed.turn().unwrap();
-        bed.world().pass(2_000);
-        let before = bed.world().now;
-        let turn = bed.paused_turn(place, 8);
-        if bed.world().now == before {
-            turn.unwrap();
-            assert!(place > 20);
-            return;
-        }
-        gates::hold(&bed.world());
-        one_instance(&bed, place);
-        bed.turns(1500, 10);
-        gates::nothing_is_left(&bed.world());
-        one_instance(&bed, place);
-    }
-    panic!("a turn does not end");
-}
-
-#[test]
-fn caps_hold_and_the_money_of_a_month_is_a_hard_stop() {
-    let mut bed = Bed::new(1);
-    bed.settings.caps.nodes = 3;
-    bed.settings.caps.monthly = Some(Money(60_000));
-    bed.killed_turn(0);
-    bed.add_pods(20, 5 * HOUR);
-    bed.turns(600, 5);
-    assert_eq!((alive(&bed), launches(&bed)), (3, 3));
-    // Three times 0.03 $ an hour: 0.06 $ are spent after 40 minutes.
-    bed.turns(24 * 60, 5);
-    assert_eq!(alive(&bed), 3);
-    bed.turns(90 * 60, 5);
-    assert_eq!(launches(&bed), 3);
-    gates::nothing_is_left(&bed.world());
-    let total = bed.world().book.0.spent.total(&[], Time(START));
-    assert!((60_000..80_000).contains(&total.0), "{total}");
-}
-
-#[test]
-fn a_person_removes_one_node_and_no_more() {
-    let mut bed = running(4, 5 * HOUR);
-    let name = bed.world().claims.keys().next().unwrap().clone();
-    let removed = BTreeSet::from([name.clone()]);
-    let decision = Decision { removed, ..Decision::default() };
-    for _ in 0..300 {
-        bed.world().pass(5_000);
-        let controller = bed.controller();
-        let view = now(controller.look()).unwrap().unwrap();
-        now(controller.carry_out(view, &decision)).unwrap();
-    }
-    assert!(!bed.world().claims.contains_key(&name));
-    assert_eq!(phases(&bed), [Phase::Ready]);
-}
-
-#[test]
-fn a_node_that_is_a_day_old_is_replaced_before_it_is_drained() {
-    let mut bed = running(2, 100 * HOUR);
-    bed.turns(24 * 3600 - 300, 60);
-    assert_eq!(launches(&bed), 1);
-    bed.turns(1500, 5);
-    assert_eq!(launches(&bed), 2);
-    assert_eq!((phases(&bed), bed.world().pending().count()), (vec![Phase::Ready], 0));
-    assert_eq!(bed.world().alive().next().map(|(id, _)| id.clone()), Some("i-0002".into()));
-}
-
-#[test]
-fn the_office_line_is_cut_for_an_hour() {
-    let mut bed = running(4, 5 * HOUR);
-    bed.world().faults.denied = ["launch", "describe", "leftovers", "terminate"].into();
-    bed.turns(3600, 5);
-    bed.world().faults.denied.clear();
-    bed.turns(300, 5);
-    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready; 2], 2), "nothing was judged blindly");
 }

@@ -4,5 +4,7 @@
 mod cases;
 mod destroy;
 mod gates;
+mod launches;
+mod lives;
 mod runs;
 mod sim;

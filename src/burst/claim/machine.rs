@@ -3,7 +3,10 @@
 //! [`next`] either moves one edge, or says what is to be done where the claim is; never both, so that each edge is
 //! written down before anything is done because of it. [`answered`] takes in what EC2 said.
 
-use super::{Action, Answer, Claim, Launch, Limits, NodeSeen, Phase, Seen, Sight, Why};
+use super::{
+    Action, Answer, Claim, Launch, Limits, NodeSeen, Phase, Seen, Sight, Why,
+    ending::{draining, terminating},
+};
 use crate::burst::{
     cloud::{CloudError, Instance, Kind, State},
     time::Time,
@@ -58,7 +61,7 @@ fn take_in(claim: &mut Claim, sight: &Sight) {
     }
 }
 
-fn go(claim: &mut Claim, phase: Phase, now: Time) -> Vec<Action> {
+pub(super) fn go(claim: &mut Claim, phase: Phase, now: Time) -> Vec<Action> {
     claim.phase = phase;
     claim.since = now;
     claim.missing_since = None;
@@ -66,7 +69,7 @@ fn go(claim: &mut Claim, phase: Phase, now: Time) -> Vec<Action> {
     Vec::new()
 }
 
-fn end(claim: &mut Claim, phase: Phase, why: Why, now: Time) -> Vec<Action> {
+pub(super) fn end(claim: &mut Claim, phase: Phase, why: Why, now: Time) -> Vec<Action> {
     claim.why = Some(why);
     go(claim, phase, now)
 }
@@ -157,84 +160,6 @@ fn ready(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Acti
     }
 }
 
-fn draining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Action> {
-    if let Some(why) = trouble(claim, seen, limits, now) {
-        return end(claim, Phase::Terminating, why, now);
-    }
-    let Some(node) = own_node(claim, seen) else { return go(claim, Phase::Terminating, now) };
-    if node.notice && claim.why != Some(Why::Notice) {
-        return end(claim, Phase::Draining, Why::Notice, now);
-    }
-    let notice = claim.why == Some(Why::Notice);
-    let (budgets, whole) = match notice {
-        true => (limits.notice_budgets, limits.notice_drain),
-        false => (limits.budgets, limits.drain),
-    };
-    let elapsed = now.since(claim.since);
-    // A pod may have been bound between a look and the cordon: empty counts only when cordoned.
-    if node.cordoned && node.pods.is_empty() || elapsed >= whole {
-        return go(claim, Phase::Terminating, now);
-    }
-    let grace = notice.then(|| limits.notice_grace.min(whole.saturating_sub(elapsed)));
-    vec![Action::Cordon, Action::Evict { grace, respect_budgets: elapsed < budgets }]
-}
-
-fn terminating(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Action> {
-    let alive: Vec<String> =
-        claim.instances().filter(|id| !claim.dead.contains(*id)).map(str::to_owned).collect();
-    // The answer to the launch that was refused after one which was not answered, or never came.
-    let open = claim.launch.as_ref().is_some_and(|launch| launch.tries > 0 && launch.instance.is_none());
-    // Never launched, or all launches refused: there is nothing for EC2 to tell.
-    if !open && claim.instances().next().is_none() {
-        return vec![Action::Finish];
-    }
-    // The first order does not wait for a look: the ids are known.
-    if claim.asked.is_none() {
-        return terminate(claim, alive, now);
-    }
-    let Some(sight) = &seen.cloud else { return Vec::new() };
-    let shown = |id: &String| sight.instances.iter().find(|instance| instance.id == *id);
-    let missing = open || alive.iter().any(|id| shown(id).is_none());
-    hold(&mut claim.missing_since, missing, now);
-    let forgotten = claim.missing_since.is_some_and(|since| now.since(since) >= limits.forget);
-    let due = claim.asked.is_none_or(|asked| now < asked || now.since(asked) >= limits.repeat);
-    if !alive.is_empty() && !forgotten {
-        let running: Vec<String> = alive
-            .into_iter()
-            .filter(|id| shown(id).is_none_or(|instance| !instance.state.is_ending()))
-            .collect();
-        if running.is_empty() || !due {
-            return Vec::new();
-        }
-        return terminate(claim, running, now);
-    }
-    if open && !forgotten {
-        return Vec::new();
-    }
-    if !sight.leftovers.is_empty() {
-        if !due {
-            return Vec::new();
-        }
-        claim.asked = Some(now);
-        return sight.leftovers.iter().cloned().map(Action::Delete).collect();
-    }
-    vec![Action::Finish]
-}
-
-fn terminate(claim: &mut Claim, ids: Vec<String>, now: Time) -> Vec<Action> {
-    let first = claim.asked.is_none();
-    claim.asked = Some(now);
-    let mut actions = Vec::new();
-    if let (true, Some(Why::TimeOut(_)), Some(id)) = (first, &claim.why, claim.instance()) {
-        actions.push(Action::Console(id.to_owned()));
-    }
-    if !ids.is_empty() {
-        actions.push(Action::Terminate(ids));
-    }
-    actions.push(Action::DropNode);
-    actions
-}
-
 /// Takes in what came of an action.
 pub fn answered(claim: &Claim, answer: Answer, now: Time) -> Claim {
     let mut claim = claim.clone();
@@ -296,7 +221,7 @@ fn refused(claim: &mut Claim, error: &CloudError, now: Time) {
 }
 
 /// Whether the instance ended without us, or is lost: missed in two looks that are far enough apart.
-fn trouble(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Option<Why> {
+pub(super) fn trouble(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Option<Why> {
     let sight = seen.cloud.as_ref()?;
     let id = claim.instance()?.to_owned();
     match sight.instances.iter().find(|instance| instance.id == id) {
@@ -322,12 +247,12 @@ fn state(claim: &Claim, seen: &Seen) -> Option<State> {
 }
 
 /// The claim's Node, if it is this instance's and not that of an earlier attempt.
-fn own_node<'a>(claim: &Claim, seen: &'a Seen) -> Option<&'a NodeSeen> {
+pub(super) fn own_node<'a>(claim: &Claim, seen: &'a Seen) -> Option<&'a NodeSeen> {
     let id = claim.instance()?;
     seen.node.as_ref().filter(|node| node.provider_id.rsplit('/').next() == Some(id))
 }
 
 /// Keeps since when something is so.
-fn hold(since: &mut Option<Time>, is_so: bool, now: Time) {
+pub(super) fn hold(since: &mut Option<Time>, is_so: bool, now: Time) {
     *since = if is_so { Some(since.unwrap_or(now).min(now)) } else { None };
 }

@@ -1,9 +1,10 @@
 //! The life of one rented node, written down before EC2 is asked for it.
 //!
-//! `machine` decides (pure), `market` remembers what EC2 refused, `ledger` keeps claims where a restarted controller
+//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused, `ledger` keeps claims where a restarted controller
 //! finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
 //! said that nothing is left.
 
+mod ending;
 mod ledger;
 mod limits;
 mod machine;
@@ -185,5 +186,53 @@ impl Claim {
     /// What it is, or would at best be, rented as.
     pub fn offer(&self) -> Option<&Offer> {
         self.launch.as_ref().map(|launch| &launch.offer).or(self.offers.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::burst::{
+        cloud::{Template, UserData},
+        offer::{Architecture, Capacity, Money},
+    };
+
+    fn launching() -> Claim {
+        let template = Template {
+            cluster: "3f0c".into(),
+            images: [(Architecture::Arm64, "ami-1".into())].into(),
+            subnets: [("a".into(), "subnet-a".into())].into(),
+            security_groups: vec![],
+            instance_profile: None,
+            root_device: "/dev/xvda".into(),
+            root_gib: 20,
+            kms_key: None,
+            tags: [].into(),
+        };
+        let (instance_type, zone) = ("m7g.large".to_owned(), "a".to_owned());
+        let offer = Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(30_000) };
+        let user_data = UserData::new("token: s3cr3t".into()).unwrap();
+        let mut claim = Claim::new("burst-1".into(), vec![offer.clone()], vec!["web/a".into()], Time(0));
+        let request =
+            template.request(&claim.name, 1, &offer, Architecture::Arm64, user_data, Time(0)).unwrap();
+        claim.launch = Some(Launch::new(offer, request));
+        claim.phase = Phase::Launching;
+        claim.why = Some(Why::TimeOut(Phase::Running));
+        claim
+    }
+
+    #[test]
+    fn a_claim_is_read_back_to_the_byte_that_is_sent() {
+        let claim = launching();
+        let read: Claim = serde_json::from_str(&serde_json::to_string(&claim).unwrap()).unwrap();
+        assert_eq!(read, claim);
+        let launch = read.launch.unwrap();
+        assert_eq!(launch.request.digest(), launch.digest);
+        assert_eq!(launch.request.user_data.expose(), "token: s3cr3t");
+    }
+
+    #[test]
+    fn a_claim_that_is_printed_tells_no_secret() {
+        assert!(!format!("{:?}", launching()).contains("s3cr3t"));
     }
 }
