@@ -53,7 +53,7 @@ fn run(seed: u64) -> Bed {
     bed.world().faults = faults;
     // EC2 has no way to tell of an instance that it hides, and after a jump an hour may seem to have passed.
     let jumps = seed.is_multiple_of(5) && bed.world().faults.hide == 0;
-    for _ in 0..150 {
+    for _ in 0..100 {
         let (event, seconds, pods, place) = {
             let mut world = bed.world();
             let rng = &mut world.rng;

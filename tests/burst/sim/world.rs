@@ -180,7 +180,7 @@ impl World {
     /// Lets time pass: machines boot and die, nodes join, pods are scheduled and end.
     pub fn pass(&mut self, millis: u64) {
         let end = self.now + millis;
-        let step = if millis < 10_000 { 1_000 } else { 5_000 };
+        let step = if millis < 10_000 { 2_000 } else { 5_000 };
         while self.now < end {
             self.now = (self.now + step).min(end);
             self.tick();
