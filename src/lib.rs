@@ -3,6 +3,7 @@
 //! The rooms, each using only those above it (`cli` uses everything):
 //! disk, yaml, inventory, transport, facts, preflight, task, engine, artifact, kube, cluster, addon, burst, report, lab, cli.
 
+pub mod addon;
 pub mod artifact;
 pub mod burst;
 pub mod cli;

@@ -64,18 +64,15 @@ pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
     let own = &inventory.artifacts.charts;
     let mut addons = inventory.addons.names();
     // Cilium is installed wherever it is the network plugin; its key holds only its settings.
-    if inventory.cluster.network.plugin == Plugin::Cilium && !addons.contains(&"cilium") {
-        addons.push("cilium");
+    if inventory.cluster.network.plugin == Plugin::Cilium && !addons.iter().any(|name| name == "cilium") {
+        addons.push(String::from("cilium"));
     }
-    addons.retain(|addon| own.iter().all(|chart| chart.name != *addon));
+    addons.retain(|addon| own.iter().all(|chart| &chart.name != addon));
     let mut extra = Extra { charts: own.clone(), ..Extra::default() };
     let mut references = Vec::new();
     for addon in addons {
         let Some(chart) = known.iter().find(|chart| chart.name == addon) else {
-            return Err(Error::UnknownChart {
-                name: addon.to_owned(),
-                reason: String::from("none is known"),
-            });
+            return Err(Error::UnknownChart { name: addon, reason: String::from("none is known") });
         };
         let version = fitting(chart, &inventory.cluster.kubernetes)?;
         extra.charts.push(inventory::Chart {

@@ -9,5 +9,7 @@ pub mod cloud;
 pub mod collect;
 pub mod controller;
 pub mod destroy;
+pub mod network;
 pub mod offer;
+pub mod permissions;
 pub mod time;

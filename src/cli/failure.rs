@@ -1,6 +1,6 @@
 //! From every room's error to a report and an exit code.
 
-use crate::{artifact, cluster, engine, exit::Exit, inventory, kube, lab, transport};
+use crate::{artifact, burst::network, cluster, engine, exit::Exit, inventory, kube, lab, transport};
 
 /// What a verb ends with when it cannot do what was asked.
 pub struct Failure {
@@ -36,6 +36,12 @@ impl From<inventory::Error> for Failure {
 impl From<inventory::NoSuchHost> for Failure {
     fn from(error: inventory::NoSuchHost) -> Self {
         Failure { report: error.into(), exit: Exit::Usage }
+    }
+}
+
+impl From<network::Error> for Failure {
+    fn from(error: network::Error) -> Self {
+        Failure { report: error.into(), exit: Exit::Data }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bundle;
+mod burst;
 mod certificates;
 pub mod check;
 mod completions;
@@ -61,6 +62,7 @@ enum Verb {
     Check(check::Args),
     Lock(lock::Args),
     Bundle(bundle::Args),
+    Burst(burst::Args),
     Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
@@ -108,6 +110,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Init(args) => init::run(&args),
         Verb::Inventory(args) => inventory::run(&args),
         Verb::Check(args) => Ok(check::run(&args)?),
+        Verb::Burst(args) => burst::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Role(args) => role::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

@@ -29,7 +29,7 @@ const GAPS: &[Gap] = &[
     Gap {
         what: "an add-on",
         asked: |inventory, tree| {
-            inventory.addons.names().into_iter().map(|name| tree.key_at(&["addons", name])).collect()
+            inventory.addons.names().iter().map(|name| tree.key_at(&["addons", name])).collect()
         },
         instead: "take it out, and install it with `helm` when the cluster runs",
     },

@@ -15,6 +15,7 @@ mod init;
 mod jump;
 mod login;
 mod outside;
+mod secret;
 mod security;
 mod select;
 mod subnet;
@@ -26,7 +27,10 @@ use std::path::Path;
 
 use miette::{Diagnostic, Severity};
 
-pub use addons::{Addon, Addons, Metallb, Pool};
+pub use addons::{
+    Addons, CertManager, Cilium, ExternalSecrets, IngressNginx, Keda, Longhorn, Metallb, MetricsServer,
+    NfsProvisioner, Pool, Prometheus, Registry, Wanted,
+};
 pub use burst::Burst;
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};
 pub use disk::{Disk, Filesystem};
@@ -37,6 +41,7 @@ pub use init::{KUBERNETES, NewHost, Start, start, usual_roles};
 pub use jump::Jump;
 pub use login::{Login, expand_home};
 pub use outside::{Capability, Mirror, Proxy};
+pub use secret::SecretSource;
 pub use security::{Audit, Level, PodSecurity, Security};
 pub use select::{NoSuchHost, Selection};
 use subnet::assign;

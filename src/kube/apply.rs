@@ -96,6 +96,21 @@ impl Api {
         Ok(differences)
     }
 
+    /// The objects of a kind, in a namespace where the kind has them.
+    pub(super) fn of(
+        &self,
+        resource: &ApiResource,
+        scope: &Scope,
+        namespace: Option<&str>,
+    ) -> Resources<DynamicObject> {
+        match scope {
+            Scope::Cluster => Resources::all_with(self.client.clone(), resource),
+            Scope::Namespaced => {
+                Resources::namespaced_with(self.client.clone(), namespace.unwrap_or("default"), resource)
+            }
+        }
+    }
+
     async fn send(
         &self,
         resources: &Resources<DynamicObject>,
@@ -127,17 +142,15 @@ impl Kinds {
             self.0.insert(key.clone(), found);
         }
         let (resource, scope) = &self.0[&key];
-        Ok(match scope {
-            Scope::Cluster => Resources::all_with(api.client.clone(), resource),
-            Scope::Namespaced => {
-                let namespace = manifest.name.namespace.as_deref().unwrap_or("default");
-                Resources::namespaced_with(api.client.clone(), namespace, resource)
-            }
-        })
+        Ok(api.of(resource, scope, manifest.name.namespace.as_deref()))
     }
 }
 
-async fn look_up(api: &Api, manifest: &Manifest) -> Result<(ApiResource, Scope), Error> {
+/// What the API server knows of an object's kind.
+///
+/// # Errors
+/// [`Error::UnknownKind`] when it knows none.
+pub(super) async fn look_up(api: &Api, manifest: &Manifest) -> Result<(ApiResource, Scope), Error> {
     let unknown = || Error::UnknownKind {
         object: manifest.name.to_string(),
         api_version: manifest.types.api_version.clone(),

@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Manifest>, Error> {
     if mistakes.is_empty() { Ok(manifests) } else { Err(Error::Manifest { mistakes }) }
 }
 
-fn read(document: Value) -> Result<Manifest, String> {
+pub(super) fn read(document: Value) -> Result<Manifest, String> {
     let text = |pointer: &str| {
         document
             .pointer(pointer)

@@ -9,7 +9,7 @@ use miette::Diagnostic;
 use serde_json::json;
 
 use super::{
-    Api, Change, Error, Patience, connect,
+    Api, Change, Error, Kind, Patience, connect,
     fake::{Answer, Fake, Loopback, SERVER},
 };
 
@@ -219,4 +219,52 @@ async fn an_unknown_kind_and_an_object_that_is_there_already() {
         let error = api.apply(&format!("{unknown}metadata: {{name: rex}}\n")).await.unwrap_err();
         assert!(matches!(&error, Error::UnknownKind { object, .. } if object == "Poodle rex"), "{error:?}");
     }
+}
+
+/// The discovery that `v1` needs, and ConfigMaps.
+fn config_maps(request: &str) -> Answer {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}, "data": {"k": "v"}});
+    let json = match request {
+        "GET /api/v1" => json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [
+            {"name": "configmaps", "singularName": "", "namespaced": true, "kind": "ConfigMap", "verbs": ["get"]}]}),
+        "GET /apis/example.org/v1" => return Answer::failure(404, "NotFound", "no such group"),
+        "GET /api/v1/namespaces/n/configmaps/a" => map,
+        "GET /api/v1/namespaces/n/configmaps?labelSelector=app%3Dweb"
+        | "GET /api/v1/namespaces/n/configmaps?&labelSelector=app%3Dweb" => {
+            let item = json!({"metadata": {"name": "a", "namespace": "n"}});
+            json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": [item]})
+        }
+        "DELETE /api/v1/namespaces/n/configmaps/a?" | "DELETE /api/v1/namespaces/n/configmaps/a" => {
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+        }
+        _ => return Answer::failure(404, "NotFound", request),
+    };
+    Answer::Json(200, json.to_string())
+}
+
+#[tokio::test]
+async fn objects_of_any_kind_are_read_listed_and_deleted() {
+    let fake = Fake::start(SERVER, |_, request| config_maps(request)).await;
+    let api = api(&fake, QUICK).await;
+    let maps = Kind::new("v1", "ConfigMap");
+    let found = api.object(maps, Some("n"), "a").await.unwrap().unwrap();
+    assert_eq!(found["data"]["k"], "v");
+    assert_eq!(api.object(maps, Some("n"), "other").await.unwrap(), None);
+    let listed = api.objects(maps, Some("n"), "app=web").await.unwrap();
+    assert_eq!(listed[0]["kind"], "ConfigMap", "an item of a list says what it is");
+    assert!(api.delete(maps, Some("n"), "a").await.unwrap());
+    assert!(!api.delete(maps, Some("n"), "other").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_kind_that_the_cluster_does_not_know_has_no_objects() {
+    let fake = Fake::start(SERVER, |_, request| config_maps(request)).await;
+    let api = api(&fake, QUICK).await;
+    let unknown = Kind::new("example.org/v1", "Thing");
+    assert_eq!(api.object(unknown, None, "a").await.unwrap(), None);
+    assert!(api.objects(unknown, None, "").await.unwrap().is_empty());
+    assert!(!api.delete(unknown, None, "a").await.unwrap());
+    let error =
+        api.create(json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}})).await;
+    assert!(matches!(error, Err(Error::UnknownKind { .. })));
 }

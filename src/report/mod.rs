@@ -1,5 +1,6 @@
 //! What the user sees.
 
+pub mod burst;
 pub mod download;
 pub mod facts;
 pub mod hosts;

@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod burst;
 mod check;
 mod help;
 mod hosts;

@@ -1,6 +1,7 @@
 //! What the schema cannot say: how the values of an inventory fit together.
 
 mod artifacts;
+mod burst;
 mod disks;
 mod endpoint;
 mod etcd;
@@ -26,6 +27,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     etcd::verify(document, &mut problems);
     sites::verify(document, &mut problems);
     extras::verify(document, &mut problems);
+    burst::verify(document, &mut problems);
     failure_detection::verify(document, &mut problems);
     network::verify(document, &mut problems);
     outside::verify(document, &mut problems);

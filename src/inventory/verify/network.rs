@@ -104,6 +104,10 @@ fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
         let span = document.tree.at(&["burst", "subnets", &index.to_string()]);
         all.push(whole("a subnet of `burst`", "the instances", *subnet, span));
     }
+    for (index, subnet) in inventory.burst.gateway_subnets.iter().enumerate() {
+        let span = document.tree.at(&["burst", "gateway_subnets", &index.to_string()]);
+        all.push(whole("a gateway's subnet of `burst`", "the gateway", *subnet, span));
+    }
     for (index, pool) in inventory.addons.metallb.iter().flat_map(|metallb| &metallb.pools).enumerate() {
         let of = Taken {
             name: "a pool of MetalLB",

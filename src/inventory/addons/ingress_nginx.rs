@@ -1,0 +1,13 @@
+//! Settings of ingress-nginx.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+/// Settings of ingress-nginx.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngressNginx {
+    /// Values for its Helm chart, merged over those that hoist gives it.
+    pub values: Map<String, Json>,
+}

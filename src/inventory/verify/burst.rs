@@ -1,0 +1,148 @@
+//! Workers in EC2: what they need of the rest, and what EC2 would refuse.
+
+use crate::{
+    inventory::Inventory,
+    yaml::{Document, Problem, listed},
+};
+
+/// Sizes of a VPC and of its subnets: https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
+const SUBNETS: std::ops::RangeInclusive<u8> = 16..=28;
+
+pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    if !burst.is_wanted() {
+        return;
+    }
+    let keys = [
+        ("region", burst.region.is_none()),
+        ("subnets", burst.subnets.is_empty()),
+        ("max_instances", burst.max_instances.is_none()),
+        ("monthly_budget", burst.monthly_budget.is_none()),
+    ];
+    // A key that is there but was left out for a mistake has been reported.
+    let missing = keys.into_iter().filter(|(key, absent)| {
+        *absent && document.tree.get(&["burst", key]).is_none_or(|node| node.is_empty())
+    });
+    let missing: Vec<&str> = missing.map(|(key, _)| key).collect();
+    if !missing.is_empty() {
+        problems.push(
+            Problem::new(
+                document.tree.key_at(&["burst"]),
+                format!("`burst` lacks {}", listed(missing.iter().copied(), "and")),
+            )
+            .label("said in part")
+            .help("say all of it, so that there are no costs without a limit, or leave `burst` out"),
+        );
+    }
+    sizes(document, problems);
+    numbers(document, problems);
+    inside(document, problems);
+    names(document, problems);
+}
+
+fn sizes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    let at = |key: &str, index: usize| document.tree.at(&["burst", key, &index.to_string()]);
+    let workers = burst.subnets.iter().enumerate();
+    let gateways = burst.gateway_subnets.iter().enumerate();
+    let all = workers
+        .map(|(index, net)| (net, at("subnets", index), "a /22 has room for about a thousand instances"));
+    let all = all.chain(gateways.map(|(index, net)| (net, at("gateway_subnets", index), "a /28 is enough")));
+    let vpc = burst.vpc.iter().map(|net| (net, document.tree.at(&["burst", "vpc"]), "a /16 is usual"));
+    for (net, span, help) in all.chain(vpc).filter(|(net, ..)| !SUBNETS.contains(&net.prefix_len())) {
+        problems.push(
+            Problem::new(span, format!("{net} has a size that EC2 refuses"))
+                .label(format!("neither between /{} and /{}", SUBNETS.start(), SUBNETS.end()))
+                .help(help),
+        );
+    }
+}
+
+/// What goes with `subnets` one by one.
+fn numbers(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    let wanted = burst.subnets.len();
+    let lists = [("gateway_subnets", burst.gateway_subnets.len()), ("zones", burst.zones.len())];
+    for (key, number) in lists.into_iter().filter(|(_, number)| *number != 0 && *number != wanted) {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["burst", key]),
+                format!("`{key}` says {number}, and there are {wanted} subnets"),
+            )
+            .label("not one for each")
+            .also(document.tree.at(&["burst", "subnets"]), "the subnets")
+            .help(format!("say one for each of `subnets`, in its order, or leave `{key}` out")),
+        );
+    }
+}
+
+/// The VPC and what is in it, and what must not be.
+fn inside(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    let Some(vpc) = burst.vpc else { return };
+    let whole = document.tree.at(&["burst", "vpc"]);
+    for (key, list) in [("subnets", &burst.subnets), ("gateway_subnets", &burst.gateway_subnets)] {
+        for (index, net) in list.iter().enumerate().filter(|(_, net)| !vpc.contains(*net)) {
+            problems.push(
+                Problem::new(
+                    document.tree.at(&["burst", key, &index.to_string()]),
+                    format!("{net} is outside of the VPC"),
+                )
+                .label("outside")
+                .also(whole, vpc.to_string())
+                .help("choose a part of the VPC, or a larger VPC"),
+            );
+        }
+    }
+    let network = &document.value.cluster.network;
+    let others = [
+        ("the network of the pods", network.pods, ["cluster", "network", "pods"]),
+        ("the network of the services", network.services, ["cluster", "network", "services"]),
+    ];
+    for (name, net, path) in others.into_iter().filter(|(_, net, _)| net.contains(&vpc) || vpc.contains(net))
+    {
+        problems.push(
+            Problem::new(whole, format!("the VPC and {name} overlap"))
+                .label(vpc.to_string())
+                .also(document.tree.at(&path), net.to_string())
+                .help("choose a VPC that nothing else uses"),
+        );
+    }
+    for (name, _) in document.value.hosts.iter().filter(|(_, host)| vpc.contains(&host.address)) {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["hosts", name, "address"]),
+                format!("the address of `{name}` is in the VPC"),
+            )
+            .label(format!("inside {vpc}"))
+            .also(whole, "the VPC")
+            .help("choose a VPC that no machine is in"),
+        );
+    }
+}
+
+fn names(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    let region = burst.region.as_deref().unwrap_or_default();
+    for (index, zone) in burst.zones.iter().enumerate().filter(|(_, zone)| !zone.starts_with(region)) {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["burst", "zones", &index.to_string()]),
+                format!("the zone `{zone}` is not in {region}"),
+            )
+            .label("of another region")
+            .also(document.tree.at(&["burst", "region"]), "the region")
+            .help("zones of a region are named after it: `eu-central-1a`"),
+        );
+    }
+    for key in burst.tags.keys().filter(|key| key.starts_with("aws:") || key.starts_with("hoist.dev/")) {
+        problems.push(
+            Problem::new(
+                document.tree.key_at(&["burst", "tags", key]),
+                format!("the tag `{key}` is not yours to set"),
+            )
+            .label("reserved")
+            .help("names with `aws:` are AWS's, and with `hoist.dev/` hoist's"),
+        );
+    }
+}
