@@ -4,8 +4,14 @@
 //! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
 //! workload against both. Only `aws` will talk to AWS, behind `cloud`.
 
+pub mod claim;
+pub mod cloud;
+pub mod collect;
+pub mod controller;
+pub mod destroy;
 pub mod network;
 pub mod offer;
 pub mod pack;
 pub mod permissions;
 pub mod simulate;
+pub mod time;

@@ -1,0 +1,246 @@
+//! What EC2 refused lately, and whether nodes join at all: what keeps the controller from asking for the same again and
+//! again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Claim, Phase, Why};
+use crate::burst::{
+    cloud::{CloudError, Kind},
+    offer::{Capacity, Offer},
+    time::Time,
+};
+
+/// EC2 had none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shortage {
+    /// All of them where a subnet is full.
+    instance_type: Option<String>,
+    zone: String,
+    /// Both where a subnet is full.
+    capacity: Option<Capacity>,
+    since: Time,
+}
+
+impl Shortage {
+    fn concerns(&self, offer: &Offer) -> bool {
+        self.zone == offer.zone
+            && self.instance_type.as_ref().is_none_or(|name| *name == offer.instance_type)
+            && self.capacity.is_none_or(|capacity| capacity == offer.capacity)
+    }
+}
+
+/// Nothing is launched until the configuration is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// What the user is told.
+    pub reason: String,
+    /// Of the configuration that EC2 refused.
+    pub configuration: String,
+    pub since: Time,
+}
+
+/// Nodes that did not join, in a row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    pub failures: u32,
+    pub last: Option<Time>,
+}
+
+impl Breaker {
+    /// In a row, before launches pause.
+    pub const FAILURES: u32 = 3;
+    const FIRST: Duration = Duration::from_secs(5 * 60);
+    const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+    /// How long the present pause is: 5 minutes after the third failure, twice that after each further one, up to 30.
+    fn pause(&self) -> Option<Duration> {
+        let further = self.failures.checked_sub(Self::FAILURES)?;
+        Some((Self::FIRST * 2_u32.pow(further.min(8))).min(Self::LONGEST))
+    }
+
+    /// How many nodes may be on their way at the same time: any number, none, or one to see whether it joins now.
+    pub fn at_once(&self, now: Time) -> usize {
+        match (self.pause(), self.last) {
+            (Some(pause), Some(last)) => usize::from(now < last || now.since(last) >= pause),
+            _ => usize::MAX,
+        }
+    }
+}
+
+/// Everything learnt from refusals. Kept in the ledger, so that a controller that restarts asks no more than another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Market {
+    shortages: Vec<Shortage>,
+    quotas: BTreeMap<Capacity, Time>,
+    pub stopped: Option<Stopped>,
+    pub breaker: Breaker,
+}
+
+impl Market {
+    /// How long a type counts as not to be had in a zone.
+    pub const SHORTAGE: Duration = Duration::from_secs(3 * 60);
+    /// How long a capacity type counts as used up.
+    pub const QUOTA: Duration = Duration::from_secs(15 * 60);
+
+    /// EC2 has none of this type in this zone.
+    fn short(&mut self, offer: &Offer, now: Time) {
+        let (instance_type, capacity) = (Some(offer.instance_type.clone()), Some(offer.capacity));
+        self.add(Shortage { instance_type, zone: offer.zone.clone(), capacity, since: now });
+    }
+
+    /// The subnet of this zone is full, for all types.
+    fn full(&mut self, offer: &Offer, now: Time) {
+        self.add(Shortage { instance_type: None, zone: offer.zone.clone(), capacity: None, since: now });
+    }
+
+    fn add(&mut self, shortage: Shortage) {
+        let same = |other: &Shortage| {
+            (&other.instance_type, &other.zone, other.capacity)
+                == (&shortage.instance_type, &shortage.zone, shortage.capacity)
+        };
+        self.shortages.retain(|other| !same(other) && holds(other.since, Self::SHORTAGE, shortage.since));
+        self.shortages.push(shortage);
+    }
+
+    /// The account has no more of this capacity type.
+    fn quota(&mut self, capacity: Capacity, now: Time) {
+        self.quotas.insert(capacity, now);
+    }
+
+    /// EC2 will refuse until somebody changes something.
+    fn stop(&mut self, reason: String, configuration: &str, now: Time) {
+        self.stopped = Some(Stopped { reason, configuration: configuration.to_owned(), since: now });
+    }
+
+    fn not_joined(&mut self, now: Time) {
+        self.breaker.failures += 1;
+        self.breaker.last = Some(now);
+    }
+
+    /// Learns from what EC2 answered to a launch.
+    pub fn refused(&mut self, error: &CloudError, offer: &Offer, configuration: &str, now: Time) {
+        match error.kind {
+            Kind::Capacity => self.short(offer, now),
+            Kind::FullSubnet => self.full(offer, now),
+            Kind::Quota => self.quota(offer.capacity, now),
+            Kind::Denied | Kind::Invalid | Kind::Mismatch => self.stop(error.to_string(), configuration, now),
+            Kind::Throttled | Kind::Ambiguous | Kind::NotFound => {}
+        }
+    }
+
+    /// Learns from an edge that a claim went.
+    pub fn learn(&mut self, before: &Claim, after: &Claim, now: Time) {
+        let Some(offer) = before.launch.as_ref().map(|launch| &launch.offer) else { return };
+        // One that was to end anyway says nothing about those that are to stay.
+        let was_joining =
+            (Phase::Launched..=Phase::Registered).contains(&before.phase) && before.why.is_none();
+        match (before.phase, after.phase, &after.why) {
+            // EC2 gave an instance that was at its end already.
+            (Phase::Launching, Phase::Planned, _) if after.former.len() > before.former.len() => {
+                self.short(offer, now);
+            }
+            (_, Phase::Ready, _) if was_joining => self.breaker = Breaker::default(),
+            (_, Phase::Terminating, Some(Why::Died(reason))) if is_scarcity(reason) => self.short(offer, now),
+            (Phase::Ready, Phase::Draining, Some(Why::Notice)) => self.short(offer, now),
+            (_, Phase::Terminating, Some(Why::TimeOut(_) | Why::Died(_) | Why::Lost)) if was_joining => {
+                self.not_joined(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this offer may be asked for.
+    pub fn has(&self, offer: &Offer, now: Time) -> bool {
+        let short =
+            |shortage: &Shortage| holds(shortage.since, Self::SHORTAGE, now) && shortage.concerns(offer);
+        let used_up = self.quotas.get(&offer.capacity).is_some_and(|since| holds(*since, Self::QUOTA, now));
+        !used_up && !self.shortages.iter().any(short)
+    }
+}
+
+/// EC2's reasons that say it needs the machine for somebody else.
+fn is_scarcity(reason: &str) -> bool {
+    ["SpotInstance", "InsufficientInstanceCapacity"].iter().any(|word| reason.contains(word))
+}
+
+/// Whether what began at `since` still holds. What began in the future began before a clock was set back, and does not.
+fn holds(since: Time, lasts: Duration, now: Time) -> bool {
+    since <= now && now.since(since) < lasts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::burst::offer::Money;
+
+    fn offer(instance_type: &str, zone: &str, capacity: Capacity) -> Offer {
+        Offer { instance_type: instance_type.into(), zone: zone.into(), capacity, price: Money(1) }
+    }
+
+    fn minutes(minutes: u64) -> Time {
+        Time(1_000_000 + minutes * 60_000)
+    }
+
+    #[test]
+    fn a_shortage_is_that_of_a_type_in_a_zone_for_three_minutes() {
+        let mut market = Market::default();
+        let spot = offer("m7g.large", "a", Capacity::Spot);
+        market.short(&spot, minutes(0));
+        assert!(!market.has(&spot, minutes(2)));
+        assert!(market.has(&spot, minutes(3)));
+        for other in [
+            offer("m7g.large", "a", Capacity::OnDemand),
+            offer("m7g.large", "b", Capacity::Spot),
+            offer("m7g.xlarge", "a", Capacity::Spot),
+        ] {
+            assert!(market.has(&other, minutes(0)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_subnet_concerns_its_zone_and_a_quota_its_capacity_type() {
+        let mut market = Market::default();
+        market.full(&offer("m7g.large", "a", Capacity::Spot), minutes(0));
+        assert!(!market.has(&offer("c7g.large", "a", Capacity::OnDemand), minutes(1)));
+        assert!(market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(1)));
+        market.quota(Capacity::Spot, minutes(0));
+        assert!(!market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(14)));
+        assert!(market.has(&offer("m7g.large", "b", Capacity::OnDemand), minutes(14)));
+        assert!(market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(15)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_closes_nothing_for_ever() {
+        let mut market = Market::default();
+        let spot = offer("m7g.large", "a", Capacity::Spot);
+        market.short(&spot, minutes(600));
+        market.quota(Capacity::Spot, minutes(600));
+        assert!(market.has(&spot, minutes(0)));
+        for _ in 0..3 {
+            market.not_joined(minutes(600));
+        }
+        assert_eq!(market.breaker.at_once(minutes(0)), 1);
+    }
+
+    #[test]
+    fn three_nodes_that_do_not_join_pause_launches_and_one_tries_again() {
+        let mut market = Market::default();
+        let mut at = 0;
+        for _ in 0..2 {
+            market.not_joined(minutes(at));
+        }
+        assert_eq!(market.breaker.at_once(minutes(at)), usize::MAX);
+        for pause in [5, 10, 20, 30, 30] {
+            market.not_joined(minutes(at));
+            assert_eq!(market.breaker.at_once(minutes(at + pause - 1)), 0, "{pause}");
+            assert_eq!(market.breaker.at_once(minutes(at + pause)), 1, "{pause}");
+            at += pause;
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The life of one rented node, written down before EC2 is asked for it.
+//!
+//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused, `ledger` keeps claims where a restarted controller
+//! finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
+//! said that nothing is left.
+
+mod ending;
+mod ledger;
+mod limits;
+mod machine;
+mod market;
+mod seen;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use ledger::{Book, Ledger, LedgerError, Spent, Version};
+pub use limits::Limits;
+pub use machine::{Next, answered, next};
+pub use market::{Breaker, Market, Stopped};
+pub use seen::{Action, Answer, NodeSeen, Seen, Sight};
+
+use super::{cloud::RunInstances, offer::Offer, time::Time};
+
+/// Where a claim is. The order is that of a life without trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// EC2 was not asked for this attempt yet.
+    Planned,
+    /// The request is written down. EC2 may have been asked, and an instance may exist.
+    Launching,
+    /// EC2 gave an instance.
+    Launched,
+    /// It runs, and should join.
+    Running,
+    /// Kubernetes has its Node.
+    Registered,
+    /// It takes pods.
+    Ready,
+    /// Its pods are moved away.
+    Draining,
+    /// Its Node is deleted and whatever EC2 has of it is being deleted, until EC2 says that all of it is gone.
+    Terminating,
+    /// Nothing is left. The ledger drops it.
+    Gone,
+}
+
+/// Why a claim ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nothing runs on it.
+    Empty,
+    /// What runs on it has room elsewhere, or cheaper.
+    Unneeded,
+    /// It reached its maximum lifetime.
+    Expired,
+    /// The money of this month is spent.
+    Money,
+    /// A person asked for it, or the whole burst is taken down.
+    Removed,
+    /// EC2 takes the spot instance back.
+    Notice,
+    /// The Node has not been ready for too long.
+    Broken,
+    /// No offer is to be had now.
+    NoOffer,
+    /// EC2 refused the launch; its words.
+    Refused(String),
+    /// In this phase it took longer than the limit allows.
+    TimeOut(Phase),
+    /// The instance ended without us; EC2's reason.
+    Died(String),
+    /// EC2 does not show the instance any more.
+    Lost,
+}
+
+/// One attempt to launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    pub offer: Offer,
+    /// Sent as it is here, every time.
+    pub request: RunInstances,
+    /// Of the request, to prove that nothing changed it.
+    pub digest: String,
+    /// How often EC2 was asked. Counted before it is asked.
+    pub tries: u32,
+    pub asked: Option<Time>,
+    pub instance: Option<String>,
+}
+
+impl Launch {
+    pub fn new(offer: Offer, request: RunInstances) -> Self {
+        let digest = request.digest();
+        Self { offer, request, digest, tries: 0, asked: None, instance: None }
+    }
+}
+
+/// The intent to have one EC2 worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Also the Node's name, and in the instance's tag.
+    pub name: String,
+    pub created: Time,
+    /// Where to launch, best first.
+    pub offers: Vec<Offer>,
+    /// For whom, as `namespace/name`.
+    pub pods: Vec<String>,
+    /// The claim whose node this one shall take the place of.
+    pub replaces: Option<String>,
+    pub phase: Phase,
+    /// When the phase began.
+    pub since: Time,
+    /// The number of the present attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    pub launch: Option<Launch>,
+    /// When EC2 gave the instance.
+    pub launched: Option<Time>,
+    /// Instances of earlier attempts, and any other that carries the claim's tag.
+    pub former: BTreeSet<String>,
+    /// Instances that EC2 has said are terminated.
+    pub dead: BTreeSet<String>,
+    /// Since when EC2 does not show what it should.
+    pub missing_since: Option<Time>,
+    pub unready_since: Option<Time>,
+    pub idle_since: Option<Time>,
+    pub unneeded_since: Option<Time>,
+    /// When terminating or deleting was last asked for.
+    pub asked: Option<Time>,
+    pub why: Option<Why>,
+}
+
+impl Claim {
+    pub fn new(name: String, offers: Vec<Offer>, pods: Vec<String>, now: Time) -> Self {
+        Self {
+            name,
+            created: now,
+            offers,
+            pods,
+            replaces: None,
+            phase: Phase::Planned,
+            since: now,
+            attempt: 0,
+            launch: None,
+            launched: None,
+            former: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            missing_since: None,
+            unready_since: None,
+            idle_since: None,
+            unneeded_since: None,
+            asked: None,
+            why: None,
+        }
+    }
+
+    /// The instance of the present attempt.
+    pub fn instance(&self) -> Option<&str> {
+        self.launch.as_ref()?.instance.as_deref()
+    }
+
+    /// All instances that are known to be this claim's.
+    pub fn instances(&self) -> impl Iterator<Item = &str> {
+        self.instance().into_iter().chain(self.former.iter().map(String::as_str))
+    }
+
+    /// Whether there is, or will be, a node that pods can count on.
+    pub fn is_capacity(&self) -> bool {
+        self.phase <= Phase::Ready && self.why.is_none()
+    }
+
+    /// Whether a certificate may be signed for its Node: EC2 gave an instance which is not on its way out.
+    pub fn may_join(&self) -> bool {
+        (Phase::Launching..=Phase::Ready).contains(&self.phase) && self.why.is_none()
+    }
+
+    /// Whether EC2 may be asked, or was asked, for something that costs money.
+    pub fn may_cost(&self) -> bool {
+        self.phase != Phase::Gone && (self.launch.is_some() || !self.former.is_empty() || self.is_capacity())
+    }
+
+    /// What it is, or would at best be, rented as.
+    pub fn offer(&self) -> Option<&Offer> {
+        self.launch.as_ref().map(|launch| &launch.offer).or(self.offers.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::burst::{
+        cloud::{Template, UserData},
+        offer::{Architecture, Capacity, Money},
+    };
+
+    fn launching() -> Claim {
+        let template = Template {
+            cluster: "3f0c".into(),
+            images: [(Architecture::Arm64, "ami-1".into())].into(),
+            subnets: [("a".into(), "subnet-a".into())].into(),
+            security_groups: vec![],
+            instance_profile: None,
+            root_device: "/dev/xvda".into(),
+            root_gib: 20,
+            kms_key: None,
+            tags: [].into(),
+        };
+        let (instance_type, zone) = ("m7g.large".to_owned(), "a".to_owned());
+        let offer = Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(30_000) };
+        let user_data = UserData::new("token: s3cr3t".into()).unwrap();
+        let mut claim = Claim::new("burst-1".into(), vec![offer.clone()], vec!["web/a".into()], Time(0));
+        let request =
+            template.request(&claim.name, 1, &offer, Architecture::Arm64, user_data, Time(0)).unwrap();
+        claim.launch = Some(Launch::new(offer, request));
+        claim.phase = Phase::Launching;
+        claim.why = Some(Why::TimeOut(Phase::Running));
+        claim
+    }
+
+    #[test]
+    fn a_claim_is_read_back_to_the_byte_that_is_sent() {
+        let claim = launching();
+        let read: Claim = serde_json::from_str(&serde_json::to_string(&claim).unwrap()).unwrap();
+        assert_eq!(read, claim);
+        let launch = read.launch.unwrap();
+        assert_eq!(launch.request.digest(), launch.digest);
+        assert_eq!(launch.request.user_data.expose(), "token: s3cr3t");
+    }
+
+    #[test]
+    fn a_claim_that_is_printed_tells_no_secret() {
+        assert!(!format!("{:?}", launching()).contains("s3cr3t"));
+    }
+}

@@ -1,0 +1,154 @@
+//! EC2's errors, sorted by what has to be done about them.
+//!
+//! Codes are those of "Error codes for the Amazon EC2 API". The code decides, not the HTTP status: EC2 sends
+//! `InsufficientInstanceCapacity` with status 500, which no client may take for a broken server.
+
+use miette::Diagnostic;
+
+/// What was asked of EC2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    RunInstances,
+    DescribeInstances,
+    DescribeLeftovers,
+    TerminateInstances,
+    DeleteVolume,
+    DeleteNetworkInterface,
+    GetConsoleOutput,
+}
+
+impl std::fmt::Display for Order {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Order::DescribeLeftovers => write!(formatter, "DescribeVolumes or DescribeNetworkInterfaces"),
+            order => write!(formatter, "{order:?}"),
+        }
+    }
+}
+
+/// What an error means for whoever gave the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// EC2 has none of this type in this zone now. Nothing was launched; another offer may do.
+    Capacity,
+    /// The subnet has no free address. Nothing was launched; another zone may do.
+    FullSubnet,
+    /// The account may have no more of this kind of capacity. Nothing was launched.
+    Quota,
+    /// The credentials do not allow it. Repeating does not help until somebody changes something.
+    Denied,
+    /// Too many calls. Nothing was done; later.
+    Throttled,
+    /// Nobody knows whether it was done: the answer was cut, late, or said that EC2 broke.
+    Ambiguous,
+    /// EC2 does not know it. Never proof that it does not exist: what EC2 tells lags behind what it does.
+    NotFound,
+    /// The client token was used before with another request: that request may have made an instance.
+    Mismatch,
+    /// The request is wrong. Repeating does not help until the configuration changes.
+    Invalid,
+}
+
+/// An order that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
+#[error("EC2 refused {order}: {code}: {message}")]
+#[diagnostic(help("{}", self.help()))]
+pub struct CloudError {
+    pub order: Order,
+    pub kind: Kind,
+    /// EC2's, or `no answer` where there was none.
+    pub code: String,
+    /// EC2's own words.
+    pub message: String,
+}
+
+impl CloudError {
+    /// Sorts what EC2 answered.
+    pub fn answered(order: Order, status: u16, code: &str, message: &str) -> Self {
+        Self { order, kind: kind(order, status, code), code: code.to_owned(), message: message.to_owned() }
+    }
+
+    /// No answer: cut, or not in time. `reason` says which.
+    pub fn unanswered(order: Order, reason: &str) -> Self {
+        let (code, message) = ("no answer".to_owned(), reason.to_owned());
+        Self { order, kind: Kind::Ambiguous, code, message }
+    }
+
+    fn help(&self) -> String {
+        match self.kind {
+            Kind::Capacity | Kind::FullSubnet => {
+                "nothing to do: the next offer is taken. If all are refused, allow more instance types or zones".into()
+            }
+            Kind::Quota => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
+            Kind::Denied => format!(
+                "the credentials need the action ec2:{}: compare their policy with `hoist burst plan`, then change the configuration or restart the controller's unit",
+                self.order
+            ),
+            Kind::Throttled | Kind::Ambiguous => "nothing to do: it is repeated, more slowly".into(),
+            Kind::NotFound => "nothing to do: EC2's answers lag, and it is asked again".into(),
+            Kind::Mismatch => {
+                "this is a mistake in hoist, for a repeated launch must be the same bytes: please report it. What was launched is terminated".into()
+            }
+            Kind::Invalid => "the message is EC2's own and names the parameter: mend it in the inventory".into(),
+        }
+    }
+}
+
+fn kind(order: Order, status: u16, code: &str) -> Kind {
+    match code {
+        "InsufficientInstanceCapacity" | "InsufficientHostCapacity" | "InsufficientReservedInstanceCapacity"
+        | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
+        // "The requested configuration is currently not supported": this type is not sold in this zone.
+        | "Unsupported" => Kind::Capacity,
+        "InsufficientFreeAddressesInSubnet" | "InsufficientAddressCapacity" => Kind::FullSubnet,
+        "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded"
+        | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded" => Kind::Quota,
+        "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken" | "RequestExpired"
+        | "SignatureDoesNotMatch" | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
+        | "UnrecognizedClientException" | "MissingAuthenticationToken" => Kind::Denied,
+        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException"
+        | "RequestThrottled" => Kind::Throttled,
+        "IdempotentParameterMismatch" => Kind::Mismatch,
+        _ if status >= 500 || status == 408 => Kind::Ambiguous,
+        // At a launch it is the image, the subnet or the security group that is not there.
+        _ if code.ends_with(".NotFound") && order != Order::RunInstances => Kind::NotFound,
+        _ => Kind::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted_by_code_before_status() {
+        let launch = Order::RunInstances;
+        for (order, status, code, expected) in [
+            (launch, 500, "InsufficientInstanceCapacity", Kind::Capacity),
+            (launch, 400, "Unsupported", Kind::Capacity),
+            (launch, 400, "InsufficientFreeAddressesInSubnet", Kind::FullSubnet),
+            (launch, 400, "MaxSpotInstanceCountExceeded", Kind::Quota),
+            (launch, 400, "VcpuLimitExceeded", Kind::Quota),
+            (launch, 403, "UnauthorizedOperation", Kind::Denied),
+            (launch, 401, "AuthFailure", Kind::Denied),
+            (launch, 400, "RequestLimitExceeded", Kind::Throttled),
+            (launch, 503, "RequestLimitExceeded", Kind::Throttled),
+            (launch, 500, "InternalError", Kind::Ambiguous),
+            (launch, 503, "Unavailable", Kind::Ambiguous),
+            (launch, 400, "IdempotentParameterMismatch", Kind::Mismatch),
+            (launch, 400, "InvalidSubnetID.NotFound", Kind::Invalid),
+            (Order::TerminateInstances, 400, "InvalidInstanceID.NotFound", Kind::NotFound),
+            (launch, 400, "InvalidParameterValue", Kind::Invalid),
+        ] {
+            assert_eq!(CloudError::answered(order, status, code, "").kind, expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_action_that_is_missing() {
+        let error =
+            CloudError::answered(Order::TerminateInstances, 403, "UnauthorizedOperation", "You are not");
+        assert!(error.help().contains("ec2:TerminateInstances"));
+        assert_eq!(error.to_string(), "EC2 refused TerminateInstances: UnauthorizedOperation: You are not");
+    }
+}

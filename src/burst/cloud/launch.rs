@@ -1,0 +1,251 @@
+//! The one request that costs money.
+//!
+//! It is written down in whole before it is sent and repeated as it was written, for EC2 knows a repetition by its
+//! client token and refuses it when anything else differs (`IdempotentParameterMismatch`).
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::{
+    offer::{Architecture, Capacity, Offer},
+    time::Time,
+};
+
+/// Names of tags. Permissions and collection rest on them, so they never change.
+pub mod tag {
+    /// The cluster's uid. Only what carries it is ever touched.
+    pub const CLUSTER: &str = "hoist.dev/cluster";
+    /// The claim's name.
+    pub const CLAIM: &str = "hoist.dev/claim";
+    /// When nobody needs it any more, whatever happens to the controller.
+    pub const EXPIRES: &str = "hoist.dev/expires";
+    /// What the AWS console shows.
+    pub const NAME: &str = "Name";
+}
+
+/// What cloud-init runs. It holds a token to join with, so it is never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserData(String);
+
+/// More than EC2 takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("the user data has {0} bytes; EC2 takes {max} at most", max = UserData::MAX)]
+#[diagnostic(help("shorten the additions to the user data in the inventory"))]
+pub struct TooLong(usize);
+
+impl UserData {
+    /// Bytes that EC2 takes, before they are encoded.
+    pub const MAX: usize = 16 * 1024;
+
+    /// # Errors
+    /// It is too long.
+    pub fn new(text: String) -> Result<Self, TooLong> {
+        if text.len() > Self::MAX { Err(TooLong(text.len())) } else { Ok(Self(text)) }
+    }
+
+    /// For whoever sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserData {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "UserData({} bytes)", self.0.len())
+    }
+}
+
+/// Parameters of `RunInstances` for one instance (`MinCount` and `MaxCount` are 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct RunInstances {
+    pub client_token: String,
+    pub image_id: String,
+    pub instance_type: String,
+    pub subnet_id: String,
+    pub security_group_ids: Vec<String>,
+    /// `IamInstanceProfile.Name`
+    pub iam_instance_profile: Option<String>,
+    pub user_data: UserData,
+    /// `InstanceMarketOptions`: `spot`, one-time, without a maximum price; or nothing.
+    pub spot: bool,
+    /// `terminate`, so that a node that powers itself off is gone.
+    pub instance_initiated_shutdown_behavior: String,
+    pub metadata_options: MetadataOptions,
+    /// Of the root volume.
+    pub root: Root,
+    /// For the instance, its volume and its network interface alike (`TagSpecifications`).
+    pub tags: BTreeMap<String, String>,
+}
+
+/// IMDSv2 only, and not from pods: their packets have one hop more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct MetadataOptions {
+    pub http_tokens: String,
+    pub http_put_response_hop_limit: u8,
+}
+
+/// The root volume (`BlockDeviceMappings.Ebs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Root {
+    pub device_name: String,
+    /// GiB
+    pub volume_size: u32,
+    pub volume_type: String,
+    pub encrypted: bool,
+    pub kms_key_id: Option<String>,
+    pub delete_on_termination: bool,
+}
+
+impl RunInstances {
+    /// SHA-256 of the request in hexadecimal: what a repetition is compared by.
+    pub fn digest(&self) -> String {
+        // Strings, numbers and maps of strings always become JSON.
+        hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// What all launches of a cluster have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// The uid of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// AMI ids.
+    pub images: BTreeMap<Architecture, String>,
+    /// Subnet ids by availability zone.
+    pub subnets: BTreeMap<String, String>,
+    pub security_groups: Vec<String>,
+    pub instance_profile: Option<String>,
+    pub root_device: String,
+    pub root_gib: u32,
+    pub kms_key: Option<String>,
+    /// In addition to hoist's own.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Template {
+    /// The request for attempt `number` of a claim; nothing if there is no subnet in the zone or no image.
+    pub fn request(
+        &self,
+        claim: &str,
+        number: u32,
+        offer: &Offer,
+        architecture: Architecture,
+        user_data: UserData,
+        expires: Time,
+    ) -> Option<RunInstances> {
+        let mut tags = self.tags.clone();
+        for (name, value) in [
+            (tag::CLUSTER, self.cluster.clone()),
+            (tag::CLAIM, claim.to_owned()),
+            (tag::EXPIRES, expires.to_string()),
+            (tag::NAME, claim.to_owned()),
+        ] {
+            tags.insert(name.to_owned(), value);
+        }
+        Some(RunInstances {
+            client_token: client_token(&self.cluster, claim, number),
+            image_id: self.images.get(&architecture)?.clone(),
+            instance_type: offer.instance_type.clone(),
+            subnet_id: self.subnets.get(&offer.zone)?.clone(),
+            security_group_ids: self.security_groups.clone(),
+            iam_instance_profile: self.instance_profile.clone(),
+            user_data,
+            spot: offer.capacity == Capacity::Spot,
+            instance_initiated_shutdown_behavior: "terminate".to_owned(),
+            metadata_options: MetadataOptions {
+                http_tokens: "required".to_owned(),
+                http_put_response_hop_limit: 1,
+            },
+            root: Root {
+                device_name: self.root_device.clone(),
+                volume_size: self.root_gib,
+                volume_type: "gp3".to_owned(),
+                encrypted: true,
+                kms_key_id: self.kms_key.clone(),
+                delete_on_termination: true,
+            },
+            tags,
+        })
+    }
+
+    /// Changes with everything that may cure a refusal.
+    pub fn digest(&self) -> String {
+        hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// The same for the same attempt of the same claim, whoever computes it, and no other: 64 characters, EC2's limit.
+pub fn client_token(cluster: &str, claim: &str, number: u32) -> String {
+    hex(format!("{cluster}\n{claim}\n{number}").as_bytes())
+}
+
+/// SHA-256 in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::burst::offer::Money;
+
+    fn request(number: u32, user_data: &str) -> RunInstances {
+        let template = Template {
+            cluster: "8c1f".into(),
+            images: [(Architecture::Arm64, "ami-1".into())].into(),
+            subnets: [("eu-central-1a".into(), "subnet-a".into())].into(),
+            security_groups: vec!["sg-1".into()],
+            instance_profile: Some("hoist".into()),
+            root_device: "/dev/xvda".into(),
+            root_gib: 20,
+            kms_key: None,
+            tags: [("team".into(), "web".into()), (tag::CLAIM.into(), "mine".into())].into(),
+        };
+        let offer = Offer {
+            instance_type: "m7g.large".into(),
+            zone: "eu-central-1a".into(),
+            capacity: Capacity::Spot,
+            price: Money(30_000),
+        };
+        let user_data = UserData::new(user_data.into()).unwrap();
+        assert!(
+            template.request("c", 1, &offer, Architecture::Amd64, user_data.clone(), Time(0)).is_none(),
+            "no image"
+        );
+        template.request("burst-1", number, &offer, Architecture::Arm64, user_data, Time(0)).unwrap()
+    }
+
+    #[test]
+    fn a_launch_cannot_outlive_its_instance_and_says_whose_it_is() {
+        let request = request(1, "#cloud-config");
+        assert!(request.spot && request.root.delete_on_termination && request.root.encrypted);
+        assert_eq!(request.instance_initiated_shutdown_behavior, "terminate");
+        assert_eq!(request.metadata_options.http_tokens, "required");
+        assert_eq!(request.metadata_options.http_put_response_hop_limit, 1);
+        assert_eq!(request.tags[tag::CLUSTER], "8c1f");
+        assert_eq!(request.tags[tag::CLAIM], "burst-1", "nobody's tag stands in for ours");
+        assert_eq!(request.tags["team"], "web");
+    }
+
+    #[test]
+    fn the_token_is_that_of_the_attempt_and_fits_ec2() {
+        assert_eq!(request(1, "a").client_token, request(1, "b").client_token);
+        assert_ne!(request(1, "a").client_token, request(2, "a").client_token);
+        assert_ne!(client_token("a", "b", 1), client_token("a", "c", 1));
+        assert_eq!(client_token("a", "b", 1).len(), 64);
+        assert_ne!(request(1, "a").digest(), request(1, "b").digest());
+    }
+
+    #[test]
+    fn user_data_is_never_printed_and_never_too_long() {
+        assert!(!format!("{:?}", request(1, "s3cr3t")).contains("s3cr3t"));
+        assert!(UserData::new("x".repeat(UserData::MAX)).is_ok());
+        assert_eq!(UserData::new("x".repeat(UserData::MAX + 1)), Err(TooLong(UserData::MAX + 1)));
+    }
+}

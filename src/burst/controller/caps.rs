@@ -1,0 +1,110 @@
+//! What burst may take at most.
+
+use std::collections::BTreeMap;
+
+use crate::burst::{
+    claim::Claim,
+    offer::{InstanceType, Money, Offer},
+};
+
+/// Upper bounds over all claims together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    pub nodes: u32,
+    pub vcpus: u32,
+    /// For an hour of everything that runs.
+    pub hourly: Option<Money>,
+    /// For a calendar month in UTC. A hard stop: when it is spent, all nodes are drained and given back.
+    pub monthly: Option<Money>,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self { nodes: 10, vcpus: 32, hourly: None, monthly: None }
+    }
+}
+
+impl Caps {
+    /// Whether this offer may be added to these claims. A claim that ends counts until EC2 says that it is gone, for
+    /// until then it costs.
+    pub fn allow(&self, offer: &Offer, open: &[&Claim], types: &BTreeMap<String, InstanceType>) -> bool {
+        let open: Vec<&Offer> =
+            open.iter().filter(|claim| claim.may_cost()).filter_map(|claim| claim.offer()).collect();
+        let vcpus = |offer: &Offer| types.get(&offer.instance_type).map(|it| it.vcpus);
+        // A type whose size is not known counts as too large.
+        let Some(new) = vcpus(offer) else { return false };
+        let taken: u32 = open.iter().filter_map(|offer| vcpus(offer)).sum();
+        let price = open.iter().fold(offer.price.0, |sum, offer| sum.saturating_add(offer.price.0));
+        open.len() < self.nodes as usize
+            && taken.saturating_add(new) <= self.vcpus
+            && self.hourly.is_none_or(|cap| price <= cap.0)
+    }
+
+    /// Whether the money of the month is spent.
+    pub fn is_spent(&self, total: Money) -> bool {
+        self.monthly.is_some_and(|cap| total >= cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::burst::{
+        claim::Phase,
+        offer::{Architecture, Capacity},
+        time::Time,
+    };
+
+    fn offer(price: u64) -> Offer {
+        let (instance_type, zone) = ("m7g.large".to_owned(), "a".to_owned());
+        Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(price) }
+    }
+
+    fn claims(count: usize) -> Vec<Claim> {
+        (0..count).map(|n| Claim::new(format!("burst-{n}"), vec![offer(40)], vec![], Time(0))).collect()
+    }
+
+    fn allow(caps: Caps, claims: &[Claim]) -> bool {
+        let large = InstanceType {
+            name: "m7g.large".into(),
+            architecture: Architecture::Arm64,
+            vcpus: 2,
+            memory_mib: 8192,
+            max_pods: 110,
+        };
+        let types = [("m7g.large".to_owned(), large)].into();
+        caps.allow(&offer(40), &claims.iter().collect::<Vec<_>>(), &types)
+    }
+
+    #[test]
+    fn each_cap_holds_by_itself() {
+        let none = Caps { nodes: 99, vcpus: 99, hourly: None, monthly: None };
+        assert!(allow(none, &claims(9)));
+        assert!(allow(Caps { nodes: 3, ..none }, &claims(2)));
+        assert!(!allow(Caps { nodes: 3, ..none }, &claims(3)));
+        assert!(allow(Caps { vcpus: 6, ..none }, &claims(2)));
+        assert!(!allow(Caps { vcpus: 7, ..none }, &claims(3)));
+        assert!(allow(Caps { hourly: Some(Money(120)), ..none }, &claims(2)));
+        assert!(!allow(Caps { hourly: Some(Money(119)), ..none }, &claims(2)));
+        let monthly = Caps { monthly: Some(Money(10)), ..none };
+        assert!(
+            monthly.is_spent(Money(10)) && !monthly.is_spent(Money(9)) && !none.is_spent(Money(u64::MAX))
+        );
+    }
+
+    #[test]
+    fn what_ends_counts_until_it_is_gone_and_what_was_never_launched_does_not() {
+        let caps = Caps { nodes: 1, vcpus: 99, hourly: None, monthly: None };
+        let mut ending = claims(1);
+        ending[0].phase = Phase::Terminating;
+        ending[0].former.insert("i-1".into());
+        assert!(!allow(caps, &ending));
+        ending[0].former.clear();
+        assert!(allow(caps, &ending));
+    }
+
+    #[test]
+    fn a_type_of_unknown_size_is_not_taken() {
+        assert!(!Caps::default().allow(&offer(1), &[], &BTreeMap::new()));
+    }
+}

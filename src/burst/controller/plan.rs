@@ -1,0 +1,140 @@
+//! Writes down the claims that a decision asks for.
+
+use std::collections::BTreeSet;
+
+use super::{Controller, Error, Report, View, disrupt::has_expired};
+use crate::burst::{
+    claim::{Book, Claim, Phase, Why},
+    cloud::hex,
+    offer::Offer,
+    time::Time,
+};
+
+/// A node that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where to launch, best first.
+    pub offers: Vec<Offer>,
+    /// For whom, as `namespace/name`.
+    pub pods: Vec<String>,
+}
+
+/// What should be done, by whoever knows pods and persons.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// In addition to the nodes that are there or on their way. Pods that a claim on its way names are not served twice.
+    pub wanted: Vec<Wanted>,
+    /// Claims whose pods would have room elsewhere, or cheaper, by name.
+    pub unneeded: BTreeSet<String>,
+    /// Claims that a person wants to be removed, by name.
+    pub removed: BTreeSet<String>,
+    /// Everything goes and nothing comes.
+    pub remove_all: bool,
+}
+
+/// Launches that EC2 has not answered in time, before there are no more.
+const UNANSWERED: usize = 3;
+
+impl Controller {
+    /// Makes claims for what is wanted, if launches are allowed and the batch is complete.
+    pub(super) async fn plan(
+        &mut self,
+        view: &mut View,
+        decision: &Decision,
+        report: &mut Report,
+        now: Time,
+    ) -> Result<(), Error> {
+        let served: BTreeSet<&String> = view
+            .claims()
+            .filter(|claim| claim.is_capacity() && claim.phase != Phase::Ready)
+            .flat_map(|claim| &claim.pods)
+            .collect();
+        let is_new = |wanted: &&Wanted| wanted.pods.iter().any(|pod| !served.contains(pod));
+        let wanted: Vec<Wanted> = decision.wanted.iter().filter(is_new).cloned().collect();
+        let pods = wanted.iter().flat_map(|wanted| wanted.pods.iter().cloned()).collect();
+        let mut plans = self.replacements(view, now);
+        if self.window.is_over(pods, &self.settings.batch, now) {
+            plans.extend(wanted.into_iter().map(|Wanted { offers, pods }| (offers, pods, None)));
+        }
+        if plans.is_empty() || decision.remove_all {
+            return Ok(());
+        }
+        if let Some(reason) = self.held_back(view, now) {
+            report.held_back = Some(reason);
+            return Ok(());
+        }
+        for (number, (offers, pods, replaces)) in plans.into_iter().enumerate() {
+            let open: Vec<&Claim> = view.claims().collect();
+            let on_the_way = open.iter().filter(|claim| claim.is_capacity() && claim.phase < Phase::Ready);
+            let may = |offer: &&Offer| {
+                view.has(offer, now) && self.settings.caps.allow(offer, &open, &self.settings.types)
+            };
+            if on_the_way.count() >= view.book.market.breaker.at_once(now) {
+                report.held_back = Some("nodes did not join: launches pause".to_owned());
+                break;
+            }
+            if !offers.iter().any(|offer| may(&offer)) {
+                report.held_back = Some("no offer is to be had within the caps now".to_owned());
+                continue;
+            }
+            let mut claim = Claim::new(self.name(number, now), offers, pods, now);
+            claim.replaces = replaces;
+            let version = self.around.ledger.create(&claim).await?;
+            report.planned.push(claim.name.clone());
+            view.claims.push((claim, version));
+        }
+        if report.planned.is_empty() {
+            return Ok(());
+        }
+        let book = Book { added: Some(now), ..view.book.clone() };
+        self.save(view, book).await
+    }
+
+    /// Why nothing may be launched at all.
+    fn held_back(&self, view: &View, now: Time) -> Option<String> {
+        let stopped = view.book.market.stopped.as_ref();
+        if let Some(stopped) = stopped.filter(|it| it.configuration == self.settings.configuration) {
+            return Some(format!("since {}: {}", stopped.since, stopped.reason));
+        }
+        let open: Vec<&Claim> = view.claims().collect();
+        let unanswered = |claim: &&&Claim| {
+            claim.phase == Phase::Launching && claim.why == Some(Why::TimeOut(Phase::Launching))
+        };
+        // Each of them may have made an instance, which is ended when EC2 answers: no more of those.
+        if open.iter().filter(unanswered).count() >= UNANSWERED {
+            return Some("EC2 does not answer launches".to_owned());
+        }
+        let spent = view.book.spent.total(&open, now);
+        self.settings.caps.is_spent(spent).then(|| format!("${spent} are spent this month: that is the cap"))
+    }
+
+    /// For nodes that EC2 takes back or that are too old, each once, and without waiting for a batch.
+    #[allow(clippy::type_complexity)]
+    fn replacements(&self, view: &View, now: Time) -> Vec<(Vec<Offer>, Vec<String>, Option<String>)> {
+        let needs = |claim: &&Claim| {
+            let node = view.nodes.iter().find(|node| node.name == claim.name);
+            let used = node.is_some_and(|node| !node.pods.is_empty());
+            let noticed = claim.phase == Phase::Ready && node.is_some_and(|node| node.notice);
+            used && (noticed || claim.why.is_none() && has_expired(claim, &self.settings.policy, now))
+        };
+        let replaced = |claim: &Claim| view.claims().any(|it| it.replaces.as_ref() == Some(&claim.name));
+        view.claims()
+            .filter(needs)
+            .filter(|claim| !replaced(claim))
+            .map(|claim| {
+                let pods = view.nodes.iter().find(|node| node.name == claim.name);
+                let pods = pods.map(|node| node.pods.clone()).unwrap_or_default();
+                (claim.offers.clone(), pods, Some(claim.name.clone()))
+            })
+            .collect()
+    }
+
+    /// Ten characters that differ by moment and process. Should they ever meet again, the client token does, too, and
+    /// EC2 answers with the old instance instead of making one.
+    fn name(&self, number: usize, now: Time) -> String {
+        let from =
+            format!("{}\n{}\n{}\n{number}", self.settings.template.cluster, self.candidate.identity, now.0);
+        let digest: String = hex(from.as_bytes()).chars().take(10).collect();
+        format!("burst-{digest}")
+    }
+}

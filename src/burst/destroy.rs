@@ -1,0 +1,124 @@
+//! Ends everything that carries the cluster's tag, and says whether anything is left.
+//!
+//! Claims come first, if they can be read: one whose launch was not answered has to be asked for again before it is known
+//! what to end. Then the tags are walked, whoever made what carries them, until two looks in a row show nothing.
+
+use std::time::Duration;
+
+use super::{
+    cloud::{Cloud, CloudError, State},
+    controller::{Clock, Controller, Decision, terminate},
+};
+
+/// What is left, by name or id. Nothing of all three is success; anything else must not end with exit code 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remaining {
+    pub claims: Vec<String>,
+    pub instances: Vec<String>,
+    /// Volumes and network interfaces.
+    pub leftovers: Vec<String>,
+    /// What stood in the way, lately.
+    pub troubles: Vec<String>,
+}
+
+impl Remaining {
+    pub fn is_nothing(&self) -> bool {
+        self.claims.is_empty() && self.instances.is_empty() && self.leftovers.is_empty()
+    }
+}
+
+/// Between two rounds.
+const ROUND: Duration = Duration::from_secs(5);
+/// For how long EC2 has to show nothing: longer than what it shows lags behind.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Destroys, for `patience` at most. `controller` is for the claims; without one only the tags are walked, as when the
+/// cluster is no more.
+///
+/// # Errors
+/// EC2 did not answer to the end, so that nobody knows what is left.
+pub async fn destroy(
+    cloud: &dyn Cloud,
+    controller: Option<&mut Controller>,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<Remaining, CloudError> {
+    let deadline = clock.now().after(patience);
+    let mut remaining = Remaining::default();
+    if let Some(controller) = controller {
+        end_claims(controller, &mut remaining, clock, deadline).await;
+    }
+    let mut quiet_since = None;
+    loop {
+        let walked = walk(cloud, &mut remaining).await;
+        let now = clock.now();
+        let clear = walked.is_ok() && remaining.instances.is_empty() && remaining.leftovers.is_empty();
+        quiet_since = clear.then(|| quiet_since.unwrap_or(now));
+        if quiet_since.is_some_and(|since| now.since(since) >= QUIET) {
+            return Ok(remaining);
+        }
+        if now >= deadline {
+            return walked.map(|()| remaining);
+        }
+        clock.sleep(ROUND).await;
+    }
+}
+
+/// Lets the controller end all claims. Whatever hinders it is told with what remains.
+async fn end_claims(
+    controller: &mut Controller,
+    remaining: &mut Remaining,
+    clock: &dyn Clock,
+    deadline: super::time::Time,
+) {
+    let decision = Decision { remove_all: true, ..Decision::default() };
+    loop {
+        let view = controller.look().await;
+        remaining.troubles.clear();
+        match view {
+            Ok(Some(view)) => {
+                remaining.claims = view.claims().map(|claim| claim.name.clone()).collect();
+                if remaining.claims.is_empty() {
+                    return;
+                }
+                match controller.carry_out(view, &decision).await {
+                    Ok(report) => remaining.troubles.extend(report.troubles),
+                    Err(error) => remaining.troubles.push(error.to_string()),
+                }
+            }
+            Ok(None) => {
+                remaining.claims = vec!["all that there may be".to_owned()];
+                remaining.troubles.push("another controller leads: stop it first".to_owned());
+            }
+            Err(error) => {
+                remaining.claims = vec!["all that there may be".to_owned()];
+                remaining.troubles.push(error.to_string());
+            }
+        }
+        if clock.now() >= deadline {
+            return;
+        }
+        clock.sleep(ROUND).await;
+    }
+}
+
+/// Looks once and ends what is there.
+async fn walk(cloud: &dyn Cloud, remaining: &mut Remaining) -> Result<(), CloudError> {
+    let instances = cloud.instances().await?;
+    let leftovers = cloud.leftovers().await?;
+    let left: Vec<_> = instances.into_iter().filter(|it| it.state != State::Terminated).collect();
+    let alive: Vec<String> = left.iter().filter(|it| !it.state.is_ending()).map(|it| it.id.clone()).collect();
+    let mut errors = Vec::new();
+    if !alive.is_empty() {
+        errors = terminate(cloud, &alive).await;
+    }
+    for leftover in leftovers.iter().filter(|it| !it.in_use) {
+        errors.extend(cloud.delete(leftover).await.err());
+    }
+    remaining.instances = left.into_iter().map(|it| it.id).collect();
+    remaining.leftovers = leftovers.into_iter().map(|it| it.id).collect();
+    if !errors.is_empty() {
+        remaining.troubles = errors.iter().map(ToString::to_string).collect();
+    }
+    Ok(())
+}

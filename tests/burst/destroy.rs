@@ -1,0 +1,82 @@
+//! `destroy` leaves nothing, or says what it leaves.
+
+use std::time::Duration;
+
+use hoist::burst::{
+    controller::{Controller, Surroundings},
+    destroy::{Remaining, destroy},
+};
+
+use super::{
+    gates,
+    sim::{Bed, bed::now, cluster},
+};
+
+/// Worlds in the middle of something.
+fn busy(seed: u64) -> Bed {
+    let mut bed = Bed::new(seed);
+    {
+        let mut world = bed.world();
+        (world.faults.cut_after, world.faults.leak, world.faults.lag) = (30, 30, 3_000);
+    }
+    bed.add_pods(9, Duration::from_secs(36_000));
+    let turns = bed.world().rng.u64(1..60);
+    bed.turns(turns * 3, 3);
+    bed
+}
+
+fn destroyed(bed: &mut Bed, with_claims: bool, minutes: u64) -> Remaining {
+    let around: Surroundings = cluster::all(bed.handle());
+    let mut controller = Controller::new(around.clone(), bed.settings.clone(), "destroy".into());
+    let controller = with_claims.then_some(&mut controller);
+    let patience = Duration::from_secs(minutes * 60);
+    now(destroy(around.cloud.as_ref(), controller, around.clock.as_ref(), patience)).unwrap()
+}
+
+#[test]
+fn nothing_is_left_whatever_was_going_on() {
+    for seed in 0..60 {
+        let mut bed = busy(seed);
+        let remaining = destroyed(&mut bed, true, 60);
+        if !remaining.is_nothing() {
+            gates::fail(&bed.world(), &format!("{remaining:?}"));
+        }
+        gates::nothing_is_left(&bed.world());
+    }
+}
+
+#[test]
+fn where_the_cluster_is_no_more_the_tags_are_enough() {
+    for seed in 0..20 {
+        let mut bed = busy(seed);
+        assert!(destroyed(&mut bed, false, 60).is_nothing());
+        let world = bed.world();
+        assert_eq!((world.alive().count(), world.disks.len()), (0, 0));
+    }
+}
+
+#[test]
+fn what_cannot_be_ended_is_told() {
+    let mut bed = busy(1);
+    bed.turns(120, 5);
+    bed.world().faults.denied.insert("terminate");
+    let remaining = destroyed(&mut bed, true, 5);
+    assert!(!remaining.is_nothing() && !remaining.claims.is_empty() && !remaining.instances.is_empty());
+    assert!(remaining.troubles.iter().any(|it| it.contains("TerminateInstances")), "{remaining:?}");
+    bed.world().faults.denied.clear();
+    assert!(destroyed(&mut bed, true, 60).is_nothing(), "and the next one ends it");
+}
+
+#[test]
+fn another_controller_that_leads_is_named() {
+    let mut bed = busy(1);
+    let around = cluster::all(bed.handle());
+    let mut other = Controller::new(around.clone(), bed.settings.clone(), "destroy".into());
+    // Not long enough for the lease to end.
+    let patience = Duration::from_secs(10);
+    let remaining = now(destroy(around.cloud.as_ref(), Some(&mut other), around.clock.as_ref(), patience));
+    let remaining = remaining.unwrap();
+    assert!(!remaining.is_nothing());
+    bed.turn().unwrap();
+    assert!(!remaining.claims.is_empty(), "{remaining:?}");
+}

@@ -1,0 +1,196 @@
+//! One fault of a launch at a time, and what exactly has to come of it.
+
+use std::time::Duration;
+
+use hoist::burst::{claim::Phase, offer::Capacity};
+
+use super::{
+    cases::{HOUR, alive, kinds, launches, one_instance, phases},
+    gates,
+    sim::Bed,
+};
+
+#[test]
+fn no_spot_capacity_means_on_demand_in_the_same_turn() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.short.insert("Spot".into());
+    bed.add_pods(2, HOUR);
+    bed.turn().unwrap();
+    bed.world().pass(2_000);
+    let report = bed.turn().unwrap().unwrap();
+    assert_eq!(report.launches, 7, "six spot offers, one on demand: {:?}", report.troubles);
+    assert_eq!(kinds(&bed), [false]);
+}
+
+#[test]
+fn a_used_up_quota_means_the_other_capacity_type_for_a_quarter_of_an_hour() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.quota.insert(Capacity::Spot, 0);
+    bed.add_pods(6, 5 * HOUR);
+    bed.turns(60, 5);
+    assert_eq!(kinds(&bed), [false; 3]);
+    assert_eq!(launches(&bed), 4, "spot is asked for once");
+}
+
+#[test]
+fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.quota.extend([(Capacity::Spot, 0), (Capacity::OnDemand, 0)]);
+    bed.add_pods(20, 5 * HOUR);
+    bed.turns(3600, 5);
+    assert!(launches(&bed) <= 8, "{}: each capacity type once in 15 minutes", launches(&bed));
+    let mut bed = Bed::new(1);
+    bed.world().faults.full.extend(["a", "b", "c"].map(str::to_owned));
+    bed.add_pods(20, 5 * HOUR);
+    bed.turns(3600, 5);
+    assert!(launches(&bed) <= 3 * 20, "{}: each subnet once in 3 minutes", launches(&bed));
+    assert_eq!(phases(&bed), []);
+}
+
+#[test]
+fn what_is_not_allowed_is_asked_once_until_the_configuration_changes() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.denied.insert("launch");
+    bed.add_pods(2, 5 * HOUR);
+    bed.turns(600, 5);
+    bed.killed_turn(0);
+    bed.turns(3600, 5);
+    assert_eq!(launches(&bed), 1, "not even after a restart");
+    let report = bed.turn().unwrap().unwrap();
+    assert!(report.held_back.unwrap().contains("UnauthorizedOperation"));
+    bed.world().faults.denied.clear();
+    bed.settings.configuration = "2".into();
+    bed.killed_turn(0);
+    bed.turns(120, 1);
+    assert_eq!(phases(&bed), [Phase::Ready]);
+}
+
+#[test]
+fn an_answer_that_is_cut_is_asked_for_again_and_makes_no_second_instance() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.cut_after = 100;
+    bed.add_pods(2, HOUR);
+    bed.turns(12, 1);
+    assert_eq!(alive(&bed), 1);
+    assert!(bed.world().claims.values().all(|(claim, _)| claim.attempt == 1));
+    bed.turns(120, 1);
+    gates::hold(&bed.world());
+    assert_eq!(phases(&bed), [Phase::Ready], "what EC2 shows is known again by its client token");
+    assert_eq!(bed.world().machines.len(), 1);
+}
+
+#[test]
+fn a_launch_whose_answer_never_comes_is_given_up_by_pods_and_not_by_the_claim() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.silent.insert("launch");
+    bed.add_pods(2, 5 * HOUR);
+    bed.turns(20 * 60, 5);
+    let (count, first) = {
+        let world = bed.world();
+        (world.claims.len(), world.claims.values().map(|(claim, _)| claim.clone()).next().unwrap())
+    };
+    assert_eq!(count, 3, "others took the pods over, until it was clear that EC2 does not answer");
+    assert_eq!((first.phase, first.attempt), (Phase::Launching, 1));
+    assert!(launches(&bed) < 100, "{} calls in 20 minutes", launches(&bed));
+    bed.world().faults.silent.clear();
+    bed.turns(300, 5);
+    if phases(&bed) != [Phase::Ready] {
+        gates::fail(&bed.world(), "one node is ready");
+    }
+    bed.world().pods.clear();
+    bed.turns(1200, 5);
+    gates::nothing_is_left(&bed.world());
+}
+
+#[test]
+fn a_refusal_after_a_cut_answer_does_not_hide_the_instance() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.cut_after = 100;
+    bed.world().faults.hide = 100;
+    bed.add_pods(2, Duration::from_secs(60));
+    bed.turns(3, 1);
+    assert_eq!(alive(&bed), 1);
+    bed.world().faults.denied.insert("launch");
+    bed.world().faults.cut_after = 0;
+    bed.turns(4, 1);
+    assert_eq!(phases(&bed), [Phase::Terminating], "refused, though there is an instance");
+    bed.turns(600, 5);
+    gates::nothing_is_left(&bed.world());
+}
+
+#[test]
+fn a_token_that_returns_an_instance_that_has_ended_is_used_up() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.cut_after = 100;
+    bed.world().faults.hide = 100;
+    bed.add_pods(2, HOUR);
+    bed.turns(3, 1);
+    let end = bed.world().now;
+    for machine in bed.world().machines.values_mut() {
+        machine.history.push((end, hoist::burst::cloud::State::Terminated, None));
+    }
+    bed.world().faults.cut_after = 0;
+    bed.world().faults.hide = 0;
+    bed.turns(120, 1);
+    let claim = bed.world().claims.values().next().unwrap().0.clone();
+    assert_eq!((claim.attempt, claim.phase), (2, Phase::Ready));
+    assert_eq!(claim.former.len(), 1);
+}
+
+#[test]
+fn answers_that_lag_make_no_duplicates() {
+    for lag in [1_000, 5_000, 30_000] {
+        let mut bed = Bed::new(lag);
+        bed.world().faults.lag = lag;
+        bed.add_pods(8, 2 * HOUR);
+        bed.turns(600, 2);
+        let counts = (launches(&bed), alive(&bed));
+        if counts != (4, 4) {
+            gates::fail(&bed.world(), &format!("{lag} ms: {counts:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_every_place_of_a_launch_leaves_one_instance() {
+    for place in 0..200 {
+        let mut bed = Bed::new(u64::from(place));
+        bed.add_pods(2, Duration::from_secs(300));
+        bed.turn().unwrap();
+        bed.world().pass(2_000);
+        if !bed.killed_turn(place) {
+            assert!(place > 20, "a turn has more places than {place}");
+            return;
+        }
+        bed.turns(120, 2);
+        gates::hold(&bed.world());
+        one_instance(&bed, place);
+        bed.turns(1200, 10);
+        gates::nothing_is_left(&bed.world());
+    }
+    panic!("a turn does not end");
+}
+
+#[test]
+fn a_controller_that_pauses_at_any_place_and_wakes_up_does_no_harm() {
+    for place in 0..200 {
+        let mut bed = Bed::new(u64::from(place));
+        bed.start();
+        bed.add_pods(2, Duration::from_secs(300));
+        bed.turn().unwrap();
+        bed.world().pass(2_000);
+        let before = bed.world().now;
+        let turn = bed.paused_turn(place, 8);
+        if bed.world().now == before {
+            turn.unwrap();
+            assert!(place > 20);
+            return;
+        }
+        gates::hold(&bed.world());
+        one_instance(&bed, place);
+        bed.turns(1500, 10);
+        gates::nothing_is_left(&bed.world());
+        one_instance(&bed, place);
+    }
+    panic!("a turn does not end");
+}

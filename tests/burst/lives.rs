@@ -1,0 +1,184 @@
+//! One event in the life of a node at a time, and what exactly has to come of it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use hoist::burst::{
+    claim::{Phase, Why},
+    controller::Decision,
+    offer::Money,
+    time::Time,
+};
+
+use super::{
+    cases::{HOUR, alive, launches, phases, running},
+    gates,
+    sim::{
+        Bed,
+        bed::now,
+        world::{Disk, Machine, START},
+    },
+};
+
+#[test]
+fn four_pods_get_two_nodes_and_an_empty_node_is_given_back() {
+    let mut bed = running(4, Duration::from_secs(600));
+    assert_eq!(launches(&bed), 2, "exactly as many as needed");
+    assert_eq!(phases(&bed), [Phase::Ready, Phase::Ready]);
+    assert!(bed.world().join_tokens.is_empty(), "a token is of no use after its node is ready");
+    bed.turns(1200, 5);
+    gates::nothing_is_left(&bed.world());
+    assert_eq!(launches(&bed), 2);
+}
+
+#[test]
+fn nothing_to_do_changes_nothing() {
+    let mut bed = running(2, 5 * HOUR);
+    let version = bed.world().version;
+    let launches = launches(&bed);
+    let before = bed.world().claims.clone();
+    bed.turns(600, 5);
+    assert_eq!(bed.world().claims, before);
+    assert_eq!(super::cases::launches(&bed), launches);
+    assert_eq!(bed.world().version - version, 2 * 120, "nothing but the lease, twice a turn");
+}
+
+#[test]
+fn a_spot_notice_drains_within_two_minutes_and_is_replaced_at_once() {
+    let mut bed = running(2, 5 * HOUR);
+    let (id, noticed) = {
+        let mut world = bed.world();
+        for pod in world.pods.values_mut() {
+            pod.kept = true;
+        }
+        let now = world.now;
+        let (id, machine) = world.machines.iter_mut().next().unwrap();
+        machine.notice_at = Some(now);
+        (id.clone(), now)
+    };
+    bed.turns(1, 1);
+    assert_eq!(bed.world().machines.len(), 2, "replaced in the same turn");
+    bed.turns(119, 1);
+    let world = bed.world();
+    let ended = world.machines[&id].history.iter().find(|(_, state, _)| state.is_ending()).unwrap();
+    assert!(ended.0 - noticed < 120_000, "{} s", (ended.0 - noticed) / 1000);
+    assert_eq!(ended.1, hoist::burst::cloud::State::ShuttingDown, "drained and given back, not taken");
+    assert_eq!((world.pending().count(), world.machines.len()), (0, 2));
+}
+
+#[test]
+fn nodes_that_do_not_join_keep_their_console_and_break_the_circuit() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.no_join = 100;
+    bed.add_pods(2, 5 * HOUR);
+    bed.turns(3600, 5);
+    let launches_in_an_hour = launches(&bed);
+    // Three of 6 minutes and some, then pauses of 5 and 10 minutes with one try after each.
+    assert!((4..=6).contains(&launches_in_an_hour), "{launches_in_an_hour}");
+    assert!(bed.world().consoles.len() >= 3);
+    bed.world().faults.no_join = 0;
+    bed.turns(3600, 5);
+    assert_eq!(phases(&bed), [Phase::Ready]);
+}
+
+#[test]
+fn an_instance_that_is_hidden_for_a_moment_is_not_lost() {
+    let mut bed = running(2, 5 * HOUR);
+    let hide = |bed: &Bed, seconds: u64| {
+        let until = bed.world().now + seconds * 1000;
+        bed.world().machines.values_mut().for_each(|machine| machine.hidden_until = until);
+    };
+    hide(&bed, 50);
+    bed.turns(300, 5);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 1));
+    hide(&bed, 400);
+    bed.turns(300, 5);
+    let lost = bed.world().claims.values().find(|(claim, _)| claim.why == Some(Why::Lost)).cloned();
+    assert_eq!(lost.unwrap().0.phase, Phase::Terminating, "not gone: EC2 has not said so");
+    assert_eq!(bed.world().nodes.len(), 1, "its Node is deleted, another took its place");
+    bed.turns(300, 5);
+    assert_eq!(alive(&bed), 1, "it came back and was terminated");
+    gates::hold(&bed.world());
+}
+
+#[test]
+fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
+    let mut bed = running(2, 5 * HOUR);
+    {
+        let mut world = bed.world();
+        let now = world.now;
+        let mut instance = world.machines.values().next().unwrap().instance.clone();
+        (instance.id, instance.claim) = ("i-orphan".into(), None);
+        (instance.client_token, instance.launched) = ("x".into(), Time(now));
+        let history = vec![(now, hoist::burst::cloud::State::Running, None)];
+        let (zone, spot) = ("a".to_owned(), false);
+        let orphan =
+            Machine { instance, zone, spot, history, hidden_until: 0, joins_at: None, notice_at: None };
+        world.machines.insert("i-orphan".into(), orphan);
+        let disk =
+            Disk { claim: None, machine: Some("i-orphan".into()), is_volume: true, leaks: true, free: false };
+        world.disks.insert("vol-orphan".into(), disk);
+    }
+    bed.turns(280, 5);
+    assert_eq!(alive(&bed), 2, "not before five minutes");
+    bed.turns(120, 5);
+    assert_eq!(alive(&bed), 1);
+    bed.turns(600, 5);
+    assert!(!bed.world().disks.contains_key("vol-orphan"));
+    assert_eq!(alive(&bed), 1, "what has a claim stays");
+}
+
+#[test]
+fn caps_hold_and_the_money_of_a_month_is_a_hard_stop() {
+    let mut bed = Bed::new(1);
+    bed.settings.caps.nodes = 3;
+    bed.settings.caps.monthly = Some(Money(60_000));
+    bed.killed_turn(0);
+    bed.add_pods(20, 5 * HOUR);
+    bed.turns(600, 5);
+    assert_eq!((alive(&bed), launches(&bed)), (3, 3));
+    // Three times 0.03 $ an hour: 0.06 $ are spent after 40 minutes.
+    bed.turns(24 * 60, 5);
+    assert_eq!(alive(&bed), 3);
+    bed.turns(90 * 60, 5);
+    assert_eq!(launches(&bed), 3);
+    gates::nothing_is_left(&bed.world());
+    let total = bed.world().book.0.spent.total(&[], Time(START));
+    assert!((60_000..80_000).contains(&total.0), "{total}");
+}
+
+#[test]
+fn a_person_removes_one_node_and_no_more() {
+    let mut bed = running(4, 5 * HOUR);
+    let name = bed.world().claims.keys().next().unwrap().clone();
+    let removed = BTreeSet::from([name.clone()]);
+    let decision = Decision { removed, ..Decision::default() };
+    for _ in 0..300 {
+        bed.world().pass(5_000);
+        let controller = bed.controller();
+        let view = now(controller.look()).unwrap().unwrap();
+        now(controller.carry_out(view, &decision)).unwrap();
+    }
+    assert!(!bed.world().claims.contains_key(&name));
+    assert_eq!(phases(&bed), [Phase::Ready]);
+}
+
+#[test]
+fn a_node_that_is_a_day_old_is_replaced_before_it_is_drained() {
+    let mut bed = running(2, 100 * HOUR);
+    bed.turns(24 * 3600 - 300, 60);
+    assert_eq!(launches(&bed), 1);
+    bed.turns(1500, 5);
+    assert_eq!(launches(&bed), 2);
+    assert_eq!((phases(&bed), bed.world().pending().count()), (vec![Phase::Ready], 0));
+    assert_eq!(bed.world().alive().next().map(|(id, _)| id.clone()), Some("i-0002".into()));
+}
+
+#[test]
+fn the_office_line_is_cut_for_an_hour() {
+    let mut bed = running(4, 5 * HOUR);
+    bed.world().faults.denied = ["launch", "describe", "leftovers", "terminate"].into();
+    bed.turns(3600, 5);
+    bed.world().faults.denied.clear();
+    bed.turns(300, 5);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready; 2], 2), "nothing was judged blindly");
+}

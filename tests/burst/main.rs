@@ -1,0 +1,10 @@
+//! Claims and their controller against a simulated EC2 and a simulated cluster, both seeded and in virtual time: hours
+//! of faults in milliseconds. A run that breaks a rule prints its seed and what happened.
+
+mod cases;
+mod destroy;
+mod gates;
+mod launches;
+mod lives;
+mod runs;
+mod sim;

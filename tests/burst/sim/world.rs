@@ -1,0 +1,282 @@
+//! What is true in a simulation, and how it goes on by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hoist::burst::{
+    claim::{Book, Claim},
+    cloud::{Instance, State},
+    controller::{CertificateRequest, Record, token_id},
+    offer::Capacity,
+    time::Time,
+};
+
+/// Where virtual time begins.
+pub const START: u64 = 1_772_000_000_000;
+
+/// How often things go wrong, in percent of calls or instances, and rules that hold while they are set.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// The answer to a changing call is cut after it was carried out.
+    pub cut_after: u8,
+    /// A call is cut or answered with 500 before anything was done.
+    pub cut_before: u8,
+    pub throttle: u8,
+    /// The ledger writes and then says that it could not.
+    pub ledger: u8,
+    /// The longest that EC2's answers lag behind, in ms.
+    pub lag: u64,
+    /// An instance never joins.
+    pub no_join: u8,
+    /// An instance dies while pending.
+    pub stillborn: u8,
+    /// A volume or interface outlives its instance.
+    pub leak: u8,
+    /// A spot instance is taken back within the hour.
+    pub notices: u8,
+    /// An instance is not shown for a while, though it runs.
+    pub hide: u8,
+    /// `TYPE ZONE CAPACITY` as Debug writes it, or parts of it, of which EC2 has none.
+    pub short: BTreeSet<String>,
+    /// vCPUs by capacity type.
+    pub quota: BTreeMap<Capacity, u32>,
+    pub full: BTreeSet<String>,
+    pub denied: BTreeSet<&'static str>,
+    /// Orders that EC2 never answers.
+    pub silent: BTreeSet<&'static str>,
+}
+
+pub struct Machine {
+    pub instance: Instance,
+    pub zone: String,
+    pub spot: bool,
+    /// What it was at which time.
+    pub history: Vec<(u64, State, Option<String>)>,
+    pub hidden_until: u64,
+    pub joins_at: Option<u64>,
+    pub notice_at: Option<u64>,
+}
+
+impl Machine {
+    pub fn state(&self, at: u64) -> Option<(State, Option<String>)> {
+        let entry = self.history.iter().rev().find(|(since, ..)| *since <= at);
+        entry.map(|(_, state, reason)| (*state, reason.clone()))
+    }
+
+    pub fn is_alive(&self, now: u64) -> bool {
+        self.state(now).is_some_and(|(state, _)| !state.is_ending())
+    }
+}
+
+pub struct Disk {
+    pub claim: Option<String>,
+    pub machine: Option<String>,
+    pub is_volume: bool,
+    pub leaks: bool,
+    /// Free and not deleted since.
+    pub free: bool,
+}
+
+pub struct Pod {
+    pub node: Option<String>,
+    pub ends: u64,
+    /// A budget keeps it where it is.
+    pub kept: bool,
+    pub leaving_at: Option<u64>,
+}
+
+pub struct Node {
+    pub provider_id: String,
+    pub instance: String,
+    pub ready_at: u64,
+    pub cordoned: bool,
+    pub notice: bool,
+}
+
+pub struct World {
+    pub seed: u64,
+    /// True time in ms; controllers see it with `skew`.
+    pub now: u64,
+    pub skew: i64,
+    pub rng: fastrand::Rng,
+    pub faults: Faults,
+    pub trace: Vec<String>,
+
+    pub machines: BTreeMap<String, Machine>,
+    pub tokens: BTreeMap<String, (String, String)>,
+    pub disks: BTreeMap<String, Disk>,
+    /// When EC2 was asked, by order.
+    pub calls: BTreeMap<&'static str, Vec<u64>>,
+    pub mismatches: u32,
+    pub consoles: BTreeSet<String>,
+
+    pub claims: BTreeMap<String, (Claim, u64)>,
+    pub book: (Book, u64),
+    pub lease: Option<(Record, u64)>,
+    pub version: u64,
+
+    pub join_tokens: BTreeMap<String, u64>,
+    pub requests: Vec<CertificateRequest>,
+    pub approved: BTreeSet<String>,
+    pub nodes: BTreeMap<String, Node>,
+    pub pods: BTreeMap<String, Pod>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            now: START,
+            skew: 0,
+            rng: fastrand::Rng::with_seed(seed),
+            faults: Faults::default(),
+            trace: Vec::new(),
+            machines: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            mismatches: 0,
+            consoles: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            book: (Book::default(), 0),
+            lease: None,
+            version: 0,
+            join_tokens: BTreeMap::new(),
+            requests: Vec::new(),
+            approved: BTreeSet::new(),
+            nodes: BTreeMap::new(),
+            pods: BTreeMap::new(),
+        }
+    }
+
+    pub fn say(&mut self, what: impl std::fmt::Display) {
+        self.trace.push(format!("{:>8.1} s  {what}", (self.now - START) as f64 / 1000.0));
+    }
+
+    pub fn roll(&mut self, percent: u8) -> bool {
+        percent > 0 && self.rng.u8(0..100) < percent
+    }
+
+    /// Milliseconds between two numbers of seconds.
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
+        self.rng.u64(from * 1000..=to * 1000)
+    }
+
+    /// What a controller's clock shows.
+    pub fn shown(&self) -> Time {
+        Time(self.now.saturating_add_signed(self.skew))
+    }
+
+    pub fn alive(&self) -> impl Iterator<Item = (&String, &Machine)> {
+        self.machines.iter().filter(|(_, machine)| machine.is_alive(self.now))
+    }
+
+    pub fn pending(&self) -> impl Iterator<Item = &String> {
+        self.pods.iter().filter(|(_, pod)| pod.node.is_none()).map(|(name, _)| name)
+    }
+
+    /// Pods that fit on a node.
+    pub const ROOM: usize = 2;
+
+    /// Lets time pass: machines boot and die, nodes join, pods are scheduled and end.
+    pub fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        let step = if millis < 10_000 { 2_000 } else { 5_000 };
+        while self.now < end {
+            self.now = (self.now + step).min(end);
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now;
+        let mut said = Vec::new();
+        for (id, machine) in &mut self.machines {
+            if machine.notice_at.is_some_and(|at| now >= at + 120_000) && machine.is_alive(now) {
+                machine.notice_at = None;
+                let reason = Some("Server.SpotInstanceTermination".to_owned());
+                machine.history.push((now, State::Terminated, reason));
+                said.push(format!("EC2 takes {id} back"));
+            }
+        }
+        for line in said {
+            self.say(line);
+        }
+        self.join();
+        let (machines, nodes) = (&self.machines, &mut self.nodes);
+        for node in nodes.values_mut() {
+            let machine = machines.get(&node.instance);
+            node.notice = machine.is_some_and(|it| it.notice_at.is_some_and(|at| now >= at));
+        }
+        for disk in self.disks.values_mut() {
+            let over = disk.machine.as_ref().is_some_and(|id| {
+                machines.get(id).is_none_or(|it| matches!(it.state(now), Some((State::Terminated, _))))
+            });
+            disk.free |= over;
+        }
+        self.disks.retain(|_, disk| disk.leaks || !disk.free);
+        self.schedule();
+    }
+
+    /// Machines that booted ask for a certificate, and with one they become nodes.
+    fn join(&mut self) {
+        let now = self.now;
+        for (id, machine) in &self.machines {
+            let boots = machine.is_alive(now) && machine.joins_at.is_some_and(|at| now >= at);
+            let Some(claim) = machine.instance.claim.clone().filter(|_| boots) else { continue };
+            let name = format!("csr-{id}");
+            if !self.nodes.contains_key(&claim) && !self.approved.contains(&name) {
+                let valid = self.join_tokens.get(&claim).is_some_and(|until| now < *until);
+                if valid && !self.requests.iter().any(|request| request.name == name) {
+                    self.requests.push(CertificateRequest {
+                        name,
+                        user: format!("system:bootstrap:{}", token_id(&claim)),
+                        signer: "kubernetes.io/kube-apiserver-client-kubelet".into(),
+                        common_name: format!("system:node:{claim}"),
+                    });
+                }
+            } else if self.approved.contains(&name) && !self.nodes.contains_key(&claim) {
+                let node = Node {
+                    provider_id: format!("aws:///{}/{id}", machine.zone),
+                    instance: id.clone(),
+                    ready_at: now + 8_000,
+                    cordoned: false,
+                    notice: false,
+                };
+                self.nodes.insert(claim, node);
+            }
+        }
+    }
+
+    pub fn is_ready(&self, node: &Node) -> bool {
+        self.now >= node.ready_at && self.machines.get(&node.instance).is_some_and(|it| it.is_alive(self.now))
+    }
+
+    fn schedule(&mut self) {
+        let now = self.now;
+        self.pods.retain(|_, pod| now < pod.ends);
+        let nodes: BTreeSet<String> = self.nodes.keys().cloned().collect();
+        for pod in self.pods.values_mut() {
+            let left = pod.leaving_at.is_some_and(|at| now >= at);
+            if left || pod.node.as_ref().is_some_and(|node| !nodes.contains(node)) {
+                (pod.node, pod.leaving_at) = (None, None);
+            }
+        }
+        let mut room: BTreeMap<String, usize> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| self.is_ready(node) && !node.cordoned)
+            .map(|(name, _)| (name.clone(), Self::ROOM))
+            .collect();
+        for pod in self.pods.values() {
+            if let Some(left) = pod.node.as_ref().and_then(|node| room.get_mut(node)) {
+                *left = left.saturating_sub(1);
+            }
+        }
+        for pod in self.pods.values_mut().filter(|pod| pod.node.is_none()) {
+            if let Some((name, left)) = room.iter_mut().find(|(_, left)| **left > 0) {
+                *left -= 1;
+                pod.node = Some(name.clone());
+            }
+        }
+    }
+}
