@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{Definition, Error, chart::Chart, order, secret, values};
+use super::{Definition, Error, SecretObject, chart::Chart, order, secret, values};
 use crate::{
     artifact::{self, Index},
     cluster,
@@ -44,7 +44,14 @@ pub struct Release {
 #[derive(Debug, Clone)]
 pub struct Secret {
     pub name: String,
+    pub namespace: String,
+    /// Its type, as Kubernetes has it.
+    pub kind: String,
     pub data: BTreeMap<String, SecretString>,
+    /// Keys that are made up where the cluster has none, each with its length.
+    pub generate: BTreeMap<String, u32>,
+    /// Whether it stays when its add-on is removed.
+    pub kept: bool,
 }
 
 /// What everything is made from.
@@ -106,7 +113,9 @@ fn of_own(own: &Own) -> Definition {
         values: None,
         before: Vec::new(),
         manifests: Vec::new(),
+        folders: Vec::new(),
         secrets: Vec::new(),
+        more_secrets: None,
         network: false,
         after: own.after.clone(),
         requires: Vec::new(),
@@ -134,9 +143,10 @@ impl Maker<'_> {
         }
         let release = self.release(mistakes)?;
         let mut secrets = Vec::new();
-        for wanted in &self.definition.secrets {
+        for wanted in self.definition.secrets.iter().chain(&self.more_secrets()?) {
             let plain = |text: &str| self.templates.text(&self.place("addon.yaml"), text, &self.context);
-            match secret::read(wanted, &self.wanted.settings, self.sources.home, &plain)? {
+            let (settings, namespace) = (&self.wanted.settings, &self.definition.namespace);
+            match secret::read(wanted, settings, namespace, self.sources.home, &plain)? {
                 Ok(secret) => secrets.extend(secret),
                 Err(reasons) => {
                     mistakes.extend(reasons.into_iter().map(|reason| format!("{name}: {reason}")))
@@ -145,7 +155,9 @@ impl Maker<'_> {
         }
         let first = self.objects(&self.definition.before)?;
         let mut after = self.objects(&self.definition.manifests)?;
-        if let Some(folder) = self.wanted.own.as_ref().and_then(|own| own.manifests.as_ref()) {
+        let own = self.wanted.own.as_ref().and_then(|own| own.manifests.as_deref());
+        let said = self.definition.folders.iter().filter_map(|key| self.wanted.settings.get(key)?.as_str());
+        for folder in own.into_iter().chain(said.map(Path::new)) {
             match folder_objects(&expand_home(folder, self.sources.home)) {
                 Ok(objects) => after.objects.extend(objects),
                 Err(reason) => mistakes.push(format!("{name}: {reason}")),
@@ -220,6 +232,16 @@ impl Maker<'_> {
             || Error::Rendered { place: place.clone(), reason: String::from("there is no such file") };
         let text = self.sources.library.addon_text(&self.wanted.name, file)?.ok_or_else(missing)?;
         Ok(self.templates.text(&place, &text, &self.context)?)
+    }
+
+    fn more_secrets(&self) -> Result<Vec<SecretObject>, Error> {
+        let Some(file) = &self.definition.more_secrets else { return Ok(Vec::new()) };
+        let made: Value = yaml_value(&self.render(file)?)
+            .map_err(|reason| Error::Rendered { place: self.place(file), reason })?;
+        let list = serde_json::from_value::<Option<Vec<SecretObject>>>(made);
+        let list =
+            list.map_err(|error| Error::Rendered { place: self.place(file), reason: error.to_string() })?;
+        Ok(list.unwrap_or_default())
     }
 
     fn objects(&self, files: &[String]) -> Result<Declared, Error> {

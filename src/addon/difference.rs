@@ -1,9 +1,11 @@
 //! What differs between an add-on as it shall be and as it is.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{
-    Desired, Error, Installed, Observed, Release, Status,
+    Desired, Error, Installed, KEEP, Observed, Release, Secret, Status,
     observed::labels,
     release::ADDON,
     shown::{sorted, values_change},
@@ -105,7 +107,8 @@ impl Difference {
             }
             difference.release = !difference.changes.is_empty();
         }
-        let secrets = secrets(desired);
+        let found = secrets(api, desired).await?;
+        let secrets = declared_secrets(desired, &found);
         for declared in
             [&secrets, &labelled(desired, &desired.before), &labelled(desired, &desired.manifests)]
         {
@@ -121,6 +124,7 @@ impl Difference {
                 }
             }
         }
+        difference.changes.extend(found.iter().filter_map(make_up));
         if let Some(record) = record {
             let declared = [&secrets, &desired.before, &desired.manifests];
             let kept = |recorded: &&Value| {
@@ -240,11 +244,21 @@ fn with_diff(summary: String, diff: String) -> Change {
     change
 }
 
-/// The Secrets of an add-on as the API server takes them.
-pub(super) fn secrets(desired: &Desired) -> Declared {
-    let (namespace, labels) = (&desired.definition.namespace, labels(&desired.name));
-    let objects = desired.secrets.iter().map(|secret| secret.object(namespace, &labels));
-    Declared { namespace: namespace.clone(), objects: objects.collect() }
+fn make_up(secret: &Secret) -> Option<Change> {
+    let keys: Vec<&str> = secret.generate.keys().map(String::as_str).collect();
+    (!keys.is_empty()).then(|| Change::new(format!("make up {} of Secret {}", keys.join(", "), secret.name)))
+}
+
+/// The Secrets of an add-on with what was made up before.
+pub(super) async fn secrets(api: &Api, desired: &Desired) -> Result<Vec<Secret>, kube::Error> {
+    futures::future::try_join_all(desired.secrets.iter().map(|secret| secret.found(api))).await
+}
+
+/// Secrets as the API server takes them.
+pub(super) fn declared_secrets(desired: &Desired, secrets: &[Secret]) -> Declared {
+    let labels = labels(&desired.name);
+    let objects = secrets.iter().map(|secret| secret.object(&labels)).collect();
+    Declared { namespace: desired.definition.namespace.clone(), objects }
 }
 
 /// Objects with the labels by which they are found again.
@@ -286,6 +300,7 @@ pub(super) fn stays(object: &Value) -> bool {
     ["Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume"]
         .iter()
         .any(|kind| object["kind"] == *kind)
+        || object["metadata"]["annotations"][KEEP] == "true"
 }
 
 /// A digest of everything that gates prove. Values of Secrets are not in it.
@@ -294,8 +309,11 @@ pub(super) fn digest(desired: &Desired) -> String {
         .release
         .as_ref()
         .map(|release| (&release.chart.sha256, sorted(&Value::Object(release.values.clone()))));
-    let secrets: Vec<(&String, Vec<&String>)> =
-        desired.secrets.iter().map(|secret| (&secret.name, secret.data.keys().collect())).collect();
+    let keys = |secret: &Secret| {
+        let keys: BTreeSet<String> = secret.data.keys().chain(secret.generate.keys()).cloned().collect();
+        (secret.namespace.clone(), secret.name.clone(), keys)
+    };
+    let secrets: Vec<_> = desired.secrets.iter().map(keys).collect();
     let all = serde_json::json!([
         release,
         desired.before.objects,

@@ -1,12 +1,12 @@
 //! One add-on made as it shall be, through one control plane.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Error, Observed, Record, State,
+    Desired, Difference, Error, KEEP, Observed, Record, State,
     difference::{self, labelled, stays},
     gate::{Bench, Gate, gate},
     helm::{self, Helm, Said},
@@ -110,18 +110,13 @@ impl Install<'_> {
     /// killed leaves nothing of which nobody knows.
     async fn before(&self, api: &Api, observed: &Observed) -> Result<(), Stop> {
         let (desired, namespace) = (self.desired, self.namespace());
-        let secrets = difference::secrets(desired);
-        let before = labelled(desired, &desired.before);
-        let own = before
-            .objects
-            .iter()
-            .any(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == namespace);
-        let there = api.object(NAMESPACE, None, namespace).await.map_err(|error| self.kube(error))?.is_some();
-        if !own && !there {
-            let made =
-                serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-            self.apply(api, &Declared { namespace: namespace.to_owned(), objects: vec![made] }).await?;
+        let mut secrets = difference::secrets(api, desired).await.map_err(|error| self.kube(error))?;
+        for secret in &mut secrets {
+            secret.fill().map_err(|error| self.failed("make up a Secret", error.to_string(), Vec::new()))?;
         }
+        let secrets = difference::declared_secrets(desired, &secrets);
+        let before = labelled(desired, &desired.before);
+        self.namespaces(api, &before).await?;
         let (first, rest): (Vec<Value>, Vec<Value>) =
             before.objects.into_iter().partition(|object| object["kind"] == "Namespace");
         let declared = |objects| Declared { namespace: namespace.to_owned(), objects };
@@ -134,6 +129,26 @@ impl Install<'_> {
         }
         self.apply(api, &secrets).await?;
         self.apply(api, &declared(rest)).await
+    }
+
+    /// The namespaces that nothing declares before what lies in them is applied.
+    async fn namespaces(&self, api: &Api, before: &Declared) -> Result<(), Stop> {
+        let declared = |name: &str| {
+            before
+                .objects
+                .iter()
+                .any(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == name)
+        };
+        let of_secrets = self.desired.secrets.iter().map(|secret| secret.namespace.as_str());
+        let wanted: BTreeSet<&str> = of_secrets.chain([self.namespace()]).collect();
+        for name in wanted.into_iter().filter(|name| !declared(name)) {
+            if api.object(NAMESPACE, None, name).await.map_err(|error| self.kube(error))?.is_none() {
+                let made =
+                    serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+                self.apply(api, &Declared { namespace: name.to_owned(), objects: vec![made] }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What was written down before, and what comes now.
@@ -165,7 +180,8 @@ impl Install<'_> {
     /// Writes down what is applied, and what was proven with it.
     async fn write(&self, api: &Api, proven: Option<String>) -> Result<(), Stop> {
         let desired = self.desired;
-        let parts = [&difference::secrets(desired), &desired.before, &desired.manifests];
+        let secrets = difference::declared_secrets(desired, &desired.secrets);
+        let parts = [&secrets, &desired.before, &desired.manifests];
         let found = parts.map(references).concat();
         let record = Record {
             addon: desired.name.clone(),
@@ -393,6 +409,9 @@ fn references(declared: &Declared) -> Vec<Value> {
         });
         if metadata["namespace"].is_string() {
             reference["metadata"]["namespace"] = metadata["namespace"].clone();
+        }
+        if metadata["annotations"][KEEP].is_string() {
+            reference["metadata"]["annotations"] = serde_json::json!({KEEP: metadata["annotations"][KEEP]});
         }
         reference
     };

@@ -1,10 +1,6 @@
 //! Secrets that nobody has to think of: made up once, and kept in the cluster alone.
 
-use std::collections::BTreeSet;
-
 use secrecy::SecretString;
-
-use super::SecretObject;
 
 const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -12,7 +8,7 @@ const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 ///
 /// # Errors
 /// When the system gives no random numbers.
-pub fn made_up(length: u32) -> Result<SecretString, getrandom::Error> {
+pub(super) fn made_up(length: u32) -> Result<SecretString, getrandom::Error> {
     // The largest multiple of the number of characters: what is above it would make the first ones likelier.
     let fair = u8::MAX - u8::MAX % 62;
     let mut text = String::new();
@@ -24,17 +20,6 @@ pub fn made_up(length: u32) -> Result<SecretString, getrandom::Error> {
         text.extend(taken.map(|byte| char::from(CHARACTERS[usize::from(byte % 62)])));
     }
     Ok(text.into())
-}
-
-/// The keys of a Secret that have to be made up, each with its length: those that the cluster's Secret does not have,
-/// and that no setting gives. `given` are the keys of `data` whose settings are there.
-pub fn to_make_up<'a>(
-    secret: &'a SecretObject,
-    present: &'a BTreeSet<String>,
-    given: &'a BTreeSet<String>,
-) -> impl Iterator<Item = (&'a str, u32)> {
-    let absent = secret.generate.iter().filter(|(key, _)| !present.contains(*key) && !given.contains(*key));
-    absent.map(|(key, length)| (key.as_str(), *length))
 }
 
 #[cfg(test)]
@@ -61,27 +46,5 @@ mod tests {
             // 1000 are expected with a deviation of 31: eight of them are never seen.
             assert!((750..1250).contains(&seen), "{} {seen} times", char::from(*character));
         }
-    }
-
-    #[test]
-    fn what_is_there_or_given_is_not_made_up() {
-        let keys = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        let secret = SecretObject {
-            name: "admin".into(),
-            namespace: None,
-            kind: None,
-            data: [("password".into(), "grafana.password".into())].into(),
-            plain: [].into(),
-            generate: [("password".into(), 32), ("token".into(), 48)].into(),
-        };
-        let asked = |present: &[&str], given: &[&str]| {
-            let (present, given) = (keys(present), keys(given));
-            to_make_up(&secret, &present, &given)
-                .map(|(key, length)| format!("{key} {length}"))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(asked(&[], &[]), ["password 32", "token 48"]);
-        assert_eq!(asked(&["token"], &["password"]), Vec::<String>::new());
-        assert_eq!(asked(&["password"], &[]), ["token 48"]);
     }
 }

@@ -28,7 +28,7 @@ use desired::yaml_value;
 pub use desired::{Desired, Release, Secret, Sources, definition, desired};
 pub use difference::{Difference, State};
 pub use error::Error;
-pub use made_up::{made_up, to_make_up};
+use made_up::made_up;
 pub use observed::{Observed, Record, observe};
 pub use release::{Installed, Status};
 pub use remove::{Removal, Stuck, remove};

@@ -6,11 +6,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::{SecretObject, desired::Secret};
+use super::{KEEP, SecretObject, desired::Secret, made_up};
 use crate::{
     engine,
     inventory::{SecretSource, expand_home},
+    kube::{self, Api, Kind},
 };
+
+const SECRET: Kind = Kind::new("v1", "Secret");
 
 /// A Secret as it shall be; none where no setting says where a value is.
 ///
@@ -20,6 +23,7 @@ use crate::{
 pub fn read(
     wanted: &SecretObject,
     settings: &Map<String, Value>,
+    namespace: &str,
     home: &Path,
     plain: &dyn Fn(&str) -> Result<String, engine::Error>,
 ) -> Result<Result<Option<Secret>, Vec<String>>, engine::Error> {
@@ -40,13 +44,22 @@ pub fn read(
     if !mistakes.is_empty() {
         return Ok(Err(mistakes));
     }
-    if data.is_empty() && !wanted.data.is_empty() {
+    if data.is_empty() && !wanted.data.is_empty() && wanted.generate.is_empty() {
         return Ok(Ok(None));
     }
+    let generate = wanted.generate.iter().filter(|(key, _)| !data.contains_key(*key));
+    let generate = generate.map(|(key, length)| (key.clone(), *length)).collect();
     for (key, template) in &wanted.plain {
         data.insert(key.clone(), SecretString::from(plain(template)?));
     }
-    Ok(Ok(Some(Secret { name: wanted.name.clone(), data })))
+    Ok(Ok(Some(Secret {
+        name: wanted.name.clone(),
+        namespace: wanted.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+        kind: wanted.kind.clone().unwrap_or_else(|| String::from("Opaque")),
+        data,
+        generate,
+        kept: !wanted.generate.is_empty(),
+    })))
 }
 
 fn value(source: &SecretSource, home: &Path) -> Result<SecretString, String> {
@@ -65,17 +78,51 @@ fn value(source: &SecretSource, home: &Path) -> Result<SecretString, String> {
 }
 
 impl Secret {
+    /// With what the cluster has of the keys that are made up; what it lacks is left in `generate`.
+    pub(super) async fn found(&self, api: &Api) -> Result<Secret, kube::Error> {
+        let mut found = self.clone();
+        if self.generate.is_empty() {
+            return Ok(found);
+        }
+        let live = api.object(SECRET, Some(&self.namespace), &self.name).await?.unwrap_or_default();
+        for key in self.generate.keys() {
+            if let Some(value) = text(&live["data"][key.as_str()]) {
+                found.data.insert(key.clone(), value);
+                found.generate.remove(key);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes up what is left.
+    pub(super) fn fill(&mut self) -> Result<(), getrandom::Error> {
+        for (key, length) in std::mem::take(&mut self.generate) {
+            self.data.insert(key, made_up(length)?);
+        }
+        Ok(())
+    }
+
     /// The object, as the API server takes it. It must not be printed.
-    pub(super) fn object(&self, namespace: &str, labels: &Value) -> Value {
+    pub(super) fn object(&self, labels: &Value) -> Value {
         let encoded = |value: &SecretString| STANDARD.encode(value.expose_secret());
         let data: BTreeMap<&String, String> =
             self.data.iter().map(|(key, value)| (key, encoded(value))).collect();
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-            "metadata": {"name": self.name, "namespace": namespace, "labels": labels},
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": self.kind,
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels},
             "data": data,
-        })
+        });
+        if self.kept {
+            object["metadata"]["annotations"] = json!({KEEP: "true"});
+        }
+        object
     }
+}
+
+/// A value in a Secret as the API server gives it.
+fn text(value: &Value) -> Option<SecretString> {
+    let bytes = STANDARD.decode(value.as_str()?).ok()?;
+    String::from_utf8(bytes).ok().map(SecretString::from)
 }
 
 #[cfg(test)]
@@ -87,9 +134,16 @@ mod tests {
             name: String::from("backup"),
             data: [(String::from("key"), String::from("backup.access_key"))].into(),
             plain: [(String::from("url"), String::from("https://s3"))].into(),
+            namespace: None,
+            kind: None,
+            generate: BTreeMap::new(),
         };
+        tried_as(&wanted, settings)
+    }
+
+    fn tried_as(wanted: &SecretObject, settings: Value) -> Result<Option<Secret>, Vec<String>> {
         let Value::Object(settings) = settings else { panic!() };
-        read(&wanted, &settings, Path::new("/home/me"), &|text| Ok(text.to_owned())).unwrap()
+        read(wanted, &settings, "here", Path::new("/home/me"), &|text| Ok(text.to_owned())).unwrap()
     }
 
     #[test]
@@ -100,13 +154,41 @@ mod tests {
         assert_eq!(secret.data["key"].expose_secret(), "hunter2");
         assert_eq!(secret.data["url"].expose_secret(), "https://s3");
         assert!(!format!("{secret:?}").contains("hunter2"));
-        assert_eq!(secret.object("a", &json!({}))["data"]["key"], "aHVudGVyMg==");
+        let object = secret.object(&json!({}));
+        assert_eq!(object["data"]["key"], "aHVudGVyMg==");
+        assert_eq!((&object["type"], &object["metadata"]["namespace"]), (&json!("Opaque"), &json!("here")));
+        assert_eq!(object["metadata"]["annotations"], Value::Null);
     }
 
     #[test]
     fn a_setting_that_is_absent_makes_no_secret() {
         assert!(tried(json!({})).unwrap().is_none());
         assert!(tried(json!({"backup": {"access_key": null}})).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_nobody_gives_is_made_up_and_outlives_its_add_on() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2").unwrap();
+        let wanted = SecretObject {
+            name: String::from("admin"),
+            namespace: Some(String::from("elsewhere")),
+            kind: Some(String::from("kubernetes.io/basic-auth")),
+            data: [(String::from("password"), String::from("password"))].into(),
+            plain: BTreeMap::new(),
+            generate: [(String::from("password"), 32), (String::from("token"), 64)].into(),
+        };
+        let given = tried_as(&wanted, json!({"password": {"file": file.path()}})).unwrap().unwrap();
+        assert_eq!(given.generate, [(String::from("token"), 64)].into());
+        let mut secret = tried_as(&wanted, json!({})).unwrap().unwrap();
+        assert_eq!(secret.generate, wanted.generate);
+        secret.fill().unwrap();
+        let length = |key: &str| secret.data[key].expose_secret().len();
+        assert_eq!((length("password"), length("token"), secret.generate.len()), (32, 64, 0));
+        let object = secret.object(&json!({}));
+        assert_eq!(object["type"], "kubernetes.io/basic-auth");
+        assert_eq!(object["metadata"]["namespace"], "elsewhere");
+        assert_eq!(object["metadata"]["annotations"][KEEP], "true");
     }
 
     #[test]

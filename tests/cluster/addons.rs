@@ -33,8 +33,10 @@ fn pack(folder: &Path, name: &str, version: &str, edit: (&str, &str)) -> PathBuf
         header.set_mode(0o644);
         archive.append_data(&mut header, format!("{name}/{path}"), content.as_bytes()).unwrap();
     };
-    ["Chart.yaml", "values.yaml", "values.schema.json", "templates/all.yaml", "crds/queues.yaml"]
-        .map(&mut add);
+    for file in ["Chart.yaml", "values.yaml", "values.schema.json", "templates/all.yaml", "crds/queues.yaml"]
+    {
+        add(file);
+    }
     archive.into_inner().unwrap().finish().unwrap().flush().unwrap();
     packed
 }

@@ -11,8 +11,8 @@ use super::{
 use crate::burst::{
     offer::Money,
     pack::{
-        Effect, Home, Limits, Market, Month, Node, Patience, Plan, Pod, Problem, Rented, Settings, Slot,
-        Taint, pack, send_home,
+        Effect, Home, Limits, Market, Month, Patience, Plan, Pod, Problem, Rented, Slot, Taint, pack,
+        send_home,
     },
 };
 

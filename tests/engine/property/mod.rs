@@ -104,7 +104,7 @@ async fn run(bed: &Bed, host: &Arc<dyn Host>) -> Option<Outcome> {
         subjects,
         bystanders: Vec::new(),
         library: bed.library(),
-        journal,
+        journal: std::sync::Arc::new(journal),
         events: events().0,
         forks: 1,
         places: Default::default(),
