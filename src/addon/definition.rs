@@ -87,7 +87,7 @@ pub struct SecretObject {
     /// Its keys with values that are made up where the cluster has none: how many letters and digits. They are never
     /// changed afterwards. Where `data` has the same key, its setting wins while it is there.
     #[serde(default)]
-    #[schemars(inner(range(min = 16, max = 256)))]
+    #[schemars(extend("additionalProperties" = {"type": "integer", "minimum": 16, "maximum": 256}))]
     pub generate: BTreeMap<String, u32>,
 }
 

@@ -94,8 +94,8 @@ mod tests {
             json!({"name": "old", "wanted": false, "chart": null, "installed": "1.0.0", "state": "not wanted any more"}),
         ];
         let text = list(&rows);
-        assert!(text.contains("metallb  yes     0.16.1  -          not installed"), "{text}");
-        assert!(text.contains("old      no      -       1.0.0      not wanted any more"), "{text}");
+        assert!(text.contains("metallb   yes      0.16.1   -           not installed"), "{text}");
+        assert!(text.contains("old       no       -        1.0.0       not wanted any more"), "{text}");
         assert_eq!(list(&[]), "No add-on is wanted or installed.\n");
     }
 
