@@ -181,6 +181,12 @@ fn reboot(stage: &Stage) {
     until("w2 has booted anew", 60, || {
         stage.holds_on("w2", &format!("[ \"$({boot})\" != {} ]", before.trim()))
     });
+    // Until its kubelet has spoken, the cluster has of w2 what was true before.
+    let after = stage.on("w2", boot);
+    let says = "jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type==\"Ready\")].status}";
+    until("w2 is ready again", 120, || {
+        stage.kubectl(&["get", "node", "w2", "-o", says]).stdout == format!("{} True", after.trim())
+    });
     until("w2 is as it should be", 90, || stage.hoist(&["plan"]).exit == Some(0));
     stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
     stage.hoist(&["sample"]).exits(0).says("answers through w2");
