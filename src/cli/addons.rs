@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::{Failure, request::Request, shared::home};
 use crate::{
     addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe},
@@ -12,6 +14,9 @@ use crate::{
     kube::Api,
     task::Change,
 };
+
+/// So many add-ons are compared at the same time.
+const AT_ONCE: usize = 4;
 
 /// The add-ons that are wanted; none where only some hosts or roles are meant.
 pub struct Addons {
@@ -99,11 +104,8 @@ impl Addons {
         api: &Api,
         observed: &Observed,
     ) -> Result<Vec<(&Desired, Difference)>, addon::Error> {
-        let mut found = Vec::new();
-        for desired in &self.desired {
-            found.push((desired, Difference::find(api, desired, observed).await?));
-        }
-        Ok(found)
+        let one = async |desired| Ok((desired, Difference::find(api, desired, observed).await?));
+        stream::iter(&self.desired).map(one).buffered(AT_ONCE).try_collect().await
     }
 
     /// The add-ons that hoist installed and that are wanted no more.

@@ -5,7 +5,7 @@
 
 use miette::Severity;
 
-use super::{Inventory, Plugin, Release, version};
+use super::{Inventory, Release, version};
 use crate::yaml::{Node, Problem, Span};
 
 struct Gap {
@@ -17,23 +17,13 @@ struct Gap {
     instead: &'static str,
 }
 
-const GAPS: &[Gap] = &[
-    Gap {
-        what: "the network plugin `cilium`",
-        asked: |inventory, tree| {
-            let asked = inventory.cluster.network.plugin == Plugin::Cilium;
-            at(tree, asked, &["cluster", "network", "plugin"])
-        },
-        instead: "write `bridge`, which needs all hosts in one layer-2 network",
+const GAPS: &[Gap] = &[Gap {
+    what: "a worker in EC2",
+    asked: |inventory, tree| {
+        if inventory.burst.is_wanted() { vec![tree.key_at(&["burst"])] } else { Vec::new() }
     },
-    Gap {
-        what: "a worker in EC2",
-        asked: |inventory, tree| {
-            if inventory.burst.is_wanted() { vec![tree.key_at(&["burst"])] } else { Vec::new() }
-        },
-        instead: "leave `burst` out",
-    },
-];
+    instead: "leave `burst` out",
+}];
 
 /// A note about everything that the inventory asks for and that cannot be installed.
 pub(super) fn gaps(inventory: &Inventory, tree: &Node) -> Vec<Problem> {
@@ -67,8 +57,4 @@ fn note(what: &str, span: Span) -> Problem {
     Problem::new(span, format!("{what} is checked, but cannot be installed by this version yet"))
         .label("not yet")
         .severity(Severity::Advice)
-}
-
-fn at(tree: &Node, asked: bool, path: &[&str]) -> Vec<Span> {
-    if asked { vec![tree.at(path)] } else { Vec::new() }
 }

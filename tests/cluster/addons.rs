@@ -174,7 +174,9 @@ fn addons() {
         manifests(&stage, &["notes"]);
         let plan = stage.path("saved.plan");
         let ran = stage.hoist(&["plan", "--diff", "--out", text(&plan)]).exits(2);
-        ran.says("web 1.0.0 -> web 1.1.0").says("+page: two").says("delete ConfigMap site/more");
+        ran.says("web 1.0.0 -> web 1.1.0")
+            .says("+page: two")
+            .says("delete ConfigMap more: it is not declared any more");
         stage.hoist(&["apply", text(&plan)]).exits(0);
         stage.hoist(&["apply", text(&plan)]).exits(3).says("add-on site: holds by now");
         assert_eq!(page(&stage), "two");
@@ -191,7 +193,8 @@ fn addons() {
     stage.step("killed in the middle of helm", || {
         let mut command = stage.command(&["apply"]);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("helm is at work", 60, || stage.holds_on("cp1", "pgrep -f 'helm-.* [u]pgrade'"));
+        let pending = "-n site get secrets -l owner=helm,status=pending-upgrade -o name";
+        until("helm is at work", 60, || stage.holds_on("cp1", &format!("{ADMIN} {pending} | grep -q .")));
         stage.on("cp1", "pkill -9 -f 'helm-.* [u]pgrade'; true");
         run.kill().unwrap();
         run.wait().unwrap();
