@@ -2,8 +2,6 @@
 
 #[path = "../support/helm.rs"]
 mod helm;
-#[path = "../support/skip.rs"]
-mod skip;
 
 use std::{
     fs,
@@ -13,7 +11,10 @@ use std::{
     process::Stdio,
 };
 
-use super::stage::{Ran, Stage, cache, text, until};
+use super::{
+    skip,
+    stage::{Ran, Stage, cache, text, until},
+};
 
 const LAB: &str = "cluster-addons";
 const NODES: &str = "cp1=10.77.0.11,w1=10.77.0.12";

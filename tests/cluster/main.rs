@@ -13,6 +13,8 @@ mod high_availability;
 mod hosts;
 mod offline;
 mod security;
+#[path = "../support/skip.rs"]
+mod skip;
 mod stacked;
 #[path = "../support/stage.rs"]
 mod stage;

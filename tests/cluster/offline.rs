@@ -9,8 +9,6 @@ mod archive;
 #[path = "../artifact/registry.rs"]
 #[allow(dead_code, reason = "the tests of artifacts use more of it")]
 mod registry;
-#[path = "../support/skip.rs"]
-mod skip;
 
 use std::{
     env,
@@ -24,7 +22,10 @@ use std::{
 
 use nix::sched::{CloneFlags, setns};
 
-use super::stage::{Stage, cache, text};
+use super::{
+    skip,
+    stage::{Stage, cache, text},
+};
 use archive::{sha256, tar};
 use registry::Registry;
 
