@@ -2,13 +2,16 @@
 //!
 //! `offer` says what can be rented; `pack` (pure) says which offers waiting pods need, and which rented nodes are not
 //! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
-//! workload against both. Only `aws` will talk to AWS, behind `cloud`.
+//! workload against both. Only `aws` talks to AWS, behind `cloud`; `kubernetes` keeps claims in the cluster.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod claim;
 pub mod cloud;
 pub mod collect;
 pub mod controller;
 pub mod destroy;
+pub mod kubernetes;
 pub mod network;
 pub mod offer;
 pub mod pack;

@@ -1,5 +1,5 @@
-//! For tests: an API server that keeps objects in memory. It makes, lists, merges and deletes them; what controllers
-//! would do, a test does after each write.
+//! For tests: an API server that keeps objects in memory. It makes, lists, merges, replaces and deletes them; what
+//! controllers would do, a test does after each write.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("v1", "Secret", "secrets", true),
     ("v1", "ConfigMap", "configmaps", true),
     ("v1", "Event", "events", true),
+    ("coordination.k8s.io/v1", "Lease", "leases", true),
     ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", true),
     ("networking.k8s.io/v1", "Ingress", "ingresses", true),
     ("networking.k8s.io/v1", "IngressClass", "ingressclasses", false),
@@ -57,6 +58,13 @@ impl Objects {
 
     pub fn of(&self, kind: &str) -> Vec<&Value> {
         self.kept.values().filter(|it| it["kind"] == kind).collect()
+    }
+
+    /// Why an object is not written, if a version is demanded that it does not have.
+    fn refusal(&self, key: &(String, String, String), version: &Value) -> Option<Answer> {
+        let Some(object) = self.kept.get(key) else { return Some(missing()) };
+        let other = !version.is_null() && object["metadata"]["resourceVersion"] != *version;
+        other.then(|| Answer::failure(409, "Conflict", "the object has been modified"))
     }
 
     pub fn of_mut(&mut self, kind: &str) -> Vec<&mut Value> {
@@ -103,7 +111,8 @@ impl Memory {
                 merge(object, &body);
                 found(object)
             }),
-            "DELETE" => self.delete(&key),
+            "PUT" => self.replace(&key, body),
+            "DELETE" => self.delete(&key, &body["preconditions"]["resourceVersion"]),
             _ => missing(),
         };
         let mut controllers = std::mem::take(&mut self.controllers);
@@ -139,6 +148,7 @@ impl Memory {
         }
         self.objects.writes += 1;
         object["metadata"]["uid"] = json!(format!("uid-{}", self.objects.writes));
+        object["metadata"]["resourceVersion"] = json!(self.objects.writes.to_string());
         object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
         self.objects.kept.insert(key, object.clone());
         if plural == "namespaces" {
@@ -148,7 +158,20 @@ impl Memory {
         found(&object)
     }
 
-    fn delete(&mut self, key: &(String, String, String)) -> Answer {
+    fn replace(&mut self, key: &(String, String, String), mut object: Value) -> Answer {
+        if let Some(refusal) = self.objects.refusal(key, &object["metadata"]["resourceVersion"]) {
+            return refusal;
+        }
+        self.objects.writes += 1;
+        object["metadata"]["resourceVersion"] = json!(self.objects.writes.to_string());
+        self.objects.kept.insert(key.clone(), object.clone());
+        found(&object)
+    }
+
+    fn delete(&mut self, key: &(String, String, String), version: &Value) -> Answer {
+        if let Some(refusal) = self.objects.refusal(key, version) {
+            return refusal;
+        }
         let Some(object) = self.objects.kept.remove(key) else { return missing() };
         if key.0 == "namespaces" {
             self.objects.kept.retain(|(_, namespace, _), _| *namespace != key.2);
@@ -170,7 +193,7 @@ fn resources(group: &str) -> Answer {
     let all: Vec<Value> = ours
         .map(|(_, kind, plural, namespaced)| {
             json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind,
-                   "verbs": ["get", "list", "create", "patch", "delete"]})
+                   "verbs": ["get", "list", "create", "update", "patch", "delete"]})
         })
         .collect();
     if all.is_empty() {

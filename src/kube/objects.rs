@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use ::kube::{
-    api::{Api as Resources, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{
+        Api as Resources, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    },
     discovery::Scope,
 };
 use serde_json::Value;
@@ -161,10 +163,29 @@ impl Api {
     /// When the API server does not answer, or refuses.
     pub async fn delete(&self, kind: Kind, namespace: Option<&str>, name: &str) -> Result<bool, Error> {
         let wanted = kind.manifest(namespace, name)?;
-        let Some(resources) = self.known(&wanted).await? else { return Ok(false) };
-        let params = DeleteParams::background();
-        let deleted = self.ask(&format!("delete {}", wanted.name), || resources.delete(name, &params)).await;
-        match deleted {
+        self.delete_with(&wanted, &DeleteParams::background()).await
+    }
+
+    /// The same, if the object has still this `metadata.resourceVersion`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with status 409 when it was changed meanwhile.
+    pub async fn delete_version(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        name: &str,
+        version: &str,
+    ) -> Result<bool, Error> {
+        let wanted = kind.manifest(namespace, name)?;
+        let demanded = Preconditions { resource_version: Some(version.to_owned()), uid: None };
+        self.delete_with(&wanted, &DeleteParams::background().preconditions(demanded)).await
+    }
+
+    async fn delete_with(&self, wanted: &Manifest, params: &DeleteParams) -> Result<bool, Error> {
+        let Some(resources) = self.known(wanted).await? else { return Ok(false) };
+        let (action, name) = (format!("delete {}", wanted.name), &wanted.name.name);
+        match self.ask(&action, || resources.delete(name, params)).await {
             Ok(_) => Ok(true),
             Err(Error::Refused { status: 404, .. }) => Ok(false),
             Err(error) => Err(error),

@@ -15,8 +15,9 @@ use super::super::{
 
 /// Names of tags. Permissions and collection rest on them, so they never change.
 pub mod tag {
-    /// The cluster's uid. Only what carries it is ever touched.
-    pub const CLUSTER: &str = "hoist.dev/cluster";
+    /// The cluster's uid. Only what carries it is ever touched. (`hoist.dev/cluster` has its name, to which permissions are
+    /// bound: a name is known before the cluster is, but two clusters may have the same.)
+    pub const CLUSTER: &str = "hoist.dev/cluster-uid";
     /// The claim's name.
     pub const CLAIM: &str = "hoist.dev/claim";
     /// When nobody needs it any more, whatever happens to the controller.

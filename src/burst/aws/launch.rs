@@ -1,0 +1,74 @@
+//! A launch in the words of AWS' client library: each field of [`RunInstances`], and nothing else.
+
+use aws_sdk_ec2::{
+    Client,
+    operation::run_instances::builders::RunInstancesFluentBuilder,
+    types::{
+        BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification,
+        InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
+        InstanceType, MarketType, ResourceType, ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag,
+        TagSpecification, VolumeType,
+    },
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::burst::cloud::RunInstances;
+
+/// The same request gives the same bytes.
+pub fn call(client: &Client, request: &RunInstances) -> RunInstancesFluentBuilder {
+    let profile = |name: &String| IamInstanceProfileSpecification::builder().name(name).build();
+    let call = client
+        .run_instances()
+        .min_count(1)
+        .max_count(1)
+        .client_token(&request.client_token)
+        .image_id(&request.image_id)
+        .instance_type(InstanceType::from(request.instance_type.as_str()))
+        .subnet_id(&request.subnet_id)
+        .set_security_group_ids(Some(request.security_group_ids.clone()))
+        .set_iam_instance_profile(request.iam_instance_profile.as_ref().map(profile))
+        .user_data(STANDARD.encode(request.user_data.expose()))
+        .set_instance_market_options(request.spot.then(spot))
+        .instance_initiated_shutdown_behavior(ShutdownBehavior::from(
+            request.instance_initiated_shutdown_behavior.as_str(),
+        ))
+        .metadata_options(metadata(request))
+        .block_device_mappings(root(request));
+    let mut tagged = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    if request.spot {
+        tagged.push(ResourceType::SpotInstancesRequest);
+    }
+    tagged.into_iter().fold(call, |call, resource| call.tag_specifications(tags(request, resource)))
+}
+
+/// One-time: EC2 does not make another instance by itself. Without a maximum price, which only makes interruptions likelier.
+fn spot() -> InstanceMarketOptionsRequest {
+    let once = SpotMarketOptions::builder().spot_instance_type(SpotInstanceType::OneTime).build();
+    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(once).build()
+}
+
+fn metadata(request: &RunInstances) -> InstanceMetadataOptionsRequest {
+    let options = &request.metadata_options;
+    InstanceMetadataOptionsRequest::builder()
+        .http_endpoint(InstanceMetadataEndpointState::Enabled)
+        .http_tokens(HttpTokensState::from(options.http_tokens.as_str()))
+        .http_put_response_hop_limit(i32::from(options.http_put_response_hop_limit))
+        .build()
+}
+
+fn root(request: &RunInstances) -> BlockDeviceMapping {
+    let root = &request.root;
+    let disk = EbsBlockDevice::builder()
+        .volume_size(i32::try_from(root.volume_size).unwrap_or(i32::MAX))
+        .volume_type(VolumeType::from(root.volume_type.as_str()))
+        .encrypted(root.encrypted)
+        .set_kms_key_id(root.kms_key_id.clone())
+        .delete_on_termination(root.delete_on_termination)
+        .build();
+    BlockDeviceMapping::builder().device_name(&root.device_name).ebs(disk).build()
+}
+
+fn tags(request: &RunInstances, resource: ResourceType) -> TagSpecification {
+    let tags = request.tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build());
+    TagSpecification::builder().resource_type(resource).set_tags(Some(tags.collect())).build()
+}
