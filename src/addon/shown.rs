@@ -35,11 +35,8 @@ fn hide(old: Option<&mut Value>, new: &mut Value) {
         Value::Object(new) => {
             for (key, value) in new {
                 match value {
-                    value if hides(key, value) => {
-                        if value != "(hidden, new)" {
-                            *value = Value::from("(hidden)");
-                        }
-                    }
+                    value if value == "(hidden, new)" => {}
+                    value if hides(key, value) => *value = Value::from("(hidden)"),
                     Value::Object(_) | Value::Array(_) => {
                         hide(old.as_deref_mut().and_then(|old| old.get_mut(key.as_str())), value);
                     }
