@@ -82,6 +82,13 @@ impl Difference {
         difference
     }
 
+    /// Of an add-on that the API server does not take as it shall be: the others are compared all the same.
+    pub fn refused(error: &kube::Error) -> Difference {
+        let mut difference = new(State::Different);
+        difference.changes.push(Change::new(format!("this is refused as it is asked for: {error}")));
+        difference
+    }
+
     /// Compares an add-on with what the cluster has.
     ///
     /// # Errors

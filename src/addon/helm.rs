@@ -82,7 +82,12 @@ impl<'a> Helm<'a> {
     pub async fn upgrade(&self, desired: &Desired, release: &Release) -> Result<Said, transport::Error> {
         let values = Value::Object(release.values.clone()).to_string();
         // Rolling back waits as long as installing.
-        self.run(&upgrade(self.major, desired, release), &values, 2 * desired.definition.timeout).await
+        self.run(
+            &upgrade(self.major, desired, release),
+            &values,
+            desired.definition.timeout.saturating_mul(2),
+        )
+        .await
     }
 
     /// Ends what a killed Helm began: back to the last revision that was in use, or all of it away where there is none.

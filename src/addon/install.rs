@@ -2,24 +2,26 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Error, KEEP, Observed, Record, State,
+    Desired, Difference, KEEP, Observed, Record, State,
     difference::{self, labelled, stays},
     gate::{Bench, Gate, gate},
     helm::{self, Helm, Said},
     observe,
+    release::{ADDON, Installed},
     run::Crew,
+    stop::Stop,
     watch::Watch,
 };
 use crate::{
-    cluster::{AccessError, Way},
+    cluster::Way,
     engine::{self, Entry, Event, Failure},
     kube::{self, Api, Declared, Kind},
     task::sha256,
-    transport,
 };
 
 /// Between two tries of what passes by itself.
@@ -28,18 +30,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(2);
 const NAMESPACE: Kind = Kind::new("v1", "Namespace");
 
-/// Why an add-on is not done.
-pub(super) enum Stop {
-    /// The control plane or its API server does not answer; another one may.
-    Away(String),
-    Failed(Box<Failure>),
-}
-
 /// An add-on at work on a control plane.
 pub(super) struct Install<'a> {
     pub crew: &'a Crew<'a>,
     pub desired: &'a Desired,
     pub way: Way,
+    /// Whether another control plane was lost before, perhaps with a helm at work on it.
+    pub again: bool,
 }
 
 impl Install<'_> {
@@ -157,9 +154,9 @@ impl Install<'_> {
         record.addon.clone_from(&self.desired.name);
         self.namespace().clone_into(&mut record.namespace);
         for object in now {
-            if !record.objects.contains(&object) {
-                record.objects.push(object);
-            }
+            // What was noted of it before may not have said that it stays.
+            record.objects.retain(|known| !is_named(known, &object));
+            record.objects.push(object);
         }
         record
     }
@@ -169,7 +166,7 @@ impl Install<'_> {
         let (gone, _): (Vec<Value>, Vec<Value>) =
             difference.pruned.iter().cloned().partition(|object| !stays(object));
         let gone = Declared { namespace: self.namespace().to_owned(), objects: gone };
-        api.delete_declared(&gone).await.map_err(|error| self.kube(error))?;
+        api.delete_declared(&gone, (ADDON, &self.desired.name)).await.map_err(|error| self.kube(error))?;
         self.write(api, None).await
     }
 
@@ -234,7 +231,10 @@ impl Install<'_> {
         };
         let helm = Helm::ready(&*self.way.host, program, Some(release), &|_| {}).await;
         let helm = helm.map_err(|error| self.host(error))?;
-        if let (State::Stuck, Some(stuck)) = (state, observed.release(namespace, &desired.name)) {
+        let stuck = observed.release(namespace, &desired.name).filter(|_| state == State::Stuck);
+        if let Some(stuck) = stuck
+            && self.is_left(api, stuck).await?
+        {
             self.wait(format!("a helm was killed at revision {}: that is repaired first", stuck.revision))
                 .await;
             let said =
@@ -275,6 +275,28 @@ impl Install<'_> {
             api.mend(&Declared { objects, ..declared }).await.map_err(|error| self.kube(error))?;
         }
         Ok(())
+    }
+
+    /// Waits for as long as another helm may be at work on a release: one of somebody else, or ours on a control plane that
+    /// was lost. False when it has ended by itself.
+    async fn is_left(&self, api: &Api, stuck: &Installed) -> Result<bool, Stop> {
+        let ours = stuck.addon.as_deref() == Some(self.desired.name.as_str());
+        if ours && !self.again {
+            return Ok(true);
+        }
+        let most = 2 * u64::from(self.desired.definition.timeout);
+        let young = |begun: Timestamp| {
+            Timestamp::now().duration_since(begun).unsigned_abs() < Duration::from_secs(most)
+        };
+        while stuck.begun.is_some_and(young) {
+            self.wait(format!("another helm may be at work on revision {}", stuck.revision)).await;
+            let observed = observe(api).await.map_err(|error| self.unknown(error))?;
+            let now = observed.release(self.namespace(), &self.desired.name);
+            if now.is_none_or(|now| now.status != super::Status::Pending || now.revision != stuck.revision) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A try that was cut off may have left the release stuck.
@@ -350,54 +372,15 @@ impl Install<'_> {
     fn tell(&self, event: Event) {
         self.crew.events.send(event);
     }
+}
 
-    fn stop(&self, what: String, output: Vec<String>, cause: Option<String>, next: &str) -> Stop {
-        Stop::Failed(Box::new(Failure {
-            host: self.way.host.name().to_owned(),
-            role: format!("addon {}", self.desired.name),
-            step: String::from("compare it with the cluster"),
-            what,
-            output,
-            cause,
-            next: next.to_owned(),
-        }))
-    }
-
-    fn failed(&self, step: &str, what: String, output: Vec<String>) -> Stop {
-        match self.stop(what, output, None, "mend that, then run the same again") {
-            Stop::Failed(failure) => Stop::Failed(Box::new(Failure { step: step.to_owned(), ..*failure })),
-            away => away,
-        }
-    }
-
-    fn kube(&self, error: kube::Error) -> Stop {
-        if error.is_retryable() {
-            return Stop::Away(error.to_string());
-        }
-        let next = miette::Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
-        self.stop(error.to_string(), Vec::new(), None, &next)
-    }
-
-    fn host(&self, error: transport::Error) -> Stop {
-        Stop::Away(error.to_string())
-    }
-
-    fn access(&self, error: AccessError) -> Stop {
-        match error {
-            AccessError::Api(error) => self.kube(error),
-            other => Stop::Away(other.to_string()),
-        }
-    }
-
-    fn unknown(&self, error: Error) -> Stop {
-        match error {
-            Error::Api(error) => self.kube(error),
-            other => {
-                let next = miette::Diagnostic::help(&other).map(|help| help.to_string()).unwrap_or_default();
-                self.stop(other.to_string(), Vec::new(), None, &next)
-            }
-        }
-    }
+/// Whether two references are of the same object.
+fn is_named(one: &Value, other: &Value) -> bool {
+    let (here, there) = (&one["metadata"], &other["metadata"]);
+    one["apiVersion"] == other["apiVersion"]
+        && one["kind"] == other["kind"]
+        && here["name"] == there["name"]
+        && here["namespace"] == there["namespace"]
 }
 
 /// What is needed to find objects again. Where one names no namespace it is taken to be in the add-on's.

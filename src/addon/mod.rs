@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod secret;
 mod shown;
+mod stop;
 mod values;
 mod watch;
 

@@ -7,6 +7,7 @@ use std::io::Read as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -48,6 +49,8 @@ pub struct Installed {
     pub digest: Option<String>,
     /// The add-on, where hoist installed it.
     pub addon: Option<String>,
+    /// When this revision was begun, by the API server's clock.
+    pub begun: Option<Timestamp>,
     pub values: Map<String, Value>,
     /// The objects that it made.
     pub objects: Vec<Value>,
@@ -101,8 +104,19 @@ pub fn releases(secrets: &[Value]) -> Result<Vec<Installed>, Error> {
     for (namespace, name, revision, secret) in newest {
         let failed =
             |reason: String| Error::Release { namespace: namespace.into(), name: name.into(), reason };
-        let stored: Stored = decoded(secret).map_err(failed)?;
         let label = |key: &str| secret["metadata"]["labels"][key].as_str().map(String::from);
+        // What others installed is not for hoist to understand.
+        let ours = label(ADDON).is_some();
+        let stored: Stored = match decoded(secret) {
+            Ok(stored) => stored,
+            Err(reason) if ours => return Err(failed(reason)),
+            Err(_) => continue,
+        };
+        let objects = match documents(&stored.manifest) {
+            Ok(objects) => objects,
+            Err(error) if ours => return Err(failed(error.to_string())),
+            Err(_) => Vec::new(),
+        };
         let good = secrets.iter().filter_map(|other| {
             let labels = &other["metadata"]["labels"];
             let same = other["metadata"]["namespace"] == namespace && labels["name"] == name;
@@ -125,8 +139,9 @@ pub fn releases(secrets: &[Value]) -> Result<Vec<Installed>, Error> {
             version: stored.chart.metadata.version,
             digest: label(CHART),
             addon: label(ADDON),
+            begun: secret["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse().ok()),
             values: stored.config.unwrap_or_default(),
-            objects: documents(&stored.manifest).map_err(|error| failed(error.to_string()))?,
+            objects,
             good: good.max(),
         });
     }
@@ -193,7 +208,10 @@ pub(super) mod tests {
     fn what_is_damaged_is_named() {
         let mut secret = stored("web", 1, "deployed", json!({}));
         secret["data"]["release"] = json!("bm90aGluZw==");
-        let error = releases(&[secret]).unwrap_err();
+        let error = releases(&[secret.clone()]).unwrap_err();
         assert!(error.to_string().contains("site/web"), "{error}");
+        // One that hoist has not installed stops nobody.
+        secret["metadata"]["labels"].as_object_mut().unwrap().shift_remove(ADDON);
+        assert_eq!(releases(&[secret, stored("other", 1, "deployed", json!({}))]).unwrap().len(), 1);
     }
 }

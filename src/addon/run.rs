@@ -4,11 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use super::{
-    Desired,
-    install::{Install, Stop},
-    order::before,
-};
+use super::{Desired, install::Install, order::before, stop::Stop};
 use crate::{
     artifact::File,
     cluster::{Session, ways},
@@ -92,9 +88,9 @@ impl Crew<'_> {
         let begun = Instant::now();
         let mut last = String::from("no control plane lives");
         let mut through = String::from("the cluster");
-        for way in ways(self.inventory, self.session) {
+        for (tried, way) in ways(self.inventory, self.session).enumerate() {
             through = way.host.name().to_owned();
-            let install = Install { crew: self, desired, way };
+            let install = Install { crew: self, desired, way, again: tried > 0 };
             match install.carry_out().await {
                 Ok(changes) => {
                     let (addon, seconds) = (desired.name.clone(), begun.elapsed().as_secs_f64());

@@ -5,6 +5,11 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::shown::is_secret;
+
+/// In place of what may be a secret.
+const HIDDEN: &str = "something that is not shown here";
+
 /// A mistake: the keys that lead to it, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -54,16 +59,16 @@ impl<'a> Checker<'a> {
             _ => Vec::new(),
         };
         if !types.is_empty() && !types.iter().any(|name| is(name, value)) {
-            return self.wrong(&format!("it is {}, expected {}", shown(value), types.join(" or ")));
+            return self.wrong(&format!("it is {}, expected {}", self.shown(value), types.join(" or ")));
         }
         if let Some(choices) = schema["enum"].as_array()
             && !choices.contains(value)
         {
             let choices: Vec<String> = choices.iter().map(Value::to_string).collect();
-            self.wrong(&format!("it is {}, expected one of {}", shown(value), choices.join(", ")));
+            self.wrong(&format!("it is {}, expected one of {}", self.shown(value), choices.join(", ")));
         }
         if let Some(only) = schema.get("const").filter(|only| *only != value) {
-            self.wrong(&format!("it is {}, expected {only}", shown(value)));
+            self.wrong(&format!("it is {}, expected {only}", self.shown(value)));
         }
         match value {
             Value::Object(map) => self.map(schema, map),
@@ -160,16 +165,24 @@ impl<'a> Checker<'a> {
 
     fn text(&mut self, schema: &Value, text: &str) {
         let pattern = schema["pattern"].as_str();
+        let shown = match self.path.last().is_some_and(|key| is_secret(key)) {
+            true => String::from(HIDDEN),
+            false => format!("{text:?}"),
+        };
         // A pattern that is not of this kind of expressions says nothing here.
         if let Some(pattern) = pattern
             && let Ok(expression) = Regex::new(pattern)
             && !expression.is_match(text)
         {
-            self.wrong(&format!("it is {text:?}, expected something like `{pattern}`"));
+            self.wrong(&format!("it is {shown}, expected something like `{pattern}`"));
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.chars().count() as u64) < least) {
-            self.wrong(&format!("it is {text:?}, expected at least {} characters", schema["minLength"]));
+            self.wrong(&format!("it is {shown}, expected at least {} characters", schema["minLength"]));
         }
+    }
+
+    fn shown(&self, value: &Value) -> String {
+        shown(&self.path, value)
     }
 
     fn wrong(&mut self, what: &str) {
@@ -194,8 +207,11 @@ fn is(name: &str, value: &Value) -> bool {
 }
 
 /// A value as messages name it.
-pub(super) fn shown(value: &Value) -> String {
+pub(super) fn shown(path: &[String], value: &Value) -> String {
     match value {
+        Value::String(_) | Value::Number(_) if path.last().is_some_and(|key| is_secret(key)) => {
+            String::from(HIDDEN)
+        }
         Value::Null => String::from("nothing"),
         Value::Bool(value) => value.to_string(),
         Value::Number(value) => format!("the number {value}"),

@@ -119,10 +119,10 @@ impl Secret {
     }
 }
 
-/// A value in a Secret as the API server gives it.
+/// A value in a Secret as the API server gives it; an empty one protects nothing.
 fn text(value: &Value) -> Option<SecretString> {
     let bytes = STANDARD.decode(value.as_str()?).ok()?;
-    String::from_utf8(bytes).ok().map(SecretString::from)
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(SecretString::from)
 }
 
 #[cfg(test)]

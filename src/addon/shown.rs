@@ -22,7 +22,7 @@ fn hide(old: Option<&mut Value>, new: &mut Value) {
     if let Some(Value::Object(old)) = old.as_deref_mut() {
         for (key, value) in old.iter_mut().filter(|(_, value)| !value.is_object()) {
             let other = new.get(key).cloned();
-            if is_secret(key) && value.is_string() {
+            if hides(key, value) {
                 let changed = other.is_some_and(|other| other != *value);
                 if changed && let Some(other) = new.get_mut(key) {
                     *other = Value::from("(hidden, new)");
@@ -35,9 +35,8 @@ fn hide(old: Option<&mut Value>, new: &mut Value) {
         Value::Object(new) => {
             for (key, value) in new {
                 match value {
-                    Value::String(text) if is_secret(key) && text != "(hidden, new)" => {
-                        *value = Value::from("(hidden)")
-                    }
+                    value if value == "(hidden, new)" => {}
+                    value if hides(key, value) => *value = Value::from("(hidden)"),
                     Value::Object(_) | Value::Array(_) => {
                         hide(old.as_deref_mut().and_then(|old| old.get_mut(key.as_str())), value);
                     }
@@ -61,7 +60,7 @@ fn hide_all(value: &mut Value) {
         Value::Object(map) => {
             for (key, value) in map {
                 match value {
-                    Value::String(_) if is_secret(key) => *value = Value::from("(hidden)"),
+                    value if hides(key, value) => *value = Value::from("(hidden)"),
                     value => hide_all(value),
                 }
             }
@@ -71,7 +70,12 @@ fn hide_all(value: &mut Value) {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+fn hides(key: &str, value: &Value) -> bool {
+    is_secret(key) && matches!(value, Value::String(_) | Value::Number(_) | Value::Array(_))
+}
+
+/// Whether what is called so may be a secret.
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["password", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
         .iter()
@@ -104,12 +108,14 @@ mod tests {
             json!({"adminPassword": "hunter1", "db": {"token": "same1", "gone": {"secretKey": "old1"}}, "port": 1}),
         );
         let new = map(
-            json!({"adminPassword": "hunter2", "db": {"token": "same1"}, "list": [{"apiKey": "k1"}], "port": 2}),
+            json!({"adminPassword": "hunter2", "db": {"token": "same1"}, "list": [{"apiKey": "k1"}], "port": 2,
+                   "pinPassword": 90210, "tokens": ["t1"], "createSecret": true}),
         );
         let change = values_change(Change::new("x"), &old, &new);
         let text = format!("{change:?}");
         assert!(text.contains("-port: 1") && text.contains("(hidden, new)"), "{text}");
-        for leak in ["hunter1", "hunter2", "same1", "old1", "k1"] {
+        assert!(text.contains("+createSecret: true"), "{text}");
+        for leak in ["hunter1", "hunter2", "same1", "old1", "k1", "90210", "t1"] {
             assert!(!text.contains(leak), "{leak}: {text}");
         }
     }

@@ -94,7 +94,8 @@ fn compare(
                 let inner = said.and_then(|(root, said)| Some((root, said["properties"].get(key)?)));
                 match defaults.get(key) {
                     Some(default) => compare(default, inner, value, path, found),
-                    None if inner.is_some() => {}
+                    // A chart shows such maps in comments, too.
+                    None if inner.is_some() || is_free(path) => {}
                     None => {
                         let what = unknown(key, defaults.keys().map(String::as_str));
                         found.push(Mistake { path: path.clone(), what });
@@ -112,15 +113,17 @@ fn compare(
         (Value::Array(defaults), _) if !defaults.is_empty() => expected("a list", value, path, found),
         (Value::Bool(_), value) if !value.is_boolean() => expected("true or false", value, path, found),
         (Value::Number(_) | Value::String(_), Value::Object(_) | Value::Array(_)) => {
-            expected(&shown(default), value, path, found);
+            expected(&shown(&[], default), value, path, found);
         }
         _ => {}
     }
 }
 
 fn expected(what: &str, value: &Value, path: &[String], found: &mut Vec<Mistake>) {
-    found
-        .push(Mistake { path: path.to_vec(), what: format!("it is {}, the chart has {what}", shown(value)) });
+    found.push(Mistake {
+        path: path.to_vec(),
+        what: format!("it is {}, the chart has {what}", shown(path, value)),
+    });
 }
 
 /// How a key is answered that nobody knows.

@@ -140,11 +140,8 @@ impl View {
         let all = self.differences(None).await?;
         let mut rows: Vec<Value> =
             all.iter().map(|(desired, difference)| self.row(desired, difference)).collect();
-        for name in self.addons.unwanted(&self.observed) {
-            let places = self.observed.addons();
-            let namespace =
-                places.iter().find(|(known, _)| *known == name).map(|(_, namespace)| namespace.as_str());
-            let release = namespace.and_then(|namespace| self.observed.release(namespace, &name));
+        for (name, namespace) in self.addons.unwanted(&self.observed) {
+            let release = self.observed.release(&namespace, &name);
             rows.push(json!({
                 "name": name, "wanted": false, "namespace": namespace, "chart": null,
                 "installed": release.map(|release| &release.version), "state": "not wanted any more",
@@ -240,21 +237,49 @@ async fn remove(args: &Args, name: &str, yes: bool, namespaces: bool) -> Result<
     let way = cluster::ways(inventory, &session).next();
     let api = cluster::api(inventory, &session).await?;
     let observed = observe(&api).await.map_err(Failure::from)?;
-    let Some((_, namespace)) = observed.addons().into_iter().find(|(known, _)| known == name) else {
+    // Where it is wanted, if it is; the same name may be left over somewhere else.
+    let wanted = inventory.wanted().into_iter().find(|wanted| wanted.name == name);
+    let known = addon::definition(&request.library, name).ok();
+    let wanted = wanted.and_then(|wanted| match wanted.own {
+        Some(own) => Some(own.namespace),
+        None => known.as_ref().map(|known| known.namespace.clone()),
+    });
+    let mut places: Vec<String> = observed
+        .addons()
+        .into_iter()
+        .filter(|(other, _)| other == name)
+        .map(|(_, namespace)| namespace)
+        .collect();
+    places.sort_by_key(|place| wanted.as_ref() == Some(place));
+    let Some(namespace) = places.into_iter().next() else {
         let report = miette::miette!(
             help = "`hoist addon list` shows what is",
             "hoist has not installed an add-on `{name}`"
         );
         return Err(Failure { report, exit: Exit::Usage });
     };
-    if yes && inventory.wanted().iter().any(|wanted| wanted.name == name) {
+    if yes && wanted.as_ref() == Some(&namespace) {
         let report = miette::miette!(
             help = "take it out of the inventory first, or the next apply installs it again",
             "the inventory asks for `{name}`; nothing was changed"
         );
         return Err(Failure { report, exit: Exit::Usage });
     }
-    let known = addon::definition(&request.library, name).ok();
+    let others: Vec<String> = observed
+        .addons()
+        .into_iter()
+        .filter(|(other, place)| other != name && *place == namespace)
+        .map(|(other, _)| format!("`{other}`"))
+        .collect();
+    let everybodys = namespace == "default" || namespace.starts_with("kube-");
+    if namespaces && (everybodys || !others.is_empty()) {
+        let whose = if others.is_empty() { String::from("the cluster") } else { others.join(", ") };
+        let report = miette::miette!(
+            help = "leave `--with-namespace` out",
+            "the namespace {namespace} is of {whose}, too; nothing was changed"
+        );
+        return Err(Failure { report, exit: Exit::Usage });
+    }
     let removal = Removal::of(name, &namespace, &observed, known.as_ref(), namespaces);
     let value = json!({"removed": removal.removed, "kept": removal.kept, "done": yes});
     if !yes {
@@ -262,10 +287,12 @@ async fn remove(args: &Args, name: &str, yes: bool, namespaces: bool) -> Result<
         return Ok(Exit::Ok);
     }
     let helm = request.index()?.and_then(|index| index.extra("helm").cloned());
-    if let Some(way) = way {
-        let timeout = known.map_or(300, |known| known.timeout);
-        addon::remove(name, &namespace, namespaces, timeout, &observed, (&api, &way, helm.as_ref())).await?;
-    }
+    let Some(way) = way else {
+        let report = miette::miette!("no control plane can be used; nothing was changed");
+        return Err(Failure { report, exit: Exit::Unavailable });
+    };
+    let timeout = known.map_or(300, |known| known.timeout);
+    addon::remove(name, &namespace, namespaces, timeout, &observed, (&api, &way, helm.as_ref())).await?;
     show(args.output, &value, || report::addon::removal(&removal, true))?;
     Ok(Exit::Ok)
 }

@@ -1,6 +1,6 @@
 //! Add-ons as a part of `plan` and `apply`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -11,7 +11,7 @@ use crate::{
     cluster::{self, Session},
     engine::{AddonPlan, Events, Journal, Plan},
     exit::Exit,
-    kube::Api,
+    kube::{self, Api},
     task::Change,
 };
 
@@ -78,7 +78,9 @@ impl Addons {
             Ok((differences, observed)) => {
                 let differ = differences.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
                 plan.addons = differ.map(|(desired, difference)| planned(desired, difference)).collect();
-                plan.unwanted = self.unwanted(&observed);
+                let unwanted: BTreeSet<String> =
+                    self.unwanted(&observed).into_iter().map(|(name, _)| name).collect();
+                plan.unwanted = unwanted.into_iter().collect();
                 Ok(Exit::Ok)
             }
             // Nothing is missed where none are wanted.
@@ -104,17 +106,26 @@ impl Addons {
         api: &Api,
         observed: &Observed,
     ) -> Result<Vec<(&Desired, Difference)>, addon::Error> {
-        let one = async |desired| Ok((desired, Difference::find(api, desired, observed).await?));
+        let one = async |desired| {
+            let found = match Difference::find(api, desired, observed).await {
+                Err(addon::Error::Api(
+                    refused @ (kube::Error::Refused { .. } | kube::Error::Forbidden { .. }),
+                )) => Difference::refused(&refused),
+                found => found?,
+            };
+            Ok((desired, found))
+        };
         stream::iter(&self.desired).map(one).buffered(AT_ONCE).try_collect().await
     }
 
-    /// The add-ons that hoist installed and that are wanted no more.
-    pub fn unwanted(&self, observed: &Observed) -> Vec<String> {
-        let wanted = |name: &String| self.desired.iter().any(|desired| desired.name == *name);
-        let mut names: Vec<String> =
-            observed.addons().into_iter().map(|(name, _)| name).filter(|name| !wanted(name)).collect();
-        names.dedup();
-        names
+    /// The add-ons that hoist installed and that are wanted no more, or somewhere else, each with its namespace.
+    pub fn unwanted(&self, observed: &Observed) -> Vec<(String, String)> {
+        let left = observed.addons().into_iter().filter(|(name, namespace)| {
+            let is_it =
+                |desired: &Desired| desired.name == *name && desired.definition.namespace == *namespace;
+            !self.desired.iter().any(is_it)
+        });
+        left.collect()
     }
 
     /// Makes them as they shall be: those of the network, or all others. Without tools there is nothing to do.

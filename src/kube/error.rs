@@ -59,6 +59,13 @@ pub enum Error {
     ))]
     Unavailable { action: String, status: u16, message: String },
 
+    #[error("failed to {action}: a webhook does not answer: {message}")]
+    #[diagnostic(help(
+        "whoever serves it may still start, or be gone: `kubectl get pods -A` shows it. Where its program is no more, its \
+         ValidatingWebhookConfiguration or MutatingWebhookConfiguration has to be deleted"
+    ))]
+    Webhook { action: String, message: String },
+
     #[error("failed to {action}: the API server refused (HTTP {status}): {message}")]
     #[diagnostic(help("the message is the API server's own and names the object and the field"))]
     Refused { action: String, status: u16, message: String },
@@ -107,6 +114,8 @@ impl Error {
             | Self::Tls { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
+            // Asking for a minute helps nobody where the one who should answer waits for this very answer.
+            | Self::Webhook { .. }
             | Self::Refused { .. }
             | Self::Unexpected { .. }
             | Self::Manifest { .. }
@@ -139,6 +148,7 @@ impl Error {
     fn answered(action: String, status: u16, message: &str, reason: &str) -> Self {
         let message = if message.is_empty() { reason } else { message }.trim().to_owned();
         match status {
+            _ if message.contains("failed calling webhook") => Self::Webhook { action, message },
             401 => Self::Unauthorized { action },
             403 => Self::Forbidden { action, message },
             // 500 too: the API server says so while etcd elects a leader.

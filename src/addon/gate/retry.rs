@@ -89,6 +89,7 @@ pub(super) async fn make(
 /// an unknown kind, or, where an account is missing yet, as a refusal.
 fn passes(error: &kube::Error) -> bool {
     error.is_retryable()
+        || matches!(error, kube::Error::Webhook { .. })
         || matches!(error, kube::Error::UnknownKind { .. })
         || matches!(error, kube::Error::Forbidden { message, .. } if message.contains("serviceaccount"))
 }

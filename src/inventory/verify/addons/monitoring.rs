@@ -52,7 +52,9 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
 fn names(document: &Document<Inventory>, monitoring: &Monitoring, problems: &mut Vec<Problem>) {
     let addons = document.value.addons.names();
     for name in monitoring.clients.keys() {
-        let taken = name.starts_with("kube-") || SYSTEM.contains(&name.as_str()) || addons.contains(name);
+        let own = document.value.addons.own.values().any(|own| own.namespace == *name);
+        let taken =
+            own || name.starts_with("kube-") || SYSTEM.contains(&name.as_str()) || addons.contains(name);
         if taken {
             problems.push(
                 Problem::new(
