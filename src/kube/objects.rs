@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ::kube::{
     api::{
-        Api as Resources, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+        Api as Resources, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+        Preconditions,
     },
     discovery::Scope,
 };

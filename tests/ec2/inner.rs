@@ -45,7 +45,7 @@ struct Raw(Client);
 
 impl Raw {
     async fn new() -> Raw {
-        let config = aws_config::defaults(BehaviorVersion::v2025_01_17());
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12());
         Raw(Client::new(&config.region(Region::new(REGION)).load().await))
     }
 
@@ -157,10 +157,7 @@ async fn leftovers(raw: &Raw, ec2: &Ec2, subnet: &str) {
     let interface = interface.send().await.unwrap();
     let ids = [
         (volume.volume_id().unwrap(), Resource::Volume),
-        (
-            interface.network_interface().unwrap().network_interface_id().unwrap(),
-            Resource::NetworkInterface,
-        ),
+        (interface.network_interface().unwrap().network_interface_id().unwrap(), Resource::NetworkInterface),
     ];
     for (id, resource) in ids {
         let found = ec2.leftovers().await.unwrap();

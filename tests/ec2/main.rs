@@ -29,11 +29,8 @@ fn run(test: &str, environment: &[(&str, &str)]) {
     command.args([&format!("inner::{test}"), "--exact", "--ignored", "--nocapture"]);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
     let output = command.envs(environment.iter().copied()).output().unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 const VERSION: &str = "5.2.5";
-const PYTHON: &str = "/usr/bin/python3";
+const PYTHON: &str = "python3";
 
 /// One that runs; it ends when this goes.
 pub struct Moto {

@@ -39,7 +39,7 @@ impl Ec2 {
     /// Reads where credentials are; asks nobody yet. Retries of the library are off.
     pub async fn connect(region: &str, cluster: &str) -> Ec2 {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
-        let config = aws_config::defaults(BehaviorVersion::v2025_01_17())
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)

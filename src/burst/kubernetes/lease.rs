@@ -74,8 +74,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_written_as_kubernetes_has_it_and_read_back() {
-        let ours =
-            Record { holder: Some("a".into()), renewed: Time(1_767_323_045_678), transitions: 3 };
+        let ours = Record { holder: Some("a".into()), renewed: Time(1_767_323_045_678), transitions: 3 };
         let object = object(&ours, Some(&"7".to_owned()));
         assert_eq!(object["spec"]["renewTime"], "2026-01-02T03:04:05.678000Z");
         assert_eq!(object["metadata"]["resourceVersion"], "7");

@@ -198,11 +198,9 @@ mod tests {
         let long = format!("{}ü{}", "a".repeat(99), "b".repeat(CONSOLE - 1));
         store.keep_console("burst-1", &long).await.unwrap();
         store.keep_console("burst-1", "later").await.unwrap();
-        let mut memory = memory.lock().unwrap();
-        let kept = &memory.objects.find_mut("Secret", "console-burst-1").unwrap()["data"]["output"];
-        let kept = STANDARD.decode(kept.as_str().unwrap()).unwrap();
+        let kept = memory.lock().unwrap().objects.find_mut("Secret", "console-burst-1").unwrap().clone();
+        let kept = STANDARD.decode(kept["data"]["output"].as_str().unwrap()).unwrap();
         assert_eq!(String::from_utf8(kept).unwrap(), "b".repeat(CONSOLE - 1));
-        drop(memory);
         assert_eq!(store.claims().await.unwrap(), []);
     }
 

@@ -29,7 +29,8 @@ impl Store {
     /// # Errors
     /// The API server does not answer, or refuses.
     pub async fn open(api: Api) -> Result<Store, LedgerError> {
-        let metadata = serde_json::json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
+        let metadata =
+            serde_json::json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
         let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
         match api.create(namespace).await {
             Ok(_) | Err(kube::Error::Refused { status: 409, .. }) => Ok(Store { api }),
@@ -60,5 +61,6 @@ fn refused(what: &str, error: &kube::Error) -> LedgerError {
 
 fn version(object: &Value) -> Result<Version, LedgerError> {
     let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-    version.ok_or_else(|| LedgerError::Unavailable { reason: "an object came without its version".to_owned() })
+    version
+        .ok_or_else(|| LedgerError::Unavailable { reason: "an object came without its version".to_owned() })
 }
