@@ -108,7 +108,15 @@ mod tests {
 
     fn instance(id: &str, claim: Option<&str>, launched: Time) -> Instance {
         let (state, claim) = (State::Running, claim.map(str::to_owned));
-        Instance { id: id.into(), state, reason: None, launched, client_token: id.into(), claim }
+        Instance {
+            id: id.into(),
+            state,
+            reason: None,
+            launched,
+            client_token: id.into(),
+            address: None,
+            claim,
+        }
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub async fn destroy(
             return Ok(remaining);
         }
         if now >= deadline {
+            if clear {
+                remaining.troubles.push("EC2 shows nothing, but not for a minute yet".to_owned());
+                remaining.leftovers.push("what EC2 does not show yet".to_owned());
+            }
             return walked.map(|()| remaining);
         }
         clock.sleep(ROUND).await;

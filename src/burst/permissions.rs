@@ -33,6 +33,11 @@ pub fn controller(network: &Network) -> Value {
                 "Condition": will_be_ours,
             },
             {
+                "Sid": "FirstSpotInstance", "Effect": "Allow", "Action": "iam:CreateServiceLinkedRole",
+                "Resource": "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot",
+                "Condition": {"StringEquals": {"iam:AWSServiceName": "spot.amazonaws.com"}},
+            },
+            {
                 "Sid": "LaunchIntoOurNetwork", "Effect": "Allow", "Action": "ec2:RunInstances",
                 "Resource": [arn("subnet"), arn("security-group")],
                 "Condition": ours,

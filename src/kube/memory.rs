@@ -20,6 +20,8 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("v1", "ConfigMap", "configmaps", true),
     ("v1", "Event", "events", true),
     ("coordination.k8s.io/v1", "Lease", "leases", true),
+    ("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", false),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", false),
     ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", true),
     ("networking.k8s.io/v1", "Ingress", "ingresses", true),
     ("networking.k8s.io/v1", "IngressClass", "ingressclasses", false),
@@ -106,6 +108,12 @@ impl Memory {
         let answer = match method {
             "GET" if name.is_empty() => return self.list(plural, namespace, query),
             "GET" => return self.objects.kept.get(&key).map_or_else(missing, found),
+            "POST" if rest.get(2) == Some(&"eviction") => match self.delete(&key, &Value::Null) {
+                Answer::Json(200, _) => {
+                    Answer::Json(201, json!({"kind": "Status", "status": "Success"}).to_string())
+                }
+                refusal => refusal,
+            },
             "POST" => self.create(plural, namespace, body),
             "PATCH" => self.objects.kept.get_mut(&key).map_or_else(missing, |object| {
                 merge(object, &body);
@@ -127,9 +135,14 @@ impl Memory {
         let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
         let selector =
             query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
-        let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|it| it.split_once('=')).collect();
-        let fits =
-            |object: &Value| wanted.iter().all(|(key, value)| object["metadata"]["labels"][*key] == *value);
+        let wanted: Vec<&str> = selector.split(',').filter(|it| !it.is_empty()).collect();
+        let fits = |object: &Value| {
+            let labels = &object["metadata"]["labels"];
+            wanted.iter().all(|wanted| match wanted.split_once('=') {
+                Some((key, value)) => labels[key] == value,
+                None => labels[*wanted].is_string(),
+            })
+        };
         let of_it = self.objects.kept.iter().filter(|((it, place, _), object)| {
             it == plural && (namespace.is_empty() || place == namespace) && fits(object)
         });

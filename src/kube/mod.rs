@@ -7,6 +7,7 @@
 mod api;
 mod apply;
 mod bulk;
+mod drain;
 mod error;
 mod explain;
 mod manifest;
@@ -19,6 +20,7 @@ mod wait;
 pub use api::{Api, Patience};
 pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
 pub use bulk::{Declared, documents, name_of};
+pub use drain::{Evicted, Movable};
 pub use error::Error;
 pub use manifest::ObjectName;
 pub use objects::Kind;

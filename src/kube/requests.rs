@@ -1,11 +1,21 @@
 //! Requests for certificates that nobody has approved or denied yet.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use ::kube::api::{Api as Resources, ListParams};
 use k8s_openapi::{
     api::certificates::v1::CertificateSigningRequest, apimachinery::pkg::apis::meta::v1::Time,
     jiff::Timestamp,
+};
+
+use x509_parser::{
+    certification_request::X509CertificationRequest,
+    extensions::{GeneralName, ParsedExtension},
+    pem::parse_x509_pem,
+    prelude::FromDer as _,
 };
 
 use super::{api::Api, error::Error};
@@ -18,6 +28,10 @@ pub struct Pending {
     pub user: String,
     /// Who is to sign, such as `kubernetes.io/kubelet-serving`.
     pub signer: String,
+    /// Whom the certificate shall name, such as `system:node:w1`; nothing where the request cannot be read.
+    pub common_name: Option<String>,
+    /// DNS names and addresses that it shall hold besides; nothing where the request cannot be read, or asks for others.
+    pub alternatives: Option<Vec<String>>,
     pub age: Duration,
 }
 
@@ -33,9 +47,45 @@ impl Pending {
             name: request.metadata.name.clone().unwrap_or_default(),
             user: request.spec.username.clone().unwrap_or_default(),
             signer: request.spec.signer_name.clone(),
+            common_name: parsed(&request.spec.request.0, common_name),
+            alternatives: parsed(&request.spec.request.0, alternatives),
             // Clocks differ: what was made in our future is new.
             age: age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
         })
+    }
+}
+
+/// Of a PKCS #10 request in PEM.
+fn parsed<T>(pem: &[u8], read: impl Fn(&X509CertificationRequest<'_>) -> Option<T>) -> Option<T> {
+    let (_, pem) = parse_x509_pem(pem).ok()?;
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
+    read(&request)
+}
+
+fn alternatives(request: &X509CertificationRequest<'_>) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    for extension in request.requested_extensions().into_iter().flatten() {
+        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+        for name in &names.general_names {
+            all.push(match name {
+                GeneralName::DNSName(name) => (*name).to_owned(),
+                GeneralName::IPAddress(bytes) => match bytes.len() {
+                    4 => Ipv4Addr::from(<[u8; 4]>::try_from(*bytes).ok()?).to_string(),
+                    _ => Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
+                },
+                _ => return None,
+            });
+        }
+    }
+    Some(all)
+}
+
+fn common_name(request: &X509CertificationRequest<'_>) -> Option<String> {
+    let mut names = request.certification_request_info.subject.iter_common_name();
+    // Of two names nobody knows which one counts.
+    match (names.next(), names.next()) {
+        (Some(name), None) => name.as_str().ok().map(String::from),
+        _ => None,
     }
 }
 
@@ -58,6 +108,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_request_names_whom_it_is_for() {
+        let asked = |names: &[&str]| {
+            let wanted = vec!["burst-1".to_owned(), "172.16.0.9".to_owned(), "fd00::9".to_owned()];
+            let mut params = rcgen::CertificateParams::new(wanted).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            for name in names {
+                params.distinguished_name.push(rcgen::DnType::CommonName, *name);
+            }
+            let key = rcgen::KeyPair::generate().unwrap();
+            let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+            (parsed(pem.as_bytes(), common_name), parsed(pem.as_bytes(), alternatives).unwrap())
+        };
+        let (name, others) = asked(&["system:node:burst-1"]);
+        assert_eq!(name.as_deref(), Some("system:node:burst-1"));
+        assert_eq!(others, ["burst-1", "172.16.0.9", "fd00::9"]);
+        assert_eq!(asked(&[]).0, None);
+        assert_eq!(parsed(b"nothing", common_name), None);
+    }
 
     #[test]
     fn only_what_is_not_decided_waits() {

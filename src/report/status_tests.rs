@@ -91,6 +91,8 @@ fn state(whole: bool) -> State {
             name: "csr-abcde".into(),
             user: "system:node:worker-1".into(),
             signer: "kubernetes.io/kubelet-serving".into(),
+            common_name: Some("system:node:worker-1".into()),
+            alternatives: None,
             age: Duration::from_secs(600),
         }],
         missing: vec!["worker-1".into()],

@@ -22,6 +22,7 @@ pub fn instance(order: Order, told: &Told) -> Result<Instance, CloudError> {
         reason: told.state_reason().and_then(|reason| reason.code()).map(str::to_owned),
         launched: Time(launched.ok_or_else(|| lacks("the time of its launch"))?),
         client_token: told.client_token().unwrap_or_default().to_owned(),
+        address: told.private_ip_address().map(str::to_owned),
         claim: claim(told.tags()),
     })
 }
@@ -79,6 +80,7 @@ mod tests {
             .state_reason(StateReason::builder().code("Server.SpotInstanceTermination").build())
             .launch_time(DateTime::from_millis(1_767_323_045_678))
             .client_token("abc")
+            .private_ip_address("172.16.0.9")
             .tags(tag)
     }
 
@@ -93,6 +95,7 @@ mod tests {
                 reason: Some("Server.SpotInstanceTermination".into()),
                 launched: Time(1_767_323_045_678),
                 client_token: "abc".into(),
+                address: Some("172.16.0.9".into()),
                 claim: Some("burst-1".into()),
             }
         );

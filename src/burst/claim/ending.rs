@@ -25,6 +25,9 @@ pub(super) fn draining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Tim
     if node.cordoned && node.pods.is_empty() || elapsed >= whole {
         return go(claim, Phase::Terminating, now);
     }
+    if !node.cordoned && !notice {
+        return vec![Action::Cordon];
+    }
     let grace = notice.then(|| limits.notice_grace.min(whole.saturating_sub(elapsed)));
     vec![Action::Cordon, Action::Evict { grace, respect_budgets: elapsed < budgets }]
 }

@@ -49,6 +49,7 @@ fn take_in(claim: &mut Claim, sight: &Sight) {
             claim.launch.as_mut().filter(|launch| launch.request.client_token == instance.client_token);
         match launch {
             Some(launch) if launch.instance.as_ref().is_none_or(|id| *id == instance.id) => {
+                claim.address = instance.address.clone().or(claim.address.take());
                 // While an answer is awaited `launching` takes it.
                 if claim.phase != Phase::Launching {
                     launch.instance = Some(instance.id.clone());
@@ -99,6 +100,11 @@ fn launching(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<
     }
     if launch.tries == 0 && claim.why.is_some() {
         return go(claim, Phase::Terminating, now);
+    }
+    // Other bytes under the same token could make a second instance, or hide the first.
+    if launch.request.digest() != launch.digest {
+        let why = "the request was changed after it was written down";
+        return end(claim, Phase::Terminating, Why::Refused(why.to_owned()), now);
     }
     let due = launch.asked.is_none_or(|asked| now < asked || now.since(asked) >= limits.pause(launch.tries));
     if !due {
@@ -154,8 +160,14 @@ fn ready(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Acti
     if claim.unready_since.is_some_and(|since| now.since(since) >= limits.unready) {
         return end(claim, Phase::Draining, Why::Broken, now);
     }
-    match &seen.end {
-        Some(why) => end(claim, Phase::Draining, why.clone(), now),
+    // Whoever decided may not have known what is seen now: a node that has got pods is not empty any more.
+    let holds = |why: &Why| match why {
+        Why::Empty => claim.idle_since.is_some(),
+        Why::Unneeded => claim.unneeded_since.is_some(),
+        _ => true,
+    };
+    match seen.end.clone().filter(holds) {
+        Some(why) => end(claim, Phase::Draining, why, now),
         None => Vec::new(),
     }
 }
@@ -193,6 +205,7 @@ fn take_instance(claim: &mut Claim, instance: &Instance, now: Time) -> Vec<Actio
     if let Some(launch) = &mut claim.launch {
         launch.instance = Some(instance.id.clone());
     }
+    claim.address.clone_from(&instance.address);
     claim.launched = Some(now);
     go(claim, Phase::Launched, now)
 }

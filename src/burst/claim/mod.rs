@@ -120,6 +120,8 @@ pub struct Claim {
     pub launch: Option<Launch>,
     /// When EC2 gave the instance.
     pub launched: Option<Time>,
+    /// The private address of the instance, as EC2 tells it.
+    pub address: Option<String>,
     /// Instances of earlier attempts, and any other that carries the claim's tag.
     pub former: BTreeSet<String>,
     /// Instances that EC2 has said are terminated.
@@ -147,6 +149,7 @@ impl Claim {
             attempt: 0,
             launch: None,
             launched: None,
+            address: None,
             former: BTreeSet::new(),
             dead: BTreeSet::new(),
             missing_since: None,
@@ -229,6 +232,42 @@ mod tests {
         let launch = read.launch.unwrap();
         assert_eq!(launch.request.digest(), launch.digest);
         assert_eq!(launch.request.user_data.expose(), "token: s3cr3t");
+    }
+
+    #[test]
+    fn a_request_that_was_changed_is_not_sent() {
+        let mut claim = launching();
+        claim.why = None;
+        let sent = |claim: &Claim| next(claim, &Seen::default(), &Limits::default(), Time(1));
+        assert!(matches!(sent(&claim).actions[..], [Action::Launch(_)]));
+        claim.launch.as_mut().unwrap().request.image_id = "ami-2".into();
+        let after = sent(&claim);
+        assert_eq!((after.claim.phase, after.actions.len()), (Phase::Terminating, 0));
+        assert!(after.claim.launch.is_some(), "it may have been sent before");
+    }
+
+    #[test]
+    fn a_node_that_has_got_pods_meanwhile_is_not_drained_as_an_empty_one() {
+        let mut claim = launching();
+        (claim.phase, claim.why, claim.idle_since) = (Phase::Ready, None, Some(Time(0)));
+        claim.launch.as_mut().unwrap().instance = Some("i-1".into());
+        let seen = |pods: &[&str], end: Why| Seen {
+            node: Some(NodeSeen {
+                name: "burst-1".into(),
+                provider_id: "aws:///a/i-1".into(),
+                ready: true,
+                cordoned: false,
+                pods: pods.iter().map(ToString::to_string).collect(),
+                notice: false,
+            }),
+            end: Some(end),
+            ..Seen::default()
+        };
+        let phase = |seen: &Seen| next(&claim, seen, &Limits::default(), Time(300_000)).claim.phase;
+        assert_eq!(phase(&seen(&[], Why::Empty)), Phase::Draining);
+        assert_eq!(phase(&seen(&["web/a"], Why::Empty)), Phase::Ready);
+        assert_eq!(phase(&seen(&["web/a"], Why::Unneeded)), Phase::Ready, "it is needed again");
+        assert_eq!(phase(&seen(&["web/a"], Why::Removed)), Phase::Draining);
     }
 
     #[test]

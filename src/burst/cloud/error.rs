@@ -100,15 +100,24 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
         // "The requested configuration is currently not supported": this type is not sold in this zone.
         | "Unsupported" => Kind::Capacity,
-        "InsufficientFreeAddressesInSubnet" | "InsufficientAddressCapacity" => Kind::FullSubnet,
+        // The zone lacks it, whatever the type.
+        "InsufficientFreeAddressesInSubnet" | "InsufficientAddressCapacity" | "InsufficientVolumeCapacity" => {
+            Kind::FullSubnet
+        }
         "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded"
-        | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded" => Kind::Quota,
-        "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken" | "RequestExpired"
+        | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
+        | "MaxIOPSLimitExceeded" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
+        // An account that never had a spot instance, and credentials that may not make the role for it.
+        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Quota,
+        "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken"
         | "SignatureDoesNotMatch" | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
         | "UnrecognizedClientException" | "MissingAuthenticationToken" => Kind::Denied,
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException"
-        | "RequestThrottled" => Kind::Throttled,
+        | "RequestThrottled" | "ConcurrentTagAccess"
+        // A clock that is wrong for a while.
+        | "RequestExpired" => Kind::Throttled,
         "IdempotentParameterMismatch" => Kind::Mismatch,
+        _ if code.starts_with("AuthFailure.") => Kind::Denied,
         _ if status >= 500 || status == 408 => Kind::Ambiguous,
         // At a launch it is the image, the subnet or the security group that is not there.
         _ if code.ends_with(".NotFound") && order != Order::RunInstances => Kind::NotFound,
@@ -129,6 +138,10 @@ mod tests {
             (launch, 400, "InsufficientFreeAddressesInSubnet", Kind::FullSubnet),
             (launch, 400, "MaxSpotInstanceCountExceeded", Kind::Quota),
             (launch, 400, "VcpuLimitExceeded", Kind::Quota),
+            (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Quota),
+            (launch, 403, "AuthFailure.Other", Kind::Denied),
+            (launch, 500, "InsufficientVolumeCapacity", Kind::FullSubnet),
+            (launch, 400, "RequestExpired", Kind::Throttled),
             (launch, 403, "UnauthorizedOperation", Kind::Denied),
             (launch, 401, "AuthFailure", Kind::Denied),
             (launch, 400, "RequestLimitExceeded", Kind::Throttled),

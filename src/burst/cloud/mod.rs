@@ -42,6 +42,8 @@ pub struct Instance {
     /// By EC2's clock.
     pub launched: Time,
     pub client_token: String,
+    /// `PrivateIpAddress`
+    pub address: Option<String>,
     /// From its tag; nothing if it has none.
     pub claim: Option<String>,
 }

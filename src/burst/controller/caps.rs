@@ -33,7 +33,9 @@ impl Caps {
         let vcpus = |offer: &Offer| types.get(&offer.instance_type).map(|it| it.vcpus);
         // A type whose size is not known counts as too large.
         let Some(new) = vcpus(offer) else { return false };
-        let taken: u32 = open.iter().filter_map(|offer| vcpus(offer)).sum();
+        // What runs and is not offered any more fills the cap: nobody knows how large it is.
+        let taken =
+            open.iter().fold(0, |sum: u32, offer| sum.saturating_add(vcpus(offer).unwrap_or(self.vcpus)));
         let price = open.iter().fold(offer.price.0, |sum, offer| sum.saturating_add(offer.price.0));
         open.len() < self.nodes as usize
             && taken.saturating_add(new) <= self.vcpus
@@ -101,6 +103,14 @@ mod tests {
         assert!(!allow(caps, &ending));
         ending[0].former.clear();
         assert!(allow(caps, &ending));
+    }
+
+    #[test]
+    fn what_runs_and_is_not_offered_any_more_fills_the_cap() {
+        let mut former = claims(1);
+        former[0].offers[0].instance_type = "m5.2xlarge".into();
+        let caps = Caps { nodes: 99, vcpus: 99, hourly: None, monthly: None };
+        assert!(!allow(caps, &former));
     }
 
     #[test]

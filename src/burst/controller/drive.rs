@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign};
+use super::{
+    Candidate, Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
+};
 use crate::burst::{
     claim::{Action, Answer, Book, Claim, Phase, Seen, Sight, Why, answered, next},
     cloud::{Cloud, CloudError, Kind, UserData},
@@ -68,6 +70,10 @@ impl Controller {
         let mut seen = self.seen(view, index, endings, decision);
         for _ in 0..EDGES {
             let now = self.around.clock.now();
+            // A turn with slow launches outlasts the lease; who leads no more must not touch another's tokens.
+            if now.since(self.led) >= Candidate::DURATION / 3 && !self.leads().await? {
+                break;
+            }
             let claim = view.claims[index].0.clone();
             let asks_cloud = !matches!(claim.phase, Phase::Ready | Phase::Draining);
             if asks_cloud && !self.pace.is_open(now) {
@@ -135,8 +141,17 @@ impl Controller {
             !stopped
                 && market.has(offer, now)
                 && self.settings.caps.allow(offer, &others, &self.settings.types)
+                && self.can_be_asked_for(offer)
         };
         view.claims[index].0.offers.iter().find(may).cloned()
+    }
+
+    /// Whether there is a subnet and an image for it.
+    fn can_be_asked_for(&self, offer: &Offer) -> bool {
+        let template = &self.settings.template;
+        let shape = self.settings.types.get(&offer.instance_type);
+        template.subnets.contains_key(&offer.zone)
+            && shape.is_some_and(|shape| template.images.contains_key(&shape.architecture))
     }
 
     /// Writes a claim down, if it changed, and what is learnt from the change.

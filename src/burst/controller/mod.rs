@@ -100,6 +100,8 @@ pub struct Controller {
     around: Surroundings,
     settings: Settings,
     candidate: Candidate,
+    /// When the lease was last taken or renewed.
+    led: Time,
     collection: Collection,
     window: window::Window,
     pace: Pace,
@@ -114,6 +116,7 @@ impl Controller {
             around,
             settings,
             candidate: Candidate::new(identity),
+            led: Time(0),
             collection: Collection::default(),
             window: window::Window::default(),
             pace: Pace::default(),
@@ -132,7 +135,11 @@ impl Controller {
 
     async fn leads(&mut self) -> Result<bool, Error> {
         let now = self.around.clock.now();
-        Ok(self.candidate.hold(self.around.lease.as_ref(), now).await?)
+        let leads = self.candidate.hold(self.around.lease.as_ref(), now).await?;
+        if leads {
+            self.led = now;
+        }
+        Ok(leads)
     }
 }
 

@@ -47,6 +47,8 @@ pub struct CertificateRequest {
     pub signer: String,
     /// The common name that it asks for.
     pub common_name: String,
+    /// The names and addresses that it asks for besides; nothing where they cannot be read.
+    pub alternatives: Option<Vec<String>>,
 }
 
 /// Kubernetes, as far as rented nodes go.
@@ -94,7 +96,12 @@ pub fn may_sign(request: &CertificateRequest, claims: &[&Claim]) -> bool {
             claim.phase < Phase::Registered
                 && request.user == format!("system:bootstrap:{}", token_id(&claim.name))
         }
-        "kubernetes.io/kubelet-serving" => request.user == request.common_name,
+        // The signer does not look whose addresses these are.
+        "kubernetes.io/kubelet-serving" => {
+            let own = |it: &String| *it == claim.name || Some(it) == claim.address.as_ref();
+            let alternatives = request.alternatives.as_deref().unwrap_or_default();
+            request.user == request.common_name && !alternatives.is_empty() && alternatives.iter().all(own)
+        }
         _ => false,
     }
 }
@@ -112,6 +119,7 @@ mod tests {
             user: user.into(),
             signer: signer.into(),
             common_name: format!("system:node:{claim}"),
+            alternatives: Some(vec![claim.into(), "172.16.0.9".into()]),
         }
     }
 
@@ -155,8 +163,14 @@ mod tests {
     #[test]
     fn a_node_asks_for_its_own_serving_certificate() {
         let serving = "kubernetes.io/kubelet-serving";
-        let open = claim(Phase::Ready);
-        assert!(may_sign(&request("burst-1", "system:node:burst-1", serving), &[&open]));
+        let mut open = claim(Phase::Ready);
+        let own = request("burst-1", "system:node:burst-1", serving);
+        assert!(!may_sign(&own, &[&open]), "EC2 has not told that address");
+        open.address = Some("172.16.0.9".into());
+        assert!(may_sign(&own, &[&open]));
+        for alternatives in [None, Some(vec![]), Some(vec!["burst-1".into(), "192.168.18.200".into()])] {
+            assert!(!may_sign(&CertificateRequest { alternatives, ..own.clone() }, &[&open]));
+        }
         assert!(!may_sign(&request("burst-1", "system:node:cp1", serving), &[&open]));
     }
 

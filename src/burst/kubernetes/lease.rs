@@ -11,7 +11,7 @@ use crate::{
         controller::{Candidate, LeaseStore, Record},
         time::Time,
     },
-    kube::Kind,
+    kube::{self, Kind},
 };
 
 const LEASE: Kind = Kind::new("coordination.k8s.io/v1", "Lease");
@@ -30,7 +30,14 @@ impl LeaseStore for Store {
         let object = object(record, version);
         let done = match version {
             Some(_) => self.api.replace(object).await,
-            None => self.api.create(object).await,
+            None => match self.api.create(object.clone()).await {
+                // Somebody has deleted the namespace, claims and all: made anew, so that collection ends what they stood for.
+                Err(kube::Error::Refused { status: 404, .. }) => {
+                    Store::open(self.api.clone()).await?;
+                    self.api.create(object).await
+                }
+                done => done,
+            },
         };
         written("the lease", done).map(drop)
     }

@@ -15,12 +15,22 @@ const SECRET: Kind = Kind::new("v1", "Secret");
 const BOOK: &str = "book";
 /// A Secret takes a mebibyte. What a console says last is what counts.
 const CONSOLE: usize = 256 * 1024;
+/// How many are kept.
+const CONSOLES: usize = 10;
 
 #[async_trait]
 impl Ledger for Store {
     async fn claims(&self) -> Result<Vec<(Claim, Version)>, LedgerError> {
         let found = self.api.objects(SECRET, Some(NAMESPACE), &format!("{PART}=claim")).await;
         let found = found.map_err(|error| unavailable(&error))?;
+        // No claims at all would end all instances: that has to be the word of an API server that knows what it serves.
+        if found.is_empty() {
+            let namespace = self.api.object(Kind::new("v1", "Namespace"), None, NAMESPACE).await;
+            if namespace.map_err(|error| unavailable(&error))?.is_none() {
+                let reason = format!("there is no namespace {NAMESPACE}");
+                return Err(LedgerError::Unavailable { reason });
+            }
+        }
         found.iter().map(|object| Ok((claim(object)?, version(object)?))).collect()
     }
 
@@ -66,9 +76,25 @@ impl Ledger for Store {
         let done = self.api.create(object).await;
         match written(claim, done) {
             // What was said first is kept: it is of the time of the failure.
-            Ok(_) | Err(LedgerError::Conflict { .. }) => Ok(()),
+            Ok(_) | Err(LedgerError::Conflict { .. }) => self.forget_consoles().await,
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Store {
+    /// Keeps the consoles of the last nodes that did not join.
+    async fn forget_consoles(&self) -> Result<(), LedgerError> {
+        let found = self.api.objects(SECRET, Some(NAMESPACE), &format!("{PART}=console")).await;
+        let mut found = found.map_err(|error| unavailable(&error))?;
+        let text =
+            |object: &Value, key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+        found.sort_by_key(|object| (text(object, "creationTimestamp"), text(object, "name")));
+        for old in found.iter().rev().skip(CONSOLES) {
+            let deleted = self.api.delete(SECRET, Some(NAMESPACE), &text(old, "name")).await;
+            deleted.map_err(|error| unavailable(&error))?;
+        }
+        Ok(())
     }
 }
 
@@ -124,7 +150,7 @@ mod tests {
         },
         kube::{
             self, Api,
-            fake::{Fake, SERVER},
+            fake::{Answer, Fake, SERVER},
             memory::Memory,
         },
     };
@@ -201,6 +227,52 @@ mod tests {
         let kept = memory.lock().unwrap().objects.find_mut("Secret", "console-burst-1").unwrap().clone();
         let kept = STANDARD.decode(kept["data"]["output"].as_str().unwrap()).unwrap();
         assert_eq!(String::from_utf8(kept).unwrap(), "b".repeat(CONSOLE - 1));
+        assert_eq!(store.claims().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_consoles_of_the_last_nodes_are_kept() {
+        let (api, memory) = api().await;
+        let store = Store::open(api).await.unwrap();
+        for number in 10..10 + CONSOLES + 2 {
+            store.keep_console(&format!("burst-{number}"), "no route to host").await.unwrap();
+        }
+        let names: Vec<Value> = memory
+            .lock()
+            .unwrap()
+            .objects
+            .of("Secret")
+            .iter()
+            .map(|it| it["metadata"]["name"].clone())
+            .collect();
+        assert_eq!((names.len(), &names[0]), (CONSOLES, &json!("console-burst-12")));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_somebody_deletes_is_no_ledger_without_claims() {
+        let memory = Arc::new(Mutex::new(Memory::default()));
+        let kept = memory.clone();
+        let fake = Fake::serve(SERVER, move |_, request, body| {
+            let mut memory = kept.lock().unwrap();
+            let there = memory.objects.of("Namespace").iter().any(|it| it["metadata"]["name"] == NAMESPACE);
+            // As Kubernetes answers.
+            match request.starts_with("POST") && request.contains("/namespaces/hoist-burst/") && !there {
+                true => Answer::failure(404, "NotFound", "namespaces \"hoist-burst\" not found"),
+                false => memory.answer(request, body),
+            }
+        })
+        .await;
+        let api = kube::connect(fake.host(), &Fake::kubeconfig(&fake.ca)).await.unwrap();
+        let store = Store::open(api).await.unwrap();
+        let mut candidate = Candidate::new("a".into());
+        assert!(candidate.hold(&store, Time(0)).await.unwrap());
+        store.create(&claim_of("burst-1")).await.unwrap();
+        memory.lock().unwrap().answer("DELETE /api/v1/namespaces/hoist-burst", b"");
+        assert!(matches!(store.claims().await, Err(LedgerError::Unavailable { .. })));
+        assert!(
+            candidate.hold(&store, Time(1_000)).await.unwrap(),
+            "it leads again, in a namespace made anew"
+        );
         assert_eq!(store.claims().await.unwrap(), []);
     }
 

@@ -1,4 +1,5 @@
-//! What the controller keeps in the cluster: claims, the book beside them, and the lease of whoever leads.
+//! What the controller keeps in the cluster: claims, the book beside them, and the lease of whoever leads; and the rented
+//! nodes there.
 //!
 //! Claims are Secrets, because the request in them holds a token to join with; every cluster has Secrets, and they can be
 //! encrypted at rest. No CustomResourceDefinition has to be there before the first claim. Each write names the
@@ -7,14 +8,20 @@
 
 mod lease;
 mod ledger;
+mod nodes;
 
 use serde_json::Value;
+
+pub use nodes::{CLAIM, Joining, NOTICE, Workers, Writer};
 
 use super::claim::{LedgerError, Version};
 use crate::kube::{self, Api};
 
 /// Where everything of burst is, but nodes.
 pub const NAMESPACE: &str = "hoist-burst";
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// Whom a token to join with makes its bearer. Without kubeadm's own groups, whose certificates are approved by themselves.
+const GROUP: &str = "system:bootstrappers:hoist-burst";
 /// The label that says what an object of burst is.
 const PART: &str = "hoist.dev/burst";
 
@@ -24,7 +31,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the namespace, if there is none.
+    /// Makes the namespace, and what lets new nodes ask for certificates, where they are not.
     ///
     /// # Errors
     /// The API server does not answer, or refuses.
@@ -32,10 +39,22 @@ impl Store {
         let metadata =
             serde_json::json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
         let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        match api.create(namespace).await {
-            Ok(_) | Err(kube::Error::Refused { status: 409, .. }) => Ok(Store { api }),
-            Err(error) => Err(unavailable(&error)),
+        // What a token's bearer may do: ask for a certificate, which is signed for open claims alone.
+        let group = serde_json::json!({"apiGroup": RBAC, "kind": "Group", "name": GROUP});
+        let role =
+            serde_json::json!({"apiGroup": RBAC, "kind": "ClusterRole", "name": "system:node-bootstrapper"});
+        let binding = serde_json::json!({
+            "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": "hoist-burst:node-bootstrapper", "labels": {"app.kubernetes.io/managed-by": "hoist"}},
+            "roleRef": role, "subjects": [group],
+        });
+        for object in [namespace, binding] {
+            match api.create(object).await {
+                Ok(_) | Err(kube::Error::Refused { status: 409, .. }) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
         }
+        Ok(Store { api })
     }
 }
 

@@ -127,7 +127,9 @@ impl<'a> Model<'a> {
             {
                 // Its daemons are still to come.
                 for daemon in &self.problem.market.daemons {
-                    if Demand::of(daemon).accepts(node) {
+                    // They use folders of their host, whichever that is.
+                    let demand = Demand::of(daemon);
+                    if demand.selects(&node.labels) && demand.tolerates(&node.taints) {
                         used += &daemon.requests;
                         pods += 1;
                     }

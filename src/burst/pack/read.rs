@@ -74,7 +74,8 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
         .and_then(|a| a.required_during_scheduling_ignored_during_execution)
         .map(|selector| selector.node_selector_terms.into_iter().map(term).collect())
         .unwrap_or_default();
-    let stays_home = bind_volumes(&spec, &namespace, volumes, &mut nodes);
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    let stays_home = bind_volumes(&spec, &namespace, &name, volumes, &mut nodes);
     let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let is_mirror = pod
         .metadata
@@ -82,7 +83,7 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
         .as_ref()
         .is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror"));
     Pod {
-        name: pod.metadata.name.clone().unwrap_or_default(),
+        name,
         requests: requests(&spec),
         selector: spec.node_selector.clone().unwrap_or_default(),
         affinity: nodes,
@@ -224,6 +225,7 @@ fn peers(term: api::PodAffinityTerm, own: &str, labels: &BTreeMap<String, String
 fn bind_volumes(
     spec: &api::PodSpec,
     namespace: &str,
+    pod: &str,
     volumes: &Volumes,
     terms: &mut Vec<Vec<Requirement>>,
 ) -> Option<String> {
@@ -231,8 +233,13 @@ fn bind_volumes(
         if let Some(path) = &volume.host_path {
             return Some(format!("it uses the folder {} of its host", path.path));
         }
-        let Some(claim) = &volume.persistent_volume_claim else { continue };
-        match volumes.get(&format!("{namespace}/{}", claim.claim_name)) {
+        let claim = match (&volume.persistent_volume_claim, &volume.ephemeral) {
+            (Some(claim), _) => claim.claim_name.clone(),
+            // Kubernetes makes the claim, under this name.
+            (None, Some(_)) => format!("{pod}-{}", volume.name),
+            (None, None) => continue,
+        };
+        match volumes.get(&format!("{namespace}/{claim}")) {
             Some(Volume::Home(why)) => return Some(why.clone()),
             Some(Volume::Zones(zones)) => {
                 let within =
@@ -265,7 +272,11 @@ pub fn volume(volume: &api::PersistentVolume) -> Volume {
         .filter(|expression| expression.key == ZONE && expression.operator == "In");
     let zones: Vec<String> =
         zones.flat_map(|expression| expression.values.iter().flatten().cloned()).collect();
-    if zones.is_empty() { Volume::Anywhere } else { Volume::Zones(zones) }
+    match (required.is_some(), zones.is_empty()) {
+        (_, false) => Volume::Zones(zones),
+        (true, true) => Volume::Home(format!("its volume {name} is bound to certain nodes")),
+        (false, true) => Volume::Anywhere,
+    }
 }
 
 #[cfg(test)]

@@ -102,17 +102,30 @@ fn data_keeps_pods_at_home_or_in_its_zone() {
         ]}]}}
     }));
     assert_eq!(zonal, Volume::Zones(vec!["eu-central-1b".into()]));
+    let bound = volumes(serde_json::json!({
+        "csi": {"driver": "topolvm.io", "volumeHandle": "v"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "In", "values": ["w1"]}
+        ]}]}}
+    }));
+    assert_eq!(bound, Volume::Home("its volume pv-1 is bound to certain nodes".into()));
     assert_eq!(volumes(serde_json::json!({"nfs": {"server": "s", "path": "/"}})), Volume::Anywhere);
 
-    let known = Volumes::from([("shop/data".to_owned(), longhorn), ("shop/disk".to_owned(), zonal)]);
+    let known = Volumes::from([
+        ("shop/data".to_owned(), longhorn),
+        ("shop/disk".to_owned(), zonal),
+        ("shop/a-scratch".to_owned(), bound),
+    ]);
     let with = |volume: serde_json::Value| {
-        let json = serde_json::json!({"metadata": {"namespace": "shop"}, "spec": {"containers": [], "volumes": [volume]}});
+        let json = serde_json::json!({"metadata": {"name": "a", "namespace": "shop"}, "spec": {"containers": [], "volumes": [volume]}});
         pod(&serde_json::from_value(json).unwrap(), &known)
     };
     let claim = |name: &str| serde_json::json!({"name": "v", "persistentVolumeClaim": {"claimName": name}});
     assert_eq!(with(claim("data")).stays_home.as_deref(), Some("its volume pv-1 is Longhorn's"));
     assert_eq!(with(claim("disk")).affinity[0][0].to_string(), "topology.kubernetes.io/zone=eu-central-1b");
     assert_eq!(with(claim("unknown")).stays_home, None);
+    let scratch = with(serde_json::json!({"name": "scratch", "ephemeral": {}}));
+    assert_eq!(scratch.stays_home.as_deref(), Some("its volume pv-1 is bound to certain nodes"));
     let host = with(serde_json::json!({"name": "v", "hostPath": {"path": "/var/log"}}));
     assert_eq!(host.stays_home.as_deref(), Some("it uses the folder /var/log of its host"));
 }

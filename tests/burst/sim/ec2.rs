@@ -101,6 +101,7 @@ fn make(world: &mut World, request: &RunInstances, zone: String, claim: Option<S
         reason: None,
         launched: Time(now),
         client_token: request.client_token.clone(),
+        address: Some("172.16.0.9".into()),
         claim: claim.clone(),
     };
     let runs = now + world.between(4, 20);

@@ -232,6 +232,7 @@ impl World {
                         user: format!("system:bootstrap:{}", token_id(&claim)),
                         signer: "kubernetes.io/kube-apiserver-client-kubelet".into(),
                         common_name: format!("system:node:{claim}"),
+                        alternatives: None,
                     });
                 }
             } else if self.approved.contains(&name) && !self.nodes.contains_key(&claim) {
