@@ -23,28 +23,40 @@ use crate::{
 /// Shows, compares and removes what is installed into the cluster.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  hoist addon list -i office.yaml\n  hoist addon status metallb --prove\n  \
+    after_help = "Example:\n  hoist addon list -i office.yaml\n  hoist addon status metallb --prove -i office.yaml\n  \
     hoist addon remove keda --yes"
 )]
 pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What all of them take.
+#[derive(Debug, clap::Args)]
+struct Common {
     #[command(flatten)]
     inventory: InventoryArg,
     /// A folder with `roles/addons/` whose files come before the built-in ones.
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR")]
     roles: Option<PathBuf>,
     /// How to print the answer.
-    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    #[command(subcommand)]
-    verb: Verb,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// All add-ons that are wanted or installed, with the versions of their charts.
-    List,
+    #[command(after_help = "Example:\n  hoist addon list -i office.yaml")]
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
     /// How add-ons are, and which of their pods are not ready and why. Exits 1 when one is not as it shall be.
+    #[command(after_help = "Example:\n  hoist addon status metallb --prove -i office.yaml")]
     Status {
+        #[command(flatten)]
+        common: Common,
         /// Only this one.
         name: Option<String>,
         /// Use them, too: the proofs that an apply ends with.
@@ -52,12 +64,18 @@ enum Verb {
         prove: bool,
     },
     /// What `apply` would change of add-ons. Exits 2 when something would change.
+    #[command(after_help = "Example:\n  hoist addon diff -i office.yaml --output json")]
     Diff {
+        #[command(flatten)]
+        common: Common,
         /// Only this one.
         name: Option<String>,
     },
     /// Takes an add-on away that the inventory does not ask for any more. Says what goes and what stays.
+    #[command(after_help = "Example:\n  hoist addon remove keda -i office.yaml --yes")]
     Remove {
+        #[command(flatten)]
+        common: Common,
         name: String,
         /// Do it; without this it is only said.
         #[arg(long)]
@@ -79,20 +97,19 @@ struct View {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.verb {
-        Verb::Remove { name, yes, with_namespace } => remove(args, name, *yes, *with_namespace).await,
-        verb => {
-            let view = View::open(args).await?;
-            match verb {
-                Verb::Status { name, prove } => view.status(name.as_deref(), *prove, args.output).await,
-                Verb::Diff { name } => view.diff(name.as_deref(), args.output).await,
-                _ => view.list(args.output).await,
-            }
+        Verb::List { common } => View::open(common).await?.list(common.output).await,
+        Verb::Status { common, name, prove } => {
+            View::open(common).await?.status(name.as_deref(), *prove, common.output).await
+        }
+        Verb::Diff { common, name } => View::open(common).await?.diff(name.as_deref(), common.output).await,
+        Verb::Remove { common, name, yes, with_namespace } => {
+            remove(common, name, *yes, *with_namespace).await
         }
     }
 }
 
 impl View {
-    async fn open(args: &Args) -> Result<View, Failure> {
+    async fn open(args: &Common) -> Result<View, Failure> {
         let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
         let request = Request::new(&args.inventory.file, &engine)?;
         let addons = Addons::desired(&request, request.index()?.as_ref())?;
@@ -225,7 +242,7 @@ fn show(output: Output, value: &Value, text: impl FnOnce() -> String) -> Result<
     print(text.as_bytes()).map(drop)
 }
 
-async fn remove(args: &Args, name: &str, yes: bool, namespaces: bool) -> Result<Exit, Failure> {
+async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Result<Exit, Failure> {
     let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
     let request = Request::new(&args.inventory.file, &engine)?;
     let inventory = request.inventory();

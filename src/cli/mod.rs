@@ -144,10 +144,40 @@ fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, F
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    fn examples(command: &clap::Command, all: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines = help.lines().map(str::trim).filter(|line| line.starts_with("hoist "));
+        all.extend(lines.map(str::to_owned));
+        command.get_subcommands().for_each(|inner| examples(inner, all));
+    }
+
+    #[test]
+    fn every_example_of_the_help_can_be_typed() {
+        let mut all = Vec::new();
+        examples(&Cli::command(), &mut all);
+        assert!(all.len() > 30, "{all:?}");
+        for line in all {
+            // What a shell would do with the rest is its own affair; what stands far behind is a remark.
+            let typed = line.split(['>', '|', '&']).next().and_then(|typed| typed.split("   ").next());
+            let typed = typed.unwrap_or_default();
+            let words = typed.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
+            match Cli::try_parse_from(words) {
+                // The inventory may come from the environment.
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+                    assert!(error.to_string().contains("--inventory"), "{line}: {error}");
+                }
+                Err(error) => panic!("{line}: {error}"),
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ fn verbs(of: &[&str]) -> Vec<String> {
 #[test]
 fn every_verb_has_its_golden_help_with_an_example() {
     let mut all: Vec<Vec<String>> = verbs(&[]).into_iter().map(|verb| vec![verb]).collect();
-    for outer in ["lab", "inventory", "role", "bundle", "burst"] {
+    for outer in ["addon", "lab", "inventory", "role", "bundle", "burst"] {
         all.extend(verbs(&[outer]).into_iter().map(|verb| vec![outer.to_owned(), verb]));
     }
     assert!(all.len() >= 24, "{all:?}");
