@@ -7,11 +7,12 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, KEEP, Observed, Record, State,
+    Desired, Difference, Observed, Record, State,
     difference::{self, labelled, stays},
     gate::{Bench, Gate, gate},
     helm::{self, Helm, Said},
     observe,
+    observed::{is_named, references},
     release::{ADDON, Installed},
     run::Crew,
     stop::Stop,
@@ -372,31 +373,4 @@ impl Install<'_> {
     fn tell(&self, event: Event) {
         self.crew.events.send(event);
     }
-}
-
-/// Whether two references are of the same object.
-fn is_named(one: &Value, other: &Value) -> bool {
-    let (here, there) = (&one["metadata"], &other["metadata"]);
-    one["apiVersion"] == other["apiVersion"]
-        && one["kind"] == other["kind"]
-        && here["name"] == there["name"]
-        && here["namespace"] == there["namespace"]
-}
-
-/// What is needed to find objects again. Where one names no namespace it is taken to be in the add-on's.
-fn references(declared: &Declared) -> Vec<Value> {
-    let name = |object: &Value| {
-        let metadata = &object["metadata"];
-        let mut reference = serde_json::json!({
-            "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"]},
-        });
-        if metadata["namespace"].is_string() {
-            reference["metadata"]["namespace"] = metadata["namespace"].clone();
-        }
-        if metadata["annotations"][KEEP].is_string() {
-            reference["metadata"]["annotations"] = serde_json::json!({KEEP: metadata["annotations"][KEEP]});
-        }
-        reference
-    };
-    declared.objects.iter().map(name).collect()
 }

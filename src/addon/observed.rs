@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    Error, Installed,
+    Error, Installed, KEEP,
     release::{self, ADDON, SECRET},
 };
-use crate::kube::{Api, Kind};
+use crate::kube::{Api, Declared, Kind};
 
 /// What hoist applied of an add-on beside its chart is written down in a ConfigMap of this kind, before it is applied.
 const RECORD: Kind = Kind::new("v1", "ConfigMap");
@@ -107,6 +107,33 @@ pub(super) fn labels(addon: &str) -> Value {
 
 fn name(addon: &str) -> String {
     format!("hoist-addon-{addon}")
+}
+
+/// Whether two references are of the same object.
+pub(super) fn is_named(one: &Value, other: &Value) -> bool {
+    let (here, there) = (&one["metadata"], &other["metadata"]);
+    one["apiVersion"] == other["apiVersion"]
+        && one["kind"] == other["kind"]
+        && here["name"] == there["name"]
+        && here["namespace"] == there["namespace"]
+}
+
+/// What is needed to find objects again. Where one names no namespace it is taken to be in the add-on's.
+pub(super) fn references(declared: &Declared) -> Vec<Value> {
+    let name = |object: &Value| {
+        let metadata = &object["metadata"];
+        let mut reference = json!({
+            "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"]},
+        });
+        if metadata["namespace"].is_string() {
+            reference["metadata"]["namespace"] = metadata["namespace"].clone();
+        }
+        if metadata["annotations"][KEEP].is_string() {
+            reference["metadata"]["annotations"] = json!({KEEP: metadata["annotations"][KEEP]});
+        }
+        reference
+    };
+    declared.objects.iter().map(name).collect()
 }
 
 #[cfg(test)]

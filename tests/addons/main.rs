@@ -19,13 +19,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use hoist::{
     addon::{Definition, SecretObject},
     artifact::catalogue,
-    cluster::{Observed, targets},
+    cluster::surroundings,
     engine::{Library, Templates},
-    facts::Facts,
-    inventory::{self, Role},
+    inventory,
     yaml::{self, Source},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// An add-on as it would be installed, before the user's own values are merged in.
 pub struct Rendered {
@@ -49,26 +48,12 @@ pub fn render(inventory: &str, addon: &str) -> Rendered {
     let source = Source::new("addon.yaml", read("addon.yaml"));
     let definition = yaml::read::<Definition>(&source).unwrap_or_else(|error| panic!("{error:?}")).value;
 
-    let observed: Observed = inventory.hosts.keys().map(|name| (name.clone(), Facts::default())).collect();
-    let common = targets(&inventory, &observed, None, None).remove(0).context;
     let wanted = inventory.wanted();
     let settings: Map<String, Value> =
         wanted.iter().map(|wanted| (wanted.name.clone(), Value::Object(wanted.settings.clone()))).collect();
-    let hosts = inventory.hosts.iter().map(|(name, host)| {
-        json!({
-            "name": name,
-            "address": host.address,
-            "roles": host.roles.iter().copied().map(Role::name).collect::<Vec<_>>(),
-            "site": host.site,
-            "labels": host.labels,
-        })
-    });
-    let mut context = hoist::engine::Context::default();
+    let mut context = surroundings(&inventory, None);
     context.set("settings", settings.get(addon).unwrap_or_else(|| panic!("{addon} is not asked for")));
-    context.set("hosts", hosts.collect::<Vec<_>>());
-    context.set("cluster", common.get("cluster"));
     context.set("addons", settings);
-    context.set("vars", &inventory.vars);
 
     let templates = Templates::new(Library::default());
     let render = |name: &String| {
