@@ -115,12 +115,10 @@ fn tcp_in_a_tunnel_is_tried_at_full_size_and_leaves_nothing() {
     for host in 0..3 {
         assert!(!hosts.shows(host, "link").contains("vxlan"), "it is in no network of a host");
     }
-    let servers =
-        || std::process::Command::new("pgrep").args(["-f", "listen=198.18.0.[234]:10250"]).output().unwrap();
-    assert!((0..50).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        servers().stdout.is_empty()
-    }));
+    assert!(hosts.runs(0, "sshd -D"), "what a host runs is seen");
+    let servers = || (0..3).any(|host| hosts.runs(host, "listen=198.18.0.[234]:10250"));
+    let mut waits = (0..50).map(|_| std::thread::sleep(std::time::Duration::from_millis(100)));
+    assert!(waits.any(|()| !servers()), "a server is left");
 }
 
 #[test]

@@ -116,6 +116,14 @@ impl Hosts {
         thread.join().unwrap()
     }
 
+    /// Whether a process whose command line matches the pattern is one of a host's own, and none of another test's:
+    /// all that were started there share the server's view of the file systems.
+    pub fn runs(&self, index: usize, pattern: &str) -> bool {
+        let server = self.servers[index].process().to_string();
+        let found = Command::new("pgrep").args(["--ns", &server, "--nslist", "mnt", "-f", pattern]).output();
+        !found.unwrap().stdout.is_empty()
+    }
+
     /// Starts a server from inside of the host's namespaces, which it inherits.
     fn serve(&self, index: usize, config: &str) -> Option<Sshd> {
         let name = self.names[index].clone();

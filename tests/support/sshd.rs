@@ -87,6 +87,11 @@ impl Sshd {
         self.dir.path().join(name)
     }
 
+    /// The server's own process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
