@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::inventory::{Architecture, Capacity};
+
 /// US dollars in millionths, so that sums are exact.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -26,23 +28,6 @@ impl fmt::Display for Money {
         let kept = digits.trim_end_matches('0').len().max(4);
         write!(formatter, "{dollars}.{}", &digits[..kept])
     }
-}
-
-/// How an instance is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Capacity {
-    /// Cheap, and taken back by EC2 with two minutes of notice.
-    Spot,
-    OnDemand,
-}
-
-/// A processor architecture, by Kubernetes' name for it (`kubernetes.io/arch`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Architecture {
-    Amd64,
-    Arm64,
 }
 
 /// A type of EC2 instances, as `DescribeInstanceTypes` tells of it.

@@ -32,7 +32,9 @@ pub use addons::{
     IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Own, Peer,
     Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
 };
-pub use burst::Burst;
+pub use burst::{
+    Architecture, Burst, Capacity, Connection, ExistingNetwork, Image, Instances, Range, System,
+};
 pub use cluster::{Cluster, Endpoint, Etcd, KubeadmAddon, Network, Plugin};
 pub use disk::{Disk, Filesystem};
 pub use explain::{Effective, Origin, explain};

@@ -1,7 +1,7 @@
 //! Workers in EC2: what they need of the rest, and what EC2 would refuse.
 
 use crate::{
-    inventory::Inventory,
+    inventory::{Connection, Inventory},
     yaml::{Document, Problem, listed},
 };
 
@@ -38,6 +38,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     numbers(document, problems);
     inside(document, problems);
     names(document, problems);
+    connection(document, problems);
+    ranges(document, problems);
 }
 
 fn sizes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
@@ -143,6 +145,74 @@ fn names(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             )
             .label("reserved")
             .help("names with `aws:` are AWS's, and with `hoist.dev/` hoist's"),
+        );
+    }
+}
+
+/// What the way between here and there needs.
+fn connection(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let burst = &document.value.burst;
+    let vpn = burst.connection == Connection::Vpn;
+    if vpn && burst.vpn_device.is_none() {
+        problems.push(
+            Problem::new(document.tree.at(&["burst", "connection"]), "`burst` lacks `vpn_device`")
+                .label("a VPN needs a device at this end")
+                .help("set `vpn_device` to the public address of the office's VPN device, or leave `connection` out"),
+        );
+    }
+    if !vpn && burst.vpn_device.is_some() {
+        problems.push(
+            Problem::new(document.tree.key_at(&["burst", "vpn_device"]), "`vpn_device` is used by nothing")
+                .label("without `connection: vpn`")
+                .help("set `connection: vpn`, or leave `vpn_device` out"),
+        );
+    }
+    let Some(existing) = &burst.existing else { return };
+    if burst.connection != Connection::Routed {
+        problems.push(
+            Problem::new(
+                document.tree.key_at(&["burst", "existing"]),
+                "a network of your own has a connection of your own",
+            )
+            .label("hoist makes neither gateway nor VPN in it")
+            .help("set `connection: routed` and see to it that machines and instances reach each other"),
+        );
+    }
+    if existing.subnets.len() != burst.subnets.len() {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["burst", "existing", "subnets"]),
+                format!("{} ids, and there are {} subnets", existing.subnets.len(), burst.subnets.len()),
+            )
+            .label("not one for each")
+            .also(document.tree.at(&["burst", "subnets"]), "their networks")
+            .help("say one for each of `subnets`, in its order"),
+        );
+    }
+}
+
+fn ranges(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let instances = &document.value.burst.instances;
+    for (key, range) in [("vcpus", instances.vcpus), ("memory", instances.memory)] {
+        if range.min > range.max {
+            problems.push(
+                Problem::new(
+                    document.tree.at(&["burst", "instances", key]),
+                    format!("`{key}` begins with {} and ends with {}", range.min, range.max),
+                )
+                .label("nothing is in it")
+                .help("set `min` to at most `max`"),
+            );
+        }
+    }
+    if instances.vcpus.min > document.value.burst.max_vcpus {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["burst", "instances", "vcpus"]),
+                format!("no instance fits into `max_vcpus`, {}", document.value.burst.max_vcpus),
+            )
+            .label("larger")
+            .help("raise `max_vcpus`, or allow smaller instances"),
         );
     }
 }

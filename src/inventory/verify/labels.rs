@@ -1,5 +1,7 @@
 //! Labels and taints, as `kubectl` takes them.
 
+use indexmap::IndexMap;
+
 use crate::{
     inventory::Inventory,
     yaml::{Document, Problem, listed, nearest},
@@ -9,40 +11,38 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     for (name, host) in &document.value.hosts {
-        for (key, value) in &host.labels {
-            let path = ["hosts", name, "labels", key];
-            if let Err(reason) = label_key(key) {
-                problems.push(
-                    Problem::new(
-                        document.tree.key_at(&path),
-                        format!("`{key}` cannot be a label of `{name}`"),
-                    )
-                    .label(reason)
-                    .help(KEY_HELP),
-                );
-            }
-            if !value.is_empty() && !is_name(value) {
-                problems.push(
-                    Problem::new(
-                        document.tree.at(&path),
-                        format!("`{value}` cannot be the value of a label"),
-                    )
-                    .label("not allowed in a label")
-                    .help(NAME_HELP),
-                );
-            }
+        of_node(document, &["hosts", name], &format!("`{name}`"), (&host.labels, &host.taints), problems);
+    }
+    let burst = &document.value.burst;
+    of_node(document, &["burst"], "rented nodes", (&burst.labels, &burst.taints), problems);
+}
+
+/// What is said of one node, or of several, at `place`.
+fn of_node(
+    document: &Document<Inventory>,
+    place: &[&str],
+    name: &str,
+    (labels, taints): (&IndexMap<String, String>, &[String]),
+    problems: &mut Vec<Problem>,
+) {
+    for (key, value) in labels {
+        let path = [place, &["labels", key]].concat();
+        if let Err(reason) = label_key(key) {
+            let mistake = format!("`{key}` cannot be a label of {name}");
+            problems.push(Problem::new(document.tree.key_at(&path), mistake).label(reason).help(KEY_HELP));
         }
-        for (index, taint) in host.taints.iter().enumerate() {
-            if let Err((reason, help)) = self::taint(taint) {
-                problems.push(
-                    Problem::new(
-                        document.tree.at(&["hosts", name, "taints", &index.to_string()]),
-                        format!("`{taint}` cannot be a taint of `{name}`"),
-                    )
-                    .label(reason)
-                    .help(help),
-                );
-            }
+        if !value.is_empty() && !is_name(value) {
+            let mistake = format!("`{value}` cannot be the value of a label");
+            let problem = Problem::new(document.tree.at(&path), mistake);
+            problems.push(problem.label("not allowed in a label").help(NAME_HELP));
+        }
+    }
+    for (index, taint) in taints.iter().enumerate() {
+        if let Err((reason, help)) = self::taint(taint) {
+            let index = index.to_string();
+            let path = [place, &["taints", &index]].concat();
+            let mistake = format!("`{taint}` cannot be a taint of {name}");
+            problems.push(Problem::new(document.tree.at(&path), mistake).label(reason).help(help));
         }
     }
 }
