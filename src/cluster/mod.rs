@@ -19,6 +19,7 @@ pub mod serving;
 mod session;
 pub mod state;
 mod targets;
+mod version;
 mod volumes;
 mod work;
 
@@ -26,4 +27,5 @@ pub use access::{AccessError, Way, api, speaker, ways};
 pub use members::{NoBeginning, Observed, first, living, may_begin};
 pub use session::{Session, Unreached, Unusable, Visit};
 pub use targets::{places, surroundings, targets};
+pub use version::{OtherVersion, same_version};
 pub use work::{Scope, Work, WorkError};

@@ -10,6 +10,7 @@ use super::{
     members::NoBeginning,
     packages::{self, Pinned},
     targets,
+    version::{OtherVersion, same_version},
 };
 use crate::{
     artifact::Index,
@@ -47,6 +48,9 @@ pub enum WorkError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Packages(#[from] packages::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Version(#[from] OtherVersion),
     /// No cluster may be begun; `unreached` are the hosts that could not be reached or used.
     #[error("{why}")]
     #[diagnostic(forward(why))]
@@ -96,6 +100,7 @@ impl Work {
             if let Err(why) = may_begin(inventory, &session.facts, &silent, &changed) {
                 return Err(WorkError::Refused { why, unreached: session.unreached });
             }
+            same_version(inventory, &session.facts)?;
         }
         let templates = Templates::new(library.clone());
         let mut subjects = Vec::new();

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -32,6 +32,8 @@ pub(super) struct Provider {
     pub run: String,
     /// Asked anew for each host that needs it.
     pub each: bool,
+    /// How long an answer is good for, where that has an end.
+    pub lasts: Option<Duration>,
     /// The hosts that have the role, in the order of the inventory.
     pub hosts: Vec<String>,
 }
@@ -74,12 +76,16 @@ pub(super) enum Missing {
 
 type Values = BTreeMap<String, SecretString>;
 
-/// The late values of a run: each is asked for once, by the first who needs it, or once for each host.
+/// An answer, and when it was asked for.
+type Cell = Arc<OnceCell<(Arc<Values>, Instant)>>;
+
+/// The late values of a run: each is asked for once, by the first who needs it, and again when that is too long ago; or
+/// once for each host.
 pub(super) struct Late {
     providers: HashMap<String, Provider>,
     hosts: HashMap<String, Arc<dyn Host>>,
     state: watch::Sender<State>,
-    cells: Mutex<HashMap<String, Arc<OnceCell<Arc<Values>>>>>,
+    cells: Mutex<HashMap<String, Cell>>,
     /// Everything handed out so far, never to be shown.
     secrets: Mutex<BTreeSet<String>>,
 }
@@ -141,23 +147,17 @@ impl Late {
         waits: impl FnOnce(Vec<String>),
     ) -> Result<Arc<Values>, Missing> {
         let provider = self.provider(name)?;
-        let cell = match provider.each {
-            true => Arc::default(),
-            false => {
-                let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-                cells.entry(name.to_string()).or_default().clone()
-            }
-        };
+        let cell = if provider.each { Cell::default() } else { self.cell(name, provider) };
         let mut tried = BTreeSet::from([asker.name]);
         let mut refusal = None;
         let mut waits = Some(waits);
         loop {
-            if let Some(values) = cell.get() {
+            if let Some((values, _)) = cell.get() {
                 return Ok(values.clone());
             }
             match self.giver(name, provider, &tried, asker, patience, &mut waits).await {
                 Ok(host) => match cell.get_or_try_init(|| self.ask(host, provider, asker)).await {
-                    Ok(values) => return Ok(values.clone()),
+                    Ok((values, _)) => return Ok(values.clone()),
                     Err(missing) => {
                         tried.insert(host);
                         refusal = Some(missing);
@@ -166,6 +166,17 @@ impl Late {
                 Err(missing) => return Err(refusal.unwrap_or(missing)),
             }
         }
+    }
+
+    /// Where the answer is or will be; a new one where the answer is too old.
+    fn cell(&self, name: &str, provider: &Provider) -> Cell {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = cells.entry(name.to_string()).or_default();
+        let asked = cell.get().map(|(_, asked)| asked.elapsed());
+        if asked.zip(provider.lasts).is_some_and(|(age, lasts)| age >= lasts) {
+            *cell = Cell::default();
+        }
+        cell.clone()
     }
 
     fn provider(&self, name: &str) -> Result<&Provider, Missing> {
@@ -219,7 +230,13 @@ impl Late {
         found
     }
 
-    async fn ask(&self, name: &str, provider: &Provider, asker: Asker<'_>) -> Result<Arc<Values>, Missing> {
+    async fn ask(
+        &self,
+        name: &str,
+        provider: &Provider,
+        asker: Asker<'_>,
+    ) -> Result<(Arc<Values>, Instant), Missing> {
+        let asked = Instant::now();
         let Some(host) = self.hosts.get(name) else {
             return Err(Missing::Blocked { by: name.to_string() });
         };
@@ -251,7 +268,7 @@ impl Late {
             pairs.map(|(key, value)| (key.to_string(), SecretString::from(value.to_string()))).collect();
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.extend(values.values().map(|value| value.expose_secret().to_string()));
-        Ok(Arc::new(values))
+        Ok((Arc::new(values), asked))
     }
 
     /// The line without any of the values handed out. Output is cut off before it gets here, so that a line may begin

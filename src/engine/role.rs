@@ -49,6 +49,9 @@ pub struct Provide {
     /// `$HOIST_ASKER_ADDRESS`; else the first answer is for all.
     #[serde(default)]
     pub each: bool,
+    /// For how many seconds an answer is good: who needs it later asks anew. Default: for the whole run.
+    #[serde(default)]
+    pub lasts: Option<u64>,
 }
 
 /// One statement of a role: a name and exactly one kind. Every string may be a template.

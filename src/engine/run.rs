@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
@@ -158,7 +159,8 @@ impl Run {
         for (name, role, provide) in late_values(&self.library, all)? {
             let has = |(_, roles): &&(&str, Vec<String>)| roles.contains(&role);
             let hosts = holders.iter().filter(has).map(|(host, _)| (*host).to_string()).collect();
-            providers.insert(name, Provider { role, run: provide.run, each: provide.each, hosts });
+            let lasts = provide.lasts.map(Duration::from_secs);
+            providers.insert(name, Provider { role, run: provide.run, each: provide.each, lasts, hosts });
         }
         self.require_providers(plans, &providers)?;
         let subjects =

@@ -128,6 +128,8 @@ pub struct Kubernetes {
     pub authority: String,
     /// On a control plane: the name of its cluster, as its administrator's kubeconfig has it.
     pub cluster: String,
+    /// On a control plane: the version of its API server, by the tag of its image; empty where that says nothing.
+    pub version: String,
     /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
     pub encryption_key: bool,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
@@ -205,6 +207,7 @@ impl Facts {
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.authority" => facts.kubernetes.authority = text(),
                 "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
+                "kubernetes.version" => facts.kubernetes.version = value.trim_start_matches('v').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,

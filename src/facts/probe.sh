@@ -100,6 +100,9 @@ else
 		while read -r key value; do
 			[ "$key" = cluster: ] && [ -n "$value" ] && say kubernetes.cluster "$value" && break
 		done < /etc/kubernetes/admin.conf
+		while read -r key value; do
+			[ "$key" = image: ] && say kubernetes.version "${value##*:}" && break
+		done 2>/dev/null < /etc/kubernetes/manifests/kube-apiserver.yaml
 	fi
 	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi

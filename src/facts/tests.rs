@@ -54,7 +54,9 @@ fn which_cluster_a_node_is_in() {
 #[tokio::test]
 async fn a_node_tells_its_clusters_fingerprint() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("pki")).unwrap();
+    for within in ["pki", "manifests"] {
+        std::fs::create_dir(folder.path().join(within)).unwrap();
+    }
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let script = SCRIPT.replace("/etc/kubernetes", folder.path().to_str().unwrap());
     for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
@@ -66,7 +68,7 @@ async fn a_node_tells_its_clusters_fingerprint() {
             let output = host.run(Script::new(script.clone())).await.unwrap();
             Facts::parse(&String::from_utf8_lossy(&output.stdout)).kubernetes
         };
-        for name in ["kubelet.conf", "admin.conf", "pki/ca.crt"] {
+        for name in ["kubelet.conf", "admin.conf", "pki/ca.crt", "manifests/kube-apiserver.yaml"] {
             let _ = std::fs::remove_file(folder.path().join(name));
         }
         assert_eq!(ask().await, Kubernetes::default(), "{shell:?}");
@@ -82,6 +84,10 @@ async fn a_node_tells_its_clusters_fingerprint() {
         // sha256("one")
         let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
         assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
+        assert_eq!(own.version, "", "there is no API server yet, {shell:?}");
+        let manifest = "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    image: registry:5000/kube-apiserver:v1.36.2\n";
+        write("manifests/kube-apiserver.yaml", manifest);
+        assert_eq!(ask().await.version, "1.36.2", "{shell:?}");
     }
 }
 

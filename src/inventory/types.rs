@@ -277,6 +277,15 @@ impl Inventory {
         }
     }
 
+    /// Where those members keep their data. Where etcd is a role of its own that is a folder of hoist's, so that neither
+    /// kubeadm's reset nor a package's service ever takes it for theirs.
+    pub fn etcd_folder(&self) -> &'static str {
+        match self.cluster.etcd {
+            Etcd::Stacked => "/var/lib/etcd",
+            Etcd::External => "/var/lib/etcd-external",
+        }
+    }
+
     /// Address and port at which nodes reach the API server; `None` only when there is no control-plane host, which a
     /// verified inventory has.
     pub fn endpoint(&self) -> Option<(String, u16)> {

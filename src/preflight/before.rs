@@ -8,14 +8,15 @@ use indexmap::IndexMap;
 use super::{
     Finding, Subject,
     examine::clocks,
-    foreign, from_facts, merge, occupied, services, sizes,
+    foreign, from_facts, kernel, merge, occupied, services, sizes,
     survey::{self, Depth},
+    vip,
 };
 use crate::{facts::Facts, inventory::Inventory, transport::Host};
 
 /// What [`from_facts`] tells, and where there are hosts that are no nodes yet, what one more question to them tells:
-/// whether another program has their ports, what is left there of another cluster, whether packages can be installed and
-/// the disks be written, and whether the clocks of all hosts agree. Nobody is asked where all hosts are nodes: then a
+/// whether another program has their ports or the virtual address, what is left there of another cluster, whether packages can be installed and
+/// the disks be written, what the network plugin needs of the kernel, and whether the clocks of all hosts agree. Nobody is asked where all hosts are nodes: then a
 /// run repairs a cluster that works.
 ///
 /// A host that does not answer is no finding: the run itself will tell.
@@ -35,6 +36,7 @@ pub async fn before(
     }
     // First, while they are idle, so that the answers come at once.
     findings.extend(clocks(hosts.values().map(|host| &**host)).await);
+    findings.extend(virtual_address(inventory, hosts, facts).await);
     let surveys = join_all(new.into_iter().map(|(name, host, facts)| async move {
         let own = inventory.hosts.get(name)?;
         let survey = survey::ask(host, name, &occupied::ports(inventory, own), Depth::Quick).await.ok()?;
@@ -43,11 +45,30 @@ pub async fn before(
     for (name, host, facts, survey) in surveys.await.into_iter().flatten() {
         let subject = Subject { name, host, facts, survey: Some(&survey) };
         findings.push(occupied::taken(inventory, &subject, &survey));
-        findings.extend(foreign::from_survey(inventory, &subject, &survey));
+        findings.extend(foreign::from_survey(&subject, &survey));
         findings.push(services::packages(&subject, &survey));
         findings.push(sizes::options(&subject, &survey));
+        findings.extend(kernel::network(inventory, &subject, &survey));
     }
     merge(findings)
+}
+
+/// Whether somebody else has the virtual address. Not where a control plane lives: it may well be one of them.
+async fn virtual_address(
+    inventory: &Inventory,
+    hosts: &IndexMap<String, Arc<dyn Host>>,
+    facts: &IndexMap<String, Facts>,
+) -> Vec<Finding> {
+    let Some(vip) = inventory.cluster.endpoint.vip else { return Vec::new() };
+    if facts.values().any(|facts| facts.kubernetes.control_plane) {
+        return Vec::new();
+    }
+    let can_hold = |name: &str| inventory.hosts.get(name).is_some_and(vip::can_hold);
+    let asked = hosts.iter().filter(|(name, _)| can_hold(name));
+    let answers = join_all(asked.map(|(_, host)| vip::ask_owner(inventory, &**host, vip))).await;
+    let answers: Vec<vip::Answer> = answers.into_iter().flatten().collect();
+    let facts = facts.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
+    vip::judge_owner(inventory, &facts, &answers)
 }
 
 #[cfg(test)]
@@ -121,6 +142,28 @@ mod tests {
         }
         let found = before(&fleet.inventory, &late, &fleet.all_facts()).await;
         assert_eq!(errors(&found, "clock"), [] as [&str; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_virtual_address_that_somebody_has_stops_the_first_run() {
+        let mut fleet = Fleet::three();
+        fleet.inventory.cluster.endpoint.vip = Some([127, 0, 0, 1].into());
+        let hosts = shells(0).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert_eq!(errors(&found, "vip-free"), ["cp1: cp1 has it, but not by a keepalived of hoist's"]);
+        // Later it is one of them that has it.
+        fleet.facts("cp1").kubernetes.control_plane = true;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert_eq!(errors(&found, "vip-free"), [] as [&str; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_the_network_plugin_needs_of_the_kernel_is_asked_before() {
+        let mut fleet = Fleet::three();
+        let asked = |found: &[Finding]| found.iter().any(|finding| finding.check == "cilium");
+        assert!(!asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts()).await));
+        fleet.inventory.cluster.network.plugin = crate::inventory::Plugin::Cilium;
+        assert!(asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts()).await));
     }
 
     #[tokio::test]

@@ -201,7 +201,9 @@ async fn disks(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Finding> {
     let members =
         hosts.iter().filter(|host| inventory.hosts.get(&host.name).is_some_and(|own| own.has(etcd)));
     let measured = members.map(|host| async move {
-        fsync::measure(&*host.host).await.unwrap_or_else(|error| unanswered(&host.name, &error))
+        fsync::measure(&*host.host, inventory.etcd_folder())
+            .await
+            .unwrap_or_else(|error| unanswered(&host.name, &error))
     });
     join_all(measured).await
 }

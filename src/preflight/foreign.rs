@@ -23,8 +23,6 @@ const DISTRIBUTIONS: [(&str, &[&str], &str, &str); 4] = [
 
 /// What hoist's own roles put on a host before it joins.
 const OWN: [&str; 1] = ["/etc/cni/net.d/10-bridge.conflist"];
-/// Where a member of etcd keeps what it knows. Where etcd is a role of its own it is there before the host joins.
-const MEMBER: &str = "/var/lib/etcd/member";
 
 const RESET: &str = "if nobody needs that cluster any more, `kubeadm reset --force` on the host, then remove \
                      /etc/cni/net.d and reboot; otherwise take the host out of the inventory";
@@ -114,7 +112,7 @@ fn node(inventory: &Inventory, host: &Subject, whose: Whose) -> Finding {
 }
 
 /// What the survey tells of one host: other distributions, and what a host that is no node has of a cluster.
-pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
+pub fn from_survey(host: &Subject, survey: &Survey) -> Option<Finding> {
     let has = |path: &str| survey.traces.iter().any(|trace| trace == path);
     for (name, units, folder, removal) in DISTRIBUTIONS {
         if units.iter().any(|unit| survey.is_active(unit)) || has(folder) {
@@ -128,8 +126,7 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Op
     if host.facts.kubernetes.interrupted {
         return Some(FOREIGN.skipped(host.name, "kubeadm is at work there for hoist, or was killed at it"));
     }
-    let external = host.host.has(Role::Etcd) && inventory.etcd_role() == Role::Etcd;
-    let ours = |trace: &&str| OWN.contains(trace) || external && *trace == MEMBER;
+    let ours = |trace: &&str| OWN.contains(trace);
     let left = survey.traces.iter().map(String::as_str).filter(|trace| !ours(trace));
     let (network, cluster): (Vec<&str>, Vec<&str>) = left.partition(|trace| trace.contains("/cni/"));
     Some(if !cluster.is_empty() {
@@ -158,8 +155,7 @@ mod tests {
 
     fn left(fleet: &Fleet, host: usize) -> Option<Severity> {
         let hosts = fleet.subjects();
-        from_survey(&fleet.inventory, &hosts[host], hosts[host].survey.unwrap())
-            .map(|finding| finding.severity)
+        from_survey(&hosts[host], hosts[host].survey.unwrap()).map(|finding| finding.severity)
     }
 
     fn trace(fleet: &mut Fleet, host: &str, paths: &[&str]) {
@@ -183,12 +179,12 @@ mod tests {
         let mut fleet = Fleet::three();
         fleet.survey("w1").active = Some(vec!["rke2-agent".into()]);
         assert_eq!(left(&fleet, 1), Some(Error));
-        // Where etcd is a role of its own, its member is there before the host joins, or instead.
+        // Where etcd is a role of its own its data is elsewhere, and this is another's.
         let mut fleet = Fleet::three();
         fleet.inventory.cluster.etcd = crate::inventory::Etcd::External;
         fleet.inventory.hosts["w1"].roles = vec![Role::Etcd];
         trace(&mut fleet, "w1", &["/var/lib/etcd/member"]);
-        assert_eq!(left(&fleet, 1), Some(Ok));
+        assert_eq!(left(&fleet, 1), Some(Error));
         // What hoist itself has begun is not foreign, and nodes are told by their facts.
         fleet.facts("w1").kubernetes = Kubernetes { interrupted: true, ..Kubernetes::default() };
         assert_eq!(left(&fleet, 1), Some(Skipped));

@@ -23,8 +23,7 @@ const LIMIT: Duration = Duration::from_millis(10);
 /// Writes as etcd's log does: a few KiB each, one after the other, into a file that has its length already, and each on
 /// the disk before the next. dd tells the time of each write by itself, which the start of the process is no part of.
 /// The file has lost its name before anything is written into it, so that nothing is left whenever this ends.
-const SCRIPT: &str = r#"folder=/var/lib/etcd
-[ ! -d /var/lib/etcd-external ] || folder=/var/lib/etcd-external
+const SCRIPT: &str = r#"folder=$wanted
 while [ ! -d "$folder" ]; do folder=${folder%/*} folder=${folder:-/}; done
 file=$folder/.hoist-fsync
 rm -f "$file"
@@ -42,20 +41,20 @@ while [ "$write" -lt "$writes" ] && [ "${now%.*}" -lt "$end" ]; do
 done
 "#;
 
-fn script() -> String {
-    format!("writes={WRITES} seconds={SECONDS}\n{SCRIPT}")
+fn script(folder: &str) -> String {
+    format!("wanted={folder} writes={WRITES} seconds={SECONDS}\n{SCRIPT}")
 }
 
-/// Measures. The answer of a host where that is not possible is a finding, too.
+/// Measures where `folder` is or will be. The answer of a host where that is not possible is a finding, too.
 ///
 /// # Errors
 /// When the host is lost.
-pub async fn measure(host: &dyn Host) -> Result<Finding, Error> {
-    let output = match host.run(Script::new(script())).await {
+pub async fn measure(host: &dyn Host, folder: &str) -> Result<Finding, Error> {
+    let output = match host.run(Script::new(script(folder))).await {
         Ok(output) => output,
         Err(Error::Timeout { seconds, .. }) => {
             let observed = format!("it was not done after {seconds} s");
-            return Ok(FSYNC.warning(host.name(), observed, FIX));
+            return Ok(FSYNC.warning(host.name(), observed, fix(folder)));
         }
         Err(error) => return Err(error),
     };
@@ -67,11 +66,15 @@ pub async fn measure(host: &dyn Host) -> Result<Finding, Error> {
     }
     let (place, measured) = text.split_once("begin\n").unwrap_or_default();
     let place = place.lines().find(|line| line.starts_with("on ")).unwrap_or("below /var/lib");
-    Ok(judge(host.name(), place, measured.lines().filter_map(seconds).collect()))
+    Ok(judge(host.name(), folder, place, measured.lines().filter_map(seconds).collect()))
 }
 
-const FIX: &str = "put /var/lib/etcd on an SSD of its own, best one with power-loss protection; in a virtual machine, \
-                   on a datastore that is not shared with busy neighbours";
+fn fix(folder: &str) -> String {
+    format!(
+        "put {folder} on an SSD of its own, best one with power-loss protection; in a virtual machine, on a datastore \
+         that is not shared with busy neighbours"
+    )
+}
 
 /// Reads dd's `2048 bytes (2.0 kB, 2.0 KiB) copied, 0.0123 s, 166 kB/s`.
 fn seconds(line: &str) -> Option<Duration> {
@@ -81,7 +84,7 @@ fn seconds(line: &str) -> Option<Duration> {
 }
 
 /// From how long each write took.
-fn judge(host: &str, place: &str, mut writes: Vec<Duration>) -> Finding {
+fn judge(host: &str, folder: &str, place: &str, mut writes: Vec<Duration>) -> Finding {
     writes.sort();
     // The nearest-rank method: the smallest value that 99 % do not exceed.
     let percentile = |percent: usize| writes.get((writes.len() * percent).div_ceil(100).saturating_sub(1));
@@ -96,7 +99,7 @@ fn judge(host: &str, place: &str, mut writes: Vec<Duration>) -> Finding {
         writes.len()
     );
     if *slow >= LIMIT {
-        FSYNC.warning(host, observed, FIX)
+        FSYNC.warning(host, observed, fix(folder))
     } else if writes.len() < ENOUGH {
         FSYNC.skipped(host, format!("the host was too busy to measure: {observed}"))
     } else {
@@ -110,6 +113,7 @@ fn milliseconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    const FOLDER: &str = "/var/lib/etcd";
     use std::{
         io::{BufRead, BufReader},
         path::Path,
@@ -153,11 +157,11 @@ mod tests {
             (0, 20, 0, Skipped),
             (0, 0, 0, Skipped),
         ] {
-            let finding = judge("cp1", "on /dev/sda", writes(slow, all, millis));
+            let finding = judge("cp1", FOLDER, "on /dev/sda", writes(slow, all, millis));
             assert_eq!(finding.severity, severity, "{slow} of {all} {millis} ms: {finding:?}");
         }
         assert_eq!(
-            judge("cp1", "on /dev/sda1 (ext4) at /", writes(4, 300, 12)).observed,
+            judge("cp1", FOLDER, "on /dev/sda1 (ext4) at /", writes(4, 300, 12)).observed,
             "99 of 100 within 12.00 ms; half of them within 1.00 ms, the slowest 12.00 ms (300 writes on /dev/sda1 \
              (ext4) at /)"
         );
@@ -167,7 +171,7 @@ mod tests {
     async fn a_real_disk_is_measured_and_nothing_is_left() {
         let host = Local::open("here").await.unwrap();
         let begun = std::time::Instant::now();
-        let finding = measure(&host).await.unwrap();
+        let finding = measure(&host, FOLDER).await.unwrap();
         if nix::unistd::geteuid().is_root() {
             assert!(finding.observed.contains("99 of 100 within "), "{finding:?}");
             assert!(finding.observed.contains(" writes on "), "it names the file system: {finding:?}");
@@ -184,7 +188,7 @@ mod tests {
             return;
         }
         let mut shell = Command::new("sh")
-            .args(["-c", &script()])
+            .args(["-c", &script(FOLDER)])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

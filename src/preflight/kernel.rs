@@ -88,10 +88,13 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Ve
         selinux(host, survey),
         swap(host, survey),
     ];
-    if inventory.cluster.network.plugin == Plugin::Cilium {
-        findings.push(cilium(host, survey));
-    }
+    findings.extend(network(inventory, host, survey));
     findings
+}
+
+/// What the network plugin needs, where that is more than Kubernetes does.
+pub fn network(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
+    (inventory.cluster.network.plugin == Plugin::Cilium).then(|| cilium(host, survey))
 }
 
 /// Cilium's documentation, "System Requirements".

@@ -138,7 +138,7 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     findings.extend(services::from_survey(host, survey));
     findings.extend(firewall::from_survey(inventory, host, survey));
     findings.extend(storage::from_survey(inventory, host, survey));
-    findings.extend(foreign::from_survey(inventory, host, survey));
+    findings.extend(foreign::from_survey(host, survey));
     findings.push(occupied::taken(inventory, host, survey));
     findings
 }

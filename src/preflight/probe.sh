@@ -22,7 +22,7 @@ grep -hsE '^[[:space:]]*nameserver[[:space:]]' /run/systemd/resolve/resolv.conf 
 	while read -r line; do say resolved "$line"; done
 
 # Disks: what a folder will be on, whether it exists yet or not.
-for folder in / /etc /usr/local/bin /var/lib/etcd /var/lib/kubelet /var/lib/containerd; do
+for folder in / /etc /usr/local/bin /var/lib/etcd /var/lib/etcd-external /var/lib/kubelet /var/lib/containerd; do
 	place=$folder
 	while [ ! -d "$place" ]; do place=${place%/*} place=${place:-/}; done
 	{ df -Pk "$place" && df -Pi "$place" && findmnt -n -o OPTIONS -T "$place"; } 2>/dev/null | {

@@ -124,14 +124,15 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Ve
         return vec![EVICTION.skipped(host.name, why), OPTIONS.skipped(host.name, why)];
     }
     let mut findings = vec![eviction(host, survey), options(host, survey)];
-    if let Some(disk) = survey.disk("/var/lib/etcd").filter(|_| host.host.has(inventory.etcd_role())) {
+    let folder = inventory.etcd_folder();
+    if let Some(disk) = survey.disk(folder).filter(|_| host.host.has(inventory.etcd_role())) {
         let observed = size(disk.free_kib);
         findings.push(match disk.free_kib >= 8 * GIB {
             true => ETCD.ok(host.name, observed),
             false => ETCD.warning(
                 host.name,
                 observed,
-                "give /var/lib/etcd a larger file system, best one of its own",
+                format!("give {folder} a larger file system, best one of its own"),
             ),
         });
     }
@@ -264,6 +265,12 @@ mod tests {
         fleet.disk("cp1", "/var/lib/etcd").free_kib = 8 * GIB - 1;
         assert_eq!(say(&fleet, 0, "disk-etcd"), Warning);
         assert_eq!(say(&Fleet::three(), 0, "disk-etcd"), Ok);
+        // Where etcd is a role of its own, its data is elsewhere.
+        fleet.inventory.cluster.etcd = crate::inventory::Etcd::External;
+        fleet.inventory.hosts["cp1"].roles.push(Role::Etcd);
+        let own = Disk { folder: "/var/lib/etcd-external".into(), ..fleet.disk("cp1", "/").clone() };
+        fleet.survey("cp1").disks.push(Disk { free_kib: 8 * GIB, ..own });
+        assert_eq!(say(&fleet, 0, "disk-etcd"), Ok);
         fleet.disk("w1", "/etc").options.clear();
         assert_eq!(say(&fleet, 1, "mount-options"), Skipped);
         fleet.survey("w1").disks.clear();

@@ -20,7 +20,7 @@ fn what_a_container_without_systemd_answered() {
     assert_eq!(survey.localhost[0], address("127.0.0.1"));
     assert_eq!(survey.wildcard, Some(Lookup::Nothing));
     assert_eq!(survey.nameservers, ["10.255.255.53"]);
-    assert_eq!(survey.disks.len(), 6);
+    assert_eq!(survey.disks.len(), 7);
     let disk = survey.disk("/var/lib/etcd").unwrap();
     assert!(disk.size_kib > disk.free_kib && disk.inodes > disk.inodes_free && disk.has("rw"), "{disk:?}");
     assert!(survey.modules.iter().all(|(_, there)| *there));
@@ -88,7 +88,7 @@ async fn real_shells_answer() {
         let survey = ask(&host, "it's a name", &[port, 6443], Depth::Whole).await.unwrap();
         assert!(survey.localhost.iter().any(IpAddr::is_loopback), "{shell:?}: {survey:?}");
         assert!(survey.wildcard.is_some(), "{shell:?}");
-        assert_eq!(survey.disks.len(), 6, "{shell:?}: {survey:?}");
+        assert_eq!(survey.disks.len(), 7, "{shell:?}: {survey:?}");
         assert_eq!(survey.modules.len(), 6, "{shell:?}");
         // Not every kernel tells.
         let told = Path::new("/proc/sys/net/ipv4/conf/all/rp_filter").exists();

@@ -94,7 +94,7 @@ enum Owner {
     Mac(String),
 }
 
-/// Asks a control plane. `names` are all that are asked at the same time.
+/// Asks a control plane who has the address and whom it hears. `names` are all that are asked at the same time.
 ///
 /// # Errors
 /// When the host is lost, or the script does not end.
@@ -104,6 +104,28 @@ pub async fn ask(
     vip: Ipv4Addr,
     names: &[&str],
 ) -> Result<Answer, Error> {
+    run(inventory, host, vip, names, "").await
+}
+
+/// Asks a control plane who has the address, and gives whoever that is a second to answer.
+///
+/// # Errors
+/// As above.
+pub async fn ask_owner(
+    inventory: &Inventory,
+    host: &dyn transport::Host,
+    vip: Ipv4Addr,
+) -> Result<Answer, Error> {
+    run(inventory, host, vip, &[host.name()], "yes").await
+}
+
+async fn run(
+    inventory: &Inventory,
+    host: &dyn transport::Host,
+    vip: Ipv4Addr,
+    names: &[&str],
+    quick: &str,
+) -> Result<Answer, Error> {
     let own = names.iter().position(|name| *name == host.name()).unwrap_or_default();
     let others =
         names.iter().filter(|name| **name != host.name()).filter_map(|name| inventory.hosts.get(*name));
@@ -111,7 +133,7 @@ pub async fn ask(
     // Somebody else's examination at the same time is none of ours.
     let token = std::process::id();
     let text = format!(
-        "vip={vip} self={own} token={token} peers={}\n{}",
+        "vip={vip} self={own} token={token} quick={quick} peers={}\n{}",
         quote(&peers.join(" ")),
         include_str!("vip.sh")
     );
@@ -148,10 +170,18 @@ impl Answer {
 
 /// Judges all answers together, with the facts of all hosts that were asked anything.
 pub fn judge(inventory: &Inventory, facts: &BTreeMap<&str, &Facts>, answers: &[Answer]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        answers.iter().map(|answer| free(inventory, facts, answers, answer)).collect();
+    let mut findings = judge_owner(inventory, facts, answers);
     findings.extend(vrrp(answers));
     findings
+}
+
+/// Judges who has the address alone.
+pub fn judge_owner(
+    inventory: &Inventory,
+    facts: &BTreeMap<&str, &Facts>,
+    answers: &[Answer],
+) -> Vec<Finding> {
+    answers.iter().map(|answer| free(inventory, facts, answers, answer)).collect()
 }
 
 fn holders(answers: &[Answer]) -> Vec<&str> {

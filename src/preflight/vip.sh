@@ -1,5 +1,6 @@
 # Who has the address $vip, as this host sees it, and from which control planes VRRP packets arrive here. $self is the
-# number of this host, $peers are the addresses of the others. Changes nothing but what the kernel remembers of neighbours.
+# number of this host, $peers are the addresses of the others; with $quick a second has to do for an answer. Changes nothing
+# but what the kernel remembers of neighbours.
 say() { printf '%s=%s\n' "$1" "$2"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -49,6 +50,7 @@ else
 		for turn in 1 2 3 4 5 6 7 8 9 10; do
 			state=$(ip -4 neigh show to "$vip" dev "$device")
 			case $state in *lladdr* | *FAILED*) break ;; esac
+			[ -z "$quick" ] || break
 			sleep 0.5
 		done
 		case $state in
@@ -57,6 +59,7 @@ else
 				say owner "${mac%% *}"
 				;;
 			*FAILED*) say owner nobody ;;
+			*INCOMPLETE*) [ -n "$quick" ] && say owner nobody || say unasked 'the kernel got no answer yet' ;;
 			*) say unasked 'the kernel did not ask' ;;
 		esac
 	fi

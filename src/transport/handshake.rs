@@ -112,8 +112,7 @@ impl client::Handler for Client {
 
 /// Agrees on keys and ciphers with the server, and checks that it is the one that is known.
 pub(super) async fn handshake(target: &Target, stream: Box<dyn Stream>) -> Result<Secured, Error> {
-    let (address, port) = target.recorded_as();
-    let known = KnownHost::load(&target.known_hosts, address, port)?;
+    let known = KnownHost::of(target)?;
     exchange_keys(target, stream, known, false, &Notes::default()).await
 }
 

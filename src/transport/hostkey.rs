@@ -106,8 +106,7 @@ impl Target {
 /// # Errors
 /// The network's variants of [`Error`], and [`Error::KnownHosts`].
 pub async fn host_key(target: &Target) -> Result<Shown, Error> {
-    let (address, port) = target.recorded_as();
-    let known = KnownHost::load(&target.known_hosts, address, port)?;
+    let known = KnownHost::of(target)?;
     let stream = route::open(target).await?;
     handshake::fetch_key(target, stream, known).await
 }

@@ -31,6 +31,8 @@ pub struct Target {
     pub r#become: Become,
     /// Where host keys are looked up.
     pub known_hosts: Vec<PathBuf>,
+    /// A file of public keys, one a line, that no host may have nor sign with (`RevokedHostKeys` of ssh_config).
+    pub revoked_keys: Option<PathBuf>,
     pub route: Route,
     /// The Linux network namespace (a name in `/run/netns`) to connect from, when not that of this process. Only the
     /// first of several machines on the way is connected to from here.
@@ -106,6 +108,7 @@ impl Target {
             password: None,
             r#become,
             known_hosts: default_known_hosts(),
+            revoked_keys: None,
             route: Route::Direct,
             network_namespace: None,
             connect_timeout: Target::CONNECT_TIMEOUT,

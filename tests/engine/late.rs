@@ -259,6 +259,37 @@ async fn a_value_for_each_host_is_asked_anew_and_knows_who_asks() {
     assert_eq!(bed.read("b.joined"), "b has for-b-at-\n");
 }
 
+/// A host that was long busy with other things gets a value of its own: the first one would be of no use to it any more.
+#[tokio::test]
+async fn a_value_that_is_too_old_is_asked_for_anew() {
+    for (lasts, second) in [("", 1), ("    lasts: 1\n", 2)] {
+        let slow = format!("needs: [slow]\n{CONSUMER}");
+        let bed = Bed::new(
+            &[("consumer", CONSUMER), ("late-consumer", &slow), ("slow", SLOW), ("provider", "tasks: []\n")],
+            &[JOIN],
+        );
+        let asked = bed.root().join("asked");
+        let provider = format!(
+            "description: a test\nprovides:\n  join:\n{lasts}    run: echo x >> {0}; echo token=number-$(wc -l < {0})\ntasks:{DONE}",
+            asked.display()
+        );
+        fs::write(bed.state().join("roles/provider/role.yaml"), provider).unwrap();
+        let hosts = [("p", &["provider"][..]), ("a", &["consumer"]), ("b", &["late-consumer"])];
+        let ran = bed.run(&hosts, 4).await;
+        assert_eq!(*ran.outcome("b"), Outcome::Converged { changes: 2 });
+        assert_eq!(bed.read("a.joined"), "a has number-1\n");
+        assert_eq!(bed.read("b.joined"), format!("b has number-{second}\n"), "{lasts:?}");
+    }
+}
+
+const SLOW: &str = "
+tasks:
+  - name: something that takes long
+    command:
+      run: sleep 2; touch '{{ vars.root }}/slow'
+      creates: '{{ vars.root }}/slow'
+";
+
 #[tokio::test]
 async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
     let bed = bed("echo token=never", DONE, CONSUMER);

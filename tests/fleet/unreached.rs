@@ -116,6 +116,23 @@ fn members_of_a_lost_cluster_are_not_abandoned() {
     assert_eq!(fleet.left(), Vec::<String>::new());
 }
 
+/// A new kubelet beside an old API server: the next version in the inventory is no upgrade.
+#[test]
+fn another_version_is_brought_to_no_host_of_a_living_cluster() {
+    let Some(fleet) = Fleet::start(&NAMES) else { return };
+    fleet.on("2222", 0, LIVES);
+    let image = "    image: k8s.gcr.io/kube-apiserver:v1.19.7";
+    fleet.on("2222", 0, &format!("mkdir -p /etc/kubernetes/manifests; echo '{image}' > /etc/kubernetes/manifests/kube-apiserver.yaml"));
+    for verb in ["plan", "apply"] {
+        let ran = fleet
+            .hoist(verb, &[])
+            .exits(1)
+            .says("the API server on cp1 is 1.19.7, and the inventory says 1.20.2");
+        ran.says("set `cluster.kubernetes` back to 1.19.7");
+    }
+    assert_eq!(fleet.left(), Vec::<String>::new());
+}
+
 #[test]
 fn what_only_reads_the_cluster_needs_one_control_plane() {
     let Some(mut fleet) = Fleet::start(&NAMES) else { return };

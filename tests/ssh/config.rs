@@ -91,3 +91,26 @@ async fn a_command_as_the_way() {
     let error = refusal(&through("false")).await;
     assert!(matches!(error, Error::Closed { .. }), "{error}");
 }
+
+/// A stolen key stays in everybody's known_hosts; the list of revoked ones is what keeps it out.
+#[test]
+fn a_key_that_the_configuration_revokes_is_refused() {
+    let Some(host) = Sshd::start() else { return };
+    let config = |revoked: &str| {
+        let list = host.path("revoked");
+        let way = format!("Host 192.0.2.1\n HostName 127.0.0.1\n Port {}\n", host.port);
+        fs::write(&list, revoked).unwrap();
+        format!("{way} RevokedHostKeys {}\n", list.display())
+    };
+    let none = config("# nobody's\n");
+    assert_eq!(trust(&host, &none, "").0, 0);
+    let revoked = config(&format!("# stolen\n{}{}", host.public("host_ecdsa"), host.public("host_ed25519")));
+    let (code, text) = trust(&host, &revoked, "");
+    assert!(code != 0 && text.contains("revoked"), "{code} {text}");
+    let (code, text) = trust(&host, &config("SSHKRL\n\0"), "");
+    assert!(code == 71 && text.contains("key revocation list"), "{code} {text}");
+    let config = config("");
+    fs::remove_file(host.path("revoked")).unwrap();
+    let (code, text) = trust(&host, &config, "");
+    assert!(code == 71 && text.contains("failed to read the known hosts"), "{code} {text}");
+}

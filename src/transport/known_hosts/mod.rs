@@ -11,7 +11,7 @@ use std::{
 
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
-use super::{Error, HostKey};
+use super::{Error, HostKey, Target};
 
 mod certificate;
 mod names;
@@ -54,6 +54,9 @@ impl fmt::Display for Recorded {
     }
 }
 
+/// How OpenSSH's binary lists of revoked keys begin (PROTOCOL.krl).
+const KRL: &[u8] = b"SSHKRL\n\0";
+
 /// What known_hosts files say of one host. Files have lines for thousands of others, which are not kept.
 #[derive(Debug)]
 pub struct KnownHost {
@@ -83,6 +86,37 @@ enum Marker {
 }
 
 impl KnownHost {
+    /// Reads what is known of a target.
+    ///
+    /// # Errors
+    /// [`Error::KnownHosts`] as [`KnownHost::load`], and also when the file of revoked keys is not there: ssh_config(5)
+    /// has every host refused then.
+    pub fn of(target: &Target) -> Result<KnownHost, Error> {
+        let (address, port) = target.recorded_as();
+        let mut known = KnownHost::load(&target.known_hosts, address, port)?;
+        if let Some(file) = &target.revoked_keys {
+            let unusable = |source| Error::KnownHosts { path: file.clone(), source };
+            let content = fs::read(file).map_err(unusable)?;
+            if content.starts_with(KRL) {
+                let reason = "it is a key revocation list, which hoist does not read: list the public keys, one a line";
+                return Err(unusable(io::Error::new(io::ErrorKind::InvalidData, reason)));
+            }
+            known.revoke(file, &String::from_utf8_lossy(&content));
+        }
+        Ok(known)
+    }
+
+    /// Adds keys that nobody may have.
+    fn revoke(&mut self, file: &Path, content: &str) {
+        for (index, line) in content.lines().enumerate() {
+            let mut words = line.split_ascii_whitespace();
+            let (Some(algorithm), Some(key)) = (words.next(), words.next()) else { continue };
+            let Ok(key) = PublicKey::from_openssh(&format!("{algorithm} {key}")) else { continue };
+            let (file, line) = (file.to_owned(), index + 1);
+            self.entries.push(Entry { marker: Marker::Revoked, with_port: true, key, file, line });
+        }
+    }
+
     /// Reads what files say of the host at this address (or of this name) and port. A file that does not exist is
     /// empty.
     ///

@@ -169,6 +169,7 @@ impl Resolver {
             }
             Some(socket) => Agent::Socket(path(&socket.to_owned())?),
         };
+        target.revoked_keys = said.revoked.as_ref().map(path).transpose()?;
         if let Some(file) = &settings.known_hosts {
             target.known_hosts = vec![file.clone()];
         } else if let Some(files) = &said.known_hosts {

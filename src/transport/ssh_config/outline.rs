@@ -8,7 +8,7 @@ use std::{
 use crate::transport::known_hosts::matches_wildcards;
 
 /// What is taken from the files.
-const KEYWORDS: [&str; 15] = [
+const KEYWORDS: [&str; 16] = [
     "certificatefile",
     "connecttimeout",
     "globalknownhostsfile",
@@ -20,6 +20,7 @@ const KEYWORDS: [&str; 15] = [
     "port",
     "proxycommand",
     "proxyjump",
+    "revokedhostkeys",
     "serveraliveinterval",
     "user",
     "userknownhostsfile",
