@@ -69,8 +69,7 @@ fn high_availability() {
         nothing_to_change(&stage);
     });
     stage.step("a node reboots", || {
-        stage.holds_on("w1", "systemctl reboot");
-        until("w1 is as it should be", 120, || stage.hoist(&["plan"]).exit == Some(0));
+        stage.reboot("w1");
         stage.hoist(&["apply"]).exits(0).says("4 nodes ready");
         stage.hoist(&["sample"]).exits(0).says("answers through w1");
     });
@@ -99,15 +98,20 @@ fn pods_reach_each_other(stage: &Stage) {
     let addresses: Vec<String> =
         pods.split_whitespace().map(|pod| format!("{pod}:8080")).chain([service]).collect();
     assert_eq!(addresses.len(), 4, "{pods}");
-    for node in ["cp1", "w1", "w2"] {
+    let nodes = ["-n", "hoist-sample", "get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"];
+    let nodes = stage.kubectl(&nodes).exits(0).stdout;
+    assert!(["w1", "w2"].iter().all(|worker| nodes.contains(worker)), "a pod on each worker: {nodes}");
+    // From a host, and from the network of a pod.
+    let inside = "nsenter --net --target $(pgrep -o -x static-server)";
+    for (node, way) in [("cp1", ""), ("w1", ""), ("w1", inside), ("w2", inside)] {
         for address in &addresses {
             let (host, port) = address.split_once(':').unwrap();
             // Nodes have no curl: bash speaks enough HTTP.
             let ask = format!(
-                "bash -c 'exec 3<>/dev/tcp/{host}/{port}; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'"
+                "{way} bash -c 'exec 3<>/dev/tcp/{host}/{port}; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'"
             );
             let answer = stage.on(node, &ask);
-            assert!(answer.contains("It works."), "{node} to {address}: {answer}");
+            assert!(answer.contains("It works."), "{way} {node} to {address}: {answer}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod high_availability;
 mod hosts;
 mod offline;
 mod security;
+mod single;
 #[path = "../support/skip.rs"]
 mod skip;
 mod stacked;

@@ -174,20 +174,7 @@ fn missing_route(stage: &Stage) {
 }
 
 fn reboot(stage: &Stage) {
-    let boot = "cat /proc/sys/kernel/random/boot_id";
-    let before = stage.on("w2", boot);
-    // The connection may end before the answer comes.
-    stage.holds_on("w2", "systemctl reboot");
-    until("w2 has booted anew", 60, || {
-        stage.holds_on("w2", &format!("[ \"$({boot})\" != {} ]", before.trim()))
-    });
-    // Until its kubelet has spoken, the cluster has of w2 what was true before.
-    let after = stage.on("w2", boot);
-    let says = "jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type==\"Ready\")].status}";
-    until("w2 is ready again", 120, || {
-        stage.kubectl(&["get", "node", "w2", "-o", says]).stdout == format!("{} True", after.trim())
-    });
-    until("w2 is as it should be", 90, || stage.hoist(&["plan"]).exit == Some(0));
+    stage.reboot("w2");
     stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
     stage.hoist(&["sample"]).exits(0).says("answers through w2");
 }

@@ -159,6 +159,24 @@ impl Stage {
         self.run(command)
     }
 
+    /// Boots a node anew, and waits until it is as the inventory says.
+    pub fn reboot(&self, node: &str) {
+        let boot = "cat /proc/sys/kernel/random/boot_id";
+        let before = self.on(node, boot);
+        // The connection may end before the answer comes.
+        self.holds_on(node, "systemctl reboot");
+        until("it has booted anew", 60, || {
+            self.holds_on(node, &format!("[ \"$({boot})\" != {} ]", before.trim()))
+        });
+        // Until its kubelet has spoken, the cluster has of it what was true before.
+        let after = self.on(node, boot);
+        let says = "jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type==\"Ready\")].status}";
+        until("its node is ready again", 180, || {
+            self.kubectl(&["get", "node", node, "-o", says]).stdout == format!("{} True", after.trim())
+        });
+        until("it is as it should be", 120, || self.hoist(&["plan"]).exit == Some(0));
+    }
+
     /// A step of the story: says its name and how long it took.
     pub fn step<T>(&self, name: &str, play: impl FnOnce() -> T) -> T {
         eprint!("  {name:<76}");
