@@ -12,6 +12,7 @@ const PACKAGES: &[&str] = &[
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "curl",
     "dbus",
     "ebtables",
     "etcd-client",

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Imported,
     ansible::{Ansible, Vars},
-    machine::{Machine, machine},
+    machine::{self, Machine, machine},
     values::{Values, note_others},
 };
 use crate::{
@@ -23,6 +23,8 @@ const CONTROL_PLANE: &[&str] =
     &["kube_control_plane", "kube-control-plane", "kube-controlplane", "kube_master", "kube-master"];
 const NODE: &[&str] = &["kube_node", "kube-node"];
 const ETCD: &[&str] = &["etcd"];
+/// The host through which the others are reached.
+const BASTION: &[&str] = &["bastion"];
 /// Groups whose hosts get what they need by being in the ones above.
 const SILENT: &[&str] = &["all", "ungrouped", "k8s_cluster", "k8s-cluster"];
 
@@ -38,12 +40,19 @@ pub(super) fn convert(path: &Path, mut ansible: Ansible) -> Imported {
     let stacked =
         ansible.hosts.keys().all(|host| ansible.is_in(host, ETCD) == ansible.is_in(host, CONTROL_PLANE));
     let mut machines = Vec::new();
+    let bastion = ansible.hosts.keys().find(|host| ansible.is_in(host, BASTION));
     for name in ansible.hosts.keys() {
         let roles = roles(&ansible, name, stacked);
         match roles.is_empty() {
+            true if Some(name) == bastion => {}
             true => notes.push(format!("`{name}` is left out: it is in none of Kubespray's groups")),
             false => machines.push(machine(name, roles, &ansible.vars(name), &mut notes)),
         }
+    }
+    // Kubespray reaches every other host through it.
+    if let Some(bastion) = bastion {
+        let jump = json!(machine::jump(bastion, &ansible.vars(bastion)));
+        machines.iter_mut().for_each(|machine| _ = machine.ssh.entry("jump").or_insert_with(|| jump.clone()));
     }
     let vars = speaker(&ansible);
     let mut values = Values { vars: &vars, of: "the cluster", notes: &mut notes };
@@ -74,11 +83,11 @@ fn speaker(ansible: &Ansible) -> Vars {
 }
 
 fn note_groups(ansible: &Ansible, notes: &mut Vec<String>) {
-    let known = |name: &str| [CONTROL_PLANE, NODE, ETCD, SILENT].iter().any(|names| names.contains(&name));
+    let known =
+        |name: &str| [CONTROL_PLANE, NODE, ETCD, BASTION, SILENT].iter().any(|names| names.contains(&name));
     for (name, group) in ansible.groups.iter().filter(|(name, _)| !known(name)) {
         let what = match name.as_str() {
             "calico_rr" | "calico-rr" => "hoist has no route reflectors",
-            "bastion" => "say in `ssh` how the hosts are reached",
             _ => "it means nothing to hoist; places of machines are `sites` there",
         };
         if !group.hosts.is_empty() || !group.children.is_empty() {

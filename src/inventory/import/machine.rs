@@ -74,6 +74,15 @@ fn ssh(values: &mut Values) -> Map<String, Json> {
     }
     let key = values.first(&["ansible_ssh_private_key_file", "ansible_private_key_file"]);
     ssh.extend(key.map(|key| ("key".to_owned(), json!(key))));
+    for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args"] {
+        let Some(arguments) = values.text(name) else { continue };
+        match proxy_jump(&arguments) {
+            Some(jump) => _ = ssh.insert("jump".into(), json!(jump)),
+            None => values.note(format!(
+                "`{name}` is not taken over ({arguments}): say it in ~/.ssh/config, which hoist reads, or in `ssh`"
+            )),
+        }
+    }
     let of = values.of.to_owned();
     if values.truth("ansible_become") == Some(false) && !root {
         values.note(format!("`{of}` has `ansible_become: false`: hoist becomes root by sudo"));
@@ -88,6 +97,25 @@ fn ssh(values: &mut Values) -> Map<String, Json> {
         values.note(format!("`{of}` is reached by `{connection}`: hoist reaches every host by SSH"));
     }
     ssh
+}
+
+/// The jump hosts in arguments of ssh, where they say nothing else.
+fn proxy_jump(arguments: &str) -> Option<&str> {
+    let arguments = arguments.trim();
+    let said =
+        ["-J ", "-J", "-o ProxyJump=", "-oProxyJump="].iter().find_map(|it| arguments.strip_prefix(it))?;
+    let said = said.trim().trim_matches(['"', '\'']);
+    (!said.is_empty() && !said.contains(char::is_whitespace)).then_some(said)
+}
+
+/// `[USER@]ADDRESS[:PORT]` of the host in Kubespray's group `bastion`.
+pub(super) fn jump(name: &str, vars: &Vars) -> String {
+    let mut values = Values { vars, of: name, notes: &mut Vec::new() };
+    let address = values.first(&["ansible_host", "ansible_ssh_host"]).unwrap_or_else(|| name.to_owned());
+    let user = values.first(&["ansible_user", "ansible_ssh_user"]).map(|user| format!("{user}@"));
+    let port = values.first(&["ansible_port", "ansible_ssh_port"]).filter(|port| port != "22");
+    let port = port.map(|port| format!(":{port}"));
+    format!("{}{address}{}", user.unwrap_or_default(), port.unwrap_or_default())
 }
 
 impl Machine {

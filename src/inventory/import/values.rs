@@ -15,6 +15,8 @@ const KNOWN: &[&str] = &[
     "ansible_host",
     "ansible_port",
     "ansible_private_key_file",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
     "ansible_ssh_host",
     "ansible_ssh_port",
     "ansible_ssh_private_key_file",
@@ -47,9 +49,9 @@ pub(super) fn secret(name: &str) -> Option<&'static str> {
         "ansible_become_pass" | "ansible_become_password" | "ansible_sudo_pass" => {
             Some("give a password for sudo in HOIST_SUDO_PASSWORD when hoist runs")
         }
-        "ansible_password" | "ansible_ssh_pass" | "ansible_ssh_password" => {
-            Some("hoist logs in with a key, which `ssh-copy-id` lays out")
-        }
+        "ansible_password" | "ansible_ssh_pass" | "ansible_ssh_password" => Some(
+            "give a password to log in with in HOIST_SSH_PASSWORD when hoist runs, or lay out a key with `ssh-copy-id`",
+        ),
         "ansible_ssh_passphrase" | "ansible_ssh_private_key_passphrase" => {
             Some("give the passphrase of a key in HOIST_KEY_PASSPHRASE when hoist runs, or use ssh-agent")
         }
