@@ -39,8 +39,8 @@ configure() { # everything before kubeadm that is no file from here
 set -e
 printf 'overlay\nbr_netfilter\n' > /etc/modules-load.d/kubernetes.conf
 printf 'net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n' \
-    > /etc/sysctl.d/90-kubernetes.conf
-sysctl -q -p /etc/sysctl.d/90-kubernetes.conf
+    > /etc/sysctl.d/zz-kubernetes.conf
+sysctl -q -p /etc/sysctl.d/zz-kubernetes.conf
 cat > /etc/containerd/config.toml <<'END'
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]

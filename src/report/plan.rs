@@ -138,7 +138,7 @@ mod tests {
         let changes = vec![
             change(
                 "base",
-                Change::new("set kernel parameters (/etc/sysctl.d/90-kubernetes.conf)").attribute(
+                Change::new("set kernel parameters (/etc/sysctl.d/zz-kubernetes.conf)").attribute(
                     "net.ipv4.ip_forward",
                     "0",
                     "1",

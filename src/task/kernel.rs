@@ -15,7 +15,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sysctl {
-    /// The file, such as `/etc/sysctl.d/90-kubernetes.conf`. It belongs to this task alone.
+    /// The file, such as `/etc/sysctl.d/zz-kubernetes.conf`. It belongs to this task alone.
     pub file: String,
     /// Dotted names and their values.
     pub values: BTreeMap<String, String>,

@@ -99,7 +99,7 @@ impl Damage {
                     stage.on(
                         node,
                         "echo '# edited by hand' >> /etc/containerd/config.toml\n\
-                         rm -f /etc/sysctl.d/90-kubernetes.conf\n\
+                         rm -f /etc/sysctl.d/zz-kubernetes.conf\n\
                          sysctl -qw net.ipv4.ip_forward=0\nsystemctl disable -q --now kubelet",
                     );
                 }
