@@ -42,13 +42,6 @@ fn gates() {
     stage.step("pods reach each other; what a killed run left is deleted", || reach(&stage, &cast));
     stage.step("a link that is cut is named from both ends", || cut(&stage, &cast));
     stage.step("a plugin that keeps policies and ignores them is told", || policy(&stage, &cast));
-    stage.step("a cluster without DNS is told", || {
-        let closed = cast.pass("dns-answers", "kube-system", &[]).unwrap_err();
-        assert_eq!(
-            closed.to_string(),
-            "there is no Service kube-system/kube-dns; expected: the cluster's DNS"
-        );
-    });
     stage.step("a volume is written, mounted anew and read back", || volume(&stage, &cast));
     stage.step("one that does not follow its pod is told", || lost_volume(&stage, &cast));
     stage.step("an address answers from outside, and moves when its announcer dies", || {
