@@ -2,8 +2,8 @@
 //! plugin or a volume fails, and that nothing of it is left.
 //!
 //! Images of add-ons cannot be had here. So the test itself does what MetalLB would do, and what only Cilium,
-//! ingress-nginx, cert-manager, Longhorn and metrics-server could answer is tested in `src/addon/gate` against recorded
-//! answers.
+//! ingress-nginx, cert-manager, Longhorn and metrics-server could answer is tested in `src/addon/gate` against answers that were
+//! written by hand.
 
 use std::{
     path::Path,
