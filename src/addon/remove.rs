@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Definition, Installed, Observed, Status,
+    Definition, Installed, Observed, Record, Status,
     difference::stays,
     helm::{Helm, Said},
     release::ADDON,
@@ -91,15 +91,31 @@ impl Removal {
     }
 }
 
-/// The namespaces of an add-on: that of its release, then those that it made besides, also for what is not declared any
-/// more.
+/// The namespaces of an add-on: that of its release, then those that it declared besides, also when it does so no more. Where
+/// it is installed at another place, too, what is there is not meant.
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn spaces(api: &Api, name: &str, namespace: &str) -> Result<Vec<String>, kube::Error> {
+pub async fn spaces(
+    api: &Api,
+    name: &str,
+    namespace: &str,
+    observed: &Observed,
+) -> Result<Vec<String>, kube::Error> {
     let marked = api.objects(NAMESPACE, None, &format!("{ADDON}={name}")).await?;
     let marked = marked.iter().filter_map(|space| space["metadata"]["name"].as_str());
-    let others = marked.filter(|other| *other != namespace);
+    let elsewhere: Vec<&Record> = observed
+        .records
+        .iter()
+        .filter(|record| record.addon == name && record.namespace != namespace)
+        .collect();
+    let declared = |record: &&Record, space: &str| {
+        let named = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == space;
+        record.namespace == space || record.objects.iter().any(named)
+    };
+    let others = marked
+        .filter(|space| *space != namespace && installed(name, space, observed).is_none())
+        .filter(|space| !elsewhere.iter().any(|record| declared(record, space)));
     Ok([namespace].into_iter().chain(others).map(String::from).collect())
 }
 
@@ -181,7 +197,6 @@ mod tests {
     use super::*;
     use crate::addon::{
         gate::testing::Cluster,
-        observed::Record,
         release::{self, tests::stored},
     };
 
@@ -259,7 +274,7 @@ mod tests {
     async fn namespaces_of_clients_stay_or_go_and_are_named_either_way() {
         let mut cluster = Cluster::new(&["cp1"]).await;
         let observed = clients(&mut cluster);
-        let spaces = spaces(cluster.bench("").api, "monitoring", "monitoring").await.unwrap();
+        let spaces = spaces(cluster.bench("").api, "monitoring", "monitoring", &observed).await.unwrap();
         assert_eq!(spaces, ["monitoring", "old", "tig"]);
         let mut known = crate::addon::desired::tests::nothing("monitoring", "monitoring").definition;
         known.inside = vec!["the volumes of databases".into()];
@@ -281,12 +296,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_same_add_on_has_at_another_place_is_not_meant() {
+        let mut cluster = Cluster::new(&["cp1"]).await;
+        let mut observed = clients(&mut cluster);
+        // It was moved from `old`, and made the clients' namespaces its own.
+        let before = Record { addon: "monitoring".into(), namespace: "old".into(), ..Record::default() };
+        observed.records.push(before);
+        let api = cluster.bench("").api;
+        assert_eq!(spaces(api, "monitoring", "old", &observed).await.unwrap(), ["old"]);
+        assert_eq!(spaces(api, "monitoring", "monitoring", &observed).await.unwrap(), ["monitoring", "tig"]);
+    }
+
+    #[tokio::test]
     async fn namespaces_go_only_when_that_is_asked_for() {
         for (asked, left) in [(false, vec!["monitoring", "old", "shop", "tig"]), (true, vec!["shop"])] {
             let mut cluster = Cluster::new(&["cp1"]).await;
             let observed = clients(&mut cluster);
             let (bench, host) = (cluster.bench(""), &cluster.hosts["cp1"]);
-            let spaces = spaces(bench.api, "monitoring", "monitoring").await.unwrap();
+            let spaces = spaces(bench.api, "monitoring", "monitoring", &observed).await.unwrap();
             remove("monitoring", &spaces, asked, 60, &observed, (bench.api, &**host, None)).await.unwrap();
             let found = bench.api.objects(NAMESPACE, None, "").await.unwrap();
             let names: Vec<&str> = found.iter().filter_map(|it| it["metadata"]["name"].as_str()).collect();

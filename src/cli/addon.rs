@@ -236,7 +236,8 @@ impl View {
         let found = self.differences(only).await?;
         if proofs == Proofs::Told {
             let installed = found.iter().map(|(desired, _)| *desired);
-            let breaks = breaks(installed.filter(|desired| self.observed.is_installed(desired)));
+            let installed = installed.filter(|desired| self.observed.is_installed(desired));
+            let breaks = breaks(installed.map(|desired| (desired.name.as_str(), &desired.definition)));
             show(output, &json!({"breaks": breaks, "done": false}), || report::addon::breaks(&breaks))?;
             return Ok(Exit::Ok);
         }
@@ -299,11 +300,11 @@ impl View {
 }
 
 /// What would be broken on purpose, a row a gate.
-fn breaks<'a>(addons: impl Iterator<Item = &'a addon::Desired>) -> Vec<Value> {
-    let gates = addons.flat_map(|desired| {
-        let gates = desired.definition.gates.iter().filter_map(|name| gate::gate(name));
-        gates.filter_map(|gate| {
-            Some(json!({"addon": desired.name, "gate": gate.name(), "breaks": gate.disrupts()?}))
+fn breaks<'a>(addons: impl Iterator<Item = (&'a str, &'a addon::Definition)>) -> Vec<Value> {
+    let gates = addons.flat_map(|(addon, definition)| {
+        let gates = definition.gates.iter().filter_map(|name| gate::gate(name));
+        gates.filter_map(move |gate| {
+            Some(json!({"addon": addon, "gate": gate.name(), "breaks": gate.disrupts()?}))
         })
     });
     gates.collect()
@@ -357,7 +358,7 @@ async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Resul
         );
         return Err(Failure { report, exit: Exit::Usage });
     }
-    let spaces = addon::spaces(&api, name, &namespace).await?;
+    let spaces = addon::spaces(&api, name, &namespace, &observed).await?;
     let whose = |space: &String| Some((space.clone(), observed.also_of(space, name)?));
     if let Some((space, whose)) = spaces.iter().find_map(whose).filter(|_| namespaces) {
         let report = miette::miette!(
@@ -387,7 +388,21 @@ async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory;
+    use crate::{engine::Library, inventory};
+
+    #[test]
+    fn only_metallb_breaks_something_on_purpose() {
+        let library = Library::default();
+        let all: Vec<(String, addon::Definition)> = library
+            .addons()
+            .into_iter()
+            .map(|name| (name.clone(), addon::definition(&library, &name).unwrap()))
+            .collect();
+        let rows = breaks(all.iter().map(|(name, definition)| (name.as_str(), definition)));
+        let named: Vec<(&Value, &Value)> = rows.iter().map(|row| (&row["addon"], &row["gate"])).collect();
+        assert_eq!(named, [(&json!("metallb"), &json!("metallb-address"))]);
+        assert!(rows[0]["breaks"].as_str().unwrap().contains("its speaker is ended"), "{rows:?}");
+    }
 
     #[test]
     fn proofs_are_made_from_all_hosts_and_everything_else_needs_control_planes_alone() {
