@@ -57,9 +57,12 @@ pub struct Definition {
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 1))]
     pub timeout: u32,
-    /// What `hoist addon remove` leaves in the cluster, in words for people.
+    /// What `hoist addon remove` leaves in the cluster in any case, in words for people.
     #[serde(default)]
     pub kept: Vec<String>,
+    /// What it leaves in the add-on's namespaces, and what goes with them when that is asked for.
+    #[serde(default)]
+    pub inside: Vec<String>,
 }
 
 /// What a manifest's object is annotated with that stays when its add-on is removed, and when it is no longer rendered.

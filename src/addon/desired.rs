@@ -31,6 +31,8 @@ pub struct Desired {
     pub before: Declared,
     /// Applied after it.
     pub manifests: Declared,
+    /// The inventory's hosts: what is proven of each node is proven of these. Rented nodes come and go.
+    pub hosts: BTreeSet<String>,
 }
 
 /// A chart and its values.
@@ -123,6 +125,7 @@ fn of_own(own: &Own) -> Definition {
         gates: Vec::new(),
         timeout: own.timeout,
         kept: Vec::new(),
+        inside: Vec::new(),
     }
 }
 
@@ -172,6 +175,7 @@ impl Maker<'_> {
             before: first,
             manifests: after,
             definition: self.definition,
+            hosts: self.sources.inventory.hosts.keys().cloned().collect(),
         }))
     }
 
@@ -290,4 +294,39 @@ fn said(values: &Map<String, Value>, path: &[String]) -> bool {
 pub(super) fn yaml_value(text: &str) -> Result<Value, String> {
     let options = serde_yaml::options! { with_snippet: false };
     serde_yaml::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A release of a chart that is not read.
+    pub fn chart(name: &str, version: &str, values: Value) -> Release {
+        let chart = artifact::Chart {
+            name: name.into(),
+            version: version.into(),
+            path: PathBuf::new(),
+            sha256: "a".repeat(64),
+            size: 1,
+        };
+        let Value::Object(values) = values else { panic!() };
+        Release { chart, values }
+    }
+
+    /// An add-on that installs nothing.
+    pub fn nothing(name: &str, namespace: &str) -> Desired {
+        let text = format!("about: A test.\nnamespace: {namespace}\n");
+        let definition = yaml::read::<Definition>(&Source::new("addon.yaml", text)).unwrap().value;
+        let none = Declared { namespace: namespace.to_owned(), objects: Vec::new() };
+        Desired {
+            name: name.to_owned(),
+            definition,
+            settings: Map::new(),
+            release: None,
+            secrets: Vec::new(),
+            before: none.clone(),
+            manifests: none,
+            hosts: BTreeSet::new(),
+        }
+    }
 }

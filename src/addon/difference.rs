@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 
 use super::{
     Desired, Error, Installed, KEEP, Observed, Release, Secret, Status,
+    gate::{Gate, gate},
     observed::labels,
     release::ADDON,
+    remove,
     shown::{sorted, values_change},
     values::strip_nulls,
 };
@@ -52,6 +54,8 @@ pub struct Difference {
     pub changes: Vec<Change>,
     /// Whether helm has to run.
     pub(super) release: bool,
+    /// Whether its release has to go: its chart is not declared any more.
+    pub(super) uninstall: bool,
     /// Objects that are not declared any more.
     pub(super) pruned: Vec<Value>,
     /// Whether gates have to be passed.
@@ -71,7 +75,7 @@ impl Difference {
             .map(|object| name_of(object).to_string());
         let secrets = desired.secrets.iter().map(|secret| format!("Secret {}", secret.name));
         difference.changes.extend(secrets.chain(objects).map(|name| Change::new(format!("apply {name}"))));
-        difference.prove(desired);
+        difference.prove(desired, &[]);
         let after = Detail::KnownAfter {
             what: String::from("its state"),
             after: String::from("the cluster is there"),
@@ -113,6 +117,9 @@ impl Difference {
                 difference.changes.extend(api.drift(&declared).await?.iter().map(mend));
             }
             difference.release = !difference.changes.is_empty();
+        } else if let Some(left) = remove::installed(name, namespace, observed) {
+            difference.changes.extend(leave(left));
+            difference.uninstall = true;
         }
         let found = secrets(api, desired).await?;
         let secrets = declared_secrets(desired, &found);
@@ -150,9 +157,15 @@ impl Difference {
             difference.changes.extend(difference.pruned.iter().map(says));
         }
         // What was mended is used again, too.
-        let proven = record.and_then(|record| record.proven.as_deref()) == Some(&digest(desired));
-        if !proven || !difference.changes.is_empty() {
-            difference.prove(desired);
+        let proven = record.filter(|record| record.proven.as_deref() == Some(&digest(desired)));
+        match proven.filter(|_| difference.changes.is_empty()) {
+            None => difference.prove(desired, &[]),
+            Some(record) => {
+                let unproven = unproven(api, desired, &record.nodes).await?;
+                if !unproven.is_empty() {
+                    difference.prove(desired, &unproven);
+                }
+            }
         }
         if difference.state == State::Installed && !difference.changes.is_empty() {
             difference.state = State::Different;
@@ -160,17 +173,52 @@ impl Difference {
         Ok(difference)
     }
 
-    fn prove(&mut self, desired: &Desired) {
-        let gates = &desired.definition.gates;
+    /// With the nodes for which alone it is proven, if so.
+    fn prove(&mut self, desired: &Desired, nodes: &[String]) {
+        let gates = desired.definition.gates.join(", ");
         if !gates.is_empty() {
             self.prove = true;
-            self.changes.push(Change::new(format!("prove by use: {}", gates.join(", "))));
+            let nodes = match nodes {
+                [] => String::new(),
+                nodes => format!(", which {} has not seen", nodes.join(", ")),
+            };
+            self.changes.push(Change::new(format!("prove by use: {gates}{nodes}")));
         }
     }
 }
 
 fn new(state: State) -> Difference {
-    Difference { state, changes: Vec::new(), release: false, pruned: Vec::new(), prove: false }
+    Difference {
+        state,
+        changes: Vec::new(),
+        release: false,
+        uninstall: false,
+        pruned: Vec::new(),
+        prove: false,
+    }
+}
+
+/// What goes with a release that nobody declares any more.
+fn leave(left: &Installed) -> Vec<Change> {
+    let Installed { name, chart, version, .. } = left;
+    let summary =
+        format!("remove the release {name} (chart {chart} {version}): its chart is not declared any more");
+    let data = remove::data(left).map(|data| Change::new(format!("delete {data}: it goes with the release")));
+    [Change::new(summary)].into_iter().chain(data).collect()
+}
+
+/// Whether something is proven of each node.
+pub(super) fn is_of_each_node(desired: &Desired) -> bool {
+    desired.definition.gates.iter().filter_map(|name| gate(name)).any(Gate::each_node)
+}
+
+/// The nodes of which nothing was proven, where something is of each.
+async fn unproven(api: &Api, desired: &Desired, proven: &[String]) -> Result<Vec<String>, Error> {
+    if !is_of_each_node(desired) {
+        return Ok(Vec::new());
+    }
+    let nodes = api.nodes().await?.into_iter().map(|node| node.name);
+    Ok(nodes.filter(|node| desired.hosts.contains(node) && !proven.contains(node)).collect())
 }
 
 fn install(desired: &Desired, release: &Release) -> Change {
@@ -333,23 +381,18 @@ pub(super) fn digest(desired: &Desired) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use serde_json::json;
 
     use super::*;
-    use crate::{addon::release, artifact::Chart};
+    use crate::addon::{
+        Record,
+        desired::tests::{chart, nothing},
+        gate::testing::Cluster,
+        release,
+    };
 
     fn wanted(version: &str, values: Value) -> Release {
-        let chart = Chart {
-            name: "web".into(),
-            version: version.into(),
-            path: PathBuf::new(),
-            sha256: "a".repeat(64),
-            size: 1,
-        };
-        let Value::Object(values) = values else { panic!() };
-        Release { chart, values }
+        chart("web", version, values)
     }
 
     fn installed(status: &str, values: Value) -> Installed {
@@ -389,5 +432,63 @@ mod tests {
         assert!(is_same(&object("apps/v1", Some("n")), "x", &recorded));
         assert!(!is_same(&object("apps/v1", Some("m")), "n", &recorded));
         assert!(!is_same(&object("extensions/v1", None), "n", &recorded));
+    }
+
+    #[tokio::test]
+    async fn the_release_of_a_chart_that_is_not_declared_any_more_goes_with_its_data() {
+        let claim = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}});
+        let mut left = installed("deployed", json!({}));
+        left.objects.push(claim);
+        let mut desired = nothing("web", "site");
+        let cluster = Cluster::new(&[]).await;
+        let find = async |desired: &Desired, left: &Installed| {
+            let observed = Observed { releases: vec![left.clone()], records: Vec::new() };
+            let api = cluster.bench("site").api;
+            let found = Difference::find(api, desired, &observed).await.unwrap();
+            let says: Vec<String> = found.changes.into_iter().map(|change| change.summary).collect();
+            (found.uninstall, found.state, says)
+        };
+        let expected = vec![
+            "remove the release web (chart web 1.0.0): its chart is not declared any more".to_owned(),
+            "delete PersistentVolumeClaim data with all that is in it: it goes with the release".to_owned(),
+        ];
+        assert_eq!(find(&desired, &left).await, (true, State::Different, expected));
+        // Somebody else's stays, and so does what is wanted.
+        left.addon = None;
+        assert_eq!(find(&desired, &left).await, (false, State::Installed, vec![]));
+        desired.release = Some(wanted("1.0.0", json!({})));
+        left = installed("deployed", json!({}));
+        left.objects.clear();
+        assert_eq!(find(&desired, &left).await, (false, State::Installed, vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_joins_is_a_reason_to_prove_again() {
+        let mut desired = nothing("net", "kube-system");
+        desired.definition.gates = vec!["pods-reach-each-other".into()];
+        desired.hosts = ["cp1", "w1"].map(String::from).into();
+        // One of them is rented.
+        let cluster = Cluster::new(&["cp1", "w1", "rented"]).await;
+        let api = cluster.bench("kube-system").api;
+        let find = async |desired: &Desired, nodes: &[&str]| {
+            let record = Record {
+                addon: "net".into(),
+                namespace: "kube-system".into(),
+                proven: Some(digest(desired)),
+                nodes: nodes.iter().map(ToString::to_string).collect(),
+                ..Record::default()
+            };
+            let observed = Observed { records: vec![record], ..Observed::default() };
+            let found = Difference::find(api, desired, &observed).await.unwrap();
+            found.changes.into_iter().map(|change| change.summary).collect::<Vec<_>>()
+        };
+        assert_eq!(find(&desired, &["cp1", "w1"]).await, Vec::<String>::new());
+        assert_eq!(find(&desired, &["cp1", "w1", "gone"]).await, Vec::<String>::new());
+        assert_eq!(
+            find(&desired, &["cp1"]).await,
+            ["prove by use: pods-reach-each-other, which w1 has not seen"]
+        );
+        desired.definition.gates = vec!["volume-moves".into()];
+        assert_eq!(find(&desired, &[]).await, Vec::<String>::new(), "nothing is said of each node");
     }
 }

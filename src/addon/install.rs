@@ -7,13 +7,15 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Observed, Record, State,
+    Desired, Difference, Observed, Record, Release, State,
     difference::{self, labelled, stays},
     gate::{Bench, Gate, gate},
     helm::{self, Helm, Said},
     observe,
     observed::{is_named, references},
-    release::{ADDON, Installed},
+    pods,
+    release::{ADDON, Installed, SECRET, releases},
+    remove,
     run::Crew,
     stop::Stop,
     watch::Watch,
@@ -29,6 +31,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at pods while Helm waits for them.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long nodes may take that are about to be ready.
+const NODES: Duration = Duration::from_secs(60);
+const ROLLED_BACK: &str = "mend the cause, then run the same again; Helm has rolled back what it changed";
 const NAMESPACE: Kind = Kind::new("v1", "Namespace");
 
 /// An add-on at work on a control plane.
@@ -65,11 +70,18 @@ impl Install<'_> {
         if self.keeps_record(&difference, &observed) {
             self.step("write down what was applied", self.settle(&api, &difference)).await?;
         }
+        if let Some(left) = remove::installed(&desired.name, self.namespace(), &observed)
+            && difference.uninstall
+        {
+            let step = format!("remove chart {} {}", left.chart, left.version);
+            self.step(&step, self.uninstall(&api, left)).await?;
+        }
         if difference.prove {
+            let nodes = self.nodes(&api).await?;
             for gate in desired.definition.gates.iter().filter_map(|name| gate(name)) {
                 self.step(&format!("prove {}", gate.name()), self.prove(&api, gate)).await?;
             }
-            self.step("write down what was proven", self.proven(&api)).await?;
+            self.step("write down what was proven", self.proven(&api, nodes)).await?;
         }
         Ok(changes)
     }
@@ -121,7 +133,7 @@ impl Install<'_> {
         self.apply(api, &declared(first.clone())).await?;
         let all = [&declared(first), &secrets, &declared(rest.clone()), &desired.manifests].map(references);
         let mut record = self.record(observed, all.concat());
-        record.proven = None;
+        (record.proven, record.nodes) = (None, Vec::new());
         if !record.objects.is_empty() {
             self.apply(api, &declared(vec![record.object()])).await?;
         }
@@ -168,15 +180,34 @@ impl Install<'_> {
             difference.pruned.iter().cloned().partition(|object| !stays(object));
         let gone = Declared { namespace: self.namespace().to_owned(), objects: gone };
         api.delete_declared(&gone, (ADDON, &self.desired.name)).await.map_err(|error| self.kube(error))?;
-        self.write(api, None).await
+        self.write(api, None, Vec::new()).await
     }
 
-    async fn proven(&self, api: &Api) -> Result<(), Stop> {
-        self.write(api, Some(difference::digest(self.desired))).await
+    async fn proven(&self, api: &Api, nodes: Vec<String>) -> Result<(), Stop> {
+        self.write(api, Some(difference::digest(self.desired)), nodes).await
     }
 
-    /// Writes down what is applied, and what was proven with it.
-    async fn write(&self, api: &Api, proven: Option<String>) -> Result<(), Stop> {
+    /// The nodes that gates can use. Where something is proven of each, those are waited for that are about to be ready:
+    /// the network's pods run a moment before their nodes say so.
+    async fn nodes(&self, api: &Api) -> Result<Vec<String>, Stop> {
+        let deadline = Instant::now() + NODES;
+        loop {
+            let mut nodes = api.nodes().await.map_err(|error| self.kube(error))?;
+            nodes.retain(|node| self.crew.session.hosts.contains_key(&node.name));
+            match nodes.iter().find(|node| !node.ready) {
+                Some(node) if difference::is_of_each_node(self.desired) && Instant::now() < deadline => {
+                    self.wait(format!("{} is not ready: {}", node.name, node.reason)).await;
+                }
+                _ => {
+                    let ready = nodes.into_iter().filter(|node| node.ready);
+                    return Ok(ready.map(|node| node.name).collect());
+                }
+            }
+        }
+    }
+
+    /// Writes down what is applied, and what was proven with it, and where.
+    async fn write(&self, api: &Api, proven: Option<String>, nodes: Vec<String>) -> Result<(), Stop> {
         let desired = self.desired;
         let secrets = difference::declared_secrets(desired, &desired.secrets);
         let parts = [&secrets, &desired.before, &desired.manifests];
@@ -186,6 +217,7 @@ impl Install<'_> {
             namespace: self.namespace().to_owned(),
             objects: found,
             proven,
+            nodes,
         };
         self.apply(api, &Declared { namespace: self.namespace().to_owned(), objects: vec![record.object()] })
             .await
@@ -221,17 +253,8 @@ impl Install<'_> {
     /// The chart: what a killed Helm left is repaired first, and what Helm does not mend is mended after it.
     async fn release(&self, api: &Api, observed: &Observed, state: State) -> Result<(), Stop> {
         let (desired, namespace) = (self.desired, self.namespace());
-        let (Some(release), Some(program)) = (&desired.release, &self.crew.helm) else {
-            let what = String::from("there is no helm among the artifacts");
-            return Err(self.stop(
-                what,
-                Vec::new(),
-                None,
-                "`hoist lock --fetch` gets it, from Kubernetes 1.31 on",
-            ));
-        };
-        let helm = Helm::ready(&*self.way.host, program, Some(release), &|_| {}).await;
-        let helm = helm.map_err(|error| self.host(error))?;
+        let Some(release) = &desired.release else { return Ok(()) };
+        let helm = self.helm(Some(release)).await?;
         let stuck = observed.release(namespace, &desired.name).filter(|_| state == State::Stuck);
         if let Some(stuck) = stuck
             && self.is_left(api, stuck).await?
@@ -240,14 +263,15 @@ impl Install<'_> {
                 .await;
             let said =
                 helm.repair(stuck, desired.definition.timeout).await.map_err(|error| self.host(error))?;
-            self.judge(said, None)?;
+            self.judge(said, None, ROLLED_BACK)?;
         }
         let deadline = Instant::now() + Duration::from_secs(desired.definition.timeout.into());
+        let shared = observed.also_of(namespace, &desired.name).is_some();
         loop {
             let watch = Watch::default();
             let said = tokio::select! {
                 said = helm.upgrade(desired, release) => said.map_err(|error| self.host(error))?,
-                never = self.watch(api, &watch) => never,
+                never = self.watch(api, &watch, shared) => never,
             };
             let reason = helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0);
             match reason {
@@ -257,7 +281,7 @@ impl Install<'_> {
                     self.unlock(api, &helm).await?;
                 }
                 _ => {
-                    self.judge(said, watch.last())?;
+                    self.judge(said, watch.last(), ROLLED_BACK)?;
                     break;
                 }
             }
@@ -276,6 +300,42 @@ impl Install<'_> {
             api.mend(&Declared { objects, ..declared }).await.map_err(|error| self.kube(error))?;
         }
         Ok(())
+    }
+
+    /// Helm on the control plane, with a chart if one is to be installed.
+    async fn helm(&self, release: Option<&Release>) -> Result<Helm<'_>, Stop> {
+        let Some(program) = &self.crew.helm else {
+            let what = String::from("there is no helm among the artifacts");
+            let next = "`hoist lock --fetch` gets it, from Kubernetes 1.31 on";
+            return Err(self.stop(what, Vec::new(), None, next));
+        };
+        Helm::ready(&*self.way.host, program, release, &|_| {}).await.map_err(|error| self.host(error))
+    }
+
+    /// Takes a release away whose chart is not declared any more.
+    async fn uninstall(&self, api: &Api, left: &Installed) -> Result<(), Stop> {
+        let helm = self.helm(None).await?;
+        let deadline = Instant::now() + Duration::from_secs(self.desired.definition.timeout.into());
+        loop {
+            let said = helm
+                .uninstall(left, self.desired.definition.timeout)
+                .await
+                .map_err(|error| self.host(error))?;
+            match helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0) {
+                Some(reason) if Instant::now() < deadline => self.wait(reason.to_owned()).await,
+                _ => {
+                    self.judge(
+                        said,
+                        None,
+                        "mend the cause, then run the same again: what is left of it goes then",
+                    )?;
+                    break;
+                }
+            }
+        }
+        // Helm deletes by name: what the chart had and a manifest declares now is made anew.
+        self.apply(api, &labelled(self.desired, &self.desired.before)).await?;
+        self.apply(api, &labelled(self.desired, &self.desired.manifests)).await
     }
 
     /// Waits for as long as another helm may be at work on a release: one of somebody else, or ours on a control plane that
@@ -310,12 +370,16 @@ impl Install<'_> {
         Ok(())
     }
 
-    /// Looks at pods for as long as it is polled, and tells why they are not ready.
-    async fn watch(&self, api: &Api, watch: &Watch) -> Said {
+    /// Looks at pods for as long as it is polled, and tells why they are not ready. Among those of others its own are known
+    /// by the release, which Helm writes down before it makes anything.
+    async fn watch(&self, api: &Api, watch: &Watch, shared: bool) -> Said {
+        let (namespace, ours) = (Some(self.namespace()), format!("owner=helm,name={}", self.desired.name));
         loop {
             sleep(LOOK).await;
             // That a look fails is for those who act to tell.
-            let Ok(pods) = api.pods(Some(self.namespace())).await else { continue };
+            let Ok(secrets) = api.objects(SECRET, namespace, &ours).await else { continue };
+            let Ok(releases) = releases(&secrets) else { continue };
+            let Ok(pods) = pods::of(api, self.desired, releases.first(), shared).await else { continue };
             let unready = pods.iter().filter(|pod| !pod.ready && pod.phase != "Succeeded");
             let reasons: Vec<String> = unready.map(|pod| format!("{}: {}", pod.name, pod.reason)).collect();
             if watch.see(&reasons) {
@@ -325,17 +389,15 @@ impl Install<'_> {
         }
     }
 
-    fn judge(&self, said: Said, watched: Option<String>) -> Result<(), Stop> {
+    /// With what to do where the cause is not known.
+    fn judge(&self, said: Said, watched: Option<String>, otherwise: &str) -> Result<(), Stop> {
         if said.status == 0 {
             return Ok(());
         }
         let text = said.lines.join("\n");
         let known = helm::cause(&text);
         let cause = known.map(|(cause, _)| cause.to_owned()).or(watched);
-        let next = known.map_or(
-            "mend the cause, then run the same again; Helm has rolled back what it changed",
-            |(_, next)| next,
-        );
+        let next = known.map_or(otherwise, |(_, next)| next);
         Err(self.stop(format!("helm ended with status {}", said.status), said.lines, cause, next))
     }
 

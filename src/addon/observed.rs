@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Error, Installed, KEEP,
+    Desired, Error, Installed, KEEP, Status,
     release::{self, ADDON, SECRET},
 };
 use crate::kube::{Api, Declared, Kind};
@@ -27,6 +27,8 @@ pub struct Record {
     pub objects: Vec<Value>,
     /// The digest of what all gates were passed with.
     pub proven: Option<String>,
+    /// The nodes that were ready and answered then.
+    pub nodes: Vec<String>,
 }
 
 /// Asks for all releases and all records.
@@ -56,9 +58,30 @@ impl Observed {
             .find(|record| (record.namespace.as_str(), record.addon.as_str()) == (namespace, name))
     }
 
+    /// Whether an add-on is there: its release is in use, or, where it has none, something of it was applied.
+    pub fn is_installed(&self, desired: &Desired) -> bool {
+        let (namespace, name) = (&desired.definition.namespace, &desired.name);
+        match &desired.release {
+            Some(_) => {
+                self.release(namespace, name).is_some_and(|release| release.status == Status::Deployed)
+            }
+            None => self.record(namespace, name).is_some(),
+        }
+    }
+
+    /// Whose a namespace is besides that of this add-on, in words: the cluster's own, or that of others.
+    pub fn also_of(&self, namespace: &str, name: &str) -> Option<String> {
+        if namespace == "default" || namespace.starts_with("kube-") {
+            return Some(String::from("the cluster"));
+        }
+        let others = self.addons().into_iter().filter(|(other, place)| other != name && place == namespace);
+        let others: Vec<String> = others.map(|(other, _)| format!("`{other}`")).collect();
+        (!others.is_empty()).then(|| others.join(", "))
+    }
+
     /// The add-ons that hoist installed, with their namespaces.
     pub fn addons(&self) -> Vec<(String, String)> {
-        let releases = self.releases.iter().filter(|release| release.status != super::Status::Gone);
+        let releases = self.releases.iter().filter(|release| release.status != Status::Gone);
         let releases =
             releases.filter_map(|release| Some((release.addon.clone()?, release.namespace.clone())));
         let records = self.records.iter().map(|record| (record.addon.clone(), record.namespace.clone()));
@@ -83,6 +106,7 @@ impl Record {
             namespace: metadata["namespace"].as_str()?.to_owned(),
             objects: serde_json::from_str(text("objects").unwrap_or_default()).unwrap_or_default(),
             proven: text("proven").map(String::from),
+            nodes: serde_json::from_str(text("nodes").unwrap_or_default()).unwrap_or_default(),
         })
     }
 
@@ -91,6 +115,9 @@ impl Record {
         let mut data = json!({"objects": json!(self.objects).to_string()});
         if let Some(proven) = &self.proven {
             data["proven"] = json!(proven);
+        }
+        if !self.nodes.is_empty() {
+            data["nodes"] = json!(json!(self.nodes).to_string());
         }
         json!({
             "apiVersion": RECORD.api_version, "kind": RECORD.kind,
@@ -139,6 +166,7 @@ pub(super) fn references(declared: &Declared) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addon::desired::tests::{chart, nothing};
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
@@ -147,6 +175,7 @@ mod tests {
             namespace: "metallb-system".into(),
             objects: vec![json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})],
             proven: Some("abc".into()),
+            nodes: vec!["cp1".into()],
         };
         let mut object = record.object();
         assert_eq!(Record::read(&object), Some(record));
@@ -166,5 +195,23 @@ mod tests {
             [("site", "web"), ("web", "site")].map(|(name, space)| (name.to_string(), space.to_string()));
         assert_eq!(observed.addons(), known);
         assert!(observed.release("site", "web").is_some() && observed.release("web", "web").is_none());
+        assert_eq!(observed.also_of("site", "web"), None);
+        assert_eq!(observed.also_of("site", "other").as_deref(), Some("`web`"));
+        assert_eq!(observed.also_of("kube-system", "web").as_deref(), Some("the cluster"));
+    }
+
+    #[test]
+    fn what_failed_or_was_never_applied_is_not_installed() {
+        let with = |status: &str| Observed {
+            releases: release::releases(&[release::tests::stored("web", 1, status, json!({}))]).unwrap(),
+            records: Vec::new(),
+        };
+        let mut web = nothing("web", "site");
+        assert!(!with("deployed").is_installed(&web), "it has manifests alone, and none was applied");
+        let record = Record { addon: "web".into(), namespace: "site".into(), ..Record::default() };
+        assert!(Observed { records: vec![record], ..Observed::default() }.is_installed(&web));
+        web.release = Some(chart("web", "1.0.0", json!({})));
+        assert!(with("deployed").is_installed(&web));
+        assert!(!with("failed").is_installed(&web) && !Observed::default().is_installed(&web));
     }
 }

@@ -31,7 +31,7 @@ pub enum Status {
     Failed,
     /// A helm that was killed: nobody ended what it began.
     Pending,
-    /// It is gone, or about to be.
+    /// It is gone.
     Gone,
 }
 
@@ -131,8 +131,9 @@ pub fn releases(secrets: &[Value]) -> Result<Vec<Installed>, Error> {
             status: match stored.info.status.as_str() {
                 "deployed" => Status::Deployed,
                 "failed" => Status::Failed,
-                "uninstalled" | "uninstalling" | "superseded" => Status::Gone,
-                // pending-install, pending-upgrade, pending-rollback, unknown
+                "uninstalled" | "superseded" => Status::Gone,
+                // pending-install, pending-upgrade, pending-rollback, unknown; and uninstalling, which a helm leaves behind
+                // that could not delete everything.
                 _ => Status::Pending,
             },
             chart: stored.chart.metadata.name,
@@ -202,6 +203,9 @@ pub(super) mod tests {
         assert_eq!(web.objects[0]["data"]["page"], "one");
         assert_eq!((found[1].status, found[1].good, found[1].values.len()), (Status::Deployed, None, 0));
         assert_eq!(found[1].addon.as_deref(), Some("other"));
+        for (status, expected) in [("uninstalling", Status::Pending), ("uninstalled", Status::Gone)] {
+            assert_eq!(releases(&[stored("web", 1, status, json!({}))]).unwrap()[0].status, expected);
+        }
     }
 
     #[test]

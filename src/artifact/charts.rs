@@ -75,7 +75,13 @@ pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
     let known = catalogue::charts()?;
     let own = &inventory.artifacts.charts;
     let mine = inventory.addons.own.values().filter_map(|addon| addon.chart.clone());
-    let own: Vec<inventory::Chart> = own.iter().cloned().chain(mine).collect();
+    let mut own: Vec<inventory::Chart> = own.clone();
+    for chart in mine {
+        // Two of one name are one and the same: the inventory is verified.
+        if !own.contains(&chart) {
+            own.push(chart);
+        }
+    }
     let mut addons = inventory.addons.names();
     addons.retain(|name| !inventory.addons.own.contains_key(name));
     // Cilium is installed wherever it is the network plugin; its key holds only its settings.
@@ -173,6 +179,24 @@ mod tests {
                 assert!(version.images.iter().all(whole), "{}", chart.name);
             }
         }
+    }
+
+    #[test]
+    fn the_inventory_knows_what_charts_are_called() {
+        for chart in catalogue::charts().unwrap() {
+            assert_eq!(inventory::chart_of(chart.addon()), chart.name);
+        }
+    }
+
+    #[test]
+    fn a_chart_that_two_addons_use_is_pinned_once() {
+        let own = |name: &str| {
+            format!(
+                "{name}: {{namespace: {name}, chart: {{name: web, version: 1.0.0, repository: \"https://c.lan\"}}}}"
+            )
+        };
+        let found = of("1.36.5", &format!("addons: {{own: {{{}, {}}}}}\n", own("a"), own("b"))).unwrap();
+        assert_eq!(found.charts.len(), 1);
     }
 
     #[test]

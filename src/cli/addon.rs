@@ -8,14 +8,14 @@ use super::{
     Failure,
     addons::Addons,
     request::{EngineArgs, Request, lock},
-    shared::{InventoryArg, Output, connect, home, print},
+    shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
     addon::{self, Difference, Observed, Removal, gate, observe},
     cluster::{self, Session, Visit},
     engine::AddonPlan,
     exit::Exit,
-    inventory::Role,
+    inventory::{Inventory, Role},
     kube::Api,
     report,
 };
@@ -53,15 +53,22 @@ enum Verb {
         common: Common,
     },
     /// How add-ons are, and which of their pods are not ready and why. Exits 1 when one is not as it shall be.
-    #[command(after_help = "Example:\n  hoist addon status metallb --prove -i office.yaml")]
+    #[command(after_help = "Example:\n  hoist addon status metallb --prove -i office.yaml\n  \
+        hoist addon status metallb --disrupt --yes -i office.yaml")]
     Status {
         #[command(flatten)]
         common: Common,
         /// Only this one.
         name: Option<String>,
-        /// Use them, too: the proofs that an apply ends with.
+        /// Use those that are installed, too: the proofs that an apply ends with, from all hosts.
         #[arg(long)]
         prove: bool,
+        /// Prove them, and break on purpose what they must live through. Says what that is.
+        #[arg(long)]
+        disrupt: bool,
+        /// Break it; without this it is only said.
+        #[arg(long, requires = "disrupt")]
+        yes: bool,
     },
     /// What `apply` would change of add-ons. Exits 2 when something would change.
     #[command(after_help = "Example:\n  hoist addon diff -i office.yaml --output json")]
@@ -80,10 +87,34 @@ enum Verb {
         /// Do it; without this it is only said.
         #[arg(long)]
         yes: bool,
-        /// Take its namespace along, with all that is in it: volumes and their claims, too.
+        /// Take its namespaces along, with all that is in them: volumes and their claims, too.
         #[arg(long)]
         with_namespace: bool,
     },
+}
+
+/// How add-ons are used to see whether they work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proofs {
+    None,
+    Usual,
+    /// It is only said what would be broken.
+    Told,
+    Disrupting,
+}
+
+impl Proofs {
+    /// Whether gates are passed.
+    fn are_made(self) -> bool {
+        matches!(self, Proofs::Usual | Proofs::Disrupting)
+    }
+
+    /// The hosts that are needed: gates work on all nodes, everything else asks the API server alone.
+    fn hosts(self, inventory: &Inventory) -> Vec<&str> {
+        let hosts =
+            inventory.hosts.iter().filter(|(_, host)| self.are_made() || host.has(Role::ControlPlane));
+        hosts.map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 /// A cluster with what it has and what it shall have.
@@ -91,17 +122,27 @@ struct View {
     request: Request,
     addons: Addons,
     session: Session,
+    /// What hosts that cannot be reached make of the exit code.
+    lost: Exit,
     api: Api,
     observed: Observed,
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.verb {
-        Verb::List { common } => View::open(common).await?.list(common.output).await,
-        Verb::Status { common, name, prove } => {
-            View::open(common).await?.status(name.as_deref(), *prove, common.output).await
+        Verb::List { common } => View::open(common, Proofs::None).await?.list(common.output).await,
+        Verb::Status { common, name, prove, disrupt, yes } => {
+            let proofs = match (prove, disrupt, yes) {
+                (_, true, true) => Proofs::Disrupting,
+                (_, true, false) => Proofs::Told,
+                (true, false, _) => Proofs::Usual,
+                (false, false, _) => Proofs::None,
+            };
+            View::open(common, proofs).await?.status(name.as_deref(), proofs, common.output).await
         }
-        Verb::Diff { common, name } => View::open(common).await?.diff(name.as_deref(), common.output).await,
+        Verb::Diff { common, name } => {
+            View::open(common, Proofs::None).await?.diff(name.as_deref(), common.output).await
+        }
         Verb::Remove { common, name, yes, with_namespace } => {
             remove(common, name, *yes, *with_namespace).await
         }
@@ -109,15 +150,24 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 impl View {
-    async fn open(args: &Common) -> Result<View, Failure> {
+    async fn open(args: &Common, proofs: Proofs) -> Result<View, Failure> {
         let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
         let request = Request::new(&args.inventory.file, &engine)?;
         let addons = Addons::desired(&request, request.index()?.as_ref())?;
-        let control_planes = request.inventory().with_role(Role::ControlPlane).map(|(name, _)| name);
-        let session = connect(request.inventory(), control_planes).await?;
-        let api = cluster::api(request.inventory(), &session).await?;
+        let inventory = request.inventory();
+        let hosts = proofs.hosts(inventory);
+        // Nobody else changes anything while something is broken on purpose.
+        let lock = lock();
+        let held = (proofs == Proofs::Disrupting).then_some(&lock);
+        let visits: Vec<Visit<'_>> = hosts.iter().map(|name| Visit { name, lock: held }).collect();
+        let mut session = Session::open(inventory, &home(), &visits).await?;
+        let api = cluster::api(inventory, &session).await?;
+        let lost = match proofs.are_made() {
+            true => tell_unreached(std::mem::take(&mut session.unreached), hosts.len()),
+            false => Exit::Ok,
+        };
         let observed = observe(&api).await.map_err(Failure::from)?;
-        Ok(View { request, addons, session, api, observed })
+        Ok(View { request, addons, session, lost, api, observed })
     }
 
     async fn differences(&self, only: Option<&str>) -> Result<Vec<(&addon::Desired, Difference)>, Failure> {
@@ -182,12 +232,20 @@ impl View {
         Ok(if plans.is_empty() { Exit::Ok } else { Exit::Changes })
     }
 
-    async fn status(&self, only: Option<&str>, prove: bool, output: Output) -> Result<Exit, Failure> {
+    async fn status(&self, only: Option<&str>, proofs: Proofs, output: Output) -> Result<Exit, Failure> {
+        let found = self.differences(only).await?;
+        if proofs == Proofs::Told {
+            let installed = found.iter().map(|(desired, _)| *desired);
+            let installed = installed.filter(|desired| self.observed.is_installed(desired));
+            let breaks = breaks(installed.map(|desired| (desired.name.as_str(), &desired.definition)));
+            show(output, &json!({"breaks": breaks, "done": false}), || report::addon::breaks(&breaks))?;
+            return Ok(Exit::Ok);
+        }
         let mut rows = Vec::new();
         let mut exit = Exit::Ok;
-        for (desired, difference) in self.differences(only).await? {
+        for (desired, difference) in found {
             let mut row = self.row(desired, &difference);
-            let pods = self.api.pods(Some(&desired.definition.namespace)).await?;
+            let pods = addon::pods(&self.api, desired, &self.observed).await?;
             let done = |pod: &&crate::kube::PodStatus| pod.ready || pod.phase == "Succeeded";
             let waiting: Vec<Value> = pods
                 .iter()
@@ -197,8 +255,10 @@ impl View {
             row["pods"] = json!({"ready": pods.len() - waiting.len(), "all": pods.len(), "waiting": waiting});
             row["changes"] =
                 json!(difference.changes.iter().map(|change| &change.summary).collect::<Vec<_>>());
-            if prove {
-                row["gates"] = self.prove(desired, &mut exit).await;
+            if proofs.are_made() && self.observed.is_installed(desired) {
+                row["gates"] = self.prove(desired, proofs, &mut exit).await;
+            } else if proofs.are_made() && !desired.definition.gates.is_empty() {
+                row["unproven"] = json!("it is not installed");
             }
             if difference.state != addon::State::Installed || row["pods"]["ready"] != row["pods"]["all"] {
                 exit = Exit::Failed;
@@ -206,10 +266,10 @@ impl View {
             rows.push(row);
         }
         show(output, &json!(rows), || report::addon::status(&rows))?;
-        Ok(exit)
+        Ok(Exit::worst([exit, self.lost]))
     }
 
-    async fn prove(&self, desired: &addon::Desired, exit: &mut Exit) -> Value {
+    async fn prove(&self, desired: &addon::Desired, proofs: Proofs, exit: &mut Exit) -> Value {
         let mut gates = Vec::new();
         for gate in desired.definition.gates.iter().filter_map(|name| gate::gate(name)) {
             let bench = gate::Bench {
@@ -222,7 +282,12 @@ impl View {
                     let _ = writeln!(std::io::stderr(), "{}: {}: {reason}", desired.name, gate.name());
                 },
             };
-            gates.push(match gate.pass(&bench).await {
+            let breaks = gate.disrupts().filter(|_| proofs == Proofs::Disrupting);
+            let proof = match breaks {
+                Some(_) => gate.disrupt(&bench).await,
+                None => gate.pass(&bench).await,
+            };
+            gates.push(match proof {
                 Ok(proof) => json!({"gate": gate.name(), "proves": gate.proves(), "open": true, "seen": proof.seen}),
                 Err(closed) => {
                     *exit = Exit::Failed;
@@ -232,6 +297,17 @@ impl View {
         }
         Value::Array(gates)
     }
+}
+
+/// What would be broken on purpose, a row a gate.
+fn breaks<'a>(addons: impl Iterator<Item = (&'a str, &'a addon::Definition)>) -> Vec<Value> {
+    let gates = addons.flat_map(|(addon, definition)| {
+        let gates = definition.gates.iter().filter_map(|name| gate::gate(name));
+        gates.filter_map(move |gate| {
+            Some(json!({"addon": addon, "gate": gate.name(), "breaks": gate.disrupts()?}))
+        })
+    });
+    gates.collect()
 }
 
 fn show(output: Output, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
@@ -282,22 +358,16 @@ async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Resul
         );
         return Err(Failure { report, exit: Exit::Usage });
     }
-    let others: Vec<String> = observed
-        .addons()
-        .into_iter()
-        .filter(|(other, place)| other != name && *place == namespace)
-        .map(|(other, _)| format!("`{other}`"))
-        .collect();
-    let everybodys = namespace == "default" || namespace.starts_with("kube-");
-    if namespaces && (everybodys || !others.is_empty()) {
-        let whose = if others.is_empty() { String::from("the cluster") } else { others.join(", ") };
+    let spaces = addon::spaces(&api, name, &namespace, &observed).await?;
+    let whose = |space: &String| Some((space.clone(), observed.also_of(space, name)?));
+    if let Some((space, whose)) = spaces.iter().find_map(whose).filter(|_| namespaces) {
         let report = miette::miette!(
             help = "leave `--with-namespace` out",
-            "the namespace {namespace} is of {whose}, too; nothing was changed"
+            "the namespace {space} is of {whose}, too; nothing was changed"
         );
         return Err(Failure { report, exit: Exit::Usage });
     }
-    let removal = Removal::of(name, &namespace, &observed, known.as_ref(), namespaces);
+    let removal = Removal::of(name, &spaces, &observed, known.as_ref(), namespaces);
     let value = json!({"removed": removal.removed, "kept": removal.kept, "done": yes});
     if !yes {
         show(args.output, &value, || report::addon::removal(&removal, false))?;
@@ -309,7 +379,37 @@ async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Resul
         return Err(Failure { report, exit: Exit::Unavailable });
     };
     let timeout = known.map_or(300, |known| known.timeout);
-    addon::remove(name, &namespace, namespaces, timeout, &observed, (&api, &way, helm.as_ref())).await?;
+    let tools = (&api, &*way.host, helm.as_ref());
+    addon::remove(name, &spaces, namespaces, timeout, &observed, tools).await?;
     show(args.output, &value, || report::addon::removal(&removal, true))?;
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::Library, inventory};
+
+    #[test]
+    fn only_metallb_breaks_something_on_purpose() {
+        let library = Library::default();
+        let all: Vec<(String, addon::Definition)> = library
+            .addons()
+            .into_iter()
+            .map(|name| (name.clone(), addon::definition(&library, &name).unwrap()))
+            .collect();
+        let rows = breaks(all.iter().map(|(name, definition)| (name.as_str(), definition)));
+        let named: Vec<(&Value, &Value)> = rows.iter().map(|row| (&row["addon"], &row["gate"])).collect();
+        assert_eq!(named, [(&json!("metallb"), &json!("metallb-address"))]);
+        assert!(rows[0]["breaks"].as_str().unwrap().contains("its speaker is ended"), "{rows:?}");
+    }
+
+    #[test]
+    fn proofs_are_made_from_all_hosts_and_everything_else_needs_control_planes_alone() {
+        let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        assert_eq!(Proofs::Usual.hosts(&lab), ["cp1", "w1", "w2"]);
+        assert_eq!(Proofs::Disrupting.hosts(&lab), ["cp1", "w1", "w2"]);
+        assert_eq!(Proofs::None.hosts(&lab), ["cp1"]);
+        assert_eq!(Proofs::Told.hosts(&lab), ["cp1"]);
+    }
 }

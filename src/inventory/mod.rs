@@ -30,7 +30,7 @@ use miette::{Diagnostic, Severity};
 pub use addons::{
     Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble,
     IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Own, Peer,
-    Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted,
+    Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted, chart_of,
 };
 pub use burst::{
     Architecture, Burst, Capacity, Connection, ExistingNetwork, Image, Instances, Range, System,

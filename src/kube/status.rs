@@ -1,6 +1,6 @@
 //! Nodes and pods as a person asks about them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, Node, Pod},
@@ -79,6 +79,8 @@ pub struct PodStatus {
     /// when it is ready or has done its work.
     pub reason: String,
     pub age: Duration,
+    /// By which workloads find it.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl PodStatus {
@@ -106,6 +108,7 @@ impl PodStatus {
                 .map(|container| u32::try_from(container.restart_count).unwrap_or(0))
                 .sum(),
             age: age(&pod.metadata, now),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
         }
     }
 }

@@ -48,6 +48,9 @@ pub fn status(rows: &[Value]) -> String {
         for change in items(&row["changes"]) {
             let _ = writeln!(out, "  differs: {}", text(change));
         }
+        if let Some(why) = row["unproven"].as_str() {
+            let _ = writeln!(out, "  not proven: {why}");
+        }
         for gate in items(&row["gates"]) {
             let open = if gate["open"] == true { "proven" } else { "NOT proven" };
             let _ = writeln!(out, "  {open}: {}", text(&gate["proves"]));
@@ -57,6 +60,17 @@ pub fn status(rows: &[Value]) -> String {
         }
     }
     if rows.is_empty() { String::from("No add-on is wanted.\n") } else { out }
+}
+
+/// What would be broken on purpose.
+pub fn breaks(rows: &[Value]) -> String {
+    if rows.is_empty() {
+        return String::from("Nothing of what is installed has a proof that breaks anything.\n");
+    }
+    let line = |row: &Value| {
+        format!("  {}: {} breaks {}\n", text(&row["addon"]), text(&row["gate"]), text(&row["breaks"]))
+    };
+    format!("With --yes this is broken on purpose:\n{}", rows.iter().map(line).collect::<String>())
 }
 
 /// What went, or would go, and what stays.
@@ -113,6 +127,24 @@ mod tests {
           NOT proven: it answers
             nothing answers
         ");
+    }
+
+    #[test]
+    fn what_is_not_installed_is_not_proven() {
+        let row = json!({"name": "web", "state": "not installed", "pods": {"ready": 0, "all": 0},
+                         "unproven": "it is not installed"});
+        assert!(status(&[row]).ends_with("0 of 0 pods ready\n  not proven: it is not installed\n"));
+    }
+
+    #[test]
+    fn what_would_be_broken_is_named() {
+        let row =
+            json!({"addon": "metallb", "gate": "metallb-address", "breaks": "a node: its speaker is ended"});
+        assert_eq!(
+            breaks(&[row]),
+            "With --yes this is broken on purpose:\n  metallb: metallb-address breaks a node: its speaker is ended\n"
+        );
+        assert!(breaks(&[]).starts_with("Nothing of what is installed"));
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn a_table_of_pods() {
         restarts: 0,
         reason: String::new(),
         age: Duration::from_secs(7300),
+        labels: [].into(),
     };
     let pending = PodStatus {
         name: "web-7c9f-fghij".into(),
@@ -78,6 +79,7 @@ fn state(whole: bool) -> State {
         restarts: 0,
         reason: reason.into(),
         age: Duration::from_secs(60),
+        labels: [].into(),
     };
     let objects = Objects {
         nodes: vec![node("cp1", true), node("worker-1", false)],

@@ -19,6 +19,7 @@ fn all() -> Vec<String> {
     vec![
         OFFICE.to_owned(),
         one(""),
+        one("addons: {prometheus: {}}\n"),
         one("addons: {cilium: {routing: native, gateway_api: true, hubble: {ui: false}, mtu: 9000}}\n"),
         one(
             "addons: {cilium: {kube_proxy_replacement: false, local_redirect_policy: false, encryption: true, policies: policies}}\n",
@@ -81,7 +82,7 @@ fn addresses_of_services_are_given_by_one() {
 
 #[test]
 fn hubble_has_a_node_where_there_are_only_control_planes() {
-    let alone = render(&all()[4], "cilium").values;
+    let alone = render(&all()[5], "cilium").values;
     assert_eq!(alone["hubble"]["relay"]["tolerations"][0]["operator"], "Exists");
     assert!(render(OFFICE, "cilium").values["hubble"]["relay"].get("tolerations").is_none());
 }

@@ -50,6 +50,7 @@ fn ports_of_the_nodes_it_runs_on_where_nobody_gives_addresses() {
     let rendered = of("addons: {ingress-nginx: {}}\n");
     insta::assert_snapshot!("ingress-nginx-plain-values", yaml(&rendered.values));
     assert_keys("ingress-nginx", &rendered.values);
+    assert_keys("ingress-nginx", &of("addons: {ingress-nginx: {}, prometheus: {}}\n").values);
     assert!(text(&rendered.manifests).contains("pod-security.kubernetes.io/enforce: privileged"));
 }
 
@@ -72,7 +73,9 @@ fn images_are_named_by_their_tags() {
 #[test]
 #[ignore = "needs HOIST_CHART_VALUES, the folder with charts' own values"]
 fn the_real_chart_knows_every_value() {
-    for addons in [BALANCED, PORTS, "addons: {ingress-nginx: {}}\n"] {
+    for addons in
+        [BALANCED, PORTS, "addons: {ingress-nginx: {}}\n", "addons: {ingress-nginx: {}, prometheus: {}}\n"]
+    {
         assert_real("ingress-nginx", &of(addons).values);
     }
 }

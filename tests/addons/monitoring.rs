@@ -56,6 +56,21 @@ fn telegraf_pings_four_times_and_asks_by_snmp_2() {
     assert_eq!((ping["count"].as_integer(), ping["method"].as_str()), (Some(4), Some("exec")));
     let urls: Vec<&str> = ping["urls"].as_array().unwrap().iter().filter_map(|url| url.as_str()).collect();
     assert_eq!(urls, ["192.0.2.1", "192.0.2.2"]);
+    // What is called is a copy without the file capability of the image's own, made where the pod may write.
+    let binary = ping["binary"].as_str().unwrap();
+    let pod = pods(&rendered).into_iter().find(|(name, _)| name == "tig/collector").unwrap().1;
+    let container = &pod["containers"][0];
+    assert!(
+        container["command"][2]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("cp \"$(command -v ping)\" {binary} && exec "))
+    );
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    assert!(
+        mounts.iter().any(|mount| binary.starts_with(mount["mountPath"].as_str().unwrap())),
+        "{mounts:?}"
+    );
     let snmp = read["inputs"]["snmp"].as_array_of_tables().unwrap();
     let asked: Vec<_> = snmp
         .iter()

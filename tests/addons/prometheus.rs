@@ -76,6 +76,34 @@ fn it_stops_before_its_volume_is_full() {
     assert!(claim.get("storageClassName").is_none());
 }
 
+/// Ports that a chart has only when it is told so, by the name that the monitors select.
+#[test]
+fn what_is_scraped_has_a_port_to_be_asked_at() {
+    let inventory = office("", ", cert-manager: {}, ingress-nginx: {}");
+    let scraped: Vec<(String, String)> = render(&inventory, "prometheus")
+        .objects()
+        .iter()
+        .filter(|object| object["kind"] == "PodMonitor")
+        .map(|monitor| {
+            let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&monitor["metadata"]["name"]), text(port))
+        })
+        .collect();
+    let expected = [
+        ("cilium", "prometheus"),
+        ("cilium-operator", "prometheus"),
+        ("cert-manager", "http-metrics"),
+        ("ingress-nginx", "metrics"),
+    ];
+    assert_eq!(scraped, expected.map(|(name, port)| (name.to_owned(), port.to_owned())));
+    assert_eq!(render(&inventory, "cilium").values["prometheus"]["enabled"], true);
+    assert_eq!(render(&inventory, "ingress-nginx").values["controller"]["metrics"]["enabled"], true);
+    let without = inventory.replace("prometheus: {},", "");
+    assert!(render(&without, "cilium").values.get("prometheus").is_none());
+    assert!(render(&without, "ingress-nginx").values["controller"].get("metrics").is_none());
+}
+
 #[test]
 fn dashboards_are_json_of_what_is_wanted() {
     let names = |inventory: &str| {

@@ -93,6 +93,29 @@ fn manifests(stage: &Stage, names: &[&str]) {
     fs::write(stage.path("manifests/all.yaml"), names.iter().map(object).collect::<String>()).unwrap();
 }
 
+/// Rewrites a part of the inventory.
+fn edit(stage: &Stage, change: impl Fn(String) -> String) {
+    let path = stage.path("inventory.yaml");
+    let before = fs::read_to_string(&path).unwrap();
+    let after = change(before.clone());
+    assert_ne!(before, after);
+    fs::write(&path, after).unwrap();
+}
+
+/// A library whose KEDA has no chart, but a gate that needs no image.
+fn proven(stage: &Stage) -> PathBuf {
+    let folder = stage.path("library/roles/addons/keda");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(
+        folder.join("addon.yaml"),
+        "about: A manifest with a gate.\nnamespace: demo\nmanifests: [all.yaml]\ngates: [pods-reach-each-other]\n",
+    )
+    .unwrap();
+    let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: proven}\n";
+    fs::write(folder.join("all.yaml"), object).unwrap();
+    stage.path("library")
+}
+
 const ADMIN: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
 
 fn kubectl(stage: &Stage, words: &str) -> String {
@@ -156,6 +179,32 @@ fn addons() {
         stage.hoist(&["addon", "list"]).exits(0).says("site yes 1.0.0 1.0.0 installed");
         stage.hoist(&["addon", "status", "site"]).exits(0).says("1 of 1 pods ready");
     });
+    stage.step(
+        "an add-on is proven on all nodes when it is installed, and again when that is asked for",
+        || {
+            let library = proven(&stage);
+            let with = |words: &[&str]| stage.hoist(&[words, &["--roles", text(&library)]].concat());
+            edit(&stage, |said| said.replace("addons:\n", "addons:\n  keda: {}\n"));
+            with(&["addon", "status", "keda", "--prove"]).exits(1).says("not proven: it is not installed");
+            with(&["apply"]).exits(0).says("prove pods-reach-each-other");
+            let ran = with(&["addon", "status", "keda", "--prove"]).exits(0);
+            ran.says("proven: a pod on every node").says("pods on 2 nodes reached each other on all 4 ways");
+            with(&["addon", "status", "keda", "--disrupt"]).exits(0).says("Nothing of what is installed");
+            // What was proven on both nodes is nothing to prove again, and on one alone it is.
+            with(&["plan"]).exits(0);
+            let record = "-n demo patch configmap hoist-addon-keda --type merge -p";
+            kubectl(&stage, &format!("{record} '{{\"data\":{{\"nodes\":\"[\\\"cp1\\\"]\"}}}}'"));
+            with(&["plan"]).exits(2).says("prove by use: pods-reach-each-other, which w1 has not seen");
+            with(&["apply"]).exits(0);
+            with(&["plan"]).exits(0);
+            edit(&stage, |said| said.replace("  keda: {}\n", ""));
+            stage
+                .hoist(&["addon", "remove", "keda", "--yes", "--with-namespace"])
+                .exits(0)
+                .says("Namespace demo");
+            nothing_left(&stage);
+        },
+    );
     stage.step("what somebody changed is shown and mended", || {
         kubectl(&stage, "-n site delete deployment site");
         kubectl(&stage, "-n site patch configmap site -p '{\"data\":{\"index.html\":\"hand\"}}'");
@@ -213,6 +262,33 @@ fn addons() {
         stage.on("cp1", "pkill -9 kube-apiserver");
         run.wait().unwrap();
         until("the API server answers", 120, || stage.holds_on("cp1", &format!("{ADMIN} get --raw /readyz")));
+        stage.hoist(&["apply"]).exits(0);
+        assert_eq!(page(&stage), "five");
+        nothing_left(&stage);
+    });
+    stage.step("a chart that is taken out of an add-on goes, and what manifests declare stays", || {
+        edit(&stage, |said| {
+            let begin = said.find("      chart: {name: web").unwrap();
+            let end = begin + said[begin..].find("      manifests: ").unwrap();
+            format!("{}{}", &said[..begin], &said[end..])
+        });
+        // The chart has an object of this name, too, and takes it along.
+        manifests(&stage, &["notes", "site"]);
+        let gone = "remove the release site (chart web 1.1.0): its chart is not declared any more";
+        stage.hoist(&["plan"]).exits(2).says(gone);
+        stage.hoist(&["apply"]).exits(0).says("remove chart web 1.1.0");
+        assert!(!stage.holds_on("cp1", &format!("{ADMIN} -n site get deployment site")));
+        assert!(
+            !stage.holds_on("cp1", &format!("{ADMIN} -n site get secrets -l owner=helm -o name | grep ."))
+        );
+        assert_eq!(kubectl(&stage, "-n site get configmap notes -o jsonpath={.data.a}"), "one");
+        assert_eq!(kubectl(&stage, "-n site get configmap site -o jsonpath={.data}"), "{\"a\":\"one\"}");
+        stage.hoist(&["addon", "list"]).exits(0).says("site yes - - installed");
+        nothing_left(&stage);
+        // Helm takes over nothing that is there.
+        manifests(&stage, &["notes"]);
+        stage.hoist(&["apply"]).exits(0);
+        inventory(&stage, "1.1.0", "page: five");
         stage.hoist(&["apply"]).exits(0);
         assert_eq!(page(&stage), "five");
         nothing_left(&stage);

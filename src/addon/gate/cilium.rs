@@ -21,6 +21,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Of the agent, on the host's loopback (the chart's `healthPort`).
 const HEALTH: u16 = 9879;
+/// What carries pods between nodes, over UDP: `tunnelPort` of the chart, and Cilium's own port of WireGuard (`ListenPort` of
+/// `pkg/wireguard/types`), which is not the usual one of WireGuard.
+pub(super) const VXLAN: u16 = 8472;
+pub(super) const WIREGUARD: u16 = 51871;
 const POD: Kind = Kind::new("v1", "Pod");
 const NODE: Kind = Kind::new("cilium.io/v2", "CiliumNode");
 const CONFIG: Kind = Kind::new("v1", "ConfigMap");
@@ -36,6 +40,10 @@ impl Gate for CiliumAgents {
 
     fn proves(&self) -> &'static str {
         "Cilium's agent is healthy on every node, and each reaches all others"
+    }
+
+    fn each_node(&self) -> bool {
+        true
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
@@ -142,9 +150,13 @@ async fn in_agent(host: &dyn Host, command: &str) -> Result<Result<String, Strin
 /// The first path that cilium-health does not find open (`HealthStatusResponse` of its API: a path with a status is
 /// broken, one without is whole).
 fn unseen(node: &str, health: &Result<String, String>, nodes: &[String]) -> Option<Closed> {
-    let help = "between nodes Cilium needs ICMP, TCP 4240, and what carries pods: VXLAN (UDP 8472) or WireGuard (UDP 51820); \
-                `cilium-health status --probe` in the agent's pod shows all paths";
-    let closed = |observed: String, expected: &str| Some(Closed::observed(observed, expected, help));
+    let closed = |observed: String, expected: &str| {
+        let help = format!(
+            "between nodes Cilium needs ICMP, TCP 4240, and what carries pods: VXLAN (UDP {VXLAN}) or WireGuard (UDP \
+             {WIREGUARD}); `cilium-health status --probe` in the agent's pod shows all paths"
+        );
+        Some(Closed::observed(observed, expected, help))
+    };
     let read = health.clone().and_then(|text| {
         serde_json::from_str::<Value>(&text).map_err(|_| format!("it printed {:?}", clip(&text)))
     });
@@ -320,6 +332,8 @@ mod tests {
         let failed = Err("it ended with 3: no container cilium-agent runs".to_owned());
         assert!(words(unseen("cp1", &failed, &nodes())).starts_with("cilium-health on cp1: it ended with 3"));
         assert!(words(unseen("cp1", &Ok("Error".to_owned()), &nodes())).contains("it printed \"Error\""));
+        let Some(Closed::Observed { help, .. }) = unseen("cp1", &failed, &nodes()) else { panic!() };
+        assert!(help.contains("VXLAN (UDP 8472) or WireGuard (UDP 51871)"), "{help}");
     }
 
     #[test]

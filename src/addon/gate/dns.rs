@@ -1,14 +1,10 @@
-//! Names: the cluster's DNS answers pods on every node.
+//! Names: the cluster's DNS answers pods. A part of `pods-reach-each-other`, which has a pod on every node.
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use async_trait::async_trait;
-
 use super::{
-    Bench, Closed, Gate, Proof,
-    ground::Ground,
-    inside,
-    pods::{self, Pod, Wish},
+    Bench, Closed, inside,
+    pods::Pod,
     retry::{Retry, seconds, text},
 };
 use crate::kube::Kind;
@@ -19,44 +15,6 @@ const NAME: &str = "kubernetes.default.svc.cluster.local";
 const PATIENCE: Duration = Duration::from_secs(60);
 const HELP: &str = "`kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide` shows who answers; where a pod on one node \
                     is answered and on another is not, the network between nodes drops UDP";
-
-/// The gate `dns-answers`.
-pub(super) struct DnsAnswers;
-
-#[async_trait]
-impl Gate for DnsAnswers {
-    fn name(&self) -> &'static str {
-        "dns-answers"
-    }
-
-    fn proves(&self) -> &'static str {
-        "the cluster's DNS tells a pod on every node the address of the API server"
-    }
-
-    async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
-        let Some(server) = server(bench).await? else {
-            let help = "the inventory may leave CoreDNS out (`cluster.skip_addons`); without it no pod finds a Service by name";
-            return Err(Closed::observed(
-                "there is no Service kube-system/kube-dns",
-                "the cluster's DNS",
-                help,
-            ));
-        };
-        let ground = Ground::take(bench, self.name()).await?;
-        let done = everywhere(bench, &ground, server).await;
-        ground.leave(bench, done).await
-    }
-}
-
-async fn everywhere(bench: &Bench<'_>, ground: &Ground, server: Ipv4Addr) -> Result<Proof, Closed> {
-    let (nodes, out) = pods::nodes(bench).await?;
-    let wishes: Vec<Wish<'_>> =
-        nodes.iter().map(|node| Wish { name: node.clone(), node, ..Wish::default() }).collect();
-    let pods = pods::start(bench, ground, &wishes).await?;
-    let mut seen = vec![resolves(bench, server, &pods).await?];
-    seen.extend(out);
-    Ok(Proof { seen })
-}
 
 /// The address of the cluster's DNS, when it has one.
 pub(super) async fn server(bench: &Bench<'_>) -> Result<Option<Ipv4Addr>, Closed> {

@@ -155,22 +155,27 @@ fn server(pod: &Pod, page: &str) -> String {
 
 /// Writes `size` random bytes to a file in the volume that the pod mounts, down to the disk; their SHA-256.
 pub(super) async fn write(pod: &Pod, size: u64) -> Result<String, Closed> {
-    digest(pod, &format!("head -c {size} /dev/urandom > \"$file\" && sync \"$file\" && ")).await
+    digest(pod, &format!("head -c {size} /dev/urandom > \"$file\" && sync \"$file\" && "), "").await
 }
 
 /// The SHA-256 of what [`write`] left in the volume.
 pub(super) async fn read(pod: &Pod) -> Result<String, Closed> {
-    digest(pod, "").await
+    digest(pod, "", "").await
+}
+
+/// Deletes what [`write`] left in the volume.
+pub(super) async fn forget(pod: &Pod) -> Result<(), Closed> {
+    digest(pod, "", " && rm -f \"$file\"").await.map(drop)
 }
 
 /// The container's process is the one that sees the volume; that of the sandbox does not.
-async fn digest(pod: &Pod, before: &str) -> Result<String, Closed> {
+async fn digest(pod: &Pod, before: &str, after: &str) -> Result<String, Closed> {
     let slices = pod.uid.replace('-', "_");
     let script = format!(
         "for pid in $(grep -l -e pod{} -e pod{slices} /proc/[0-9]*/cgroup 2>/dev/null | sed 's,^/proc/\\([0-9]*\\)/.*,\\1,'); do\n\
            grep -q ' {MOUNT} ' /proc/$pid/mounts 2>/dev/null || continue\n\
            file=/proc/$pid/root{MOUNT}/hoist-gate\n\
-           {before}sha256sum \"$file\" | cut -d ' ' -f 1\n\
+           {before}sha256sum \"$file\" | cut -d ' ' -f 1{after}\n\
            exit\n\
          done\n\
          echo 'no process of the pod sees the volume' >&2; exit 3\n",

@@ -29,6 +29,10 @@ impl Gate for MetricsAnswered {
         "the metrics API tells processor and memory of every node"
     }
 
+    fn each_node(&self) -> bool {
+        true
+    }
+
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
         let nodes = bench.api.nodes().await?;
         let nodes: Vec<&str> =

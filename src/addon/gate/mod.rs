@@ -19,7 +19,7 @@ mod policy;
 mod reach;
 mod retry;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 mod volume;
 
 use std::sync::Arc;
@@ -64,6 +64,11 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`Closed`] when it does not do what it is for.
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed>;
+
+    /// Whether it proves something of each node, so that a node that joins is a reason to pass it again.
+    fn each_node(&self) -> bool {
+        false
+    }
 
     /// What [`Gate::disrupt`] breaks, in one line; nothing for a gate that breaks nothing.
     fn disrupts(&self) -> Option<&'static str> {
@@ -110,7 +115,6 @@ impl Closed {
 pub static GATES: &[&dyn Gate] = &[
     &certificate::CertificateIssued,
     &cilium::CiliumAgents,
-    &dns::DnsAnswers,
     &ingress::IngressAnswers,
     &metallb::MetallbAddress,
     &metrics::MetricsAnswered,
@@ -126,12 +130,30 @@ pub fn gate(name: &str) -> Option<&'static dyn Gate> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::{
+        addon::{Definition, definition},
+        engine::Library,
+    };
 
     #[test]
     fn each_gate_has_a_name_of_its_own() {
         for (index, one) in GATES.iter().enumerate() {
             assert!(GATES[index + 1..].iter().all(|other| other.name() != one.name()), "{}", one.name());
         }
+    }
+
+    #[test]
+    fn each_gate_is_of_some_add_on() {
+        let library = Library::default();
+        let definitions: Vec<Definition> =
+            library.addons().iter().map(|name| definition(&library, name).unwrap()).collect();
+        assert!(definitions.len() > 5);
+        let named: BTreeSet<&str> =
+            definitions.iter().flat_map(|definition| &definition.gates).map(String::as_str).collect();
+        let known: BTreeSet<&str> = GATES.iter().map(|gate| gate.name()).collect();
+        assert_eq!(named, known);
     }
 }

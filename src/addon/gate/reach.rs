@@ -7,7 +7,9 @@ use futures::future::try_join_all;
 use serde_json::json;
 
 use super::{
-    Bench, Closed, Gate, Proof, dns,
+    Bench, Closed, Gate, Proof,
+    cilium::{VXLAN, WIREGUARD},
+    dns,
     ground::{Ground, LABEL},
     http::{self, Answer, Question},
     inside::{self, Ask, PORT},
@@ -33,6 +35,10 @@ impl Gate for PodsReachEachOther {
 
     fn proves(&self) -> &'static str {
         "a pod on every node reaches one on every other, a Service, and the cluster's DNS where there is one"
+    }
+
+    fn each_node(&self) -> bool {
+        true
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
@@ -141,9 +147,10 @@ fn refusal(closed: &[Way], nodes: usize) -> Closed {
         (false, Some((node, _))) => format!(
             "all of them begin or end on {node}: its network plugin, its firewall or its route is at fault"
         ),
-        (false, None) => "between nodes packets are lost: see that nothing between them drops the tunnel (VXLAN is UDP 8472 \
-                          or 4789, WireGuard UDP 51820) or the routes to pod networks; `hoist preflight` looks for it"
-            .to_owned(),
+        (false, None) => format!(
+            "between nodes packets are lost: see that nothing between them drops the tunnel (VXLAN is UDP {VXLAN} or 4789, \
+             Cilium's WireGuard UDP {WIREGUARD}) or the routes to pod networks; `hoist preflight` looks for it"
+        ),
     };
     Closed::observed(observed, "an answer on every way", help)
 }
@@ -218,7 +225,11 @@ mod tests {
 
     #[test]
     fn the_pattern_of_closed_ways_points_to_the_cause() {
-        assert!(help(&[("w1", "w2"), ("w2", "w1")]).starts_with("between nodes"));
+        let between = help(&[("w1", "w2"), ("w2", "w1")]);
+        assert!(
+            between.starts_with("between nodes") && between.contains("WireGuard UDP 51871)"),
+            "{between}"
+        );
         let around = [("w1", "w2"), ("w2", "w1"), ("w1", "c1"), ("c1", "w1")];
         assert!(help(&around).starts_with("all of them begin or end on w1"));
         assert!(help(&[("w1", "w1")]).starts_with("a node does not reach its own pods"));

@@ -174,7 +174,7 @@ impl Cluster {
         gate.pass(&self.bench(namespace)).await
     }
 
-    pub fn pod(&self, name: &str, node: &str) -> Pod {
+    pub(super) fn pod(&self, name: &str, node: &str) -> Pod {
         Pod { host: self.hosts[node].clone(), ..pod(name, node, "10.244.0.2") }
     }
 }
@@ -193,7 +193,7 @@ impl Special {
 }
 
 /// A pod on a host that answers nothing.
-pub fn pod(name: &str, node: &str, address: &str) -> Pod {
+pub(super) fn pod(name: &str, node: &str, address: &str) -> Pod {
     let host = Arc::new(Told { name: node.to_owned(), behaviour: Arc::default() });
     let uid = format!("uid-{name}");
     Pod { name: name.to_owned(), node: node.to_owned(), uid, address: address.parse().unwrap(), host }

@@ -20,6 +20,7 @@ const CLAIM: Kind = Kind::new("v1", "PersistentVolumeClaim");
 const REPLICA: Kind = Kind::new("longhorn.io/v1beta2", "Replica");
 /// Longhorn makes its class itself; charts say which classes are theirs.
 const LONGHORN: &str = "driver.longhorn.io";
+const LONGHORN_PLACE: &str = "longhorn-system";
 const RELEASE: &str = "meta.helm.sh/release-namespace";
 const SIZE: &str = "512Mi";
 const WRITTEN: u64 = 8 << 20;
@@ -48,7 +49,7 @@ impl Gate for VolumeMoves {
 /// The class that the settings name, or that the add-on has made.
 fn class(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Closed> {
     let said = ["class", "storage_class"].iter().find_map(|key| bench.settings.get(*key)?.as_str());
-    let longhorn = bench.namespace == "longhorn-system";
+    let longhorn = bench.namespace == LONGHORN_PLACE;
     let ours = |class: &&Value| {
         let release = text(&class["metadata"]["annotations"][RELEASE]) == bench.namespace;
         release || longhorn && class["provisioner"] == LONGHORN
@@ -103,6 +104,8 @@ async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof,
     let moved = begun.elapsed();
     let read = inside::read(&reader).await?;
     seen.push(same(&written, &read, from, to, &seconds(moved))?);
+    // What archives the volumes that are deleted shall not keep this.
+    inside::forget(&reader).await?;
     pods::stop(bench, ground, &reader).await?;
     Ok(Proof { seen })
 }
@@ -123,18 +126,24 @@ fn same(written: &str, read: &str, from: &str, to: &str, took: &str) -> Result<S
 
 /// Where Longhorn keeps the volume; nothing of other storage.
 async fn replicas(bench: &Bench<'_>, ground: &Ground) -> Result<Option<String>, Closed> {
+    if bench.namespace != LONGHORN_PLACE {
+        return Ok(None);
+    }
     let claim = bench.api.object(CLAIM, Some(&ground.namespace), "gate").await?.unwrap_or_default();
     let volume = text(&claim["spec"]["volumeName"]);
     let all = bench.api.objects(REPLICA, Some(bench.namespace), &format!("longhornvolume={volume}")).await?;
     let hosts: Vec<&str> =
         all.iter().map(|replica| text(&replica["spec"]["nodeID"])).filter(|it| !it.is_empty()).collect();
     let storage: Vec<&str> = bench.inventory.with_role(Role::Storage).map(|(name, _)| name).collect();
-    placed(&hosts, &storage)
+    placed(volume, &hosts, &storage).map(Some)
 }
 
-fn placed(hosts: &[&str], storage: &[&str]) -> Result<Option<String>, Closed> {
+fn placed(volume: &str, hosts: &[&str], storage: &[&str]) -> Result<String, Closed> {
     if hosts.is_empty() {
-        return Ok(None);
+        let help = "a volume that was written has replicas: something else than Longhorn serves the class, or Longhorn calls \
+                    them otherwise in this version (`kubectl -n longhorn-system get replicas.longhorn.io --show-labels`)";
+        let observed = format!("Longhorn has no replica of the volume {volume} on any host");
+        return Err(Closed::observed(observed, "at least one, on storage hosts", help));
     }
     if let Some(stranger) = hosts.iter().find(|host| !storage.contains(host)) {
         let observed = format!("a replica of the volume is on {stranger}");
@@ -146,7 +155,7 @@ fn placed(hosts: &[&str], storage: &[&str]) -> Result<Option<String>, Closed> {
             help,
         ));
     }
-    Ok(Some(format!("its {} replicas are on storage hosts: {}", hosts.len(), hosts.join(", "))))
+    Ok(format!("its {} replicas are on storage hosts: {}", hosts.len(), hosts.join(", ")))
 }
 
 #[cfg(test)]
@@ -168,14 +177,25 @@ mod tests {
     #[test]
     fn replicas_are_on_storage_hosts_alone() {
         assert_eq!(
-            placed(&["s1", "s2"], &["s1", "s2"]).unwrap().unwrap(),
+            placed("pvc-1", &["s1", "s2"], &["s1", "s2"]).unwrap(),
             "its 2 replicas are on storage hosts: s1, s2"
         );
-        assert_eq!(placed(&[], &[]).unwrap(), None, "storage that is not Longhorn's");
         assert_eq!(
-            words(placed(&["s1", "w1"], &["s1", "s2"]).err()),
+            words(placed("pvc-1", &[], &["s1"]).err()),
+            "Longhorn has no replica of the volume pvc-1 on any host; expected: at least one, on storage hosts"
+        );
+        assert_eq!(
+            words(placed("pvc-1", &["s1", "w1"], &["s1", "s2"]).err()),
             "a replica of the volume is on w1; expected: replicas only on storage hosts: s1, s2"
         );
+    }
+
+    #[tokio::test]
+    async fn without_replicas_only_what_is_not_longhorn_passes() {
+        let cluster = Cluster::new(&["w1"]).await;
+        let ground = Ground { gate: "volume-moves", namespace: "n".to_owned() };
+        assert_eq!(replicas(&cluster.bench("nfs-provisioner"), &ground).await.unwrap(), None);
+        assert!(replicas(&cluster.bench(LONGHORN_PLACE), &ground).await.is_err());
     }
 
     #[tokio::test]

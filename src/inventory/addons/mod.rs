@@ -130,6 +130,15 @@ impl Addons {
     }
 }
 
+/// What the chart of an add-on that hoist has is called by its repository.
+pub fn chart_of(addon: &str) -> &str {
+    match addon {
+        "nfs-provisioner" => "nfs-subdir-external-provisioner",
+        "prometheus" => "kube-prometheus-stack",
+        name => name,
+    }
+}
+
 fn as_map(value: Json) -> Map<String, Json> {
     match value {
         Json::Object(map) => map,

@@ -59,6 +59,14 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .help("let Cilium replace kube-proxy, or do not leave kube-proxy out"),
         );
     }
+    if cilium.gateway_api && !cilium.kube_proxy_replacement {
+        problems.push(
+            Problem::new(at("gateway_api"), "the Gateway API needs Cilium in place of kube-proxy")
+                .label("wanted here")
+                .also(at("kube_proxy_replacement"), "switched off")
+                .help("leave `kube_proxy_replacement` on, or `gateway_api` off"),
+        );
+    }
     kube_proxy(document, problems);
 }
 

@@ -1,8 +1,8 @@
 //! Add-ons of the user's own.
 
 use crate::{
-    inventory::Inventory,
-    yaml::{Document, Problem, nearest, schema_of, to_dns_label},
+    inventory::{Chart, Inventory, chart_of},
+    yaml::{Document, Problem, Span, nearest, schema_of, to_dns_label},
 };
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
@@ -11,6 +11,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     if own.is_empty() {
         return;
     }
+    charts(document, problems);
     let built_in = built_in();
     for (name, addon) in own {
         let key = document.tree.key_at(&["addons", "own", name]);
@@ -42,6 +43,40 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 };
                 problems
                     .push(Problem::new(place, format!("`{before}` cannot come before `{name}`")).help(help));
+            }
+        }
+    }
+}
+
+/// The artifacts know a chart by its name: two of one name would be taken for each other.
+fn charts(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    let all = inventory.artifacts.charts.iter().enumerate();
+    let named =
+        all.map(|(index, chart)| (chart, document.tree.at(&["artifacts", "charts", &index.to_string()])));
+    let mut seen: Vec<(&Chart, Span)> = named.collect();
+    for (name, addon) in &inventory.addons.own {
+        let Some(chart) = &addon.chart else { continue };
+        let place = document.tree.at(&["addons", "own", name, "chart"]);
+        let problem = || Problem::new(place, format!("two charts are called `{}`", chart.name));
+        match seen.iter().find(|(other, _)| other.name == chart.name) {
+            Some((other, _)) if *other == chart => {}
+            Some((_, also)) => problems.push(problem().label("one").also(*also, "the other").help(
+                "a chart is known by its name: take the same version from the same repository for both",
+            )),
+            None => {
+                let wanted = inventory.wanted();
+                let hoists = wanted.iter().filter(|wanted| wanted.own.is_none());
+                if let Some(wanted) = hoists.into_iter().find(|wanted| chart_of(&wanted.name) == chart.name) {
+                    problems.push(
+                        problem().label("one").also(super::asked(document, &wanted.name), "the other").help(format!(
+                            "`{}` brings a chart of this name. One of yours in its place belongs under `artifacts.charts`; a \
+                             second release of it is not possible beside it",
+                            wanted.name
+                        )),
+                    );
+                }
+                seen.push((chart, place));
             }
         }
     }
