@@ -55,7 +55,7 @@ pub struct Range {
 }
 
 /// What instances boot: an image with cloud-init, of a system whose packages hoist knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Image {
     /// The system that is in it.
@@ -145,11 +145,5 @@ impl Default for Instances {
 impl Default for Range {
     fn default() -> Range {
         Range { min: 1, max: u32::MAX }
-    }
-}
-
-impl Default for Image {
-    fn default() -> Image {
-        Image { system: System::default(), amd64: None, arm64: None, root_device: None }
     }
 }
