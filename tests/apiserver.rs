@@ -2,6 +2,9 @@
 //! on loopback, without nodes. Needs their binaries and kubeadm and kubectl in one folder: that of
 //! `HOIST_TEST_KUBERNETES`, or the cache's. Without them it says so and does nothing.
 
+#[path = "apiserver/burst.rs"]
+mod burst;
+
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
@@ -183,6 +186,8 @@ async fn a_real_api_server() {
     plane.processes.extend([manager, scheduler]);
     apply_tells_the_truth(&api).await;
     an_unschedulable_application_says_so(&api).await;
+    let ca = plane.path("pki/ca.crt");
+    burst::runs_with_its_own_rights(&api, Path::new(&ca), plane.api).await;
     refusals_are_the_servers_own_words(&api).await;
     let _server = a_restart_is_survived(&api, &plane, server).await;
     strangers_are_not_let_in(&plane).await;
@@ -264,7 +269,7 @@ async fn a_restart_is_survived(api: &Api, plane: &ControlPlane, server: Process)
         async move { api.pods(None).await }
     });
     let server = plane.start_api_server();
-    assert_eq!(asked.await.unwrap().unwrap().len(), 3, "after {:?}", start.elapsed());
+    assert_eq!(asked.await.unwrap().unwrap().len(), 5, "after {:?}", start.elapsed());
     server
 }
 

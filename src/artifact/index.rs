@@ -119,6 +119,26 @@ impl Index {
     /// # Errors
     /// When there is none, or a file is missing or damaged.
     pub fn load(folder: &Path, version: &str) -> Result<Index, Error> {
+        let index = Index::described(folder, version)?;
+        let files = index.files.iter().chain(&index.extras).map(|file| (&file.path, file.size));
+        let images = index.images.iter().map(|image| (&image.path, image.size));
+        let charts = index.charts.iter().map(|chart| (&chart.path, chart.size));
+        let packages = index.packages.iter().flat_map(|system| &system.files);
+        let packages = packages.map(|package| (&package.path, package.size));
+        for (path, expected) in files.chain(images).chain(charts).chain(packages) {
+            let found = std::fs::metadata(path).map_err(Error::reading(path))?.len();
+            if found != expected {
+                return Err(Error::Damaged { path: path.clone(), expected, found });
+            }
+        }
+        Ok(index)
+    }
+
+    /// The same for who needs names and digests alone: the files need not be there.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn described(folder: &Path, version: &str) -> Result<Index, Error> {
         let home = Index::home(folder, version);
         let path = home.join("index.yaml");
         let text = match std::fs::read_to_string(&path) {
@@ -130,17 +150,13 @@ impl Index {
         };
         let mut index: Index = serde_yaml::from_str(&text)
             .map_err(|error| Error::Broken { path: path.clone(), reason: error.to_string() })?;
-        let files = index.files.iter_mut().chain(&mut index.extras).map(|file| (&mut file.path, file.size));
-        let images = index.images.iter_mut().map(|image| (&mut image.path, image.size));
-        let charts = index.charts.iter_mut().map(|chart| (&mut chart.path, chart.size));
+        let files = index.files.iter_mut().chain(&mut index.extras).map(|file| &mut file.path);
+        let images = index.images.iter_mut().map(|image| &mut image.path);
+        let charts = index.charts.iter_mut().map(|chart| &mut chart.path);
         let packages = index.packages.iter_mut().flat_map(|system| &mut system.files);
-        let packages = packages.map(|package| (&mut package.path, package.size));
-        for (path, expected) in files.chain(images).chain(charts).chain(packages) {
+        let packages = packages.map(|package| &mut package.path);
+        for path in files.chain(images).chain(charts).chain(packages) {
             *path = home.join(&*path);
-            let found = std::fs::metadata(&*path).map_err(Error::reading(path))?.len();
-            if found != expected {
-                return Err(Error::Damaged { path: path.clone(), expected, found });
-            }
         }
         Ok(index)
     }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     claim::{Claim, Phase},
     cloud::{Instance, Leftover, State},
+    gateway,
     time::Time,
 };
 
@@ -54,6 +55,8 @@ impl Collection {
         let instances: Vec<_> = instances
             .iter()
             .filter(|instance| instance.state != State::Terminated && !is_claimed(instance, claims))
+            // Whoever keeps the gateway ends what has its name.
+            .filter(|instance| instance.claim.as_deref() != Some(gateway::NAME))
             .collect();
         let names: BTreeSet<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
         let leftovers: Vec<_> = leftovers
@@ -130,6 +133,15 @@ mod tests {
             assert_eq!(collection.look(&young, &[], &[], at(second)), Orphans::default(), "{second}");
         }
         assert_eq!(collection.look(&young, &[], &[], at(900)).instances, ["i-2"]);
+    }
+
+    #[test]
+    fn the_gateway_is_left_to_its_keeper() {
+        let mut collection = Collection::default();
+        let gateway = [instance("i-1", Some(gateway::NAME), at(0))];
+        for second in [600, 1200] {
+            assert_eq!(collection.look(&gateway, &[], &[], at(second)), Orphans::default());
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     addon, artifact,
-    burst::{self, network},
+    burst::{self, cloud::CloudError, network, service},
     cluster, engine,
     exit::Exit,
     inventory, kube, lab, transport,
@@ -60,6 +60,23 @@ impl From<network::Error> for Failure {
     }
 }
 
+impl From<service::Missing> for Failure {
+    fn from(error: service::Missing) -> Self {
+        Failure { report: error.into(), exit: Exit::Data }
+    }
+}
+
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
+        match error {
+            service::Error::Missing(missing) => missing.into(),
+            service::Error::Kube(error) => error.into(),
+            away @ service::Error::Away { .. } => Failure { report: away.into(), exit: Exit::Unavailable },
+            other => Failure { report: other.into(), exit: Exit::Failed },
+        }
+    }
+}
+
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         let exit = if error.is_retryable() { Exit::Unavailable } else { Exit::Failed };
@@ -105,7 +122,14 @@ macro_rules! with_own_exit {
     )*};
 }
 
-with_own_exit!(artifact::Error, cluster::packages::Error, engine::Error, transport::Error, lab::LabError);
+with_own_exit!(
+    network::StackFailure,
+    artifact::Error,
+    cluster::packages::Error,
+    engine::Error,
+    transport::Error,
+    lab::LabError
+);
 
 macro_rules! failed {
     ($($error:ty),*) => {$(
@@ -118,6 +142,7 @@ macro_rules! failed {
 }
 
 failed!(
+    CloudError,
     addon::Stuck,
     cluster::limited::Error,
     cluster::serving::Error,

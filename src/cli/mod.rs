@@ -113,7 +113,6 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Init(args) => init::run(&args),
         Verb::Inventory(args) => inventory::run(&args),
         Verb::Check(args) => Ok(check::run(&args)?),
-        Verb::Burst(args) => burst::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Role(args) => role::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
@@ -122,6 +121,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
             let clock = demo::prepare(&args)?;
             block_on(demo::run(clock))
         }
+        Verb::Burst(args) => block_on(burst::run(&args)),
         Verb::Lock(args) => block_on(lock::run(&args)),
         Verb::Bundle(args) => block_on(bundle::run(&args)),
         Verb::Preflight(args) => block_on(preflight::run(&args)),

@@ -143,7 +143,7 @@ impl Request {
 
 /// Roles and templates, and those of a folder before them. A folder that has none would quietly do something else than
 /// was asked.
-pub(super) fn library(folder: Option<&Path>) -> Result<Library, Failure> {
+pub fn library(folder: Option<&Path>) -> Result<Library, Failure> {
     if let Some(folder) = folder {
         let path = folder.to_path_buf();
         fs::read_dir(folder).map_err(|cause| engine::Error::Unreadable { path: path.clone(), cause })?;

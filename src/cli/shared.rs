@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Which inventory.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct InventoryArg {
     /// The inventory: a file, or a folder of them.
     #[arg(id = "inventory", short = 'i', long, value_name = "FILE", env = "HOIST_INVENTORY")]

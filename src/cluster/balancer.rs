@@ -20,6 +20,8 @@ pub(super) struct Balancer<'a> {
     api_servers: Vec<Server<'a>>,
     /// Only where the host is one of those that can have the virtual address.
     vrrp: Option<Vrrp<'a>>,
+    /// The address to listen on, where the host gives it to itself and to nobody else.
+    own_address: Option<Ipv4Addr>,
 }
 
 /// Where something listens.
@@ -55,10 +57,7 @@ pub(super) fn balancer<'a>(
         return None;
     }
     let port = inventory.cluster.endpoint.port;
-    let on = |port| {
-        let control_planes = inventory.with_role(Role::ControlPlane);
-        control_planes.map(move |(name, host)| Server { name, address: host.address, port })
-    };
+    let on = |port| control_planes(inventory, port);
     let is_control_plane = host.has(Role::ControlPlane);
     Some(Balancer {
         bind: if is_control_plane { format!("*:{port}") } else { format!("127.0.0.1:{port}") },
@@ -71,7 +70,28 @@ pub(super) fn balancer<'a>(
             priority: priority(on(port).position(|server| server.name == name).unwrap_or_default()),
             peers: on(port).filter(|server| server.name != name).collect(),
         }),
+        own_address: None,
     })
+}
+
+/// The balancer of a rented node. The virtual address is on one machine at a time, and a tunnel leads to it by that machine
+/// alone: so the node has the address itself, for itself, and finds all API servers behind it.
+pub(super) fn rented(inventory: &Inventory) -> Option<Balancer<'_>> {
+    let endpoint = &inventory.cluster.endpoint;
+    let own_address = endpoint.vip.filter(|_| !endpoint.local);
+    let address = own_address.or(endpoint.local.then_some(Ipv4Addr::LOCALHOST))?;
+    Some(Balancer {
+        bind: format!("{address}:{}", endpoint.port),
+        check_every: check_every(inventory),
+        api_servers: control_planes(inventory, inventory.api_port()).collect(),
+        vrrp: None,
+        own_address,
+    })
+}
+
+fn control_planes(inventory: &Inventory, port: u16) -> impl Iterator<Item = Server<'_>> {
+    let hosts = inventory.with_role(Role::ControlPlane);
+    hosts.map(move |(name, host)| Server { name, address: host.address, port })
 }
 
 /// Each look is a TLS handshake for the API server: so that all nodes together ask at most some hundred times a second,
@@ -156,8 +176,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rented_node_has_the_virtual_address_for_itself() {
+        let vip = inventory("{vip: 10.0.0.9}");
+        let servers = |balancer: &Value| {
+            let servers = balancer["api_servers"].as_array().unwrap().iter();
+            servers
+                .map(|it| format!("{}:{}", it["address"].as_str().unwrap(), it["port"]))
+                .collect::<Vec<_>>()
+        };
+        let own = json!(rented(&vip));
+        assert_eq!((&own["bind"], &own["own_address"]), (&json!("10.0.0.9:6443"), &json!("10.0.0.9")));
+        assert_eq!(servers(&own), ["10.0.0.1:6444", "10.0.0.2:6444"]);
+        let local = json!(rented(&inventory("{vip: 10.0.0.9, local: true, port: 8443}")));
+        assert_eq!((&local["bind"], &local["own_address"]), (&json!("127.0.0.1:8443"), &Value::Null));
+        assert_eq!(servers(&local), ["10.0.0.1:8444", "10.0.0.2:8444"]);
+    }
+
+    #[test]
     fn without_either_nobody_balances() {
         let plain = inventory("{address: 10.0.0.1}");
+        assert!(rented(&plain).is_none());
         assert_eq!((of(&plain, "cp1"), of(&plain, "w1")), (Value::Null, Value::Null));
         assert_eq!((plain.api_port(), plain.outer_endpoint("cp2")), (6443, Some(("10.0.0.1".into(), 6443))));
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::components::arguments;
+use super::{components::arguments, rented::Rented};
 use crate::{
     artifact::catalogue::{Defaults, Release},
     facts::Facts,
@@ -70,6 +70,27 @@ impl Kubeadm {
 
     /// The `nodeRegistration` of a host.
     pub fn registration(&self, name: &str, host: &Host) -> Value {
+        self.registered(name, self.taints(host), [("node-ip".to_string(), host.address.to_string())])
+    }
+
+    /// The `nodeRegistration` of a node that is rented. Its kubelet makes the Node with all its labels, so that nobody sees
+    /// it without them.
+    pub fn rented(&self, node: &Rented<'_>) -> Value {
+        let labels = node.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let args = [
+            ("node-ip", node.address.to_string()),
+            ("node-labels", labels.collect::<Vec<_>>().join(",")),
+            ("provider-id", node.provider_id.to_string()),
+        ];
+        self.registered(node.name, taints(node.taints), args.map(|(name, value)| (name.to_string(), value)))
+    }
+
+    fn registered(
+        &self,
+        name: &str,
+        taints: Vec<Value>,
+        args: impl IntoIterator<Item = (String, String)>,
+    ) -> Value {
         // Version 1.20 takes a path; versions since 1.24 warn of anything but a URL.
         let socket = match self.api {
             "v1beta2" => CONTAINERD.to_string(),
@@ -78,8 +99,8 @@ impl Kubeadm {
         json!({
             "name": name,
             "criSocket": socket,
-            "taints": self.taints(host),
-            "kubeletExtraArgs": arguments([("node-ip".to_string(), host.address.to_string())], self.api),
+            "taints": taints,
+            "kubeletExtraArgs": arguments(args, self.api),
         })
     }
 
@@ -99,17 +120,22 @@ impl Kubeadm {
 
     /// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
     fn taints(&self, host: &Host) -> Vec<Value> {
-        let parsed = host.taints.iter().filter_map(|taint| {
-            let (key_value, effect) = taint.rsplit_once(':')?;
-            let (key, value) = key_value.split_once('=').unwrap_or((key_value, ""));
-            Some(json!({"key": key, "value": value, "effect": effect}))
-        });
-        let mut taints: Vec<Value> = parsed.collect();
+        let mut taints = taints(&host.taints);
         if host.has(Role::ControlPlane) && !host.has(Role::Worker) {
             taints.push(json!({"key": self.taint, "effect": "NoSchedule"}));
         }
         taints
     }
+}
+
+/// Taints as kubectl has them, in kubeadm's form.
+fn taints(said: &[String]) -> Vec<Value> {
+    let parsed = said.iter().filter_map(|taint| {
+        let (key_value, effect) = taint.rsplit_once(':')?;
+        let (key, value) = key_value.split_once('=').unwrap_or((key_value, ""));
+        Some(json!({"key": key, "value": value, "effect": effect}))
+    });
+    parsed.collect()
 }
 
 /// What `kubeadm init` and `kubeadm join` are called with.

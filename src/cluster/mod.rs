@@ -12,6 +12,7 @@ pub mod limited;
 mod members;
 pub mod packages;
 pub mod reach;
+mod rented;
 mod runtime;
 pub mod sample;
 mod secrets;
@@ -25,6 +26,7 @@ mod work;
 
 pub use access::{AccessError, Way, api, speaker, ways};
 pub use members::{NoBeginning, Observed, first, living, may_begin};
+pub use rented::{Rented, rented};
 pub use session::{Session, Unreached, Unusable, Visit};
 pub use targets::{places, surroundings, targets};
 pub use version::{OtherVersion, same_version};

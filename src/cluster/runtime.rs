@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::targets::url;
 use crate::{
     artifact::{File, Index},
     facts::Facts,
@@ -15,6 +16,10 @@ pub(super) fn containerd(inventory: &Inventory, index: Option<&Index>, facts: &F
     let version = archive.map_or(facts.containerd.version.as_str(), |file| file.version.as_str());
     let (major, minor) = release(version);
     let plugins = index.and_then(|index| index.extra("cni-plugins"));
+    let sent = |file: &File| {
+        let url = index.map(|index| url(inventory, index, &file.path));
+        json!({"source": file.path, "url": url.unwrap_or_default(), "sha256": file.sha256})
+    };
     json!({
         "archive": archive.map(sent),
         "runc": index.and_then(|index| index.extra("runc")).map(sent),
@@ -30,10 +35,6 @@ pub(super) fn containerd(inventory: &Inventory, index: Option<&Index>, facts: &F
             _ => "/opt/cni/bin",
         },
     })
-}
-
-fn sent(file: &File) -> Value {
-    json!({"source": file.path, "sha256": file.sha256})
 }
 
 /// The package that brings containerd. Nothing but Fedora of the Red Hat family has one of its own: there it is Docker's,

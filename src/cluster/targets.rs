@@ -14,7 +14,7 @@ use super::{
     volumes,
 };
 use crate::{
-    artifact::Index,
+    artifact::{Image, Index},
     engine::{Context, Place, Target},
     facts::Facts,
     inventory::{ArtifactsFrom, Etcd, Host, Inventory, KubeadmAddon, Plugin, Role, pod_subnet},
@@ -34,13 +34,8 @@ pub fn targets(
         None if only.is_none() => inventory.with_role(Role::ControlPlane).map(|(name, _)| name).next(),
         _ => None,
     };
-    // What is the same for all is there once: each host seeing all hosts must not cost hosts times hosts.
     let kubeadm = Kubeadm::of(inventory);
-    let mut common = Context::default();
-    common.set("cluster", cluster(inventory, index, kubeadm.as_ref()));
-    let all = inventory.hosts.iter();
-    let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
-    common.set("hosts", all.collect::<Vec<Value>>());
+    let common = common(inventory, index, kubeadm.as_ref());
     let shared_initiators = volumes::shared_initiators(inventory, observed);
     observed
         .iter()
@@ -67,6 +62,16 @@ pub fn targets(
             Some(Target { name: name.clone(), roles, context })
         })
         .collect()
+}
+
+/// What is the same for all hosts. It is there once: each host seeing all hosts must not cost hosts times hosts.
+pub(super) fn common(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubeadm>) -> Context {
+    let mut common = Context::default();
+    common.set("cluster", cluster(inventory, index, kubeadm));
+    let all = inventory.hosts.iter();
+    let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
+    common.set("hosts", all.collect::<Vec<Value>>());
+    common
 }
 
 /// What the templates of add-ons see of a cluster and its hosts, as roles do.
@@ -168,10 +173,12 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
     });
     if let Some(index) = index {
         context["pause"] = json!(index.reference("pause"));
-        let extras = index
-            .extras
-            .iter()
-            .map(|file| (file.name.clone(), json!({"source": file.path, "sha256": file.sha256})));
+        let extras = index.extras.iter().map(|file| {
+            (
+                file.name.clone(),
+                json!({"source": file.path, "url": url(inventory, index, &file.path), "sha256": file.sha256}),
+            )
+        });
         context["extras"] = Value::Object(extras.collect());
     }
     context
@@ -186,7 +193,7 @@ fn api_names(inventory: &Inventory) -> Vec<String> {
     names
 }
 
-fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&Index>) -> Value {
+pub(super) fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&Index>) -> Value {
     let pairs = |divider: &str| {
         let words = host.labels.iter().map(|(key, value)| format!("{key}={value}"));
         words.collect::<Vec<_>>().join(divider)
@@ -202,7 +209,8 @@ fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&I
     });
     if let Some(index) = index {
         context["binaries"] = binaries(inventory, index);
-        context["images"] = images(inventory, index, host);
+        let wants = |image: &Image| image.everywhere || wanted(inventory, host, &image.name);
+        context["images"] = images(inventory, index, wants);
     }
     context
 }
@@ -221,8 +229,8 @@ fn binaries(inventory: &Inventory, index: &Index) -> Value {
         .collect()
 }
 
-fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
-    let images = index.images.iter().filter(|image| image.everywhere || wanted(inventory, host, &image.name));
+pub(super) fn images(inventory: &Inventory, index: &Index, wants: impl Fn(&Image) -> bool) -> Value {
+    let images = index.images.iter().filter(|image| wants(image));
     images
         .map(|image| {
             json!({
@@ -237,7 +245,7 @@ fn images(inventory: &Inventory, index: &Index, host: &Host) -> Value {
 }
 
 /// Where hosts fetch a file themselves; empty where they do not.
-fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
+pub(super) fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
     let folder = format!("kubernetes-{}", index.kubernetes);
     let below = file.ancestors().find(|above| above.ends_with(&folder)).and_then(|above| above.parent());
     match (&inventory.artifacts.url, below.and_then(|below| file.strip_prefix(below).ok())) {
@@ -247,7 +255,7 @@ fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
 }
 
 /// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
-fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
+pub(super) fn wanted(inventory: &Inventory, host: &Host, image: &str) -> bool {
     let deployed = |addon| !inventory.skipped_addons().contains(&addon);
     match image {
         "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => host.has(Role::ControlPlane),

@@ -5,7 +5,7 @@
 
 use miette::Severity;
 
-use super::{Inventory, Release, version};
+use super::{Connection, Inventory, Release, version};
 use crate::yaml::{Node, Problem, Span};
 
 struct Gap {
@@ -18,11 +18,14 @@ struct Gap {
 }
 
 const GAPS: &[Gap] = &[Gap {
-    what: "a worker in EC2",
+    what: "the gateway between machines and workers in EC2",
     asked: |inventory, tree| {
-        if inventory.burst.is_wanted() { vec![tree.key_at(&["burst"])] } else { Vec::new() }
+        let burst = &inventory.burst;
+        let gateway =
+            burst.is_wanted() && burst.connection == Connection::Gateway && burst.existing.is_none();
+        if gateway { vec![tree.key_at(&["burst"])] } else { Vec::new() }
     },
-    instead: "leave `burst` out",
+    instead: "set `burst.connection` to `vpn` or `routed`, or leave `burst` out",
 }];
 
 /// A note about everything that the inventory asks for and that cannot be installed.

@@ -1,5 +1,5 @@
-//! The only room that talks to the API server, always through a control plane's SSH connection: the
-//! administrator's machine needs no route to it.
+//! The only room that talks to the API server: through a control plane's SSH connection, for the administrator's machine
+//! needs no route to it; or directly, for a program that runs in the cluster.
 //!
 //! Every question is bounded in time. Errors are sorted by what cures them: those which asking again cures
 //! (an API server that starts, a broken connection) are asked again here, the others name their fix.
@@ -7,8 +7,10 @@
 mod api;
 mod apply;
 mod bulk;
+mod direct;
 mod drain;
 mod error;
+mod everything;
 mod explain;
 mod manifest;
 mod objects;
@@ -20,6 +22,7 @@ mod wait;
 pub use api::{Api, Patience};
 pub use apply::{Applied, Change, Difference, FIELD_MANAGER};
 pub use bulk::{Declared, documents, name_of};
+pub use direct::{direct, in_cluster};
 pub use drain::{Evicted, Movable};
 pub use error::Error;
 pub use manifest::ObjectName;

@@ -73,7 +73,7 @@ fn through(
 }
 
 /// Reads the kubeconfig and refuses what a kubeadm cluster never writes and what would be a danger here.
-async fn configuration(text: &str) -> Result<Config, Error> {
+pub(super) async fn configuration(text: &str) -> Result<Config, Error> {
     let refuse = |reason: &str| Error::Kubeconfig { reason: reason.to_owned() };
     // The parser's own message could quote a line, and lines hold keys.
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| refuse("it is not the YAML of a kubeconfig"))?;
@@ -98,13 +98,13 @@ async fn configuration(text: &str) -> Result<Config, Error> {
         .map_err(|error| unusable(&error))
 }
 
-fn unusable(error: &dyn std::error::Error) -> Error {
+pub(super) fn unusable(error: &dyn std::error::Error) -> Error {
     Error::Kubeconfig { reason: error.to_string() }
 }
 
 /// Host and port of the API server as the kubeconfig writes them.
 #[derive(Debug, PartialEq, Eq)]
-struct Server {
+pub(super) struct Server {
     name: String,
     port: u16,
 }
@@ -119,7 +119,7 @@ impl std::fmt::Display for Server {
     }
 }
 
-fn authority(url: &Uri) -> Result<Server, Error> {
+pub(super) fn authority(url: &Uri) -> Result<Server, Error> {
     if url.scheme_str() != Some("https") {
         return Err(Error::Kubeconfig { reason: format!("its server {url} is not an https address") });
     }

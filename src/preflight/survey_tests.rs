@@ -20,7 +20,7 @@ fn what_a_container_without_systemd_answered() {
     assert_eq!(survey.localhost[0], address("127.0.0.1"));
     assert_eq!(survey.wildcard, Some(Lookup::Nothing));
     assert_eq!(survey.nameservers, ["10.255.255.53"]);
-    assert_eq!(survey.disks.len(), 7);
+    assert_eq!(survey.disks.len(), 6);
     let disk = survey.disk("/var/lib/etcd").unwrap();
     assert!(disk.size_kib > disk.free_kib && disk.inodes > disk.inodes_free && disk.has("rw"), "{disk:?}");
     assert!(survey.modules.iter().all(|(_, there)| *there));

@@ -18,6 +18,9 @@ use super::{
 pub struct Archive {
     /// The local file that is sent.
     pub source: String,
+    /// Where each host can fetch the archive itself; what it cannot comes from the installer.
+    #[serde(default)]
+    pub url: String,
     /// Lower-case hex SHA-256 of the archive.
     pub sha256: String,
     /// Absolute path of the folder on the host. It is made when it is missing.
@@ -74,7 +77,7 @@ impl Kind for Archive {
                 destination: archive,
                 sha256: self.sha256.clone(),
                 mode: Mode(0o600),
-                url: None,
+                url: (!self.url.is_empty()).then(|| self.url.clone()),
                 public: true,
             }),
             Act::Script { text, stdin: None, timeout: Duration::from_secs(900) },

@@ -40,6 +40,8 @@ pub struct PackageFile {
     pub name: String,
     pub version: String,
     pub source: String,
+    /// Where the host can fetch it itself.
+    pub url: Option<String>,
     /// Lower-case hex.
     pub sha256: String,
 }
@@ -107,7 +109,7 @@ impl Kind for Package {
                 destination: format!("{FOLDER}/{}", file.file_name()),
                 sha256: file.sha256.clone(),
                 mode: Mode(0o600),
-                url: None,
+                url: file.url.clone(),
                 public: true,
                 beside: None,
             })
@@ -169,6 +171,7 @@ mod tests {
             name: name.into(),
             version: version.into(),
             source: format!("/store/{name}.{kind}"),
+            url: None,
             sha256: format!("{:0>64}", name.len()),
         }
     }

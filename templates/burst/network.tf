@@ -1,4 +1,7 @@
-# The network of the workers in EC2 of {{ network.cluster }}, as `hoist burst plan --format terraform` writes it.
+{# Names say what they are for, not where they stand in a list: what is added there must not rename the others. #}
+{% macro zone_id(zone) %}{{ zone.name | replace(network.region, "") }}{% endmacro %}
+{% macro net_id(net) %}{{ net | replace(".", "_") | replace("/", "_") }}{% endmacro %}
+# The network of the workers in EC2 of {{ network.cluster }}, as `hoist burst plan --as terraform` writes it.
 # What is not here: the gateway's instance and the workers. hoist starts and ends those.
 terraform {
   required_providers {
@@ -29,20 +32,21 @@ resource "aws_internet_gateway" "burst" {
 }
 {% for zone in network.zones %}
 
-resource "aws_subnet" "workers_{{ loop.index }}" {
+resource "aws_subnet" "workers_{{ zone_id(zone) }}" {
   vpc_id            = aws_vpc.burst.id
   availability_zone = "{{ zone.name }}"
   cidr_block        = "{{ zone.workers }}"
   tags              = { Name = "hoist-{{ network.cluster }}-workers-{{ zone.name }}" }
 }
 
-resource "aws_subnet" "gateway_{{ loop.index }}" {
+resource "aws_subnet" "gateway_{{ zone_id(zone) }}" {
   vpc_id            = aws_vpc.burst.id
   availability_zone = "{{ zone.name }}"
   cidr_block        = "{{ zone.gateway }}"
   tags              = { Name = "hoist-{{ network.cluster }}-gateway-{{ zone.name }}" }
 }
 {% endfor %}
+{% if network.connection == "gateway" %}
 
 # The gateway's address and interface outlive its instance: a new one takes both.
 resource "aws_security_group" "gateway" {
@@ -73,7 +77,7 @@ resource "aws_security_group" "gateway" {
 }
 
 resource "aws_network_interface" "gateway" {
-  subnet_id         = aws_subnet.gateway_1.id
+  subnet_id         = aws_subnet.gateway_{{ zone_id(network.zones[0]) }}.id
   security_groups   = [aws_security_group.gateway.id]
   source_dest_check = false
   tags              = { Name = "hoist-{{ network.cluster }}-gateway" }
@@ -84,6 +88,53 @@ resource "aws_eip" "gateway" {
   network_interface = aws_network_interface.gateway.id
   depends_on        = [aws_internet_gateway.burst]
 }
+{% else %}
+
+# The internet for workers, one way. Their way to the machines is not its business.
+resource "aws_eip" "nat" {
+  domain     = "vpc"
+  depends_on = [aws_internet_gateway.burst]
+}
+
+resource "aws_nat_gateway" "burst" {
+  allocation_id = aws_eip.nat.id
+  subnet_id     = aws_subnet.gateway_{{ zone_id(network.zones[0]) }}.id
+  tags          = { Name = "hoist-{{ network.cluster }}-nat" }
+  depends_on    = [aws_internet_gateway.burst]
+}
+{% endif %}
+{% if network.connection == "vpn" %}
+
+# The office's device, and two tunnels to it. It offers no routes (BGP): they are said here.
+resource "aws_customer_gateway" "office" {
+  type       = "ipsec.1"
+  bgp_asn    = 65000
+  ip_address = "{{ network.vpn_device }}"
+}
+
+resource "aws_vpn_gateway" "burst" {
+  vpc_id = aws_vpc.burst.id
+}
+
+resource "aws_vpn_connection" "office" {
+  type                = "ipsec.1"
+  static_routes_only  = true
+  customer_gateway_id = aws_customer_gateway.office.id
+  vpn_gateway_id      = aws_vpn_gateway.burst.id
+}
+{% for net in network.lan %}
+
+resource "aws_vpn_connection_route" "machines_{{ net_id(net) }}" {
+  vpn_connection_id      = aws_vpn_connection.office.id
+  destination_cidr_block = "{{ net }}"
+}
+{% endfor %}
+
+resource "aws_vpn_gateway_route_propagation" "workers" {
+  vpn_gateway_id = aws_vpn_gateway.burst.id
+  route_table_id = aws_route_table.workers.id
+}
+{% endif %}
 
 resource "aws_route_table" "gateway" {
   vpc_id = aws_vpc.burst.id
@@ -93,29 +144,39 @@ resource "aws_route_table" "gateway" {
   }
 }
 
-# The machines, and the internet, through the gateway.
+# Of workers: {% if network.connection == "gateway" %}the machines, and the internet, through the gateway{% elif network.connection == "vpn" %}the machines through the VPN, the internet through NAT{% else %}the internet. Routes to the machines are for whoever connects them{% endif %}.
 resource "aws_route_table" "workers" {
   vpc_id = aws_vpc.burst.id
-  route {
-    cidr_block           = "0.0.0.0/0"
-    network_interface_id = aws_network_interface.gateway.id
-  }
-{% for net in network.lan %}
-  route {
-    cidr_block           = "{{ net }}"
-    network_interface_id = aws_network_interface.gateway.id
-  }
-{% endfor %}
 }
+
+resource "aws_route" "internet" {
+  route_table_id         = aws_route_table.workers.id
+  destination_cidr_block = "0.0.0.0/0"
+{% if network.connection == "gateway" %}
+  network_interface_id   = aws_network_interface.gateway.id
+{% else %}
+  nat_gateway_id         = aws_nat_gateway.burst.id
+{% endif %}
+}
+{% if network.connection == "gateway" %}
+{% for net in network.lan %}
+
+resource "aws_route" "machines_{{ net_id(net) }}" {
+  route_table_id         = aws_route_table.workers.id
+  destination_cidr_block = "{{ net }}"
+  network_interface_id   = aws_network_interface.gateway.id
+}
+{% endfor %}
+{% endif %}
 {% for zone in network.zones %}
 
-resource "aws_route_table_association" "workers_{{ loop.index }}" {
-  subnet_id      = aws_subnet.workers_{{ loop.index }}.id
+resource "aws_route_table_association" "workers_{{ zone_id(zone) }}" {
+  subnet_id      = aws_subnet.workers_{{ zone_id(zone) }}.id
   route_table_id = aws_route_table.workers.id
 }
 
-resource "aws_route_table_association" "gateway_{{ loop.index }}" {
-  subnet_id      = aws_subnet.gateway_{{ loop.index }}.id
+resource "aws_route_table_association" "gateway_{{ zone_id(zone) }}" {
+  subnet_id      = aws_subnet.gateway_{{ zone_id(zone) }}.id
   route_table_id = aws_route_table.gateway.id
 }
 {% endfor %}
@@ -137,6 +198,20 @@ resource "aws_security_group" "workers" {
     protocol    = "tcp"
     from_port   = 10250
     to_port     = 10250
+    cidr_blocks = {{ network.lan | tojson }}
+  }
+  ingress {
+    description = "Cilium's encryption"
+    protocol    = "udp"
+    from_port   = 51871
+    to_port     = 51871
+    cidr_blocks = {{ network.lan | tojson }}
+  }
+  ingress {
+    description = "Hubble"
+    protocol    = "tcp"
+    from_port   = 4244
+    to_port     = 4244
     cidr_blocks = {{ network.lan | tojson }}
   }
   ingress {
@@ -192,3 +267,52 @@ resource "aws_iam_instance_profile" "workers" {
   name = "hoist-{{ network.cluster }}-workers"
   role = aws_iam_role.workers.name
 }
+
+# What launches need, and whoever looks after the network.
+output "vpc" {
+  value = aws_vpc.burst.id
+}
+
+output "workers_subnets" {
+  value = {
+{% for zone in network.zones %}
+    "{{ zone.name }}" = aws_subnet.workers_{{ zone_id(zone) }}.id
+{% endfor %}
+  }
+}
+
+output "workers_routes" {
+  value = aws_route_table.workers.id
+}
+
+output "workers_group" {
+  value = aws_security_group.workers.id
+}
+
+output "workers_profile" {
+  value = aws_iam_instance_profile.workers.name
+}
+
+output "disk_key" {
+  value = aws_kms_key.disks.arn
+}
+{% if network.connection == "gateway" %}
+
+output "gateway" {
+  value = {
+    address         = aws_eip.gateway.public_ip
+    allocation      = aws_eip.gateway.id
+    interface       = aws_network_interface.gateway.id
+    private_address = aws_network_interface.gateway.private_ip
+    subnet          = aws_subnet.gateway_{{ zone_id(network.zones[0]) }}.id
+    group           = aws_security_group.gateway.id
+  }
+}
+{% endif %}
+{% if network.connection == "vpn" %}
+
+# Its configuration is what the office's device needs.
+output "vpn_connection" {
+  value = aws_vpn_connection.office.id
+}
+{% endif %}

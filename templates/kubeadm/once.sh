@@ -1,5 +1,5 @@
-# The mark is there while kubeadm is at work. When it is found, a run was killed in the middle, and what that run
-# made is taken back first. A cluster that somebody else made has no mark and is never touched.
+{# The mark is there while kubeadm is at work. When it is found, a run was killed in the middle, and what that run
+   made is taken back first. A cluster that somebody else made has no mark and is never touched. #}
 kubeadm_once() {
 	mark=/var/lib/hoist/kubeadm-at-work
 	[ ! -e $mark ] || kubeadm_undo

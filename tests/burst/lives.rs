@@ -111,8 +111,16 @@ fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
         (instance.client_token, instance.launched) = ("x".into(), Time(now));
         let history = vec![(now, hoist::burst::cloud::State::Running, None)];
         let (zone, spot) = ("a".to_owned(), false);
-        let orphan =
-            Machine { instance, zone, spot, history, hidden_until: 0, joins_at: None, notice_at: None };
+        let orphan = Machine {
+            instance,
+            interface: None,
+            zone,
+            spot,
+            history,
+            hidden_until: 0,
+            joins_at: None,
+            notice_at: None,
+        };
         world.machines.insert("i-orphan".into(), orphan);
         let disk =
             Disk { claim: None, machine: Some("i-orphan".into()), is_volume: true, leaks: true, free: false };

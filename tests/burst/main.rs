@@ -4,7 +4,9 @@
 mod cases;
 mod destroy;
 mod gates;
+mod gateway;
 mod launches;
 mod lives;
 mod runs;
+mod service;
 mod sim;

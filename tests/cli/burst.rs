@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ask, assert_plain};
+use super::{answer, ask, assert_plain, hoist};
 
 const SAMPLE: &str = "inventory/burst.yaml";
 
@@ -20,7 +20,83 @@ fn the_network_is_shown_in_every_form() {
     let policy: Value = serde_json::from_str(&form("policy")).unwrap();
     let all: Value = serde_json::from_str(&form("json")).unwrap();
     assert_eq!(all["policy"], policy);
+    assert_eq!(all["setup_policy"], serde_json::from_str::<Value>(&form("setup-policy")).unwrap());
     assert_eq!(all["network"]["vpc"], "172.16.0.0/20");
+}
+
+/// The sample with another connection.
+fn connected(folder: &std::path::Path, connection: &str) -> String {
+    let text = std::fs::read_to_string(SAMPLE).unwrap();
+    let path = folder.join("burst.yaml");
+    std::fs::write(&path, format!("{text}  {}\n", connection.replace('\n', "\n  "))).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_vpn_is_shown_with_its_price_and_a_network_that_is_there_with_its_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let vpn = connected(folder.path(), "connection: vpn\nvpn_device: 203.0.113.9");
+    let (exit, text, errors) = ask(&["burst", "plan", "-i", &vpn]);
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    assert!(
+        text.contains("203.0.113.9")
+            && text.lines().any(|line| line.starts_with("VPN  ") && line.contains("0.0500    36.50")),
+        "{text}"
+    );
+    let existing = connected(
+        folder.path(),
+        "connection: routed\nexisting: {subnets: [subnet-1, subnet-2, subnet-3], security_groups: [sg-1]}",
+    );
+    let (_, text, _) = ask(&["burst", "plan", "-i", &existing]);
+    assert!(text.contains("subnet-1, subnet-2, subnet-3, with sg-1. Nothing is made."), "{text}");
+    let (exit, text, errors) = ask(&["burst", "plan", "-i", &existing, "--as", "terraform"]);
+    assert_eq!((exit, text.as_str()), (65, ""));
+    assert!(errors.contains("is there already"), "{errors}");
+}
+
+/// What needs no AWS.
+#[test]
+fn without_credentials_nothing_is_made_and_it_is_said_what_is_missing() {
+    let (exit, text, errors) = answer(&mut without_aws(&["burst", "up", "-i", SAMPLE, "--yes"]));
+    assert_eq!(text, "");
+    if cfg!(feature = "aws") {
+        assert_eq!(exit, 77, "{errors}");
+        assert!(errors.contains("NoCredentials") && errors.contains("AWS_ACCESS_KEY_ID"), "{errors}");
+    } else {
+        assert_eq!(exit, 71, "{errors}");
+        assert!(errors.contains("--no-default-features"), "{errors}");
+    }
+}
+
+#[test]
+fn a_network_that_is_there_is_taken_as_the_inventory_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let existing = connected(
+        folder.path(),
+        "connection: routed\nexisting: {subnets: [subnet-1, subnet-2, subnet-3], security_groups: [sg-1]}",
+    );
+    let (exit, text, errors) =
+        answer(&mut without_aws(&["burst", "up", "-i", &existing, "--output", "json"]));
+    if cfg!(feature = "aws") {
+        assert_eq!(exit, 0, "{errors}");
+        let made: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&made["outcome"], &made["network"]["subnets"]["eu-central-1b"]),
+            (&"nothing".into(), &"subnet-2".into())
+        );
+    } else {
+        assert_eq!(exit, 71, "{errors}");
+    }
+}
+
+/// Nobody to ask for credentials, and nobody to ask.
+fn without_aws(arguments: &[&str]) -> assert_cmd::Command {
+    let mut command = hoist(arguments);
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
+        command.env_remove(name);
+    }
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    command
 }
 
 #[test]
@@ -176,5 +252,55 @@ fn mistakes_in_prices_and_workloads_are_told_with_their_place() {
         let (exit, _, errors) = ask(&all);
         assert_eq!(exit, 64, "{errors}");
         assert!(errors.contains(says), "{errors}");
+    }
+}
+
+#[test]
+fn the_controller_is_printed_as_something_to_install() {
+    let deployment =
+        ["burst", "manifest", "-i", SAMPLE, "--as", "deployment", "--image", "example.com/hoist:1"];
+    let home = tempfile::tempdir().unwrap();
+    let in_home = || answer(without_aws(&deployment).env("HOME", home.path()));
+    let (exit, _, errors) = in_home();
+    assert!(exit == 71 && errors.contains("kubernetes-1.36.2/index.yaml"), "{errors}");
+    let folder = home.path().join(".cache/hoist/artifacts/kubernetes-1.36.2");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("index.yaml"), "kubernetes: 1.36.2\n").unwrap();
+    let (exit, objects, errors) = in_home();
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    assert!(objects.contains("path: \"artifacts/kubernetes-1.36.2/index.yaml\""), "{objects}");
+    assert!(
+        objects.contains("image: \"example.com/hoist:1\"") && objects.contains("      max_instances: 10"),
+        "{objects}"
+    );
+    assert!(!objects.contains("envFrom"), "without a Secret it has the machine's role");
+    let (exit, unit, _) = ask(&["burst", "manifest", "-i", SAMPLE, "--as", "systemd"]);
+    assert!(exit == 0 && unit.contains("AWS_REGION=eu-central-1"), "{unit}");
+    let (exit, _, errors) = ask(&["burst", "manifest", "-i", SAMPLE, "--as", "deployment"]);
+    assert!(exit == 64 && errors.contains("--image"), "{errors}");
+    let (exit, _, errors) = ask(&["burst", "manifest", "-i", "inventory/three.yaml", "--as", "systemd"]);
+    assert!(exit == 65 && errors.contains("asks for no workers"), "{errors}");
+}
+
+#[test]
+fn a_controller_says_what_it_lacks_before_it_asks_anybody() {
+    let (exit, text, errors) = ask(&["burst", "run", "-i", SAMPLE]);
+    let (expected, words) = match cfg!(feature = "aws") {
+        true => (65, "cannot connect machines and workers by a gateway"),
+        false => (64, "built without AWS"),
+    };
+    assert_eq!((exit, text.as_str()), (expected, ""), "{errors}");
+    assert!(errors.contains(words), "{errors}");
+    let (exit, _, errors) = ask(&["burst", "run", "-i", SAMPLE, "--dry-run"]);
+    assert!(exit == 64 && errors.contains("--once"), "{errors}");
+}
+
+#[test]
+fn a_kubeconfig_that_is_not_there_is_named() {
+    for verb in [&["status"][..], &["add", "2"], &["remove", "--all"]] {
+        let arguments =
+            [&["burst"], verb, &["-i", SAMPLE, "--kubeconfig", "/nonexistent/admin.conf"]].concat();
+        let (exit, _, errors) = ask(&arguments);
+        assert!(exit == 71 && errors.contains("/nonexistent/admin.conf"), "{verb:?} {errors}");
     }
 }

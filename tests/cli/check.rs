@@ -56,7 +56,7 @@ fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
         assert_eq!((exit, text.as_str()), (65, ""), "{verb}: {errors}");
         let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         assert!(
-            words.contains("a worker in EC2 is checked, but cannot be installed by this version yet"),
+            words.contains("workers in EC2 is checked, but cannot be installed by this version yet"),
             "{words}"
         );
         assert!(words.contains("burst.yaml:"), "{words}");

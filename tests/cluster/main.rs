@@ -11,7 +11,10 @@ mod etcd;
 mod gates;
 mod high_availability;
 mod hosts;
+#[path = "../support/moto.rs"]
+mod moto;
 mod offline;
+mod rented;
 mod security;
 mod single;
 #[path = "../support/skip.rs"]

@@ -7,11 +7,15 @@ use aws_sdk_ec2::{
     Client,
     types::{InstanceAttributeName, ResourceType, Tag, TagSpecification},
 };
-use hoist::burst::{
-    aws::Ec2,
-    cloud::{Cloud as _, Instance, Kind, Resource, RunInstances, State, Template, UserData, tag},
-    offer::{Architecture, Capacity, Money, Offer},
-    time::Time,
+use hoist::{
+    burst::{
+        aws::{Ec2, Prices},
+        cloud::{Cloud as _, Instance, Kind, Order, Resource, RunInstances, State, Template, UserData, tag},
+        market::{Catalog, Market as _},
+        offer::{Architecture, Capacity, Money, Offer},
+        time::Time,
+    },
+    inventory::Burst,
 };
 
 const REGION: &str = "eu-central-1";
@@ -175,6 +179,44 @@ async fn refused(ec2: &Ec2, template: &Template) {
     wrong.subnets.insert(ZONE.into(), "subnet-00000000".into());
     let error = ec2.launch(&request(&wrong, "burst-3", Capacity::Spot)).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (Kind::Invalid, "InvalidSubnetID.NotFound"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "run by the test of the emulator"]
+async fn prices() {
+    let aws = Prices::connect(REGION).await;
+    let types = aws.types().await.unwrap();
+    let large = types.iter().find(|told| told.name == "m5.large").unwrap();
+    let kind = large.kind.as_ref().unwrap();
+    assert_eq!((kind.vcpus, kind.memory_mib, kind.architecture), (2, 8192, Architecture::Amd64));
+    assert!(large.hvm && large.ena && !large.bare_metal && !large.burstable, "{large:?}");
+    assert!(!large.current, "AWS calls it a previous generation");
+    assert!(types.iter().any(|told| told.name == "m7i.large" && told.current));
+    assert_eq!(large.capacity, [Capacity::Spot, Capacity::OnDemand].into());
+    let arm = types.iter().find(|told| told.name == "t4g.nano").unwrap();
+    assert!(arm.burstable && arm.kind.as_ref().unwrap().architecture == Architecture::Arm64, "{arm:?}");
+    assert!(types.len() > 200, "all pages: {}", types.len());
+
+    let zones = aws.zones().await.unwrap();
+    assert!(zones.contains(&("m5.large".to_owned(), ZONE.to_owned())), "{} places", zones.len());
+    let spot = aws.spot().await.unwrap();
+    assert!(spot[&("m5.large".to_owned(), ZONE.to_owned())] > Money(0));
+    let refused = aws.on_demand().await.unwrap_err();
+    assert_eq!(refused.order, Order::GetProducts, "the emulator has no price list: {refused}");
+
+    let mut burst = Burst::default();
+    burst.instances.families = vec!["m5".into()];
+    burst.prices.insert("m5.large".into(), 0.115);
+    let mut catalog = Catalog::default();
+    assert_eq!(catalog.refresh(&aws, &burst, Time(0)).await, [""; 0]);
+    let offered = catalog.offered(&burst, &[ZONE.to_owned()]);
+    let of = |capacity| {
+        let is = move |offer: &&Offer| offer.instance_type == "m5.large" && offer.capacity == capacity;
+        offered.offers.iter().find(is).map(|offer| offer.price)
+    };
+    assert_eq!(of(Capacity::OnDemand), Some(Money(115_000)));
+    assert!(of(Capacity::Spot).is_some());
+    assert!(offered.types.keys().all(|name| name.starts_with("m5.")), "{:?}", offered.types.keys());
 }
 
 #[tokio::test]

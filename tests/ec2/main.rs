@@ -5,6 +5,7 @@
 mod inner;
 #[path = "../support/moto.rs"]
 mod moto;
+mod network;
 #[path = "../support/skip.rs"]
 mod skip;
 
@@ -22,11 +23,11 @@ use std::{
 
 use moto::Moto;
 
-/// Runs a test of `inner` with this environment alone.
+/// Runs a test of another file with this environment alone.
 #[track_caller]
 fn run(test: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("inner::{test}"), "--exact", "--ignored", "--nocapture"]);
+    command.args([test, "--exact", "--ignored", "--nocapture"]);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
     let output = command.envs(environment.iter().copied()).output().unwrap();
     let said =
@@ -40,24 +41,76 @@ fn with_keys(url: &str) -> Vec<(&str, &str)> {
     [&KEYS[..], &[("AWS_ENDPOINT_URL", url)]].concat()
 }
 
-#[test]
-fn an_instance_is_launched_seen_and_ended_with_all_that_belongs_to_it() {
+/// One of its own, if it can be had.
+fn emulator() -> Option<Moto> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("HOIST_CACHE").map_or_else(|| home.join(".cache/hoist"), PathBuf::from);
-    match Moto::start(&cache) {
-        Ok(moto) => run("life", &with_keys(&moto.url)),
-        Err(reason) => skip::skip(&reason),
+    Moto::start(&cache).map_err(|reason| skip::skip(&reason)).ok()
+}
+
+/// Against an emulator, or not at all.
+#[track_caller]
+fn emulated(test: &str) {
+    if let Some(moto) = emulator() {
+        run(test, &with_keys(&moto.url));
     }
+}
+
+/// The program itself, where nobody can be asked.
+fn hoist(url: &str, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    command.args(arguments).args(["-i", "inventory/burst.yaml"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
+    let output = command.envs(with_keys(url)).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_verb_makes_nothing_unasked_and_tells_programs_what_there_is() {
+    let Some(moto) = emulator() else { return };
+    let (exit, output, errors) = hoist(&moto.url, &["burst", "up"]);
+    assert_eq!((exit, output.as_str()), (64, ""), "{errors}");
+    assert!(errors.contains("VPC 172.16.0.0/20") && errors.contains("--yes"), "{errors}");
+    let mut vpc = None;
+    for outcome in ["made", "nothing"] {
+        let (exit, output, errors) = hoist(&moto.url, &["burst", "up", "--yes", "--output", "json"]);
+        assert_eq!((exit, errors.as_str()), (0, ""));
+        let answer: serde_json::Value = serde_json::from_str(&output).unwrap();
+        assert_eq!(answer["outcome"], outcome);
+        let made = answer["network"]["vpc"].as_str().unwrap().to_owned();
+        assert_eq!(*vpc.get_or_insert_with(|| made.clone()), made);
+    }
+    let (exit, output, errors) = hoist(&moto.url, &["burst", "up"]);
+    assert_eq!((exit, errors.as_str()), (0, "it is so already\n"));
+    assert!(output.contains(&vpc.unwrap()) && output.contains("gateway's address"), "{output}");
+}
+
+#[test]
+fn an_instance_is_launched_seen_and_ended_with_all_that_belongs_to_it() {
+    emulated("inner::life");
+}
+
+#[test]
+fn types_zones_and_spot_prices_are_read_and_the_inventory_stands_in_for_the_price_list() {
+    emulated("inner::prices");
+}
+
+#[test]
+fn a_network_is_made_once_changed_and_destroyed_without_a_trace() {
+    emulated("network::life");
 }
 
 #[test]
 fn without_credentials_nothing_is_sent_and_nothing_is_tried_again() {
-    run("no_credentials", &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    for test in ["inner::no_credentials", "network::no_credentials"] {
+        run(test, &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    }
 }
 
 #[test]
 fn who_does_not_answer_leaves_open_what_was_done() {
-    run("no_answer", &with_keys("http://127.0.0.1:1"));
+    run("inner::no_answer", &with_keys("http://127.0.0.1:1"));
 }
 
 #[test]
@@ -72,6 +125,6 @@ fn an_answer_that_is_cut_is_not_asked_for_again_by_the_library() {
             let _ = stream.unwrap().read(&mut [0; 65536]);
         }
     });
-    run("no_answer", &with_keys(&url));
+    run("inner::no_answer", &with_keys(&url));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

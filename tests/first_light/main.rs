@@ -13,7 +13,7 @@ mod traces;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use stage::{Stage, text, until};
+use stage::{Stage, text};
 
 const LAB: &str = "first-light";
 const HOSTS: [(&str, &str); 3] = [("cp1", "10.77.0.11"), ("w1", "10.77.0.12"), ("w2", "10.77.0.13")];

@@ -2,11 +2,15 @@
 
 mod kubeadm;
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
 
 use hoist::{
     artifact::{File, Image, Index},
-    cluster::{Observed, targets},
+    cluster::{Observed, Rented, rented, targets},
     engine::{Library, RoleSteps, Templates, compile, lint, role_reference},
     facts::Facts,
     inventory,
@@ -376,6 +380,23 @@ fn a_host_gets_an_iscsi_name_of_its_own_and_keeps_it() {
     }
 }
 
+/// What a node is that the inventory does not have.
+fn rented_node() -> Vec<RoleSteps> {
+    let inventory =
+        inventory::parse("burst.yaml", include_str!("../../inventory/burst.yaml")).unwrap().inventory;
+    let node = Rented {
+        name: "burst-1",
+        address: "172.16.0.9",
+        provider_id: "aws:///eu-central-1a/i-1",
+        capacity: "spot",
+        labels: &BTreeMap::new(),
+        taints: &[],
+    };
+    let target = rented(&inventory, Some(&index()), &Facts::parse(METAL), &node);
+    let library = Library::default();
+    compile(&library, &Templates::new(library.clone()), &target).unwrap()
+}
+
 #[test]
 fn the_samples_between_them_use_every_role() {
     let mut roles = BTreeSet::new();
@@ -392,6 +413,7 @@ fn the_samples_between_them_use_every_role() {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }
     roles.extend(of_family(DEBIAN_13, &index()).into_iter().map(|role| role.role));
+    roles.extend(rented_node().into_iter().map(|role| role.role));
     // A verb of its own applies this one: `hoist certificates renew`.
     roles.insert("renewal".to_string());
     assert_eq!(roles.into_iter().collect::<Vec<_>>(), Library::default().roles());

@@ -10,6 +10,8 @@ use std::{
 };
 
 const VERSION: &str = "5.2.5";
+/// The server, with what tests need mended.
+const START: &str = include_str!("moto.py");
 const PYTHON: &str = "python3";
 
 /// One that runs; it ends when this goes.
@@ -25,7 +27,7 @@ impl Moto {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let address = port.map_err(|error| error.to_string())?;
         let mut command = Command::new(PYTHON);
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &address.port().to_string()]);
+        command.args(["-c", START, "-H", "127.0.0.1", "-p", &address.port().to_string()]);
         command.env("PYTHONPATH", folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let server = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let moto = Moto { server, url: format!("http://{address}") };

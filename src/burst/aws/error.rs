@@ -8,7 +8,7 @@ use aws_sdk_ec2::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::burst::cloud::{CloudError, Kind, Order};
+use crate::burst::cloud::{CloudError, Kind, NO_CREDENTIALS, Order};
 
 /// An answer is sorted by its code. Without one nobody knows whether it was done, but where nothing was sent.
 pub fn cloud_error<E>(order: Order, error: &SdkError<E, HttpResponse>) -> CloudError
@@ -27,12 +27,12 @@ where
     let cause = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
     match (cause, error) {
         (Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)), _) => {
-            not_sent(Kind::Denied, "NoCredentials")
+            not_sent(Kind::Denied, NO_CREDENTIALS)
         }
         // Whoever gives them did not answer: that passes.
-        (Some(_), _) => not_sent(Kind::Throttled, "NoCredentials"),
+        (Some(_), _) => not_sent(Kind::Throttled, NO_CREDENTIALS),
         (None, SdkError::ConstructionFailure(_)) => not_sent(Kind::Invalid, "InvalidRequest"),
-        (None, SdkError::TimeoutError(_)) => CloudError::unanswered(order, "EC2 did not answer in time"),
+        (None, SdkError::TimeoutError(_)) => CloudError::unanswered(order, "AWS did not answer in time"),
         (None, _) => CloudError::unanswered(order, &words(error)),
     }
 }

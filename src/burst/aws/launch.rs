@@ -6,8 +6,8 @@ use aws_sdk_ec2::{
     types::{
         BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification,
         InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
-        InstanceType, MarketType, ResourceType, ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag,
-        TagSpecification, VolumeType,
+        InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType, ShutdownBehavior,
+        SpotInstanceType, SpotMarketOptions, Tag, TagSpecification, VolumeType,
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -24,8 +24,6 @@ pub fn call(client: &Client, request: &RunInstances) -> RunInstancesFluentBuilde
         .client_token(&request.client_token)
         .image_id(&request.image_id)
         .instance_type(InstanceType::from(request.instance_type.as_str()))
-        .subnet_id(&request.subnet_id)
-        .set_security_group_ids(Some(request.security_group_ids.clone()))
         .set_iam_instance_profile(request.iam_instance_profile.as_ref().map(profile))
         .user_data(STANDARD.encode(request.user_data.expose()))
         .set_instance_market_options(request.spot.then(spot))
@@ -34,7 +32,18 @@ pub fn call(client: &Client, request: &RunInstances) -> RunInstancesFluentBuilde
         ))
         .metadata_options(metadata(request))
         .block_device_mappings(root(request));
-    let mut tagged = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    let mut tagged = vec![ResourceType::Instance, ResourceType::Volume];
+    let call = match &request.network_interface {
+        Some(id) => call.network_interfaces(
+            InstanceNetworkInterfaceSpecification::builder().device_index(0).network_interface_id(id).build(),
+        ),
+        None => {
+            // EC2 refuses tags for an interface that it does not make.
+            tagged.push(ResourceType::NetworkInterface);
+            call.subnet_id(&request.subnet_id)
+                .set_security_group_ids(Some(request.security_group_ids.clone()))
+        }
+    };
     if request.spot {
         tagged.push(ResourceType::SpotInstancesRequest);
     }

@@ -1,15 +1,19 @@
-//! EC2 itself, in one region. The only folder that knows AWS' client library.
+//! EC2 and CloudFormation themselves, in one region. The only folder that knows AWS' client libraries.
 //!
 //! Credentials come from where all tools of AWS look for them: the environment, `~/.aws`, the instance's role.
 
 mod answer;
+mod checks;
+mod config;
 mod error;
 mod launch;
-
-use std::time::Duration;
+mod market;
+mod stack;
+mod tagged;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::retry::RetryConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_ec2::{
     Client,
     types::{Filter, Reservation},
@@ -18,15 +22,24 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::cloud::{Cloud, CloudError, Instance, Kind, Leftover, Order, Resource, RunInstances, tag};
 use error::cloud_error;
+pub use market::Prices;
+pub use stack::CloudFormation;
 
-/// To reach EC2. Longer than it takes from anywhere.
-const CONNECT: Duration = Duration::from_secs(5);
-/// For a whole call. EC2 answers a launch within ten seconds, or it does not.
-const CALL: Duration = Duration::from_secs(25);
 /// What EC2 gives at once.
 const PAGE: i32 = 1000;
 /// What EC2 takes as the values of one filter.
 const FILTER_VALUES: usize = 200;
+
+/// The id of the key that calls are signed with now; nothing without credentials. It is no secret, and changes when
+/// somebody cures a refusal by other credentials. Those of a role change by themselves, and tell nothing.
+pub async fn key_id(region: &str) -> Option<String> {
+    let provider = config::load(region, RetryConfig::disabled()).await.credentials_provider()?;
+    let credentials = provider.provide_credentials().await.ok()?;
+    match credentials.session_token() {
+        None => Some(credentials.access_key_id().to_owned()),
+        Some(_) => Some(String::from("a role's")),
+    }
+}
 
 /// EC2, for one cluster.
 pub struct Ec2 {
@@ -38,13 +51,7 @@ pub struct Ec2 {
 impl Ec2 {
     /// Reads where credentials are; asks nobody yet. Retries of the library are off.
     pub async fn connect(region: &str, cluster: &str) -> Ec2 {
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region.to_owned()))
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let config = config::load(region, RetryConfig::disabled()).await;
         Ec2 { client: Client::new(&config), cluster: cluster.to_owned() }
     }
 

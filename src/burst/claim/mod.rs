@@ -77,6 +77,29 @@ pub enum Why {
     Lost,
 }
 
+impl Why {
+    /// Completes "it ends because …".
+    pub fn words(&self) -> String {
+        match self {
+            Why::Empty => "nothing has run on it".to_owned(),
+            Why::Unneeded => "what runs on it has room elsewhere".to_owned(),
+            Why::Expired => "it has reached its greatest age".to_owned(),
+            Why::Money => "the money of the month is spent".to_owned(),
+            Why::Removed => "somebody has asked for it".to_owned(),
+            Why::Notice => "EC2 takes it back".to_owned(),
+            Why::Broken => "its node has not been ready for too long".to_owned(),
+            Why::NoOffer => "no offer is to be had now".to_owned(),
+            Why::Refused(words) => words.clone(),
+            Why::TimeOut(Phase::Launching) => "EC2 has not answered its launch".to_owned(),
+            Why::TimeOut(Phase::Launched) => "it has not begun to run in time".to_owned(),
+            Why::TimeOut(Phase::Running) => "it has not joined in time".to_owned(),
+            Why::TimeOut(_) => "it was not ready in time".to_owned(),
+            Why::Died(reason) => format!("its instance ended: {reason}"),
+            Why::Lost => "EC2 does not show its instance any more".to_owned(),
+        }
+    }
+}
+
 /// One attempt to launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +131,7 @@ pub struct Claim {
     pub created: Time,
     /// Where to launch, best first.
     pub offers: Vec<Offer>,
-    /// For whom, as `namespace/name`.
+    /// For whom, as `namespace/name`; or the name of a worker that a person wants, which has no slash.
     pub pods: Vec<String>,
     /// The claim whose node this one shall take the place of.
     pub replaces: Option<String>,
@@ -159,6 +182,11 @@ impl Claim {
             asked: None,
             why: None,
         }
+    }
+
+    /// The workers that a person wants and that this one stands for: it stays when nothing runs on it.
+    pub fn workers(&self) -> impl Iterator<Item = &String> {
+        self.pods.iter().filter(|pod| !pod.contains('/'))
     }
 
     /// The instance of the present attempt.
@@ -231,7 +259,7 @@ mod tests {
         assert_eq!(read, claim);
         let launch = read.launch.unwrap();
         assert_eq!(launch.request.digest(), launch.digest);
-        assert_eq!(launch.request.user_data.expose(), "token: s3cr3t");
+        assert_eq!(launch.request.user_data.expose(), b"token: s3cr3t");
     }
 
     #[test]

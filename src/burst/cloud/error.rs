@@ -5,7 +5,7 @@
 
 use miette::Diagnostic;
 
-/// What was asked of EC2.
+/// What was asked of AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     RunInstances,
@@ -15,16 +15,47 @@ pub enum Order {
     DeleteVolume,
     DeleteNetworkInterface,
     GetConsoleOutput,
+    DescribeInstanceTypes,
+    DescribeInstanceTypeOfferings,
+    DescribeSpotPriceHistory,
+    /// Of the Price List API.
+    GetProducts,
+    /// Of this kind, such as `Subnets`.
+    Describe(&'static str),
+    DescribeStacks,
+    DescribeStackEvents,
+    CreateStack,
+    UpdateStack,
+    DeleteStack,
+}
+
+impl Order {
+    /// Whose it is, and its name in permissions.
+    fn service(self) -> (&'static str, &'static str) {
+        match self {
+            Order::DescribeStacks
+            | Order::DescribeStackEvents
+            | Order::CreateStack
+            | Order::UpdateStack
+            | Order::DeleteStack => ("CloudFormation", "cloudformation"),
+            Order::GetProducts => ("AWS' price list", "pricing"),
+            _ => ("EC2", "ec2"),
+        }
+    }
 }
 
 impl std::fmt::Display for Order {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Order::DescribeLeftovers => write!(formatter, "DescribeVolumes or DescribeNetworkInterfaces"),
+            Order::Describe(kind) => write!(formatter, "Describe{kind}"),
             order => write!(formatter, "{order:?}"),
         }
     }
 }
+
+/// Where there were none to send.
+pub const NO_CREDENTIALS: &str = "NoCredentials";
 
 /// What an error means for whoever gave the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +82,7 @@ pub enum Kind {
 
 /// An order that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("EC2 refused {order}: {code}: {message}")]
+#[error("{} refused {order}: {code}: {message}", order.service().0)]
 #[diagnostic(help("{}", self.help()))]
 pub struct CloudError {
     pub order: Order,
@@ -75,11 +106,25 @@ impl CloudError {
     }
 
     fn help(&self) -> String {
+        if self.order == Order::GetProducts {
+            return "the credentials need the action pricing:GetProducts; or say `burst.prices` in the inventory, and the price list is not asked".into();
+        }
         match self.kind {
             Kind::Capacity | Kind::FullSubnet => {
                 "nothing to do: the next offer is taken. If all are refused, allow more instance types or zones".into()
             }
+            Kind::Quota if self.order.service().1 != "ec2" => {
+                "Service Quotas in the AWS console raises it".into()
+            }
             Kind::Quota => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
+            Kind::Denied if self.code == NO_CREDENTIALS => {
+                "they are looked for where all tools of AWS do: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws, the instance's role".into()
+            }
+            Kind::Denied if self.order.service().1 != "ec2" => format!(
+                "the credentials need the action {}:{}: compare their policy with `hoist burst plan --as setup-policy`",
+                self.order.service().1,
+                self.order
+            ),
             Kind::Denied => format!(
                 "the credentials need the action ec2:{}: compare their policy with `hoist burst plan`, then change the configuration or restart the controller's unit",
                 self.order
@@ -106,7 +151,7 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         }
         "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded"
         | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
-        | "MaxIOPSLimitExceeded" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
+        | "MaxIOPSLimitExceeded" | "LimitExceededException" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
         // An account that never had a spot instance, and credentials that may not make the role for it.
         | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Quota,
         "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken"
@@ -162,6 +207,9 @@ mod tests {
         let error =
             CloudError::answered(Order::TerminateInstances, 403, "UnauthorizedOperation", "You are not");
         assert!(error.help().contains("ec2:TerminateInstances"));
+        let stack = CloudError::answered(Order::CreateStack, 403, "AccessDenied", "no");
+        assert!(stack.help().contains("cloudformation:CreateStack"));
+        assert_eq!(stack.to_string(), "CloudFormation refused CreateStack: AccessDenied: no");
         assert_eq!(error.to_string(), "EC2 refused TerminateInstances: UnauthorizedOperation: You are not");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -26,14 +27,16 @@ pub mod tag {
     pub const NAME: &str = "Name";
 }
 
-/// What cloud-init runs. It holds a token to join with, so it is never printed.
+/// What cloud-init gets: a script, or the gzip of one. It holds a token to join with, so it is never printed. It is kept as
+/// base64.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserData(String);
+#[serde(try_from = "String", into = "String")]
+pub struct UserData(Vec<u8>);
 
 /// More than EC2 takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("the user data has {0} bytes; EC2 takes {max} at most", max = UserData::MAX)]
-#[diagnostic(help("shorten the additions to the user data in the inventory"))]
+#[diagnostic(help("shorten `burst.script`: have it fetch what is long from a server of yours and run that"))]
 pub struct TooLong(usize);
 
 impl UserData {
@@ -42,13 +45,28 @@ impl UserData {
 
     /// # Errors
     /// It is too long.
-    pub fn new(text: String) -> Result<Self, TooLong> {
-        if text.len() > Self::MAX { Err(TooLong(text.len())) } else { Ok(Self(text)) }
+    pub fn new(bytes: Vec<u8>) -> Result<Self, TooLong> {
+        if bytes.len() > Self::MAX { Err(TooLong(bytes.len())) } else { Ok(Self(bytes)) }
     }
 
     /// For whoever sends it.
-    pub fn expose(&self) -> &str {
+    pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<UserData> for String {
+    fn from(data: UserData) -> String {
+        BASE64.encode(&data.0)
+    }
+}
+
+impl TryFrom<String> for UserData {
+    /// Nothing of it is quoted.
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<UserData, &'static str> {
+        BASE64.decode(text.as_bytes()).map(UserData).map_err(|_| "user data that is no base64")
     }
 }
 
@@ -65,8 +83,13 @@ pub struct RunInstances {
     pub client_token: String,
     pub image_id: String,
     pub instance_type: String,
+    /// With a `network_interface` the one that that is in; it is not sent then, for EC2 knows it.
     pub subnet_id: String,
     pub security_group_ids: Vec<String>,
+    /// `NetworkInterfaces[0].NetworkInterfaceId`: one that is there already, and stays when the instance ends. It has
+    /// subnet, security groups and tags of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_interface: Option<String>,
     /// `IamInstanceProfile.Name`
     pub iam_instance_profile: Option<String>,
     pub user_data: UserData,
@@ -130,6 +153,21 @@ pub struct Template {
 }
 
 impl Template {
+    /// With which nothing can be launched: for who only looks at what there is, or ends it.
+    pub fn bare(cluster: &str) -> Template {
+        Template {
+            cluster: cluster.to_owned(),
+            images: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            security_groups: Vec::new(),
+            instance_profile: None,
+            root_device: String::new(),
+            root_gib: 0,
+            kms_key: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
     /// The request for attempt `number` of a claim; nothing if there is no subnet in the zone or no image.
     pub fn request(
         &self,
@@ -155,6 +193,7 @@ impl Template {
             instance_type: offer.instance_type.clone(),
             subnet_id: self.subnets.get(&offer.zone)?.clone(),
             security_group_ids: self.security_groups.clone(),
+            network_interface: None,
             iam_instance_profile: self.instance_profile.clone(),
             user_data,
             spot: offer.capacity == Capacity::Spot,
@@ -246,7 +285,11 @@ mod tests {
     #[test]
     fn user_data_is_never_printed_and_never_too_long() {
         assert!(!format!("{:?}", request(1, "s3cr3t")).contains("s3cr3t"));
-        assert!(UserData::new("x".repeat(UserData::MAX)).is_ok());
-        assert_eq!(UserData::new("x".repeat(UserData::MAX + 1)), Err(TooLong(UserData::MAX + 1)));
+        let kept = serde_json::to_string(&request(1, "s3cr3t").user_data).unwrap();
+        assert_eq!(serde_json::from_str::<UserData>(&kept).unwrap().expose(), b"s3cr3t");
+        let damaged = serde_json::from_str::<UserData>("\"s3cr3t\"").unwrap_err();
+        assert!(!damaged.to_string().contains("s3cr3t"), "{damaged}");
+        assert!(UserData::new(vec![0; UserData::MAX]).is_ok());
+        assert_eq!(UserData::new(vec![0; UserData::MAX + 1]), Err(TooLong(UserData::MAX + 1)));
     }
 }

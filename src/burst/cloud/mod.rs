@@ -8,7 +8,7 @@ mod launch;
 
 use async_trait::async_trait;
 
-pub use error::{CloudError, Kind, Order};
+pub use error::{CloudError, Kind, NO_CREDENTIALS, Order};
 pub(super) use launch::hex;
 pub use launch::{RunInstances, Template, TooLong, UserData, client_token, tag};
 

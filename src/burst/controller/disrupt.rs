@@ -56,6 +56,8 @@ pub struct Unwanted {
     pub removed: BTreeSet<String>,
     /// The money of the month is spent.
     pub spent: bool,
+    /// By name: its pods can be had for less, when another node has taken its place.
+    pub dear: BTreeSet<String>,
 }
 
 /// The claims that should end now, and why.
@@ -87,11 +89,12 @@ pub fn endings(
             Some(Why::Unneeded)
         } else if claim.phase != Phase::Ready {
             None
-        } else if lasts(claim.idle_since, policy.empty, now) && empty_left > 0 {
+        } else if !is_kept(claim) && lasts(claim.idle_since, policy.empty, now) && empty_left > 0 {
             empty_left -= 1;
             Some(Why::Empty)
         } else {
-            let why = worth_draining(claim, claims, added, policy, now).filter(|_| drained_left > 0);
+            let is_dear = unwanted.dear.contains(&claim.name);
+            let why = worth_draining(claim, claims, is_dear, added, policy, now).filter(|_| drained_left > 0);
             drained_left -= usize::from(why.is_some());
             why
         };
@@ -119,21 +122,36 @@ fn is_double(claim: &Claim, claims: &[&Claim]) -> bool {
 fn worth_draining(
     claim: &Claim,
     claims: &[&Claim],
+    is_dear: bool,
     added: Option<Time>,
     policy: &Policy,
     now: Time,
 ) -> Option<Why> {
+    let replaced = claims.iter().any(|other| {
+        other.replaces.as_ref() == Some(&claim.name) && other.phase == Phase::Ready && other.why.is_none()
+    });
     if has_expired(claim, policy, now) {
-        let replaced = claims.iter().any(|other| {
-            other.replaces.as_ref() == Some(&claim.name) && other.phase == Phase::Ready && other.why.is_none()
-        });
         let late = lasts(claim.launched, policy.maximum_life + policy.replacement, now);
         return (replaced || late).then_some(Why::Expired);
     }
-    let unneeded = lasts(claim.unneeded_since, policy.unneeded, now)
+    // Another was rented for what runs on it: now they move, whatever was added since.
+    let added = added.filter(|_| !replaced);
+    (is_ripe(claim, added, policy, now) && (replaced || !is_dear)).then_some(Why::Unneeded)
+}
+
+/// Whether it has not been needed for long enough, and everything else has been quiet for long enough, too.
+pub fn is_ripe(claim: &Claim, added: Option<Time>, policy: &Policy, now: Time) -> bool {
+    claim.phase == Phase::Ready
+        && claim.why.is_none()
+        && !is_kept(claim)
+        && lasts(claim.unneeded_since, policy.unneeded, now)
         && lasts(claim.launched, policy.minimum_life, now)
-        && added.is_none_or(|added| now < added || now.since(added) >= policy.after_add);
-    unneeded.then_some(Why::Unneeded)
+        && added.is_none_or(|added| now < added || now.since(added) >= policy.after_add)
+}
+
+/// Whether a person wants it, used or not.
+fn is_kept(claim: &Claim) -> bool {
+    claim.workers().next().is_some()
 }
 
 /// Whether it is time that another takes its place.
@@ -208,6 +226,39 @@ mod tests {
         claims[1].phase = Phase::Ready;
         assert_eq!(ends(&claims, &none, None, 24 * 60), [("burst-1".into(), Why::Expired)]);
         assert_eq!(ends(&claims, &none, None, 24 * 60 - 1), []);
+    }
+
+    #[test]
+    fn a_node_that_is_too_dear_stays_until_another_is_ready_and_then_goes_at_once() {
+        let mut claims = vec![ready("burst-1"), ready("burst-2")];
+        claims[0].unneeded_since = Some(Time(0));
+        let dear = Unwanted { dear: ["burst-1".into()].into(), ..Unwanted::default() };
+        let (policy, minute) = (Policy::default(), |minute: u64| Time(minute * MINUTE));
+        assert!(
+            is_ripe(&claims[0], None, &policy, minute(15)) && !is_ripe(&claims[0], None, &policy, minute(14))
+        );
+        assert!(!is_ripe(&claims[0], Some(minute(10)), &policy, minute(19)), "10 minutes after an add");
+        assert_eq!(ends(&claims, &dear, None, 60), [], "nothing has taken its place");
+        claims[1].replaces = Some("burst-1".into());
+        claims[1].phase = Phase::Running;
+        assert_eq!(ends(&claims, &dear, Some(Time(59 * MINUTE)), 60), []);
+        claims[1].phase = Phase::Ready;
+        let unneeded = [("burst-1".into(), Why::Unneeded)];
+        assert_eq!(ends(&claims, &dear, Some(Time(59 * MINUTE)), 60), unneeded);
+        // Its pods have room on the new one: it is not dear any more, but not needed.
+        assert_eq!(ends(&claims, &Unwanted::default(), Some(Time(59 * MINUTE)), 60), unneeded);
+    }
+
+    #[test]
+    fn a_worker_that_a_person_wants_stays_until_it_is_too_old_or_removed() {
+        let mut kept = ready("burst-1");
+        kept.pods = vec!["worker-1".into()];
+        (kept.idle_since, kept.unneeded_since) = (Some(Time(0)), Some(Time(0)));
+        let none = Unwanted::default();
+        assert_eq!(ends(&[kept.clone()], &none, None, 600), []);
+        assert_eq!(ends(&[kept.clone()], &none, None, 25 * 60), [("burst-1".into(), Why::Expired)]);
+        let one = Unwanted { removed: ["burst-1".into()].into(), ..none };
+        assert_eq!(ends(&[kept], &one, None, 1), [("burst-1".into(), Why::Removed)]);
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Controller {
             all: decision.remove_all,
             removed: decision.removed.clone(),
             spent: self.settings.caps.is_spent(view.book.spent.total(&claims, now)),
+            dear: decision.cheaper.keys().cloned().collect(),
         };
         endings(&claims, &unwanted, view.book.added, &self.settings.policy, now)
     }
@@ -126,7 +127,7 @@ impl Controller {
             node: view.nodes.iter().find(|node| node.name == claim.name).cloned(),
             offer: None,
             end: endings.get(&claim.name).cloned(),
-            unneeded: decision.unneeded.contains(&claim.name),
+            unneeded: decision.unneeded.contains(&claim.name) || decision.cheaper.contains_key(&claim.name),
         }
     }
 

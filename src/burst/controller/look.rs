@@ -6,7 +6,7 @@ use super::{CertificateRequest, Controller, Error};
 use crate::burst::{
     claim::{Book, Claim, NodeSeen, Phase, Version},
     cloud::{CloudError, Instance, Leftover},
-    offer::Offer,
+    offer::{Money, Offer},
     time::Time,
 };
 
@@ -38,6 +38,11 @@ impl View {
     /// Nodes of claims.
     pub fn nodes(&self) -> &[NodeSeen] {
         &self.nodes
+    }
+
+    /// What this month has cost until now.
+    pub fn spent(&self, now: Time) -> Money {
+        self.book.spent.total(&self.claims().collect::<Vec<_>>(), now)
     }
 
     /// Whether EC2 may be asked for this offer now.
@@ -80,6 +85,25 @@ impl Controller {
         let requests = self.around.nodes.requests().await?;
         self.busy = claims.iter().any(|(claim, _)| claim.phase != Phase::Ready);
         Ok(Some(View { claims, book, book_version, cloud, nodes, requests, troubles }))
+    }
+
+    /// Looks at claims and nodes, whoever leads, and changes nothing. EC2 is not asked.
+    ///
+    /// # Errors
+    /// As [`Controller::look`].
+    pub async fn peek(&self) -> Result<View, Error> {
+        let claims = self.around.ledger.claims().await?;
+        let (book, book_version) = self.around.ledger.book().await?;
+        let nodes = self.around.nodes.nodes().await?;
+        Ok(View {
+            claims,
+            book,
+            book_version,
+            cloud: None,
+            nodes,
+            requests: Vec::new(),
+            troubles: Vec::new(),
+        })
     }
 
     async fn look_at_cloud(&self) -> Result<CloudView, CloudError> {

@@ -124,6 +124,18 @@ impl Controller {
         }
     }
 
+    /// From now on these types can be rented.
+    pub fn know(&mut self, types: &BTreeMap<String, InstanceType>) {
+        if self.settings.types != *types {
+            self.settings.types.clone_from(types);
+        }
+    }
+
+    /// Whether a claim is on its way, so that the next turn should come soon.
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
     /// Gives the lease back.
     ///
     /// # Errors

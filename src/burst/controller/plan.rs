@@ -1,8 +1,11 @@
 //! Writes down the claims that a decision asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Controller, Error, Report, View, disrupt::has_expired};
+use super::{
+    Controller, Error, Report, View,
+    disrupt::{has_expired, is_ripe},
+};
 use crate::burst::{
     claim::{Book, Claim, Phase, Why},
     cloud::hex,
@@ -15,7 +18,7 @@ use crate::burst::{
 pub struct Wanted {
     /// Where to launch, best first.
     pub offers: Vec<Offer>,
-    /// For whom, as `namespace/name`.
+    /// For whom, as `namespace/name`; or the name of a worker that a person wants, without a slash.
     pub pods: Vec<String>,
 }
 
@@ -24,8 +27,11 @@ pub struct Wanted {
 pub struct Decision {
     /// In addition to the nodes that are there or on their way. Pods that a claim on its way names are not served twice.
     pub wanted: Vec<Wanted>,
-    /// Claims whose pods would have room elsewhere, or cheaper, by name.
+    /// Claims whose pods would have room on nodes that are there, by name.
     pub unneeded: BTreeSet<String>,
+    /// Claims whose pods can be had for less with another node, by name, and where to launch that one, best first. It is
+    /// rented before they are drained.
+    pub cheaper: BTreeMap<String, Vec<Offer>>,
     /// Claims that a person wants to be removed, by name.
     pub removed: BTreeSet<String>,
     /// Everything goes and nothing comes.
@@ -52,7 +58,7 @@ impl Controller {
         let is_new = |wanted: &&Wanted| wanted.pods.iter().any(|pod| !served.contains(pod));
         let wanted: Vec<Wanted> = decision.wanted.iter().filter(is_new).cloned().collect();
         let pods = wanted.iter().flat_map(|wanted| wanted.pods.iter().cloned()).collect();
-        let mut plans = self.replacements(view, now);
+        let mut plans = self.replacements(view, decision, now);
         if self.window.is_over(pods, &self.settings.batch, now) {
             plans.extend(wanted.into_iter().map(|Wanted { offers, pods }| (offers, pods, None)));
         }
@@ -108,14 +114,26 @@ impl Controller {
         self.settings.caps.is_spent(spent).then(|| format!("${spent} are spent this month: that is the cap"))
     }
 
-    /// For nodes that EC2 takes back or that are too old, each once, and without waiting for a batch.
+    /// For nodes that EC2 takes back, that are too old or too dear, each once, and without waiting for a batch.
     #[allow(clippy::type_complexity)]
-    fn replacements(&self, view: &View, now: Time) -> Vec<(Vec<Offer>, Vec<String>, Option<String>)> {
+    fn replacements(
+        &self,
+        view: &View,
+        decision: &Decision,
+        now: Time,
+    ) -> Vec<(Vec<Offer>, Vec<String>, Option<String>)> {
+        let is_dear = |claim: &Claim| {
+            let added = view.book.added;
+            decision.cheaper.contains_key(&claim.name) && is_ripe(claim, added, &self.settings.policy, now)
+        };
         let needs = |claim: &&Claim| {
             let node = view.nodes.iter().find(|node| node.name == claim.name);
             let used = node.is_some_and(|node| !node.pods.is_empty());
             let noticed = claim.phase == Phase::Ready && node.is_some_and(|node| node.notice);
-            used && (noticed || claim.why.is_none() && has_expired(claim, &self.settings.policy, now))
+            let kept = claim.workers().next().is_some();
+            (used || kept)
+                && (noticed || claim.why.is_none() && has_expired(claim, &self.settings.policy, now))
+                || used && is_dear(claim)
         };
         let replaced = |claim: &Claim| view.claims().any(|it| it.replaces.as_ref() == Some(&claim.name));
         view.claims()
@@ -123,8 +141,13 @@ impl Controller {
             .filter(|claim| !replaced(claim))
             .map(|claim| {
                 let pods = view.nodes.iter().find(|node| node.name == claim.name);
-                let pods = pods.map(|node| node.pods.clone()).unwrap_or_default();
-                (claim.offers.clone(), pods, Some(claim.name.clone()))
+                let mut pods = pods.map(|node| node.pods.clone()).unwrap_or_default();
+                pods.extend(claim.workers().cloned());
+                let offers = match decision.cheaper.get(&claim.name) {
+                    Some(offers) if is_dear(claim) => offers.clone(),
+                    _ => claim.offers.clone(),
+                };
+                (offers, pods, Some(claim.name.clone()))
             })
             .collect()
     }

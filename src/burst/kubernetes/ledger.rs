@@ -11,7 +11,7 @@ use crate::{
     kube::Kind,
 };
 
-const SECRET: Kind = Kind::new("v1", "Secret");
+pub(super) const SECRET: Kind = Kind::new("v1", "Secret");
 const BOOK: &str = "book";
 /// A Secret takes a mebibyte. What a console says last is what counts.
 const CONSOLE: usize = 256 * 1024;
@@ -111,7 +111,7 @@ fn claim(object: &Value) -> Result<Claim, LedgerError> {
 }
 
 /// The reason never quotes what is in the Secret.
-fn read<T: DeserializeOwned>(object: &Value, what: &str) -> Result<T, LedgerError> {
+pub(super) fn read<T: DeserializeOwned>(object: &Value, what: &str) -> Result<T, LedgerError> {
     let unreadable = |reason: String| LedgerError::Unreadable { what: what.to_owned(), reason };
     let text = object["data"]["json"].as_str();
     let bytes = text.and_then(|text| STANDARD.decode(text).ok());
@@ -122,7 +122,7 @@ fn read<T: DeserializeOwned>(object: &Value, what: &str) -> Result<T, LedgerErro
     })
 }
 
-fn secret<T: Serialize>(part: &str, name: &str, value: &T, version: Option<&Version>) -> Value {
+pub(super) fn secret<T: Serialize>(part: &str, name: &str, value: &T, version: Option<&Version>) -> Value {
     // Claims and the book are maps of plain values, which always become JSON.
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut metadata = json!({

@@ -6,13 +6,16 @@
 //! `resourceVersion` that it changes. One whose answer is lost is sent again, and then refused as a conflict with itself:
 //! the turn ends, and the next one reads what was written.
 
+mod board;
+mod gateway;
 mod lease;
 mod ledger;
 mod nodes;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-pub use nodes::{CLAIM, Joining, NOTICE, Workers, Writer};
+pub use board::Boards;
+pub use nodes::{CLAIM, Joining, NOTICE, Unwritten, Workers, Writer};
 
 use super::claim::{LedgerError, Version};
 use crate::kube::{self, Api};
@@ -22,6 +25,16 @@ pub const NAMESPACE: &str = "hoist-burst";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// Whom a token to join with makes its bearer. Without kubeadm's own groups, whose certificates are approved by themselves.
 const GROUP: &str = "system:bootstrappers:hoist-burst";
+const SYSTEM: &str = "kube-system";
+/// The ConfigMaps that `kubeadm join` reads there; before 1.24 the second has the minor in its name.
+pub const JOIN_READS: &[&str] = &[
+    "kubeadm-config",
+    "kubelet-config",
+    "kubelet-config-1.20",
+    "kubelet-config-1.21",
+    "kubelet-config-1.22",
+    "kubelet-config-1.23",
+];
 /// The label that says what an object of burst is.
 const PART: &str = "hoist.dev/burst";
 
@@ -31,24 +44,19 @@ pub struct Store {
 }
 
 impl Store {
+    /// For who only reads: what is not there is not made.
+    pub fn reader(api: Api) -> Store {
+        Store { api }
+    }
+
     /// Makes the namespace, and what lets new nodes ask for certificates, where they are not.
     ///
     /// # Errors
     /// The API server does not answer, or refuses.
     pub async fn open(api: Api) -> Result<Store, LedgerError> {
-        let metadata =
-            serde_json::json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
-        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        // What a token's bearer may do: ask for a certificate, which is signed for open claims alone.
-        let group = serde_json::json!({"apiGroup": RBAC, "kind": "Group", "name": GROUP});
-        let role =
-            serde_json::json!({"apiGroup": RBAC, "kind": "ClusterRole", "name": "system:node-bootstrapper"});
-        let binding = serde_json::json!({
-            "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding",
-            "metadata": {"name": "hoist-burst:node-bootstrapper", "labels": {"app.kubernetes.io/managed-by": "hoist"}},
-            "roleRef": role, "subjects": [group],
-        });
-        for object in [namespace, binding] {
+        let metadata = json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        for object in std::iter::once(namespace).chain(bearers()) {
             match api.create(object).await {
                 Ok(_) | Err(kube::Error::Refused { status: 409, .. }) => {}
                 Err(error) => return Err(unavailable(&error)),
@@ -56,6 +64,39 @@ impl Store {
         }
         Ok(Store { api })
     }
+}
+
+/// What a token's bearer may do: ask for a certificate, which is signed for open claims alone, and read what `kubeadm join`
+/// reads. Kubeadm's own roles for that have other names in other versions.
+fn bearers() -> Vec<Value> {
+    let group = json!({"apiGroup": RBAC, "kind": "Group", "name": GROUP});
+    let object = |kind: &str, name: &str, namespace: Option<&str>, more: Value| {
+        let labels = json!({"app.kubernetes.io/managed-by": "hoist"});
+        let mut metadata = json!({"name": format!("hoist-burst:{name}"), "labels": labels});
+        if let Some(namespace) = namespace {
+            metadata["namespace"] = namespace.into();
+        }
+        let mut object = json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind, "metadata": metadata});
+        if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+            object.extend(more);
+        }
+        object
+    };
+    let to = |kind: &str, role: &str| json!({"roleRef": {"apiGroup": RBAC, "kind": kind, "name": role}, "subjects": [group]});
+    let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": JOIN_READS, "verbs": ["get"]});
+    let nodes = json!({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]});
+    vec![
+        object(
+            "ClusterRoleBinding",
+            "node-bootstrapper",
+            None,
+            to("ClusterRole", "system:node-bootstrapper"),
+        ),
+        object("ClusterRole", "join", None, json!({"rules": [nodes]})),
+        object("ClusterRoleBinding", "join", None, to("ClusterRole", "hoist-burst:join")),
+        object("Role", "join", Some(SYSTEM), json!({"rules": [maps]})),
+        object("RoleBinding", "join", Some(SYSTEM), to("Role", "hoist-burst:join")),
+    ]
 }
 
 fn unavailable(error: &kube::Error) -> LedgerError {

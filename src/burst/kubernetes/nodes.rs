@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::GROUP;
+pub use crate::burst::rented::CLAIM;
 use crate::{
     burst::{
         claim::{Claim, NodeSeen},
@@ -17,8 +18,6 @@ use crate::{
     kube::{self, Api, Evicted, Kind},
 };
 
-/// On a rented node: its claim.
-pub const CLAIM: &str = "hoist.dev/claim";
 /// On a rented node that was told by EC2 that it is taken back: when.
 pub const NOTICE: &str = "hoist.dev/notice";
 
@@ -44,7 +43,18 @@ pub struct Joining<'a> {
 }
 
 /// Writes what cloud-init runs on a new node.
-pub type Writer = Box<dyn Fn(&Joining<'_>) -> Result<UserData, TooLong> + Send + Sync>;
+pub type Writer = Box<dyn Fn(&Joining<'_>) -> Result<UserData, Unwritten> + Send + Sync>;
+
+/// Why a node has no user data. No value is quoted: one of them is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum Unwritten {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    TooLong(#[from] TooLong),
+    #[error("the {what} of the node has characters that no script takes")]
+    #[diagnostic(help("lower-case letters, digits, dots and hyphens are taken"))]
+    Odd { what: &'static str },
+}
 
 /// The nodes of claims.
 pub struct Workers {
@@ -235,8 +245,9 @@ mod tests {
         let fake =
             Fake::serve(SERVER, move |_, request, body| kept.lock().unwrap().answer(request, body)).await;
         let api = kube::connect(fake.host(), &Fake::kubeconfig(&fake.ca)).await.unwrap();
-        let writer =
-            |joining: &Joining<'_>| UserData::new(format!("{} {}", joining.claim.name, joining.token));
+        let writer = |joining: &Joining<'_>| {
+            Ok(UserData::new(format!("{} {}", joining.claim.name, joining.token).into())?)
+        };
         (Workers::new(api, Box::new(writer)), memory)
     }
 
@@ -294,7 +305,7 @@ mod tests {
         let first = workers.prepare(&claim, 1, &offer()).await.unwrap();
         let second = workers.prepare(&claim, 2, &offer()).await.unwrap();
         assert_ne!(first, second);
-        let token = second.expose().strip_prefix("burst-1 ").unwrap();
+        let token = std::str::from_utf8(second.expose()).unwrap().strip_prefix("burst-1 ").unwrap();
         let (id, secret) = token.split_once('.').unwrap();
         assert_eq!((id, secret.len()), (token_id("burst-1").as_str(), 16));
         assert!(secret.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit()), "{secret}");

@@ -2,9 +2,21 @@
 //!
 //! A VPC with one subnet of workers and one of the gateway in each zone. The gateway is one instance. Machines dial it
 //! (WireGuard), so that no port has to be opened where they are. It is the way of workers to the machines, and to the
-//! internet: a NAT gateway of AWS would cost more than the workers of a small company.
+//! internet: a NAT gateway of AWS would cost more than the workers of a small company. With `connection: vpn` or `routed`
+//! there is no such instance, and a NAT gateway.
+//!
+//! `documents` writes the network for other tools. [`up`] has CloudFormation make it from the same document, and [`Made`]
+//! is what came of it; [`destroy`] takes it away again. CloudFormation itself is behind [`Stacks`].
 
+mod destroy;
 mod documents;
+mod failure;
+mod launch;
+mod made;
+#[cfg(test)]
+pub(in crate::burst) mod recorded;
+mod stacks;
+mod up;
 
 use std::net::Ipv4Addr;
 
@@ -13,9 +25,15 @@ use ipnet::Ipv4Net;
 use miette::Diagnostic;
 use serde::Serialize;
 
+pub use destroy::{Carriers, Tagged, destroy};
 pub use documents::{Format, document};
+pub use failure::StackFailure;
+pub use launch::template;
+pub use made::{Gateway, Made};
+pub use stacks::{Blueprint, Event, Stack, Stacks, Status, Updated};
+pub use up::{Outcome, Pace, Watch, made, state, up};
 
-use crate::inventory::Inventory;
+use crate::inventory::{Connection, ExistingNetwork, Inventory};
 
 /// The tag by which hoist knows what it has made, with the cluster's name as its value.
 pub const TAG: &str = "hoist.dev/cluster";
@@ -29,7 +47,7 @@ const LAN: u8 = 24;
 const LETTERS: &str = "abcdefgh";
 
 /// The network, decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Network {
     pub cluster: String,
     pub region: String,
@@ -40,6 +58,12 @@ pub struct Network {
     /// From where machines dial the gateway.
     pub office: Vec<Ipv4Net>,
     pub gateway_type: String,
+    /// How machines and workers reach each other.
+    pub connection: Connection,
+    /// The office's end of a VPN.
+    pub vpn_device: Option<Ipv4Addr>,
+    /// A network that is there already: then nothing is made.
+    pub existing: Option<ExistingNetwork>,
     /// On everything, hoist's own among them.
     pub tags: IndexMap<String, String>,
 }
@@ -50,8 +74,8 @@ pub struct Zone {
     pub name: String,
     /// Where workers are. No address of it is reached from the internet.
     pub workers: Ipv4Net,
-    /// Where the gateway may be.
-    pub gateway: Ipv4Net,
+    /// Where what has an address in the internet may be: the gateway, or NAT. Nothing where the network is there already.
+    pub gateway: Option<Ipv4Net>,
 }
 
 /// Why there is no such network.
@@ -65,6 +89,15 @@ pub enum Error {
         "set `burst.vpc` to a larger network, or `burst.gateway_subnets` to free ones in it, a /{GATEWAY_SUBNET} each"
     ))]
     NoRoom { vpc: Ipv4Net },
+    #[error("the VPC {vpc} and {what} {net} overlap")]
+    #[diagnostic(help(
+        "set `burst.subnets`, or `burst.vpc`, to networks that nothing else uses; the VPC is the smallest that holds all \
+         subnets when nothing else is said"
+    ))]
+    Overlap { vpc: Ipv4Net, what: &'static str, net: Ipv4Net },
+    #[error("the inventory names a network that is there already: there is nothing to make")]
+    #[diagnostic(help("leave `burst.existing` out if hoist should make one"))]
+    Existing,
 }
 
 impl Network {
@@ -77,10 +110,15 @@ impl Network {
         let region = burst.region.clone().filter(|_| !burst.subnets.is_empty()).ok_or(Error::NotWanted)?;
         let zones = zones(&region, &burst.zones, burst.subnets.len());
         let vpc = burst.vpc.unwrap_or_else(|| around(&burst.subnets, &burst.gateway_subnets));
-        let gateways = match burst.gateway_subnets.len() {
+        let gateways: Vec<Option<Ipv4Net>> = match burst.gateway_subnets.len() {
+            _ if burst.existing.is_some() => vec![None; zones.len()],
             0 => free(vpc, &burst.subnets, zones.len()).ok_or(Error::NoRoom { vpc })?,
-            _ => burst.gateway_subnets.clone(),
+            _ => burst.gateway_subnets.iter().copied().map(Some).collect(),
         };
+        let lan = lan(inventory);
+        if burst.existing.is_none() {
+            apart(vpc, &lan, inventory)?;
+        }
         let zones = zones.into_iter().zip(&burst.subnets).zip(gateways);
         let mut tags = burst.tags.clone();
         tags.insert(TAG.to_owned(), inventory.cluster.name.clone());
@@ -91,15 +129,36 @@ impl Network {
             zones: zones
                 .map(|((name, workers), gateway)| Zone { name, workers: *workers, gateway })
                 .collect(),
-            lan: lan(inventory),
+            lan,
             office: burst.office.clone(),
             gateway_type: burst.gateway_type.clone(),
+            connection: burst.connection,
+            vpn_device: burst.vpn_device,
+            existing: burst.existing.clone(),
             tags,
         })
     }
+
+    /// The stack of CloudFormation that the network is, one for each name of a cluster in an account and region.
+    pub fn stack(&self) -> String {
+        format!("hoist-burst-{}", self.cluster)
+    }
 }
 
-fn zones(region: &str, said: &[String], number: usize) -> Vec<String> {
+/// What is inside of the VPC is never looked for outside of it.
+fn apart(vpc: Ipv4Net, lan: &[Ipv4Net], inventory: &Inventory) -> Result<(), Error> {
+    let network = &inventory.cluster.network;
+    let machines = lan.iter().map(|&net| ("the machines' network", net));
+    let others = [("the pods' network", network.pods), ("the services' network", network.services)];
+    let overlaps = |net: &Ipv4Net| net.contains(&vpc) || vpc.contains(net);
+    match machines.chain(others).find(|(_, net)| overlaps(net)) {
+        Some((what, net)) => Err(Error::Overlap { vpc, what, net }),
+        None => Ok(()),
+    }
+}
+
+/// The availability zones of so many subnets: those that are said, or else the first of the region.
+pub fn zones(region: &str, said: &[String], number: usize) -> Vec<String> {
     if !said.is_empty() {
         return said.to_vec();
     }
@@ -122,10 +181,10 @@ fn around(workers: &[Ipv4Net], gateways: &[Ipv4Net]) -> Ipv4Net {
 }
 
 /// The first subnets of the gateway's size that nothing is in.
-fn free(vpc: Ipv4Net, taken: &[Ipv4Net], number: usize) -> Option<Vec<Ipv4Net>> {
+fn free(vpc: Ipv4Net, taken: &[Ipv4Net], number: usize) -> Option<Vec<Option<Ipv4Net>>> {
     let parts = vpc.subnets(GATEWAY_SUBNET).ok()?;
     let overlaps = |part: &Ipv4Net| taken.iter().any(|one| one.contains(part) || part.contains(one));
-    let found: Vec<Ipv4Net> = parts.filter(|part| !overlaps(part)).take(number).collect();
+    let found: Vec<_> = parts.filter(|part| !overlaps(part)).take(number).map(Some).collect();
     (found.len() == number).then_some(found)
 }
 
@@ -165,7 +224,7 @@ mod tests {
         assert_eq!(made.vpc.to_string(), "172.16.0.0/20");
         let zones: Vec<&str> = made.zones.iter().map(|zone| zone.name.as_str()).collect();
         assert_eq!(zones, ["eu-central-1a", "eu-central-1b", "eu-central-1c"]);
-        let gateways: Vec<Ipv4Net> = made.zones.iter().map(|zone| zone.gateway).collect();
+        let gateways: Vec<Ipv4Net> = made.zones.iter().filter_map(|zone| zone.gateway).collect();
         assert_eq!(gateways, nets(&["172.16.12.0/28", "172.16.12.16/28", "172.16.12.32/28"]));
         assert_eq!(made.lan, nets(&["10.20.0.0/24", "192.168.18.0/24"]));
         assert_eq!(made.tags["hoist.dev/cluster"], "office");
@@ -175,7 +234,7 @@ mod tests {
     fn a_vpc_that_the_subnets_fill_grows_for_the_gateway() {
         let made = network("subnets: [172.16.0.0/22]").unwrap();
         assert_eq!(made.vpc.to_string(), "172.16.0.0/21");
-        assert_eq!(made.zones[0].gateway.to_string(), "172.16.4.0/28");
+        assert_eq!(made.zones[0].gateway, "172.16.4.0/28".parse().ok());
     }
 
     #[test]
@@ -193,9 +252,19 @@ mod tests {
         assert_eq!(made.tags.len(), 2);
     }
 
+    /// The subnets do not overlap anything, but the network around them does.
+    #[test]
+    fn a_vpc_over_the_machines_is_refused() {
+        let wide = network("subnets: [10.20.128.0/24, 10.21.0.0/24]").unwrap_err();
+        assert_eq!(wide.to_string(), "the VPC 10.20.0.0/15 and the machines' network 10.20.0.0/24 overlap");
+    }
+
     #[test]
     fn a_vpc_without_room_is_named() {
         let full = "subnets: [172.16.0.0/24], vpc: 172.16.0.0/24";
         assert_eq!(network(full), Err(Error::NoRoom { vpc: "172.16.0.0/24".parse().unwrap() }));
+        // Which needs none where nothing is made.
+        let existing = "connection: routed, existing: {subnets: [subnet-1], security_groups: [sg-1]}";
+        assert_eq!(network(&format!("{full}, {existing}")).unwrap().zones[0].gateway, None);
     }
 }

@@ -27,4 +27,4 @@ pub use plan::{Limits, Listed, Market, Month, NewNode, Placement, Plan, Problem,
 pub use pod::{HOSTNAME, Peers, Pod, Spread, Toleration, ZONE};
 pub use resources::{Resources, milli, whole};
 pub use select::{Operator, Requirement};
-pub use shape::{CAPACITY, Reserved, Shape};
+pub use shape::{CAPACITY, Reserved, Shape, offer_labels};

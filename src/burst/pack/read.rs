@@ -182,8 +182,8 @@ fn never() -> Requirement {
     Requirement { key: String::new(), operator: Operator::In, values: Vec::new() }
 }
 
-/// No selector selects nothing, an empty one everything.
-fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
+/// The requirements of a selector of pods. No selector selects nothing, an empty one everything.
+pub fn selector(selector: Option<LabelSelector>) -> Vec<Requirement> {
     let Some(selector) = selector else { return vec![never()] };
     let labels = selector.match_labels.unwrap_or_default();
     let labels = labels.iter().map(|(key, value)| Requirement::is(key, value));

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::resources::Resources;
-use crate::burst::offer::{Architecture, Capacity, InstanceType, Offer};
+use super::{
+    node::{Node, Origin, Taint},
+    pod::HOSTNAME,
+    resources::Resources,
+};
+use crate::burst::offer::{Architecture, InstanceType, Offer};
 
 /// The label that says how a rented node is paid for.
 pub const CAPACITY: &str = "hoist.dev/capacity-type";
@@ -71,30 +75,55 @@ impl Shape {
         }
     }
 
-    /// The labels that a node of this offer gets.
+    /// The node that is asked for with this offer, with `labels` beside its own.
+    pub fn node(
+        &self,
+        name: &str,
+        offer: &Offer,
+        labels: &BTreeMap<String, String>,
+        taints: Vec<Taint>,
+    ) -> Node {
+        let mut all = self.labels(offer);
+        all.extend(labels.clone());
+        all.insert(HOSTNAME.to_owned(), name.to_owned());
+        Node {
+            name: name.to_owned(),
+            labels: all,
+            taints,
+            allocatable: self.allocatable.clone(),
+            max_pods: self.max_pods,
+            pods: Vec::new(),
+            origin: Origin::Rented { price: offer.price, vcpus: self.vcpus, in_flight: true },
+        }
+    }
+
+    /// The labels that a node of this offer gets, those of its kubelet included.
     pub fn labels(&self, offer: &Offer) -> BTreeMap<String, String> {
-        let capacity = match offer.capacity {
-            Capacity::Spot => "spot",
-            Capacity::OnDemand => "on-demand",
-        };
         let architecture = match self.architecture {
             Architecture::Amd64 => "amd64",
             Architecture::Arm64 => "arm64",
         };
-        // `eu-central-1a` is in `eu-central-1`.
-        let region = offer.zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
-        [
-            ("kubernetes.io/os", "linux"),
-            ("kubernetes.io/arch", architecture),
-            ("node.kubernetes.io/instance-type", &self.name),
-            ("topology.kubernetes.io/region", region),
-            (super::pod::ZONE, &offer.zone),
-            (CAPACITY, capacity),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+        let mut labels = offer_labels(offer);
+        for (key, value) in [("kubernetes.io/os", "linux"), ("kubernetes.io/arch", architecture)] {
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+        labels
     }
+}
+
+/// The labels that follow from an offer alone.
+pub fn offer_labels(offer: &Offer) -> BTreeMap<String, String> {
+    // `eu-central-1a` is in `eu-central-1`.
+    let region = offer.zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    [
+        ("node.kubernetes.io/instance-type", offer.instance_type.as_str()),
+        ("topology.kubernetes.io/region", region),
+        (super::pod::ZONE, &offer.zone),
+        (CAPACITY, offer.capacity.name()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
 }
 
 fn reserved_milli_cpu(vcpus: u32) -> u64 {
@@ -106,6 +135,7 @@ fn reserved_milli_cpu(vcpus: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::burst::offer::Capacity;
 
     fn large() -> InstanceType {
         InstanceType {

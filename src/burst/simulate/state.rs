@@ -58,18 +58,7 @@ impl State {
         };
         self.rented += 1;
         let name = format!("burst-{}", self.rented);
-        let mut labels = shape.labels(offer);
-        labels.extend(market.labels.clone());
-        labels.insert(HOSTNAME.to_owned(), name.clone());
-        self.nodes.push(Node {
-            name: name.clone(),
-            labels,
-            taints: market.taints.clone(),
-            allocatable: shape.allocatable.clone(),
-            max_pods: shape.max_pods,
-            pods: Vec::new(),
-            origin: Origin::Rented { price: offer.price, vcpus: shape.vcpus, in_flight: true },
-        });
+        self.nodes.push(shape.node(&name, offer, &market.labels, market.taints.clone()));
         self.leases.insert(name, Lease { asked: now, ready, empty_since: None, drained: None });
     }
 

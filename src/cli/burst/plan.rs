@@ -2,7 +2,7 @@
 
 use crate::{
     burst::{
-        network::{Format, Network, document},
+        network::{self, Format, Network, document},
         permissions,
     },
     cli::{
@@ -14,7 +14,7 @@ use crate::{
     report,
 };
 
-/// Shows the network that workers in EC2 need, for people, as a document for the tools that your company makes networks
+/// Shows the network that workers in EC2 need and what it costs, for people, as a document for the tools that your company makes networks
 /// with, or the permissions that hoist needs there. Asks nobody and makes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist burst plan -i inventory/burst.yaml\n  \
@@ -40,19 +40,29 @@ enum Form {
     Cloudformation,
     /// The permissions of whoever rents workers, as an IAM policy.
     Policy,
+    /// The permissions that `up` and `destroy` need in addition, likewise.
+    SetupPolicy,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
     let network = Network::of(&inventory)?;
     let text = match args.form {
-        Form::Text => report::burst::network(&network),
+        Form::Text => report::burst::network(&network, &inventory.burst),
         Form::Json => format!(
             "{:#}\n",
-            serde_json::json!({"network": network, "policy": permissions::controller(&network)})
+            serde_json::json!({
+                "network": network,
+                "policy": permissions::controller(&network),
+                "setup_policy": permissions::setup(&network),
+            })
         ),
+        Form::Terraform | Form::Cloudformation if network.existing.is_some() => {
+            return Err(network::Error::Existing.into());
+        }
         Form::Terraform => document(&Library::default(), &network, Format::Terraform)?,
         Form::Cloudformation => document(&Library::default(), &network, Format::Cloudformation)?,
+        Form::SetupPolicy => format!("{:#}\n", permissions::setup(&network)),
         Form::Policy => format!("{:#}\n", permissions::controller(&network)),
     };
     print(text.as_bytes())?;

@@ -1,11 +1,11 @@
 //! The files that the package statements of a run install from.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::Error;
 use crate::{
     artifact::{Index, System},
-    cluster::Observed,
+    cluster::{Observed, targets},
     engine::RoleSteps,
     inventory::{Inventory, Packages},
     task::{PackageFile, Task},
@@ -13,6 +13,8 @@ use crate::{
 
 /// What an inventory's index has of packages; nothing where hosts use their own repositories.
 pub struct Pinned<'a> {
+    inventory: &'a Inventory,
+    index: Option<&'a Index>,
     systems: Option<&'a [System]>,
     /// Hosts of one operating system share a list.
     lists: HashMap<(String, Vec<String>), Arc<[PackageFile]>>,
@@ -20,12 +22,12 @@ pub struct Pinned<'a> {
 
 impl<'a> Pinned<'a> {
     /// What an inventory wants its hosts to install from.
-    pub fn new(inventory: &Inventory, index: Option<&'a Index>) -> Pinned<'a> {
+    pub fn new(inventory: &'a Inventory, index: Option<&'a Index>) -> Pinned<'a> {
         let systems = match inventory.artifacts.packages {
             Packages::Repositories => None,
             Packages::Pinned => Some(index.map_or(&[][..], |index| &index.packages)),
         };
-        Pinned { systems, lists: HashMap::new() }
+        Pinned { inventory, index, systems, lists: HashMap::new() }
     }
 
     /// Gives all package statements about a host their files.
@@ -35,6 +37,10 @@ impl<'a> Pinned<'a> {
     /// lock is for every host that may come.
     pub fn give(&mut self, roles: &mut [RoleSteps], host: &str, facts: &Observed) -> Result<(), Error> {
         let Some(systems) = self.systems else { return Ok(()) };
+        let url = |path: &Path| {
+            let url = self.index.map(|index| targets::url(self.inventory, index, path)).unwrap_or_default();
+            (!url.is_empty()).then_some(url)
+        };
         let os = facts.get(host).map(|facts| facts.os.release()).unwrap_or_default();
         for role in roles {
             for step in &mut role.steps {
@@ -49,7 +55,7 @@ impl<'a> Pinned<'a> {
                     return Err(Error::NotPinned { host: host.to_string(), role, name, os });
                 }
                 let key = (os.clone(), package.names.clone());
-                let list = self.lists.entry(key).or_insert_with(|| files(system, &package.names));
+                let list = self.lists.entry(key).or_insert_with(|| files(system, &package.names, url));
                 package.files = Some(Arc::clone(list));
             }
         }
@@ -58,7 +64,7 @@ impl<'a> Pinned<'a> {
 }
 
 /// What these packages and all that they need are installed from.
-fn files(system: &System, names: &[String]) -> Arc<[PackageFile]> {
+fn files(system: &System, names: &[String], url: impl Fn(&Path) -> Option<String>) -> Arc<[PackageFile]> {
     let wanted = |name: &String| {
         names.iter().filter_map(|root| system.needs.get(root)).any(|needs| needs.contains(name))
     };
@@ -68,6 +74,7 @@ fn files(system: &System, names: &[String]) -> Arc<[PackageFile]> {
             name: file.name.clone(),
             version: file.version.clone(),
             source: file.path.to_string_lossy().into_owned(),
+            url: url(&file.path),
             sha256: file.sha256.clone(),
         })
         .collect()

@@ -6,8 +6,16 @@ use super::{super::syntax::Syntax, Linter, scope::Scope, syntax_problem};
 use crate::yaml::{Problem, Span, nearest};
 
 /// Templates that the program itself renders.
-const OF_THE_PROGRAM: &[&str] =
-    &["burst/network.cfn.yaml", "burst/network.tf", "sample/app.yaml", "security/operator.yaml"];
+const OF_THE_PROGRAM: &[&str] = &[
+    "burst/controller.service",
+    "burst/controller.yaml",
+    "burst/join.sh",
+    "burst/gateway.sh",
+    "burst/network.cfn.yaml",
+    "burst/network.tf",
+    "sample/app.yaml",
+    "security/operator.yaml",
+];
 
 impl Linter<'_> {
     /// Looks through a template and what it includes, as a role with this scope uses it.

@@ -12,6 +12,16 @@ pub enum Capacity {
     OnDemand,
 }
 
+impl Capacity {
+    /// As labels of nodes have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capacity::Spot => "spot",
+            Capacity::OnDemand => "on-demand",
+        }
+    }
+}
+
 /// A processor architecture, by Kubernetes' name for it (`kubernetes.io/arch`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -27,7 +37,7 @@ pub struct Instances {
     /// The processors that images of pods are made for.
     #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub architectures: Vec<Architecture>,
-    /// Families such as `m7i` or `c7a`.
+    /// Families such as `m7i` or `c7a`. Default: all that AWS calls current.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[a-z0-9-]+$")))]
     pub families: Vec<String>,

@@ -13,8 +13,8 @@ pub use instances::{Architecture, Capacity, Image, Instances, Range, System};
 
 use crate::yaml::schema;
 
-/// Workers in EC2 for what the machines have no room for. This version checks what is said here, shows the network that it
-/// needs, and starts no instances yet. What is begun here must be said in full, so that there are no costs without a limit.
+/// Workers in EC2 for what the machines have no room for: `hoist burst run` rents them, and gives them back. What is begun
+/// here must be said in full, so that there are no costs without a limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Burst {
@@ -67,6 +67,11 @@ pub struct Burst {
     pub capacity: Vec<Capacity>,
     /// Which types of instances may be rented.
     pub instances: Instances,
+    /// What types of instances cost on demand, in US dollars an hour. Default: AWS' price list is asked; say it where your
+    /// company allows nobody to. A type that is not here is then not rented on demand.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{"m7i.large": 0.1197}], "additionalProperties" = {"type": "number", "minimum": 0.0001}))]
+    pub prices: IndexMap<String, f64>,
     /// What the instances boot.
     pub image: Image,
     /// The size of an instance's disk, in GiB. It is a gp3 volume, encrypted.
@@ -128,7 +133,8 @@ pub struct ExistingNetwork {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Connection {
-    /// Machines dial a small instance of hoist's, with WireGuard: nothing has to be opened where they are.
+    /// Machines dial a small instance of hoist's, with WireGuard: nothing has to be opened where they are. This version makes
+    /// its network, and not the instance yet.
     #[default]
     Gateway,
     /// AWS' Site-to-Site VPN, to a device of the office that somebody else sets up; about 36 US dollars a month.
@@ -157,6 +163,7 @@ impl Default for Burst {
             vpn_device: None,
             capacity: vec![Capacity::Spot, Capacity::OnDemand],
             instances: Instances::default(),
+            prices: IndexMap::new(),
             image: Image::default(),
             disk: 30,
             labels: IndexMap::new(),

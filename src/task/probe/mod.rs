@@ -9,8 +9,7 @@ mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(in crate::task) use script::DISK;
-pub(in crate::task) use script::octal;
+pub(in crate::task) use script::{DISK, has_module, octal};
 pub use script::{contents_script, probe_script};
 
 /// Something to observe.

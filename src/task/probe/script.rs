@@ -188,13 +188,17 @@ pub(in crate::task) fn octal(path: &str) -> String {
 }
 
 fn module_probe(name: &str, evidence: Option<&str>) -> String {
+    format!("{{ {}; }} && echo {}\n", has_module(name, evidence), quote(&format!("#module {name}")))
+}
+
+/// A list of commands of which one succeeds where the kernel has a module, loaded or built in.
+pub(in crate::task) fn has_module(name: &str, evidence: Option<&str>) -> String {
     let evidence = evidence.map(|path| format!("[ -e {} ] || ", quote(path))).unwrap_or_default();
     let directory = quote(&format!("/sys/module/{}", name.replace('-', "_")));
     let builtin = quote(&format!("/{}.ko", name));
     let filesystem = quote(name);
-    let answer = quote(&format!("#module {name}"));
     format!(
-        "{{ {evidence}[ -d {directory} ] || grep -qsw {filesystem} /proc/filesystems || grep -qsF {builtin} /lib/modules/$(uname -r)/modules.builtin; }} && echo {answer}\n"
+        "{evidence}[ -d {directory} ] || grep -qsw {filesystem} /proc/filesystems || grep -qsF {builtin} /lib/modules/$(uname -r)/modules.builtin"
     )
 }
 

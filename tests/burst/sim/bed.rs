@@ -29,6 +29,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// One that is stopped at this place of what it does.
+    pub fn stopped_at(&self, place: u32) -> Handle {
+        Handle { world: self.world.clone(), stop: Arc::new(Mutex::new(Some(place))) }
+    }
+
     pub async fn call<T>(&self, effect: impl FnOnce(&mut World) -> T) -> T {
         self.place().await;
         let answer = effect(&mut lock(&self.world));

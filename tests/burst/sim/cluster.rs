@@ -28,10 +28,15 @@ fn written(world: &mut World) -> Result<Version, LedgerError> {
 #[async_trait]
 impl Ledger for Handle {
     async fn claims(&self) -> Result<Vec<(Claim, Version)>, LedgerError> {
-        let all = |world: &mut World| {
-            world.claims.values().map(|(claim, version)| (claim.clone(), version.to_string())).collect()
+        let all = |world: &mut World| match world.faults.away {
+            true => Err(LedgerError::Unavailable { reason: "the line is cut".into() }),
+            false => Ok(world
+                .claims
+                .values()
+                .map(|(claim, version)| (claim.clone(), version.to_string()))
+                .collect()),
         };
-        Ok(self.call(all).await)
+        self.call(all).await
     }
 
     async fn create(&self, claim: &Claim) -> Result<Version, LedgerError> {
@@ -155,7 +160,7 @@ impl Nodes for Handle {
             let secret = world.rng.u64(..);
             world.join_tokens.insert(claim.name.clone(), world.now + 20 * 60_000);
             let text = format!("#cloud-config {} {number} {} {secret:x}", claim.name, offer.instance_type);
-            UserData::new(text)
+            UserData::new(text.into())
                 .map_err(|error| NodeError { action: "prepare".into(), reason: error.to_string() })
         })
         .await

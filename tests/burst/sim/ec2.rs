@@ -73,7 +73,15 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
     let capacity = if request.spot { Capacity::Spot } else { Capacity::OnDemand };
     let offered = format!("{} {zone} {capacity:?}", request.instance_type);
     let of_kind = world.alive().filter(|(_, machine)| machine.spot == request.spot).count();
-    let refusal = if world.faults.full.contains(&zone) {
+    let interface = request.network_interface.as_ref().filter(|_| !world.faults.interfaces_are_shared);
+    let holds = |machine: &Machine| {
+        interface.is_some()
+            && machine.interface.as_ref() == interface
+            && machine.state(world.now).is_some_and(|(state, _)| state != State::Terminated)
+    };
+    let refusal = if world.machines.values().any(holds) {
+        Some((400, "InvalidNetworkInterface.InUse"))
+    } else if world.faults.full.contains(&zone) {
         Some((400, "InsufficientFreeAddressesInSubnet"))
     } else if world.faults.short.iter().any(|rule| offered.contains(rule)) {
         Some((500, "InsufficientInstanceCapacity"))
@@ -122,8 +130,16 @@ fn make(world: &mut World, request: &RunInstances, zone: String, claim: Option<S
         world.disks.insert(name, Disk { claim: claim.clone(), machine, is_volume, leaks, free: false });
     }
     let spot = request.spot;
-    let machine =
-        Machine { instance: instance.clone(), zone, spot, history, hidden_until, joins_at, notice_at };
+    let machine = Machine {
+        instance: instance.clone(),
+        interface: request.network_interface.clone(),
+        zone,
+        spot,
+        history,
+        hidden_until,
+        joins_at,
+        notice_at,
+    };
     world.machines.insert(id, machine);
     instance
 }

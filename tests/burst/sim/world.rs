@@ -6,7 +6,10 @@ use hoist::burst::{
     claim::{Book, Claim},
     cloud::{Instance, State},
     controller::{CertificateRequest, Record, token_id},
+    demand::Wish,
+    gateway,
     offer::Capacity,
+    service::Status,
     time::Time,
 };
 
@@ -43,10 +46,18 @@ pub struct Faults {
     pub denied: BTreeSet<&'static str>,
     /// Orders that EC2 never answers.
     pub silent: BTreeSet<&'static str>,
+    /// The API server does not answer.
+    pub away: bool,
+    /// EC2 does not mind who has an interface.
+    pub interfaces_are_shared: bool,
+    /// Instances whose checks fail.
+    pub impaired: BTreeSet<String>,
 }
 
 pub struct Machine {
     pub instance: Instance,
+    /// One that was there before it.
+    pub interface: Option<String>,
     pub zone: String,
     pub spot: bool,
     /// What it was at which time.
@@ -112,6 +123,7 @@ pub struct World {
     pub claims: BTreeMap<String, (Claim, u64)>,
     pub book: (Book, u64),
     pub lease: Option<(Record, u64)>,
+    pub gateway: (gateway::Record, u64),
     pub version: u64,
 
     pub join_tokens: BTreeMap<String, u64>,
@@ -119,6 +131,13 @@ pub struct World {
     pub approved: BTreeSet<String>,
     pub nodes: BTreeMap<String, Node>,
     pub pods: BTreeMap<String, Pod>,
+
+    pub wish: Wish,
+    pub status: Option<Status>,
+    /// How often it was written.
+    pub shown: u32,
+    /// How often somebody found a way to the API server.
+    pub ways: u32,
 }
 
 impl World {
@@ -139,12 +158,17 @@ impl World {
             claims: BTreeMap::new(),
             book: (Book::default(), 0),
             lease: None,
+            gateway: (gateway::Record::default(), 0),
             version: 0,
             join_tokens: BTreeMap::new(),
             requests: Vec::new(),
             approved: BTreeSet::new(),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
+            wish: Wish::default(),
+            status: None,
+            shown: 0,
+            ways: 0,
         }
     }
 

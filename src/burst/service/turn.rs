@@ -1,0 +1,198 @@
+//! One turn, and what is told of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Connection, Error, Kind, Known, Line, Service, Status};
+use crate::burst::{
+    claim::{Claim, Phase},
+    controller::{Controller, Decision, Report, View},
+    demand::{Explanation, Situation, decide},
+    offer::{Capacity, Money},
+    time::Time,
+};
+
+/// How often the status is written when only its numbers change.
+const SHOW: Duration = Duration::from_secs(60);
+
+/// What came of a turn.
+pub enum Outcome {
+    /// Another controller leads.
+    Standby,
+    Done(Box<Done>),
+}
+
+/// A turn that was made.
+pub struct Done {
+    pub decision: Decision,
+    pub explanation: Explanation,
+    /// None: nothing was to be carried out.
+    pub report: Option<Report>,
+    pub spent: Money,
+}
+
+impl Outcome {
+    /// Whether the next turn should come soon.
+    pub fn is_busy(&self, controller: &Controller) -> bool {
+        match self {
+            Outcome::Standby => false,
+            Outcome::Done(done) => {
+                controller.is_busy() || done.explanation.young > 0 || !done.decision.wanted.is_empty()
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Looks, decides and carries out. With `only_look`, it changes nothing and does not ask who leads.
+    ///
+    /// # Errors
+    /// The API server did not answer, or what it keeps is not understood. The next turn goes on.
+    pub async fn turn(&mut self, connection: &mut Connection, only_look: bool) -> Result<Outcome, Error> {
+        let Known { asked, offered, troubles } = self.known.borrow().clone();
+        connection.controller.know(&offered.types);
+        for remark in &offered.remarks {
+            self.standing(Kind::Market, "", remark);
+        }
+        let view = match only_look {
+            true => connection.controller.peek().await?,
+            false => match connection.controller.look().await? {
+                Some(view) => view,
+                None => {
+                    self.memory.forget(Kind::Lead, "this controller");
+                    self.standing(Kind::Lead, "another controller", "leads; this one waits");
+                    return Ok(Outcome::Standby);
+                }
+            },
+        };
+        self.memory.forget(Kind::Trouble, "api");
+        self.memory.forget(Kind::Lead, "another controller");
+        if !only_look {
+            self.standing(Kind::Lead, "this controller", "leads");
+            self.told_of(&view);
+        }
+        let (seen, wish) = (connection.look.look().await?, connection.board.wish().await?);
+        let now = self.clock.now();
+        let spent = view.spent(now);
+        let has = |offer: &_| view.has(offer, now);
+        let situation = Situation {
+            seen: &seen,
+            claims: view.claims().collect(),
+            wish: &wish,
+            types: &offered.types,
+            offers: &offered.offers,
+            has: &has,
+            spent,
+            now,
+        };
+        let (decision, mut explanation) = decide(&situation, &self.rules, &mut self.waits);
+        if !asked {
+            // Nobody knows yet what can be rented.
+            explanation.unplaced.clear();
+        }
+        if only_look {
+            return Ok(Outcome::Done(Box::new(Done { decision, explanation, report: None, spent })));
+        }
+        let report = connection.controller.carry_out(view, &decision).await?;
+        // All of it was done.
+        self.memory.forget(Kind::Trouble, "turn");
+        self.told(&explanation, &report, &troubles);
+        let status = Status {
+            at: now,
+            controller: self.identity.clone(),
+            spent,
+            explanation: explanation.clone(),
+            held_back: report.held_back.clone(),
+            troubles: self.memory.recent(Kind::Trouble, now),
+            offers: offered.offers.len(),
+            remarks: offered.remarks,
+        };
+        self.show(connection, status).await;
+        Ok(Outcome::Done(Box::new(Done { decision, explanation, report: Some(report), spent })))
+    }
+
+    /// Shows the status, if it is news or old. That it cannot be shown stops nothing.
+    async fn show(&mut self, connection: &Connection, status: Status) {
+        let same = |shown: &Status| {
+            let (at, spent) = (status.at, status.spent);
+            Status { at, spent, ..shown.clone() } == status && at.since(shown.at) < SHOW && at >= shown.at
+        };
+        if self.shown.as_ref().is_some_and(same) {
+            return;
+        }
+        match connection.board.show(&status).await {
+            Ok(()) => self.shown = Some(status),
+            Err(error) => self.standing(Kind::Trouble, "status", &error.to_string()),
+        }
+    }
+
+    /// Tells what claims have become since they were last seen.
+    fn told_of(&mut self, view: &View) {
+        let claims: BTreeMap<String, String> =
+            view.claims().map(|claim| (claim.name.clone(), words(claim))).collect();
+        for (claim, message) in claims {
+            self.standing(Kind::Claim, &claim, &message);
+        }
+    }
+
+    fn told(&mut self, explanation: &Explanation, report: &Report, troubles: &[String]) {
+        for claim in &report.gone {
+            self.say(Kind::Claim, claim, "is gone: EC2 has nothing of it any more");
+            self.memory.forget(Kind::Claim, claim);
+        }
+        for id in &report.collected {
+            self.say(Kind::Collected, id, "belongs to no claim: it is being ended");
+        }
+        for pod in &explanation.unplaced {
+            self.standing(Kind::Unplaced, &pod.pod, &format!("no offer can serve it: {}", pod.because));
+        }
+        match &report.held_back {
+            Some(reason) => self.standing(Kind::HeldBack, "", &format!("nothing is launched: {reason}")),
+            None => drop(self.memory.forget(Kind::HeldBack, "")),
+        }
+        for trouble in troubles.iter().chain(&report.troubles) {
+            self.standing(Kind::Trouble, trouble, trouble);
+        }
+    }
+
+    /// Tells what holds now, unless it was told already.
+    pub(super) fn standing(&mut self, kind: Kind, about: &str, message: &str) {
+        let now = self.clock.now();
+        // Remarks and troubles are known by their words.
+        let key = if kind == Kind::Market { message } else { about };
+        if self.memory.is_new(kind, key, message, now) {
+            let about = if about == message { "" } else { about };
+            self.say(kind, about, message);
+        }
+    }
+
+    fn say(&mut self, kind: Kind, about: &str, message: &str) {
+        let time: Time = self.clock.now();
+        (self.tell)(&Line { time, kind, about: about.to_owned(), message: message.to_owned() });
+    }
+}
+
+/// `EC2 gave an instance, m7i.large (spot, eu-central-1a) at 0.0416 $/h, for web/a`
+fn words(claim: &Claim) -> String {
+    let mut words = match claim.phase {
+        Phase::Planned => String::from("planned"),
+        Phase::Launching => String::from("EC2 is asked for it"),
+        Phase::Launched => String::from("EC2 gave an instance"),
+        Phase::Running => String::from("runs, and should join"),
+        Phase::Registered => String::from("has joined, and is not ready yet"),
+        Phase::Ready => String::from("is ready"),
+        Phase::Draining => String::from("is drained"),
+        Phase::Terminating => String::from("is given back"),
+        Phase::Gone => String::from("is gone"),
+    };
+    if let Some(why) = &claim.why {
+        words.push_str(&format!(", because {}", why.words()));
+    }
+    if let Some(offer) = claim.offer().filter(|_| claim.phase <= Phase::Launched) {
+        let way = if offer.capacity == Capacity::Spot { "spot" } else { "on demand" };
+        words.push_str(&format!(", {} ({way}, {}) at {} $/h", offer.instance_type, offer.zone, offer.price));
+    }
+    if claim.phase <= Phase::Launched && !claim.pods.is_empty() {
+        words.push_str(&format!(", for {}", claim.pods.join(" ")));
+    }
+    words
+}

@@ -1,0 +1,104 @@
+//! What the controller is made of, for the verbs that run it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::reach::ReachArgs;
+use crate::{
+    artifact::Index,
+    burst::{
+        aws::{self, CloudFormation, Ec2},
+        cloud::{Template, UserData},
+        controller::{Batch, Settings},
+        demand::Rules,
+        join::Joiner,
+        kubernetes::Writer,
+        network::{self, Made, Network},
+        service::{self, Connect, Connection, Error, Missing, Parts, SystemClock, authority, surroundings},
+    },
+    engine::Library,
+    inventory::{self, Inventory},
+};
+
+/// What new nodes are made of.
+pub struct Supply {
+    /// The files that they fetch.
+    pub index: Index,
+    pub library: Library,
+}
+
+/// The way to the API server, and everything that is made anew with it.
+pub struct Way {
+    pub reach: ReachArgs,
+    pub inventory: Inventory,
+    pub rules: Rules,
+    pub identity: String,
+    /// Without it nothing is launched: for who only looks, or ends what there is.
+    pub supply: Option<Supply>,
+    /// One turn has to do: no more pods are waited for.
+    pub once: bool,
+}
+
+#[async_trait]
+impl Connect for Way {
+    async fn connect(&self) -> Result<Connection, Error> {
+        let away = |reason: &dyn std::fmt::Display| Error::Away { reason: reason.to_string() };
+        let api = self.reach.api(&self.inventory).await.map_err(|failure| away(&failure.report))?;
+        let uid = service::uid(&api).await?;
+        let region = self.rules.burst.region.as_deref().unwrap_or_default();
+        let (template, writer) = match &self.supply {
+            None => (Template::bare(&uid), nothing()),
+            Some(Supply { index, library }) => {
+                let joiner = Joiner::new(&self.inventory, index, library, authority(&api).await?)?;
+                (template(&self.inventory, &uid).await?, joiner.writer())
+            }
+        };
+        let key = aws::key_id(region).await.unwrap_or_default();
+        // Another process may have what cures a refusal: whoever starts it anew says so.
+        let mut settings: Settings =
+            service::settings(&self.rules, template, &format!("{key} {}", self.identity));
+        if self.once {
+            settings.batch = Batch { idle: std::time::Duration::ZERO, longest: std::time::Duration::ZERO };
+        }
+        let cloud = Arc::new(Ec2::connect(region, &uid).await);
+        let clock = Arc::new(SystemClock);
+        let identity = self.identity.clone();
+        surroundings(Parts { api, cloud, clock, writer, settings, identity }).await
+    }
+}
+
+/// What cannot be had whatever the cluster and AWS say: told before anybody is asked.
+pub fn lacks(wanted: &Inventory) -> Option<Missing> {
+    let burst = &wanted.burst;
+    (burst.connection == inventory::Connection::Gateway && burst.existing.is_none())
+        .then_some(Missing::Gateway)
+}
+
+/// Where instances are: in a network that was there, or that `hoist burst up` has made.
+async fn template(inventory: &Inventory, uid: &str) -> Result<Template, Error> {
+    let network = Network::of(inventory)?;
+    let made = match &network.existing {
+        Some(existing) => Made::existing(&network, existing),
+        None => {
+            let stacks = CloudFormation::connect(&network.region).await;
+            network::made(&stacks, &network).await?.ok_or(Missing::Network)?
+        }
+    };
+    Ok(network::template(inventory, &made, uid))
+}
+
+/// For who launches nothing: it is never asked.
+fn nothing() -> Writer {
+    Box::new(|_| Ok(UserData::new(Vec::new())?))
+}
+
+/// Who this process is, among all that ever were.
+pub fn identity() -> String {
+    let machine = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let mut bytes = [0; 4];
+    // Without numbers at random, the number of the process has to do.
+    let random = getrandom::fill(&mut bytes).map(|()| data_encoding::HEXLOWER.encode(&bytes));
+    let random = random.unwrap_or_else(|_| std::process::id().to_string());
+    format!("{}-{random}", machine.unwrap_or_else(|| String::from("hoist")))
+}

@@ -1,0 +1,7 @@
+//! Workers in EC2, for people: their network, and what is rented.
+
+mod network;
+mod rented;
+
+pub use network::{made, network};
+pub use rented::{Found, status, status_json, turn, turn_json};

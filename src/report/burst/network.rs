@@ -1,0 +1,157 @@
+//! The network of workers in EC2, for people.
+
+use std::fmt::Write as _;
+
+use ipnet::Ipv4Net;
+
+use crate::report::table::Table;
+use crate::{
+    burst::network::{Made, Network, WIREGUARD},
+    inventory::{Burst, Capacity, Connection},
+};
+
+/// Of the smallest types, the gateway's.
+const GATEWAY_VCPUS: u32 = 2;
+/// By which AWS reckons a month.
+const HOURS: f64 = 730.0;
+
+/// US dollars an hour, as AWS listed them for us-east-1 in February 2026. Sources:
+/// <https://aws.amazon.com/vpc/pricing/> (addresses, NAT), <https://aws.amazon.com/vpn/pricing/>,
+/// <https://aws.amazon.com/kms/pricing/>.
+mod price {
+    pub const ADDRESS: f64 = 0.005;
+    pub const NAT: f64 = 0.045;
+    pub const VPN: f64 = 0.05;
+    /// It has a price for a month.
+    pub const KEY: f64 = 1.0 / super::HOURS;
+}
+
+/// What there would be, who would reach whom, and what that would cost before anything is rented.
+pub fn network(network: &Network, burst: &Burst) -> String {
+    let mut zones = Table::new(["ZONE", "WORKERS", "GATEWAY"]);
+    for zone in &network.zones {
+        let gateway = zone.gateway.map(|net| net.to_string()).unwrap_or_default();
+        zones.row([zone.name.clone(), zone.workers.to_string(), gateway]);
+    }
+    let mut text = String::new();
+    if let Some(existing) = &network.existing {
+        let _ = writeln!(text, "For {} in {}:\n{zones}", network.cluster, network.region);
+        let _ = writeln!(
+            text,
+            "The network is there already: {}, with {}. Nothing is made.",
+            existing.subnets.join(", "),
+            existing.security_groups.join(", ")
+        );
+    } else {
+        let _ =
+            writeln!(text, "For {} in {}, VPC {}:\n{zones}", network.cluster, network.region, network.vpc);
+        text += &ways(network);
+        let tags: Vec<String> = network.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let _ = writeln!(text, "Everything has the tags {}.\n", tags.join(", "));
+        text += &costs(network);
+    }
+    text += &quotas(network, burst);
+    text
+}
+
+fn list(nets: &[Ipv4Net]) -> String {
+    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Who reaches whom.
+fn ways(network: &Network) -> String {
+    let lan = list(&network.lan);
+    match network.connection {
+        Connection::Gateway => {
+            let office =
+                if network.office.is_empty() { String::from("anywhere") } else { list(&network.office) };
+            format!(
+                "Machines dial one gateway ({}) at UDP port {WIREGUARD}, from {office}.\n\
+                 Workers reach {lan} and the internet through it; nothing else reaches them.\n",
+                network.gateway_type
+            )
+        }
+        Connection::Vpn => {
+            let device = network.vpn_device.map(|device| device.to_string()).unwrap_or_default();
+            format!(
+                "AWS' VPN has two tunnels to the device {device}, which somebody else sets up.\n\
+                 Workers reach {lan} through it, and the internet through NAT; nothing else reaches them.\n"
+            )
+        }
+        Connection::Routed => format!(
+            "Workers reach the internet through NAT. Their way to {lan}, and back, is yours to make:\n\
+             add routes to their route table.\n"
+        ),
+    }
+}
+
+/// What the network costs although nothing is rented.
+fn costs(network: &Network) -> String {
+    let mut table = Table::new(["WITHOUT A WORKER", "AN HOUR", "A MONTH"]);
+    let mut row = |what: &str, hour: f64| {
+        table.row([what.to_owned(), format!("{hour:.4}"), format!("{:.2}", hour * HOURS)]);
+    };
+    row("a public address", price::ADDRESS);
+    row("the key of disks", price::KEY);
+    if network.connection != Connection::Gateway {
+        row("NAT gateway", price::NAT);
+    }
+    if network.connection == Connection::Vpn {
+        row("VPN", price::VPN);
+    }
+    let more = match network.connection {
+        Connection::Gateway => format!("the gateway, a {} with a small disk", network.gateway_type),
+        Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT", price::NAT),
+    };
+    format!(
+        "{table}US dollars, AWS' list of February 2026 for us-east-1; other regions cost up to half more. To that\n\
+         come {more}, and traffic out of AWS.\n\n"
+    )
+}
+
+/// What the account must allow.
+fn quotas(network: &Network, burst: &Burst) -> String {
+    let wants = |capacity| burst.capacity.contains(&capacity);
+    let workers = burst.max_vcpus;
+    let on_demand = if wants(Capacity::OnDemand) { workers } else { 0 };
+    let gateway = network.connection == Connection::Gateway && network.existing.is_none();
+    let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "VCPUS NEEDED"]);
+    let mut row = |name: &str, code: &str, vcpus: u32| {
+        if vcpus > 0 {
+            table.row([name.to_owned(), code.to_owned(), vcpus.to_string()]);
+        }
+    };
+    let on_demand = on_demand + if gateway { GATEWAY_VCPUS } else { 0 };
+    row("Running On-Demand Standard instances", "L-1216C47A", on_demand);
+    row("All Standard Spot Instance Requests", "L-34B43A08", if wants(Capacity::Spot) { workers } else { 0 });
+    format!("{table}New accounts have 5 of each; Service Quotas in AWS' console raises them.\n")
+}
+
+/// What there is now.
+pub fn made(made: &Made) -> String {
+    let mut table = Table::new(["WHAT", "ID"]);
+    let mut row = |what: &str, id: &str| table.row([what.to_owned(), id.to_owned()]);
+    if let Some(vpc) = &made.vpc {
+        row("VPC", vpc);
+    }
+    for (zone, subnet) in &made.subnets {
+        row(&format!("workers in {zone}"), subnet);
+    }
+    row("security groups", &made.security_groups.join(", "));
+    let others = [
+        ("route table", &made.routes),
+        ("instance profile", &made.instance_profile),
+        ("key of disks", &made.kms_key),
+        ("VPN", &made.vpn_connection),
+    ];
+    for (what, id) in others {
+        if let Some(id) = id {
+            row(what, id);
+        }
+    }
+    if let Some(gateway) = &made.gateway {
+        row("gateway's address", &gateway.address.to_string());
+        row("gateway's interface", &gateway.interface);
+    }
+    table.to_string()
+}

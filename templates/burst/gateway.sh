@@ -1,0 +1,63 @@
+#!/bin/sh
+# The gateway between the machines of {{ site.cluster }} and its workers in EC2. cloud-init runs this once; what it
+# enables is there after a reboot, too.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-hoist.conf
+sysctl -q -p /etc/sysctl.d/90-hoist.conf
+
+tries=0
+until apt-get -q update && apt-get -q -y --no-install-recommends install nftables wireguard-tools; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 60 ] || exit 1
+  sleep 5
+done
+
+umask 077
+mkdir -p /etc/wireguard
+# Machines dial: none of them has an endpoint. Each is reached at its own address alone, and may send from no other.
+cat > /etc/wireguard/hoist.conf <<'END'
+[Interface]
+PrivateKey = {{ private_key }}
+ListenPort = {{ wireguard }}
+MTU = {{ mtu }}
+{% for peer in site.peers %}
+
+# {{ peer.name }}
+[Peer]
+PublicKey = {{ peer.key }}
+AllowedIPs = {{ peer.address }}/32
+{% endfor %}
+END
+
+cat > /etc/nftables.conf <<'END'
+flush ruleset
+define workers = { {{ site.workers | join(", ") }} }
+table inet hoist {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state established,related accept
+    iif lo accept
+    udp dport { 68, {{ wireguard }} } accept
+    icmp type echo-request accept
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    # Workers' interfaces take larger packets than the tunnel.
+    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    ct state established,related accept
+    ip saddr $workers accept
+    iifname "hoist" ip daddr $workers accept
+  }
+  # To the internet, not to the machines: they see workers' own addresses.
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr $workers oifname != "hoist" masquerade
+  }
+}
+END
+
+systemctl enable nftables.service
+systemctl restart nftables.service
+systemctl enable --now wg-quick@hoist.service

@@ -1,0 +1,267 @@
+//! When the machines have no room left: a pod that waits becomes a claim, an instance, a node; and when nobody needs it,
+//! nothing is left of it. EC2 is an emulator whose instances are nodes of the lab.
+
+mod ec2;
+mod metadata;
+
+use std::{
+    cell::RefCell,
+    fs::{self, File},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ec2::{Ec2, REGION, ZONE};
+
+use crate::stage::{Stage, cache, text};
+
+const LAB: &str = "cluster-rented";
+/// A part of the lab's network that no machine is in.
+const SUBNET: &str = "10.77.0.128/26";
+const TYPE: &str = "m5.large";
+
+/// Of Cilium the lab has no image: a bridge stands in for it on the rented node, and `cilium_is_ready` for its agent.
+const NETWORK: &str = r#"description: Stands in for Cilium.
+needs: [kubernetes]
+tasks:
+  - name: pods are on a bridge
+    file:
+      path: /etc/cni/net.d/10-bridge.conflist
+      content: |
+        {"cniVersion": "0.4.0", "name": "bridge", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true,
+          "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.200.0/24"}]]}}]}
+  - name: the plugins are where containerd looks
+    command:
+      run: mkdir -p /opt/cni/bin && ln -sf /usr/lib/cni/* /opt/cni/bin/
+      creates: /opt/cni/bin/bridge
+"#;
+
+/// One story: each step needs the ones before it.
+#[test]
+#[ignore = "needs root and the lab: run tests/run"]
+fn rented() {
+    let stage = Stage::new(LAB, include_str!("../../../inventory/lab.yaml"));
+    eprintln!();
+    stage.step("two machines and a cluster behind a virtual address", || {
+        let machines = stage.inventory("inventory.yaml", &MACHINES);
+        stage.hoist(&["lab", "up", "-i", text(&machines)]).exits(0);
+        stage.hoist(&["apply"]).exits(0).says("2 nodes ready");
+        stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
+    });
+    let _files = serve_artifacts(&stage);
+    let ec2 = Ec2::start(LAB).unwrap();
+    write_inventory(&stage, &ec2);
+    let controller = Controller::start(&stage, &ec2);
+    stage.step("a pod that waits becomes a node, and runs on it", || rent(&stage, &ec2, &controller));
+    stage.step("the node is what it should be", || as_it_should_be(&stage, &ec2));
+    stage.step("EC2 takes it back: the pod runs on another", || taken_back(&stage, &ec2, &controller));
+    stage.step("the node is given back when nothing runs on it, and nothing is left", || {
+        give_back(&stage, &ec2, &controller);
+    });
+    drop(controller);
+    stage.step("destroy finds nothing", || {
+        aws(&stage, &ec2, &["burst", "destroy", "--yes"]).exits(0).says("nothing is left");
+        assert_eq!(ec2.running(), 0);
+    });
+}
+
+const MACHINES: [(&str, &str); 2] = [
+    ("  w2: {address: 10.77.0.13, roles: [worker]}\n", ""),
+    ("endpoint: {address: 10.77.0.11, port: 6443}", "endpoint: {vip: 10.77.0.100}"),
+];
+
+fn write_inventory(stage: &Stage, ec2: &Ec2) {
+    let (subnet, group) = ec2.network(SUBNET);
+    let burst = format!(
+        "burst:\n  region: {REGION}\n  zones: [{ZONE}]\n  subnets: [{SUBNET}]\n  connection: routed\n  \
+         existing: {{subnets: [{subnet}], security_groups: [{group}]}}\n  instances: {{types: [{TYPE}]}}\n  \
+         image: {{amd64: {}}}\n  prices: {{{TYPE}: 0.115}}\n  labels: {{team: web}}\n  after_seconds: 2\n  \
+         idle_minutes: 1\n  max_instances: 2\n  monthly_budget: 10\nvars:\n",
+        ec2.image()
+    );
+    let mirror = ("artifacts:\n", "artifacts:\n  url: http://10.77.0.1:8000\n");
+    let more = [mirror, ("plugin: bridge", "plugin: cilium"), ("vars:\n", burst.as_str())];
+    stage.inventory("inventory.yaml", &[&MACHINES[..], &more].concat());
+    let role = stage.path("library/roles/cilium/role.yaml");
+    fs::create_dir_all(role.parent().unwrap()).unwrap();
+    fs::write(role, NETWORK).unwrap();
+    stage.hoist(&["check"]).exits(0);
+}
+
+/// The artifacts by HTTP, as a company's mirror has them: rented nodes fetch what they need themselves.
+fn serve_artifacts(stage: &Stage) -> Process {
+    let folder = cache().join("artifacts");
+    let mut server = stage.command(&["lab", "exec", "--", "python3", "-m", "http.server", "8000"]);
+    server
+        .args(["--bind", "10.77.0.1", "--directory", text(&folder)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Process(server.spawn().unwrap())
+}
+
+/// A process that ends with this value.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `hoist burst run`, and what it has printed.
+struct Controller {
+    process: RefCell<Process>,
+    log: std::path::PathBuf,
+}
+
+impl Controller {
+    fn start(stage: &Stage, ec2: &Ec2) -> Controller {
+        let log = stage.path("controller.log");
+        let library = stage.path("library");
+        let mut command = with_aws(stage.command(&["burst", "run", "--roles", text(&library)]), ec2);
+        let file = File::create(&log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        Controller { process: RefCell::new(Process(command.spawn().unwrap())), log }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.process.borrow_mut().0.try_wait().unwrap().is_some()
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+fn with_aws(mut command: Command, ec2: &Ec2) -> Command {
+    command.env("AWS_ENDPOINT_URL", &ec2.url).env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("AWS_ACCESS_KEY_ID", "tests").env("AWS_SECRET_ACCESS_KEY", "tests");
+    command
+}
+
+fn aws(stage: &Stage, ec2: &Ec2, arguments: &[&str]) -> crate::stage::Ran {
+    stage.run(with_aws(stage.command(arguments), ec2))
+}
+
+/// A Deployment of one pod that only a rented node takes.
+const DEPLOYMENT: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: overflow}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: overflow}}
+  template:
+    metadata: {labels: {app: overflow}}
+    spec:
+      nodeSelector: {node.kubernetes.io/instance-type: m5.large}
+      tolerations: [{key: hoist.dev/burst, operator: Exists}]
+      containers:
+        - name: web
+          image: hoist.local/static-server:1
+          resources: {requests: {cpu: 500m, memory: 64Mi}}
+"#;
+
+/// Waits until something is so, with all that is known of the rented machines if it never is.
+#[track_caller]
+fn wait(what: &str, limit: u64, stage: &Stage, ec2: &Ec2, controller: &Controller, so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        cilium_is_ready(stage);
+        if controller.has_ended() || begun.elapsed() > Duration::from_secs(limit) {
+            let nodes = stage.kubectl(&["describe", "nodes", "-l", "hoist.dev/claim"]).stdout;
+            let machines: Vec<String> =
+                ec2.machines().iter().map(|it| format!("{it:?}\n{}", it.console)).collect();
+            panic!("not within {limit} s: {what}\n{}\n{nodes}\n{}", controller.said(), machines.join("\n"));
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What Cilium's agent does on a node as soon as it is up.
+fn cilium_is_ready(stage: &Stage) {
+    let key = "node.cilium.io/agent-not-ready";
+    stage.kubectl(&["taint", "nodes", "-l", "hoist.dev/claim", &format!("{key}-")]);
+}
+
+/// Where the pod runs; nowhere, while it does not.
+fn runs_on(stage: &Stage) -> Option<String> {
+    let path = "jsonpath={range .items[?(@.status.phase==\"Running\")]}{.status.hostIP} {.metadata.deletionTimestamp}{end}";
+    let said = stage.kubectl(&["get", "pods", "-l", "app=overflow", "-o", path]).stdout;
+    Some(said.trim().to_owned()).filter(|address| !address.is_empty() && !address.contains(' '))
+}
+
+fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+    let manifest = stage.path("deployment.yaml");
+    fs::write(&manifest, DEPLOYMENT).unwrap();
+    let begun = Instant::now();
+    stage.kubectl(&["apply", "-f", text(&manifest)]).exits(0);
+    wait("the pod runs", 300, stage, ec2, controller, || runs_on(stage).is_some());
+    let running = Instant::now();
+    let machines = ec2.machines();
+    let [machine] = machines.as_slice() else { panic!("one pod, one instance: {machines:?}") };
+    let (booted, (joined, well)) = (machine.booted.unwrap(), machine.joined.unwrap());
+    assert!(well, "{}", machine.console);
+    let between = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+    eprint!(
+        "{:.1} s to the instance, {:.1} s to boot, {:.1} s of its user data, {:.1} s to the pod: ",
+        between(begun, machine.seen),
+        between(machine.seen, booted),
+        between(booted, joined),
+        between(joined, running)
+    );
+}
+
+fn as_it_should_be(stage: &Stage, ec2: &Ec2) {
+    let machine = &ec2.machines()[0];
+    let node = stage.kubectl(&["get", "nodes", "-l", "hoist.dev/claim", "-o", "yaml"]).exits(0).stdout;
+    for said in [
+        &format!("providerID: aws:///{ZONE}/{}", machine.id),
+        &format!("address: {}", machine.address),
+        "topology.kubernetes.io/zone: eu-central-1a",
+        "topology.kubernetes.io/region: eu-central-1",
+        "node.kubernetes.io/instance-type: m5.large",
+        "hoist.dev/capacity-type: spot",
+        "team: web",
+        "key: hoist.dev/burst",
+        "node.kubernetes.io/exclude-from-external-load-balancers",
+    ] {
+        assert!(node.contains(said), "{said} is not in {node}");
+    }
+    // It finds the API server at the virtual address, which it has itself.
+    stage.on(&machine.node, "ip -4 -o address show dev lo | grep -q ' 10.77.0.100/32 '");
+    stage.on(&machine.node, "ss -Hltn 'sport = :6443' | grep -q '10.77.0.100:6443'");
+    stage.on(&machine.node, "systemctl -q is-active hoist-node-alone.timer hoist-node-notice.service");
+    assert!(!stage.holds_on(&machine.node, "[ -e /run/hoist/join ]"), "its token is gone");
+    let status = aws(stage, ec2, &["burst", "status"]).exits(0);
+    status.says("ready").says(TYPE);
+}
+
+fn taken_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+    let first = ec2.machines()[0].clone();
+    let begun = Instant::now();
+    ec2.notice(&first.address);
+    let elsewhere = || runs_on(stage).is_some_and(|address| address != first.address);
+    wait("the pod runs on another node", 240, stage, ec2, controller, elsewhere);
+    eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
+    let off = || ec2.machines().iter().any(|machine| machine.id == first.id && machine.off.is_some());
+    wait("the first is ended", 120, stage, ec2, controller, off);
+    assert_eq!(ec2.machines().len(), 2, "one took its place");
+}
+
+fn give_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+    stage.kubectl(&["delete", "deployment", "overflow"]).exits(0);
+    let begun = Instant::now();
+    wait("EC2 has ended it", 180, stage, ec2, controller, || ec2.running() == 0);
+    eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
+    let left =
+        |words: &[&str]| stage.kubectl(&[words, &["-l", "hoist.dev/claim", "-o", "name"]].concat()).stdout;
+    wait("its node is gone", 60, stage, ec2, controller, || left(&["get", "nodes"]).is_empty());
+    let tokens = ["-n", "kube-system", "get", "secrets"];
+    wait("its token is gone", 60, stage, ec2, controller, || left(&tokens).is_empty());
+    let off = || ec2.machines().iter().all(|machine| machine.off.is_some());
+    wait("its power is off", 60, stage, ec2, controller, off);
+    assert_eq!(ec2.machines().len(), 2, "nothing was launched for nobody");
+}
