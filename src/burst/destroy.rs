@@ -46,7 +46,10 @@ pub async fn destroy(
     let deadline = clock.now().after(patience);
     let mut remaining = Remaining::default();
     if let Some(controller) = controller {
-        end_claims(controller, &mut remaining, clock, deadline).await;
+        let may_walk = end_claims(controller, &mut remaining, clock, deadline).await;
+        if !may_walk {
+            return Ok(remaining);
+        }
     }
     let mut quiet_since = None;
     loop {
@@ -68,22 +71,28 @@ pub async fn destroy(
     }
 }
 
-/// Lets the controller end all claims. Whatever hinders it is told with what remains.
+/// How long another controller may seem to lead: the lease of one that has died is over long before.
+const RIVAL: Duration = Duration::from_secs(30);
+
+/// Lets the controller end all claims. Whatever hinders it is told with what remains. False while another leads, which would
+/// rent anew what is ended behind its back.
 async fn end_claims(
     controller: &mut Controller,
     remaining: &mut Remaining,
     clock: &dyn Clock,
     deadline: super::time::Time,
-) {
+) -> bool {
     let decision = Decision { remove_all: true, ..Decision::default() };
+    let mut rival_since = None;
     loop {
         let view = controller.look().await;
         remaining.troubles.clear();
         match view {
             Ok(Some(view)) => {
                 remaining.claims = view.claims().map(|claim| claim.name.clone()).collect();
+                rival_since = None;
                 if remaining.claims.is_empty() {
-                    return;
+                    return true;
                 }
                 match controller.carry_out(view, &decision).await {
                     Ok(report) => remaining.troubles.extend(report.troubles),
@@ -93,6 +102,10 @@ async fn end_claims(
             Ok(None) => {
                 remaining.claims = vec!["all that there may be".to_owned()];
                 remaining.troubles.push("another controller leads: stop it first".to_owned());
+                let now = clock.now();
+                if now.since(*rival_since.get_or_insert(now)) >= RIVAL {
+                    return false;
+                }
             }
             Err(error) => {
                 remaining.claims = vec!["all that there may be".to_owned()];
@@ -100,7 +113,7 @@ async fn end_claims(
             }
         }
         if clock.now() >= deadline {
-            return;
+            return rival_since.is_none();
         }
         clock.sleep(ROUND).await;
     }

@@ -96,8 +96,8 @@ impl Kind for Package {
             let text = format!(
                 "if command -v apt-get >/dev/null; then\n\
                  export DEBIAN_FRONTEND=noninteractive\n\
-                 try() {{ apt-get -qy -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-install-recommends {names}; }}\n\
-                 try || {{ dpkg --force-confold --configure -a && apt-get -qy update && try; }}\n\
+                 try() {{ apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-install-recommends {names}; }}\n\
+                 try || {{ dpkg --force-confold --configure -a && apt-get -qy -o Acquire::Retries=3 update && try; }}\n\
                  else dnf -qy --setopt=install_weak_deps=False install {names}; fi"
             );
             return vec![Act::Script { text, stdin: None, timeout }];

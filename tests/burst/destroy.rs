@@ -72,11 +72,14 @@ fn another_controller_that_leads_is_named() {
     let mut bed = busy(1);
     let around = cluster::all(bed.handle());
     let mut other = Controller::new(around.clone(), bed.settings.clone(), "destroy".into());
+    let before = bed.world().alive().count();
+    assert!(before > 0);
     // Not long enough for the lease to end.
     let patience = Duration::from_secs(10);
     let remaining = now(destroy(around.cloud.as_ref(), Some(&mut other), around.clock.as_ref(), patience));
     let remaining = remaining.unwrap();
     assert!(!remaining.is_nothing());
+    assert_eq!(bed.world().alive().count(), before, "the other would rent them anew");
     bed.turn().unwrap();
     assert!(!remaining.claims.is_empty(), "{remaining:?}");
 }

@@ -175,6 +175,24 @@ fn the_way_is_made_anew_when_it_breaks_while_the_program_runs() {
     gates::nothing_is_left(&play.bed.world());
 }
 
+/// Somebody edits it by hand: what was wanted before still holds, and nothing else waits for that to be mended.
+#[test]
+fn what_persons_want_and_nobody_understands_stops_nothing() {
+    let play = Play::new(6);
+    play.bed.world().wish.add(1, Some("c7g.large"));
+    let clock: Arc<dyn Clock> = Arc::new(play.bed.handle());
+    let mut service = play.service(clock.clone(), "c1");
+    let mut connection = now(Road(play.bed.handle(), "c1").connect()).unwrap();
+    let mut turn = |service: &mut Service| now(service.turn(&mut connection, false));
+    assert!(matches!(turn(&mut service), Ok(Outcome::Done(_))));
+    play.bed.world().faults.scrawled = true;
+    let Ok(Outcome::Done(done)) = turn(&mut service) else { panic!("it goes on") };
+    assert!(done.decision.removed.is_empty(), "{:?}", done.decision);
+    assert!(play.told(Kind::Trouble).iter().any(|line| line.contains("cannot be understood")));
+    // Who has never understood it does not guess that nobody is wanted.
+    assert!(turn(&mut play.service(clock, "c1")).is_err());
+}
+
 #[test]
 fn workers_that_a_person_wants_stay_until_they_are_removed() {
     let play = Play::new(4);

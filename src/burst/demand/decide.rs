@@ -109,16 +109,22 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
             explanation.unplaced.push(Waiting { pod: worker, because: "no such type is offered".to_owned() });
             continue;
         };
-        // Pods may count on it, too.
-        rows.nodes.extend(coming(offer, &format!("worker-{number}"), rules, &market.shapes));
+        // Pods may count on it, too, unless the limits keep it away.
+        if rules.caps.allow(offer, &situation.claims, situation.types) {
+            rows.nodes.extend(coming(offer, &format!("worker-{number}"), rules, &market.shapes));
+        }
         decision.wanted.push(Wanted { offers: few(offers), pods: vec![worker] });
     }
     rent(&pods, &mut rows, &market, limits(situation, rules), &mut decision, &mut explanation);
     for (claim, drain) in unneeded(situation, rules, &rows, &market) {
         let because = drain.why.to_string();
         match (&drain.why, drain.instead.as_slice()) {
-            (Why::Cheaper { .. }, [one]) => {
-                decision.cheaper.insert(claim.clone(), few(offers_of(one, &market)));
+            (Why::Cheaper { now, .. }, [one]) => {
+                // Not what EC2 may have instead at any price.
+                let most = Settings::default().most(*now);
+                let mut offers = offers_of(one, &market);
+                offers.retain(|offer| offer.price <= most);
+                decision.cheaper.insert(claim.clone(), few(offers));
             }
             // Several new nodes for one: pods would move for little.
             (Why::Cheaper { .. }, _) => continue,

@@ -342,6 +342,7 @@ fn pods_that_can_be_had_for_less_are_moved_when_the_other_node_is_there() {
     assert!(decision.unneeded.is_empty());
     let first = &decision.cheaper["burst-1"][0];
     assert_eq!((first.capacity, first.price), (Capacity::Spot, Money(40_000)));
+    assert!(decision.cheaper["burst-1"].iter().all(|it| it.price.0 <= 102_000), "not at any price");
     assert_eq!(explanation.unneeded[0].because, "0.0400 dollars an hour would do instead of 0.1200");
     // What it cost when it was launched is not what it costs now.
     scene.claims[0].offers = vec![offer("m7i.large", "eu-central-1a", Capacity::Spot, 90_000)];
@@ -380,6 +381,20 @@ fn wanted_workers_are_rented_once_each_and_kept() {
     scene.wish.workers.clear();
     scene.claims[0].why = None;
     assert!(scene.decide().0.removed.contains("burst-1"), "nobody wants it any more");
+}
+
+#[test]
+fn a_worker_that_the_limits_keep_away_is_room_for_nobody() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({}))]);
+    scene.wish.add(1, Some("m7i.xlarge"));
+    assert_eq!(scene.decide().1.placed.len(), 1, "it is on its way");
+    // Four that end have all the vCPUs until they are gone.
+    scene.claims = (0..4).map(|number| claim(&format!("burst-{number}"), Phase::Terminating, &[])).collect();
+    for claim in &mut scene.claims {
+        claim.offers = vec![offer("m7i.xlarge", "eu-central-1a", Capacity::OnDemand, 240_000)];
+        claim.former.insert("i-1".into());
+    }
+    assert_eq!(scene.decide().1.placed, []);
 }
 
 #[test]

@@ -188,6 +188,13 @@ fn movable(home: &Home<'_>) -> Vec<Drain> {
     drains
 }
 
+impl Settings {
+    /// What another node may cost in an hour, to be worth moving for from one of this price.
+    pub fn most(&self, price: Money) -> Money {
+        Money(price.0 * (100 - self.saving.min(100)) / 100)
+    }
+}
+
 /// Whether nothing on the node forbids to evict it.
 fn may_move(node: &Node, budgets: &BTreeMap<String, u32>) -> bool {
     node.pods.iter().filter(|pod| !pod.daemon).all(|pod| {
@@ -199,7 +206,7 @@ type Elsewhere = (Why, Vec<NewNode>, Vec<(usize, usize)>);
 
 /// Where these pods have room if their node, of this price, goes.
 fn elsewhere(home: &Home<'_>, moved: &[Pod], there: &[Node], price: Money) -> Option<Elsewhere> {
-    let most = Money(price.0 * (100 - home.settings.saving.min(100)) / 100);
+    let most = home.settings.most(price);
     let rent = |market| pack(Problem { pods: moved, nodes: there, market, limits: home.limits });
     let nothing = Market::default();
     let mut plan = rent(&nothing);

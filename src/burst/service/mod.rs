@@ -134,6 +134,8 @@ pub struct Service {
     pub tell: Box<dyn FnMut(&Line) + Send>,
     pub memory: Memory,
     pub waits: Waits,
+    /// What persons wanted when that was last understood.
+    pub wish: Option<Wish>,
     /// What was shown last.
     pub shown: Option<Status>,
 }
@@ -148,7 +150,7 @@ impl Service {
         tell: Box<dyn FnMut(&Line) + Send>,
     ) -> Service {
         let (memory, waits) = (Memory::default(), Waits::default());
-        Service { connect, rules, clock, known, identity, tell, memory, waits, shown: None }
+        Service { connect, rules, clock, known, identity, tell, memory, waits, wish: None, shown: None }
     }
 
     /// Turns until somebody ends it; then gives the lease back. While the API server is away it goes on trying.

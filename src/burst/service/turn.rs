@@ -6,7 +6,7 @@ use super::{Connection, Error, Kind, Known, Line, Service, Status};
 use crate::burst::{
     claim::{Claim, Phase},
     controller::{Controller, Decision, Report, View},
-    demand::{Explanation, Situation, decide},
+    demand::{Explanation, Situation, Wish, decide},
     offer::{Capacity, Money},
     time::Time,
 };
@@ -43,6 +43,23 @@ impl Outcome {
 }
 
 impl Service {
+    /// What persons want. What somebody wrote there that is not understood keeps nobody from draining what EC2 takes back.
+    async fn wish(&mut self, connection: &Connection) -> Result<Wish, Error> {
+        match (connection.board.wish().await, &self.wish) {
+            (Ok(wish), _) => {
+                self.memory.forget(Kind::Trouble, "wish");
+                self.wish = Some(wish.clone());
+                Ok(wish)
+            }
+            (Err(error), Some(last)) => {
+                let last = last.clone();
+                self.standing(Kind::Trouble, "wish", &error.to_string());
+                Ok(last)
+            }
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
     /// Looks, decides and carries out. With `only_look`, it changes nothing and does not ask who leads.
     ///
     /// # Errors
@@ -70,7 +87,7 @@ impl Service {
             self.standing(Kind::Lead, "this controller", "leads");
             self.told_of(&view);
         }
-        let (seen, wish) = (connection.look.look().await?, connection.board.wish().await?);
+        let (seen, wish) = (connection.look.look().await?, self.wish(connection).await?);
         let now = self.clock.now();
         let spent = view.spent(now);
         let has = |offer: &_| view.has(offer, now);

@@ -74,6 +74,9 @@ fn read<T: serde::de::DeserializeOwned>(object: Value) -> T {
 #[async_trait]
 impl Board for Handle {
     async fn wish(&self) -> Result<Wish, LedgerError> {
+        if self.call(|world| world.faults.scrawled).await {
+            return Err(LedgerError::Unreadable { what: "wish".to_owned(), reason: "no JSON".to_owned() });
+        }
         Ok(self.call(|world| world.wish.clone()).await)
     }
 

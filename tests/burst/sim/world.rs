@@ -48,6 +48,8 @@ pub struct Faults {
     pub silent: BTreeSet<&'static str>,
     /// The API server does not answer.
     pub away: bool,
+    /// Nobody understands what persons want.
+    pub scrawled: bool,
     /// EC2 does not mind who has an interface.
     pub interfaces_are_shared: bool,
     /// Instances whose checks fail.
