@@ -183,14 +183,17 @@ fn what_persons_want_and_nobody_understands_stops_nothing() {
     let clock: Arc<dyn Clock> = Arc::new(play.bed.handle());
     let mut service = play.service(clock.clone(), "c1");
     let mut connection = now(Road(play.bed.handle(), "c1").connect()).unwrap();
-    let mut turn = |service: &mut Service| now(service.turn(&mut connection, false));
-    assert!(matches!(turn(&mut service), Ok(Outcome::Done(_))));
+    let mut turn = |service: &mut Service| match now(service.turn(&mut connection, false)) {
+        Ok(Outcome::Done(done)) => Some(done),
+        _ => None,
+    };
+    assert!(turn(&mut service).is_some());
     play.bed.world().faults.scrawled = true;
-    let Ok(Outcome::Done(done)) = turn(&mut service) else { panic!("it goes on") };
+    let done = turn(&mut service).expect("it goes on");
     assert!(done.decision.removed.is_empty(), "{:?}", done.decision);
     assert!(play.told(Kind::Trouble).iter().any(|line| line.contains("cannot be understood")));
     // Who has never understood it does not guess that nobody is wanted.
-    assert!(turn(&mut play.service(clock, "c1")).is_err());
+    assert!(turn(&mut play.service(clock, "c1")).is_none());
 }
 
 #[test]
