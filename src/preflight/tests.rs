@@ -191,3 +191,29 @@ fn hosts_for_etcd_alone_are_no_nodes() {
     assert_eq!(nodes, ["cp1", "cp2", "w1", "w2", "s1", "s2"]);
     assert_eq!(occupied::ports(&inventory, &inventory.hosts["witness"]), [2379, 2380, 2381]);
 }
+
+/// The page for administrators has every check, in the words of the code, and none that there is not.
+#[test]
+fn the_page_of_checks_is_what_the_code_says() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(folder.join("docs/preflight.md")).unwrap();
+    let check = regex::Regex::new(
+        r#"Check\s*\{\s*name:\s*"([^"]+)",\s*checked:\s*"([^"]*)",\s*expected:\s*(?:"([^"]*)"|OWN)"#,
+    )
+    .unwrap();
+    let breaks = regex::Regex::new(r"\\\n\s*").unwrap();
+    let mut rows = std::collections::BTreeSet::new();
+    for file in std::fs::read_dir(folder.join("src/preflight")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let code = text.split("\nmod tests {").next().unwrap();
+        for found in check.captures_iter(code) {
+            let expected = found.get(3).map_or("different on every host", |expected| expected.as_str());
+            let words = |text: &str| breaks.replace_all(text, "").into_owned();
+            rows.insert(format!("| `{}` | {} | {} |", &found[1], words(&found[2]), words(expected)));
+        }
+    }
+    assert!(rows.len() > 50, "{rows:?}");
+    let listed: std::collections::BTreeSet<String> =
+        page.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    assert_eq!(listed, rows);
+}
