@@ -161,7 +161,13 @@ fn what_only_reads_the_cluster_needs_one_control_plane() {
 fn a_control_plane_that_is_not_changed_is_asked() {
     let Some(fleet) = Fleet::start(&NAMES) else { return };
     fleet.on("2222", 0, LIVES);
-    fleet.hoist("plan", &["--limit", "w1"]).exits(2).says("w1").says_nothing_of("cp1").says_nothing_of("w2");
+    // As headings: the name of a temporary folder may have such letters in it, too.
+    fleet
+        .hoist("plan", &["--limit", "w1"])
+        .exits(2)
+        .says("w1")
+        .says_nothing_of("\ncp1\n")
+        .says_nothing_of("\nw2\n");
     // The nodes cannot be waited for: nothing answers for the API server.
     let ran = fleet.hoist("apply", &["--limit", "w1"]).says("w1");
     assert_ne!(ran.exit, Some(0));
