@@ -1,9 +1,10 @@
 //! Workers in EC2 when the machines have no room left, and given back when they are not needed any more.
 //!
-//! `offer` says what can be rented; `pack` (pure) says which offers waiting pods need, and which rented nodes are not
-//! needed any more; `claim` (pure) is the life of one rented node, written down before EC2 is asked; `simulate` replays a
-//! workload against both. `join` writes what a rented
-//! node runs. Only `aws` talks to AWS, behind `cloud`; `kubernetes` keeps claims in the cluster.
+//! `market` knows what can be rented, and at which price; `demand` reads who waits and asks `pack` (pure), which offers they
+//! need and which rented nodes are not needed any more. `claim` (pure) is the life of one rented node, written down before EC2
+//! is asked; `controller` drives claims, and `service` is the program that does all of this, turn by turn. `join` writes what a
+//! rented node runs. `network` is where nodes are, `gateway` what would connect it with the machines. Only `aws` talks to AWS,
+//! behind `cloud`; `kubernetes` keeps claims in the cluster. `simulate` replays a workload without either.
 
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -35,11 +35,12 @@ fn generation(family: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::burst::offer::{Architecture, Capacity, InstanceType};
 
-    fn told(name: &str, vcpus: u32, gib: u64) -> Told {
+    /// A type that nothing is wrong with.
+    pub fn told(name: &str, vcpus: u32, gib: u64) -> Told {
         let kind = InstanceType {
             name: name.into(),
             architecture: Architecture::Amd64,

@@ -201,7 +201,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::burst::{cloud::Order, offer::Architecture};
+    use crate::burst::{cloud::Order, market::admit::tests::told};
 
     const ZONE: &str = "eu-central-1a";
 
@@ -226,30 +226,14 @@ mod tests {
         }
     }
 
-    fn told(name: &str) -> Told {
-        let kind = InstanceType {
-            name: name.into(),
-            architecture: Architecture::Amd64,
-            vcpus: 2,
-            memory_mib: 8192,
-            max_pods: 110,
-        };
-        Told {
-            kind: Some(kind),
-            name: name.into(),
-            current: true,
-            bare_metal: false,
-            burstable: false,
-            hvm: true,
-            ena: true,
-            capacity: [Capacity::OnDemand, Capacity::Spot].into(),
-        }
-    }
-
     #[async_trait]
     impl Market for Aws {
         async fn types(&self) -> Result<Vec<Told>, CloudError> {
-            self.answer("types", Order::DescribeInstanceTypes, ["m7i.large", "c7i.large"].map(told).into())
+            self.answer(
+                "types",
+                Order::DescribeInstanceTypes,
+                ["m7i.large", "c7i.large"].map(|name| told(name, 2, 8)).into(),
+            )
         }
 
         async fn zones(&self) -> Result<BTreeSet<(String, String)>, CloudError> {
