@@ -1,13 +1,15 @@
 //! Ends everything that carries the cluster's tag, and says whether anything is left.
 //!
-//! Claims come first, if they can be read: one whose launch was not answered has to be asked for again before it is known
-//! what to end. Then the tags are walked, whoever made what carries them, until two looks in a row show nothing.
+//! Claims and the gateway come first, if they can be read: what was asked of EC2 and not answered has to be asked for again
+//! before it is known what to end. Then the tags are walked, whoever made what carries them, until two looks in a row show nothing.
 
 use std::time::Duration;
 
 use super::{
     cloud::{Cloud, CloudError, State},
     controller::{Clock, Controller, Decision, terminate},
+    gateway::{Checks, Records, Turn, turn},
+    time::Time,
 };
 
 /// What is left, by name or id. Nothing of all three is success; anything else must not end with exit code 0.
@@ -32,24 +34,33 @@ const ROUND: Duration = Duration::from_secs(5);
 /// For how long EC2 has to show nothing: longer than what it shows lags behind.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Destroys, for `patience` at most. `controller` is for the claims; without one only the tags are walked, as when the
-/// cluster is no more.
+/// What is known only while the cluster lives.
+pub struct Living<'a> {
+    /// For the claims.
+    pub controller: &'a mut Controller,
+    pub checks: &'a dyn Checks,
+    /// Of the gateway.
+    pub records: &'a dyn Records,
+}
+
+/// Destroys, for `patience` at most. Without what lives only the tags are walked, as when the cluster is no more.
 ///
 /// # Errors
 /// EC2 did not answer to the end, so that nobody knows what is left.
 pub async fn destroy(
     cloud: &dyn Cloud,
-    controller: Option<&mut Controller>,
+    living: Option<Living<'_>>,
     clock: &dyn Clock,
     patience: Duration,
 ) -> Result<Remaining, CloudError> {
     let deadline = clock.now().after(patience);
     let mut remaining = Remaining::default();
-    if let Some(controller) = controller {
+    if let Some(Living { controller, checks, records }) = living {
         let may_walk = end_claims(controller, &mut remaining, clock, deadline).await;
         if !may_walk {
             return Ok(remaining);
         }
+        end_gateway(cloud, checks, records, &mut remaining, clock, deadline).await;
     }
     let mut quiet_since = None;
     loop {
@@ -80,7 +91,7 @@ async fn end_claims(
     controller: &mut Controller,
     remaining: &mut Remaining,
     clock: &dyn Clock,
-    deadline: super::time::Time,
+    deadline: Time,
 ) -> bool {
     let decision = Decision { remove_all: true, ..Decision::default() };
     let mut rival_since = None;
@@ -114,6 +125,29 @@ async fn end_claims(
         }
         if clock.now() >= deadline {
             return rival_since.is_none();
+        }
+        clock.sleep(ROUND).await;
+    }
+}
+
+/// Lets the gateway end: its launch, too, has to be answered before it is known what to end.
+async fn end_gateway(
+    cloud: &dyn Cloud,
+    checks: &dyn Checks,
+    records: &dyn Records,
+    remaining: &mut Remaining,
+    clock: &dyn Clock,
+    deadline: Time,
+) {
+    loop {
+        remaining.troubles.clear();
+        match turn(cloud, checks, records, clock, None).await {
+            Ok(Turn { record, .. }) if record.launch.is_none() => return,
+            Ok(Turn { trouble, .. }) => remaining.troubles.extend(trouble.map(|it| it.to_string())),
+            Err(error) => remaining.troubles.push(error.to_string()),
+        }
+        if clock.now() >= deadline {
+            return;
         }
         clock.sleep(ROUND).await;
     }

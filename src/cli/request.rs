@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Failure,
-    shared::{cache, home, refuse_uninstallable, tell_unreached},
+    shared::{cache, home, tell_remarks, tell_unreached},
 };
 use crate::{
     artifact::{self, Index},
@@ -57,9 +57,9 @@ impl Request {
     /// What the command line says.
     pub fn new(file: &Path, args: &EngineArgs) -> Result<Request, Failure> {
         let loaded = inventory::load(file)?;
-        // Single roles need not be those of a cluster that can be installed.
+        // Single roles need not be those of a cluster.
         if args.only.is_none() {
-            refuse_uninstallable(&loaded)?;
+            tell_remarks(&loaded);
         }
         let selection = args.limit.clone().unwrap_or_else(Selection::all);
         let selected = selection.hosts(&loaded.inventory)?;
@@ -77,7 +77,7 @@ impl Request {
     pub fn again(source: &Source) -> Result<Request, Failure> {
         let loaded = inventory::load(&source.inventory)?;
         if source.only.is_none() {
-            refuse_uninstallable(&loaded)?;
+            tell_remarks(&loaded);
         }
         let everybody = || loaded.inventory.hosts.keys().cloned().collect();
         let hosts = source.limit.clone().unwrap_or_else(everybody);

@@ -44,14 +44,12 @@ impl InventoryArg {
     }
 }
 
-/// Refuses, before any host is contacted, what this version cannot install, and tells of what may not be meant.
-pub fn refuse_uninstallable(loaded: &inventory::Loaded) -> Result<(), Failure> {
-    loaded.installable().map_err(inventory::Error::from)?;
-    let warnings = loaded.remarks();
-    if !warnings.list().is_empty() {
-        eprintln!("{:?}", miette::Report::new(warnings));
+/// Tells of what may not be meant, and of what nobody has seen work.
+pub fn tell_remarks(loaded: &inventory::Loaded) {
+    let remarks = loaded.remarks();
+    if !remarks.list().is_empty() {
+        eprintln!("{:?}", miette::Report::new(remarks));
     }
-    Ok(())
 }
 
 /// Connects to these hosts, only to read them.

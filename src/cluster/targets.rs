@@ -17,7 +17,9 @@ use crate::{
     artifact::{Image, Index},
     engine::{Context, Place, Target},
     facts::Facts,
-    inventory::{ArtifactsFrom, Etcd, Host, Inventory, KubeadmAddon, Plugin, Role, pod_subnet},
+    inventory::{
+        ArtifactsFrom, Etcd, Host, Inventory, KubeadmAddon, MTU_BETWEEN_SITES, Plugin, Role, pod_subnet,
+    },
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -127,6 +129,9 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             roles.push("etcd-client");
         }
         roles.extend([node, "labels"]);
+        if inventory.burst.has_gateway() {
+            roles.push("tunnel");
+        }
         if host.has(Role::Storage) && inventory.addons.longhorn.is_some() {
             roles.push("longhorn");
         }
@@ -170,6 +175,7 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         "proxy": runtime::proxy(inventory),
         "registries": runtime::registries(inventory),
         "authorities": runtime::authorities(inventory),
+        "tunnel": tunnel(inventory),
     });
     if let Some(index) = index {
         context["pause"] = json!(index.reference("pause"));
@@ -182,6 +188,12 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         context["extras"] = Value::Object(extras.collect());
     }
     context
+}
+
+/// The machines' side of the way to workers in EC2, where hoist keeps a gateway between them.
+fn tunnel(inventory: &Inventory) -> Option<Value> {
+    let burst = &inventory.burst;
+    burst.has_gateway().then(|| json!({"networks": burst.subnets, "mtu": MTU_BETWEEN_SITES}))
 }
 
 /// Each API server's certificate has its own address and the endpoint by itself. So control planes come and go without a

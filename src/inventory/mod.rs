@@ -9,7 +9,6 @@ mod cluster;
 mod disk;
 mod explain;
 mod failure_detection;
-mod gaps;
 mod import;
 mod init;
 mod jump;
@@ -20,17 +19,18 @@ mod security;
 mod select;
 mod subnet;
 mod types;
+mod unproven;
 mod verify;
 mod version;
 
 use std::path::Path;
 
-use miette::{Diagnostic, Severity};
+use miette::Diagnostic;
 
 pub use addons::{
     Addons, Alerts, Bgp, CertManager, Cilium, Client, Device, Email, ExternalSecrets, Grafana, Hubble,
-    IngressNginx, Keda, Longhorn, Metallb, MetricsServer, Monitoring, NamedPool, NfsProvisioner, Own, Peer,
-    Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted, chart_of,
+    IngressNginx, Keda, Longhorn, MTU_BETWEEN_SITES, Metallb, MetricsServer, Monitoring, NamedPool,
+    NfsProvisioner, Own, Peer, Pool, Prometheus, Protocol, Registry, Routing, Scraped, Wanted, chart_of,
 };
 pub use burst::{
     Architecture, Burst, Capacity, Connection, ExistingNetwork, Image, Instances, Range, System,
@@ -64,27 +64,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What is worth knowing about it: warnings, and notes about what this version cannot install or was never seen to.
+    /// What is worth knowing about it: warnings, and notes about what was never seen to work.
     pub fn remarks(&self) -> Problems {
         let mut remarks = self.warnings.clone();
-        remarks.extend(gaps::gaps(&self.inventory, &self.tree));
-        remarks.extend(gaps::unproven(&self.inventory, &self.tree));
+        remarks.extend(unproven::unproven(&self.inventory, &self.tree));
         Problems::new(&self.source, remarks)
-    }
-
-    /// Whether this version can install it.
-    ///
-    /// # Errors
-    /// Everything that it asks for and that cannot be installed yet.
-    pub fn installable(&self) -> Result<(), Problems> {
-        let gaps = gaps::gaps(&self.inventory, &self.tree);
-        if gaps.is_empty() {
-            return Ok(());
-        }
-        let refused = gaps.into_iter().map(|gap| gap.severity(Severity::Error)).collect();
-        let title =
-            format!("{} is right, but asks for what this version cannot install yet", self.source.name());
-        Err(Problems::new(&self.source, refused).title(title))
     }
 }
 

@@ -36,6 +36,8 @@ const PACKAGES: &[&str] = &[
     "sudo",
     "systemd-sysv",
     "udev",
+    "wireguard-go",
+    "wireguard-tools",
 ];
 
 /// What goes into the node: path and content. The script that lays them down also enables the units.

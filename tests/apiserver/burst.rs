@@ -124,6 +124,7 @@ pub async fn runs_with_its_own_rights(admin: &Api, ca: &Path, address: SocketAdd
         }),
         settings,
         identity: "c1".into(),
+        gateway: None,
     };
     let mut connection = surroundings(parts).await.unwrap();
 

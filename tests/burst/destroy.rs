@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hoist::burst::{
     controller::{Controller, Surroundings},
-    destroy::{Remaining, destroy},
+    destroy::{Living, Remaining, destroy},
 };
 
 use super::{
@@ -28,9 +28,11 @@ fn busy(seed: u64) -> Bed {
 fn destroyed(bed: &mut Bed, with_claims: bool, minutes: u64) -> Remaining {
     let around: Surroundings = cluster::all(bed.handle());
     let mut controller = Controller::new(around.clone(), bed.settings.clone(), "destroy".into());
-    let controller = with_claims.then_some(&mut controller);
+    let handle = bed.handle();
+    let living = Living { controller: &mut controller, checks: &handle, records: &handle };
+    let living = with_claims.then_some(living);
     let patience = Duration::from_secs(minutes * 60);
-    now(destroy(around.cloud.as_ref(), controller, around.clock.as_ref(), patience)).unwrap()
+    now(destroy(around.cloud.as_ref(), living, around.clock.as_ref(), patience)).unwrap()
 }
 
 #[test]
@@ -76,7 +78,9 @@ fn another_controller_that_leads_is_named() {
     assert!(before > 0);
     // Not long enough for the lease to end.
     let patience = Duration::from_secs(10);
-    let remaining = now(destroy(around.cloud.as_ref(), Some(&mut other), around.clock.as_ref(), patience));
+    let handle = bed.handle();
+    let living = Living { controller: &mut other, checks: &handle, records: &handle };
+    let remaining = now(destroy(around.cloud.as_ref(), Some(living), around.clock.as_ref(), patience));
     let remaining = remaining.unwrap();
     assert!(!remaining.is_nothing());
     assert_eq!(bed.world().alive().count(), before, "the other would rent them anew");

@@ -5,6 +5,7 @@ mod cases;
 mod destroy;
 mod gates;
 mod gateway;
+mod keeper;
 mod launches;
 mod lives;
 mod runs;

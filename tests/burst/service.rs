@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     gates,
+    keeper::tells,
     sim::{
         Bed,
         bed::{Handle, now, offers, settings},
@@ -295,4 +296,27 @@ fn a_node_on_demand_makes_room_for_a_spot_instance_when_there_are_some_again() {
     assert_eq!(play.bed.world().pending().count(), 0);
     play.run(60 * MINUTE);
     assert_eq!(play.bed.world().machines.len(), 2, "and that is that");
+}
+
+#[test]
+fn nothing_is_rented_before_the_gateway_is_there() {
+    let play = Play::new(5);
+    play.bed.world().has_gateway = true;
+    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
+    play.run(3 * MINUTE);
+    assert_eq!(play.launches(), 0);
+    let told = play.told(Kind::HeldBack);
+    assert_eq!(told, ["nothing is launched: the gateway to the machines is not there yet"]);
+    assert!(play.told(Kind::Trouble)[0].starts_with("no machine has a key yet"));
+    tells(&play.bed, "cp1");
+    play.run(5 * MINUTE);
+    assert_eq!((play.phases(), play.launches()), (vec![Phase::Ready], 2), "a worker, and the gateway");
+    let told = play.told(Kind::Gateway);
+    assert!(told.last().unwrap().ends_with(" at 203.0.113.7:51820, lets in 1"), "{told:?}");
+    let kept = play.bed.world().status.clone().unwrap().gateway.unwrap();
+    assert!(kept.instance.is_some() && kept.trouble.is_none(), "{kept:?}");
+    // What pods need goes back; the gateway stays.
+    play.bed.world().pods.clear();
+    play.run(30 * MINUTE);
+    assert_eq!((play.phases(), play.bed.world().alive().count()), (vec![], 1));
 }

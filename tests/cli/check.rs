@@ -48,22 +48,6 @@ fn warnings_and_notes_are_told_and_are_no_failure() {
 }
 
 #[test]
-fn what_cannot_be_installed_yet_is_refused_before_anybody_is_contacted() {
-    // Contacting these addresses would take longer than this test has.
-    let file = format!("{}/inventory/burst.yaml", env!("CARGO_MANIFEST_DIR"));
-    for verb in ["plan", "apply"] {
-        let (exit, text, errors) = ask(&[verb, "-i", &file]);
-        assert_eq!((exit, text.as_str()), (65, ""), "{verb}: {errors}");
-        let words = errors.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        assert!(
-            words.contains("workers in EC2 is checked, but cannot be installed by this version yet"),
-            "{words}"
-        );
-        assert!(words.contains("burst.yaml:"), "{words}");
-    }
-}
-
-#[test]
 fn a_release_that_was_never_installed_is_told_of_and_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     for (release, told) in [("1.33.1", true), ("1.20.2", false)] {

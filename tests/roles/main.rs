@@ -1,6 +1,7 @@
 //! Every embedded role, compiled for the sample inventories: golden files of all that would be put on a host.
 
 mod kubeadm;
+mod tunnel;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -409,6 +410,7 @@ fn the_samples_between_them_use_every_role() {
         "volumes.yaml",
         "nfs.yaml",
         "cilium.yaml",
+        "burst.yaml",
     ] {
         roles.extend(compiled(name).into_iter().flat_map(|(_, roles)| roles).map(|role| role.role));
     }

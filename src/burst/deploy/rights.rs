@@ -54,6 +54,9 @@ pub fn rights() -> Vec<Right> {
         right(Some("kube-system"), RBAC, "roles", &[], &["create"]),
         right(Some("kube-system"), RBAC, "rolebindings", &[], &["create"]),
         right(Some("kube-system"), "", "configmaps", JOIN_READS, &["get"]),
+        // What lets machines find the gateway.
+        right(own, RBAC, "roles", &[], &["create"]),
+        right(own, RBAC, "rolebindings", &[], &["create"]),
         right(None, RBAC, "clusterroles", &["system:node-bootstrapper"], &["bind"]),
         // Certificates of rented nodes.
         right(None, CSR, "certificatesigningrequests", &[], &["get", "list", "delete"]),

@@ -11,6 +11,7 @@ use crate::{
         cloud::UserData,
         controller::{LeaseStore as _, Nodes as _, Record, Work},
         demand::{Cluster, Explanation, Look as _, Wish},
+        gateway::{Meeting as _, Records as _},
         kubernetes::{Boards, Store, Workers},
         offer::{Capacity, Money, Offer},
         service::{Board as _, Status, authority, uid},
@@ -145,6 +146,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
         at: Time(0),
         controller: "a".into(),
         spent: Money(0),
+        gateway: None,
         explanation: Explanation::default(),
         held_back: None,
         troubles: vec![],
@@ -154,6 +156,16 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     boards.show(&status).await.unwrap();
     boards.show(&status).await.unwrap();
     assert_eq!(boards.shown().await.unwrap(), Some(status));
+    // Of the gateway.
+    let (record, _) = store.gateway().await.unwrap();
+    let kept = store.keep_gateway(&record, None).await.unwrap();
+    store.keep_gateway(&record, Some(&kept)).await.unwrap();
+    store.own_key().await.unwrap();
+    store.keys().await.unwrap();
+    for _ in 0..2 {
+        let known = store.known().await.unwrap();
+        store.tell(&known).await.unwrap();
+    }
     uid(&api).await.unwrap();
     assert!(authority(&api).await.unwrap_err().to_string().contains("cluster-info"));
     store.delete("burst-1", &version).await.unwrap();

@@ -12,10 +12,8 @@ use crate::{
         network::{Network, WIREGUARD},
     },
     engine::{self, Context, Library, Templates},
+    inventory::MTU_BETWEEN_SITES,
 };
-
-/// What fits through an office's line with WireGuard around it, with some room.
-pub const MTU: u16 = 1400;
 
 /// A machine that dials the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,7 +65,7 @@ pub fn user_data(library: &Library, site: &Site, key: &PrivateKey) -> Result<Use
     context.set("site", site);
     context.set("private_key", key.expose());
     context.set("wireguard", WIREGUARD);
-    context.set("mtu", MTU);
+    context.set("mtu", MTU_BETWEEN_SITES);
     let text = Templates::new(library.clone()).file("burst/gateway.sh", &context)?;
     UserData::new(text.into_bytes()).map_err(|cause| Error::TooMany { machines: site.peers.len(), cause })
 }

@@ -12,7 +12,8 @@ use crate::burst::{
     gateway::{Record, Records},
 };
 
-const GATEWAY: &str = "gateway";
+/// The name of its Secret, and of the ConfigMap for machines.
+pub(super) const GATEWAY: &str = "gateway";
 
 #[async_trait]
 impl Records for Store {

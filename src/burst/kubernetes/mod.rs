@@ -10,11 +10,14 @@ mod board;
 mod gateway;
 mod lease;
 mod ledger;
+mod machines;
 mod nodes;
 
+use gateway::GATEWAY;
 use serde_json::{Value, json};
 
 pub use board::Boards;
+pub use machines::TUNNEL_KEY;
 pub use nodes::{CLAIM, Joining, NOTICE, Unwritten, Workers, Writer};
 
 use super::claim::{LedgerError, Version};
@@ -49,14 +52,14 @@ impl Store {
         Store { api }
     }
 
-    /// Makes the namespace, and what lets new nodes ask for certificates, where they are not.
+    /// Makes the namespace, what lets new nodes ask for certificates, and nodes find the gateway, where they are not.
     ///
     /// # Errors
     /// The API server does not answer, or refuses.
     pub async fn open(api: Api) -> Result<Store, LedgerError> {
         let metadata = json!({"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}});
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        for object in std::iter::once(namespace).chain(bearers()) {
+        for object in std::iter::once(namespace).chain(rights()) {
             match api.create(object).await {
                 Ok(_) | Err(kube::Error::Refused { status: 409, .. }) => {}
                 Err(error) => return Err(unavailable(&error)),
@@ -66,9 +69,9 @@ impl Store {
     }
 }
 
-/// What a token's bearer may do: ask for a certificate, which is signed for open claims alone, and read what `kubeadm join`
-/// reads. Kubeadm's own roles for that have other names in other versions.
-fn bearers() -> Vec<Value> {
+/// What others may do. A token's bearer: ask for a certificate, which is signed for open claims alone, and read what `kubeadm join`
+/// reads; kubeadm's own roles for that have other names in other versions. Nodes: read where the gateway is.
+fn rights() -> Vec<Value> {
     let group = json!({"apiGroup": RBAC, "kind": "Group", "name": GROUP});
     let object = |kind: &str, name: &str, namespace: Option<&str>, more: Value| {
         let labels = json!({"app.kubernetes.io/managed-by": "hoist"});
@@ -82,7 +85,11 @@ fn bearers() -> Vec<Value> {
         }
         object
     };
-    let to = |kind: &str, role: &str| json!({"roleRef": {"apiGroup": RBAC, "kind": kind, "name": role}, "subjects": [group]});
+    let bound = |kind: &str, role: &str, group: &Value| json!({"roleRef": {"apiGroup": RBAC, "kind": kind, "name": role}, "subjects": [group]});
+    let to = |kind: &str, role: &str| bound(kind, role, &group);
+    let machines = json!({"apiGroup": RBAC, "kind": "Group", "name": "system:nodes"});
+    let gateway =
+        json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [GATEWAY], "verbs": ["get"]});
     let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": JOIN_READS, "verbs": ["get"]});
     let nodes = json!({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]});
     vec![
@@ -96,6 +103,8 @@ fn bearers() -> Vec<Value> {
         object("ClusterRoleBinding", "join", None, to("ClusterRole", "hoist-burst:join")),
         object("Role", "join", Some(SYSTEM), json!({"rules": [maps]})),
         object("RoleBinding", "join", Some(SYSTEM), to("Role", "hoist-burst:join")),
+        object("Role", "gateway", Some(NAMESPACE), json!({"rules": [gateway]})),
+        object("RoleBinding", "gateway", Some(NAMESPACE), bound("Role", "hoist-burst:gateway", &machines)),
     ]
 }
 

@@ -23,7 +23,7 @@ pub use clock::SystemClock;
 pub use market::{Known, ask, keep};
 pub use settings::{Missing, rules, settings, zones};
 pub use stop::Stop;
-pub use surroundings::{Parts, authority, surroundings, uid};
+pub use surroundings::{Gateway, Parts, authority, surroundings, uid};
 pub use tell::{Kind, Line, Memory};
 pub use turn::{Done, Outcome};
 
@@ -31,6 +31,7 @@ use super::{
     claim::LedgerError,
     controller::{self, Clock, Controller},
     demand::{Explanation, Look, Rules, Waits, Wish},
+    gateway::{Keeper, Kept},
     join, network,
     offer::Money,
     time::Time,
@@ -78,6 +79,8 @@ pub enum Error {
 /// What is made anew with each way to the API server.
 pub struct Connection {
     pub controller: Controller,
+    /// Where machines and workers meet at a gateway of hoist's.
+    pub keeper: Option<Keeper>,
     pub look: Box<dyn Look>,
     pub board: Box<dyn Board>,
 }
@@ -113,6 +116,7 @@ pub struct Status {
     pub controller: String,
     /// This month, millionths of a dollar.
     pub spent: Money,
+    pub gateway: Option<Kept>,
     pub explanation: Explanation,
     /// Why nothing is launched though nodes are wanted.
     pub held_back: Option<String>,

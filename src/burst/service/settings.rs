@@ -28,11 +28,6 @@ pub enum Missing {
     #[error("there is no network for workers in EC2")]
     #[diagnostic(help("`hoist burst up` makes it; or name what is there in `burst.existing`"))]
     Network,
-    #[error("this version of hoist cannot connect machines and workers by a gateway of its own yet")]
-    #[diagnostic(help(
-        "set `burst.connection` to `vpn`, or to `routed` where machines and workers reach each other already"
-    ))]
-    Gateway,
 }
 
 /// The availability zones of the subnets, in their order.

@@ -1,6 +1,6 @@
 //! Puts together what one controller needs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,7 @@ use crate::{
         cloud::Cloud,
         controller::{Clock, Controller, Settings, Surroundings},
         demand::Cluster,
+        gateway::{Around, Checks, Keeper, Plan},
         kubernetes::{Boards, Store, Workers, Writer},
     },
     kube::{Api, Kind},
@@ -27,6 +28,16 @@ pub struct Parts {
     pub settings: Settings,
     /// This process' own.
     pub identity: String,
+    /// Where the network has one, and this process keeps it.
+    pub gateway: Option<Gateway>,
+}
+
+/// What the gateway is kept with.
+pub struct Gateway {
+    pub plan: Plan,
+    pub checks: Arc<dyn Checks>,
+    /// For how long machines must have told nothing new.
+    pub settled: Duration,
 }
 
 /// A controller and what it reads, over one way to the API server. Makes the namespace of claims where there is none.
@@ -34,8 +45,12 @@ pub struct Parts {
 /// # Errors
 /// The API server does not answer, or refuses.
 pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
-    let Parts { api, cloud, clock, writer, settings, identity } = parts;
+    let Parts { api, cloud, clock, writer, settings, identity, gateway } = parts;
     let store = Arc::new(Store::open(api.clone()).await?);
+    let keeper = gateway.and_then(|Gateway { plan, checks, settled }| {
+        let (cloud, records, meeting, clock) = (cloud.clone(), store.clone(), store.clone(), clock.clone());
+        Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled)
+    });
     let around = Surroundings {
         cloud,
         ledger: store.clone(),
@@ -44,6 +59,7 @@ pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
         clock,
     };
     Ok(Connection {
+        keeper,
         controller: Controller::new(around, settings, identity),
         look: Box::new(Cluster::new(api.clone())),
         board: Box::new(Boards::new(api)),

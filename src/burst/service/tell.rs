@@ -22,6 +22,8 @@ pub struct Line {
 pub enum Kind {
     /// This controller leads, or another.
     Lead,
+    /// How it is with the gateway.
+    Gateway,
     /// A claim was made, went on, or is gone.
     Claim,
     /// What belonged to nobody is being ended.

@@ -7,6 +7,7 @@ use crate::burst::{
     claim::{Claim, Phase},
     controller::{Controller, Decision, Report, View},
     demand::{Explanation, Situation, Wish, decide},
+    gateway::Kept,
     offer::{Capacity, Money},
     time::Time,
 };
@@ -28,6 +29,8 @@ pub struct Done {
     /// None: nothing was to be carried out.
     pub report: Option<Report>,
     pub spent: Money,
+    /// Something else than claims and pods is on its way: the gateway.
+    pub busy: bool,
 }
 
 impl Outcome {
@@ -36,7 +39,10 @@ impl Outcome {
         match self {
             Outcome::Standby => false,
             Outcome::Done(done) => {
-                controller.is_busy() || done.explanation.young > 0 || !done.decision.wanted.is_empty()
+                controller.is_busy()
+                    || done.busy
+                    || done.explanation.young > 0
+                    || !done.decision.wanted.is_empty()
             }
         }
     }
@@ -87,6 +93,10 @@ impl Service {
             self.standing(Kind::Lead, "this controller", "leads");
             self.told_of(&view);
         }
+        let gateway = match &mut connection.keeper {
+            Some(keeper) if !only_look => Some(keeper.keep().await?),
+            _ => None,
+        };
         let (seen, wish) = (connection.look.look().await?, self.wish(connection).await?);
         let now = self.clock.now();
         let spent = view.spent(now);
@@ -101,22 +111,42 @@ impl Service {
             spent,
             now,
         };
-        let (decision, mut explanation) = decide(&situation, &self.rules, &mut self.waits);
+        let (mut decision, mut explanation) = decide(&situation, &self.rules, &mut self.waits);
         if !asked {
             // Nobody knows yet what can be rented.
             explanation.unplaced.clear();
         }
         if only_look {
-            return Ok(Outcome::Done(Box::new(Done { decision, explanation, report: None, spent })));
+            return Ok(Outcome::Done(Box::new(Done {
+                decision,
+                explanation,
+                report: None,
+                spent,
+                busy: false,
+            })));
         }
-        let report = connection.controller.carry_out(view, &decision).await?;
+        let waits = gateway.as_ref().is_some_and(|it| it.instance.is_none()) && !decision.wanted.is_empty();
+        if waits {
+            // They would not find the machines, and be paid for until they are given up.
+            decision.wanted.clear();
+        }
+        let mut report = connection.controller.carry_out(view, &decision).await?;
+        if waits {
+            report
+                .held_back
+                .get_or_insert_with(|| String::from("the gateway to the machines is not there yet"));
+        }
         // All of it was done.
         self.memory.forget(Kind::Trouble, "turn");
+        if let Some(kept) = &gateway {
+            self.told_of_gateway(kept);
+        }
         self.told(&explanation, &report, &troubles);
         let status = Status {
             at: now,
             controller: self.identity.clone(),
             spent,
+            gateway: gateway.clone(),
             explanation: explanation.clone(),
             held_back: report.held_back.clone(),
             troubles: self.memory.recent(Kind::Trouble, now),
@@ -124,7 +154,8 @@ impl Service {
             remarks: offered.remarks,
         };
         self.show(connection, status).await;
-        Ok(Outcome::Done(Box::new(Done { decision, explanation, report: Some(report), spent })))
+        let busy = waits || gateway.is_some_and(|it| it.instance.is_none());
+        Ok(Outcome::Done(Box::new(Done { decision, explanation, report: Some(report), spent, busy })))
     }
 
     /// Shows the status, if it is news or old. That it cannot be shown stops nothing.
@@ -148,6 +179,22 @@ impl Service {
             view.claims().map(|claim| (claim.name.clone(), words(claim))).collect();
         for (claim, message) in claims {
             self.standing(Kind::Claim, &claim, &message);
+        }
+    }
+
+    fn told_of_gateway(&mut self, kept: &Kept) {
+        let what = kept.instance.as_deref().unwrap_or("is not there yet,");
+        self.standing(
+            Kind::Gateway,
+            "gateway",
+            &format!("{what} at {}, lets in {}", kept.endpoint, kept.machines),
+        );
+        let without = kept.without_key.join(" ");
+        if !without.is_empty() && kept.machines > 0 {
+            self.standing(Kind::Gateway, &without, "no key is known to the gateway: `hoist apply` makes one");
+        }
+        if let Some(trouble) = &kept.trouble {
+            self.standing(Kind::Trouble, "gateway", trouble);
         }
     }
 

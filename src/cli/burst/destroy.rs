@@ -40,8 +40,9 @@ mod with_aws {
         burst::{
             aws::{CloudFormation, Ec2},
             cloud::Cloud as _,
-            destroy::{Remaining, destroy},
-            kubernetes::Boards,
+            destroy::{Living, Remaining, destroy},
+            gateway::Meeting as _,
+            kubernetes::{Boards, Store},
             network::{self, Network, Pace, Tagged},
             service::{self, Connect as _, Error, SystemClock, uid},
         },
@@ -71,11 +72,16 @@ mod with_aws {
             None => {
                 nobody_is_wanted(args, &inventory).await?;
                 let (reach, identity) = (args.reach.clone(), identity());
+                let known = inventory.clone();
                 let inventory = inventory.clone();
                 let mut connection =
                     Way { reach, inventory, rules, identity, supply: None, once: false }.connect().await?;
-                let destroyed =
-                    destroy(&ec2, Some(&mut connection.controller), &SystemClock, patience).await?;
+                let store = Store::reader(args.reach.api(&known).await?);
+                let living = Living { controller: &mut connection.controller, checks: &ec2, records: &store };
+                let destroyed = destroy(&ec2, Some(living), &SystemClock, patience).await?;
+                if destroyed.is_nothing() {
+                    store.forget().await.map_err(Error::from)?;
+                }
                 connection.controller.release().await.map_err(Error::from)?;
                 destroyed
             }

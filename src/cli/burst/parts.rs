@@ -1,6 +1,6 @@
 //! What the controller is made of, for the verbs that run it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -12,13 +12,16 @@ use crate::{
         cloud::{Template, UserData},
         controller::{Batch, Settings},
         demand::Rules,
+        gateway::{Plan, SETTLED},
         join::Joiner,
         kubernetes::Writer,
         network::{self, Made, Network},
-        service::{self, Connect, Connection, Error, Missing, Parts, SystemClock, authority, surroundings},
+        service::{
+            self, Connect, Connection, Error, Gateway, Missing, Parts, SystemClock, authority, surroundings,
+        },
     },
     engine::Library,
-    inventory::{self, Inventory},
+    inventory::Inventory,
 };
 
 /// What new nodes are made of.
@@ -47,11 +50,17 @@ impl Connect for Way {
         let api = self.reach.api(&self.inventory).await.map_err(|failure| away(&failure.report))?;
         let uid = service::uid(&api).await?;
         let region = self.rules.burst.region.as_deref().unwrap_or_default();
-        let (template, writer) = match &self.supply {
-            None => (Template::bare(&uid), nothing()),
+        let cloud = Arc::new(Ec2::connect(region, &uid).await);
+        let (template, writer, gateway) = match &self.supply {
+            None => (Template::bare(&uid), nothing(), None),
             Some(Supply { index, library }) => {
                 let joiner = Joiner::new(&self.inventory, index, library, authority(&api).await?)?;
-                (template(&self.inventory, &uid).await?, joiner.writer())
+                let (network, made) = network(&self.inventory).await?;
+                let template = network::template(&self.inventory, &made, &uid);
+                let (inventory, cluster, library) = (self.inventory.clone(), uid.clone(), library.clone());
+                let plan = Plan { inventory, network, made, cluster, library };
+                let settled = if self.once { Duration::ZERO } else { SETTLED };
+                (template, joiner.writer(), Some(Gateway { plan, checks: cloud.clone(), settled }))
             }
         };
         let key = aws::key_id(region).await.unwrap_or_default();
@@ -59,24 +68,16 @@ impl Connect for Way {
         let mut settings: Settings =
             service::settings(&self.rules, template, &format!("{key} {}", self.identity));
         if self.once {
-            settings.batch = Batch { idle: std::time::Duration::ZERO, longest: std::time::Duration::ZERO };
+            settings.batch = Batch { idle: Duration::ZERO, longest: Duration::ZERO };
         }
-        let cloud = Arc::new(Ec2::connect(region, &uid).await);
         let clock = Arc::new(SystemClock);
         let identity = self.identity.clone();
-        surroundings(Parts { api, cloud, clock, writer, settings, identity }).await
+        surroundings(Parts { api, cloud, clock, writer, settings, identity, gateway }).await
     }
 }
 
-/// What cannot be had whatever the cluster and AWS say: told before anybody is asked.
-pub fn lacks(wanted: &Inventory) -> Option<Missing> {
-    let burst = &wanted.burst;
-    (burst.connection == inventory::Connection::Gateway && burst.existing.is_none())
-        .then_some(Missing::Gateway)
-}
-
 /// Where instances are: in a network that was there, or that `hoist burst up` has made.
-async fn template(inventory: &Inventory, uid: &str) -> Result<Template, Error> {
+async fn network(inventory: &Inventory) -> Result<(Network, Made), Error> {
     let network = Network::of(inventory)?;
     let made = match &network.existing {
         Some(existing) => Made::existing(&network, existing),
@@ -85,7 +86,7 @@ async fn template(inventory: &Inventory, uid: &str) -> Result<Template, Error> {
             network::made(&stacks, &network).await?.ok_or(Missing::Network)?
         }
     };
-    Ok(network::template(inventory, &made, uid))
+    Ok((network, made))
 }
 
 /// For who launches nothing: it is never asked.

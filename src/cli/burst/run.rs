@@ -67,7 +67,7 @@ mod with_aws {
             },
         },
         cli::{
-            burst::parts::{Supply, Way, identity, lacks},
+            burst::parts::{Supply, Way, identity},
             request::library,
             shared::{cache, home, print},
         },
@@ -77,9 +77,6 @@ mod with_aws {
     pub async fn run(args: &Args) -> Result<Exit, Failure> {
         let inventory = args.reach.inventory.load()?;
         let rules = service::rules(&inventory.burst)?;
-        if let Some(missing) = lacks(&inventory).filter(|_| !args.dry_run) {
-            return Err(missing.into());
-        }
         let library = library(args.roles.as_deref())?;
         let supply = match args.dry_run {
             true => None,

@@ -10,7 +10,7 @@ use crate::inventory::{Inventory, Plugin};
 
 /// What fits through the usual tunnels between sites: AWS's Site-to-Site VPN takes 1446 bytes, WireGuard on a line with
 /// PPPoE 1412. https://docs.aws.amazon.com/vpn/latest/s2svpn/your-cgw.html
-const MTU_BETWEEN_SITES: u16 = 1400;
+pub const MTU_BETWEEN_SITES: u16 = 1400;
 
 /// Settings of Cilium.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

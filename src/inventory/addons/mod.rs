@@ -18,7 +18,7 @@ mod registry;
 mod storage_class;
 
 pub use cert_manager::{CertManager, OWN_CA};
-pub use cilium::{Cilium, Hubble, Routing};
+pub use cilium::{Cilium, Hubble, MTU_BETWEEN_SITES, Routing};
 pub use external_secrets::ExternalSecrets;
 pub use ingress_nginx::{DefaultCertificate, Exposure, IngressNginx, Workload};
 pub use keda::Keda;

@@ -133,8 +133,7 @@ pub struct ExistingNetwork {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Connection {
-    /// Machines dial a small instance of hoist's, with WireGuard: nothing has to be opened where they are. This version makes
-    /// its network, and not the instance yet.
+    /// Machines dial a small instance of hoist's, with WireGuard: nothing has to be opened where they are.
     #[default]
     Gateway,
     /// AWS' Site-to-Site VPN, to a device of the office that somebody else sets up; about 36 US dollars a month.
@@ -184,5 +183,10 @@ impl Burst {
     /// Whether anything is said.
     pub fn is_wanted(&self) -> bool {
         *self != Burst::default()
+    }
+
+    /// Whether machines and instances meet at a gateway of hoist's.
+    pub fn has_gateway(&self) -> bool {
+        self.is_wanted() && self.connection == Connection::Gateway && self.existing.is_none()
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::burst::{
     claim::Claim,
     demand::{Explanation, Wish},
+    gateway::Kept,
     offer::{Capacity, Money, Offer},
     service::{Done, Status},
     time::Time,
@@ -61,6 +62,9 @@ pub fn status(found: &Found) -> String {
         .collect();
     if !missing.is_empty() {
         let _ = writeln!(text, "wanted      {}, not rented yet", missing.join(", "));
+    }
+    if let Some(kept) = found.status.as_ref().and_then(|status| status.gateway.as_ref()) {
+        let _ = writeln!(text, "gateway     {}", gateway(kept));
     }
     if let Some(status) = &found.status {
         let Explanation { waiting, young, .. } = status.explanation;
@@ -189,6 +193,19 @@ pub fn turn_json(done: &Done, troubles: &[String]) -> Value {
     })
 }
 
+/// `i-0a1b at 203.0.113.7:51820, lets in 4; without a key: w3`
+fn gateway(kept: &Kept) -> String {
+    let instance = kept.instance.as_deref().unwrap_or("none yet");
+    let mut words = format!("{instance} at {}, lets in {}", kept.endpoint, kept.machines);
+    if !kept.without_key.is_empty() {
+        words += &format!("; without a key: {} (`hoist apply`)", kept.without_key.join(" "));
+    }
+    if let Some(trouble) = &kept.trouble {
+        words += &format!("; {trouble}");
+    }
+    words
+}
+
 fn dollars(money: Money) -> f64 {
     money.0 as f64 / 1e6
 }
@@ -252,6 +269,13 @@ mod tests {
                 at: Time(NOW.0 - 3_000),
                 controller: "cp1-0a1b2c3d".into(),
                 spent: Money(1),
+                gateway: Some(Kept {
+                    endpoint: "203.0.113.7:51820".parse().unwrap(),
+                    instance: Some("i-0a1b".into()),
+                    machines: 4,
+                    without_key: vec!["w3".into()],
+                    trouble: None,
+                }),
                 explanation,
                 held_back: Some("EC2 does not answer launches".into()),
                 troubles: vec!["EC2 refused RunInstances: no answer: cut".into()],

@@ -6,6 +6,7 @@ use hoist::{
         claim::LedgerError,
         controller::Controller,
         demand::{Look, Seen, Wish},
+        gateway::SETTLED,
         service::{Board, Connect, Connection, Error, Status},
     },
     kube,
@@ -17,6 +18,7 @@ use super::{
     cluster,
     world::World,
 };
+use crate::keeper::keeper;
 
 /// Two of them fill a node of two processors.
 const CPU: &str = "900m";
@@ -101,8 +103,11 @@ impl Connect for Road {
             return Err(Error::Away { reason: "no control plane answers".to_owned() });
         }
         handle.call(|world| world.ways += 1).await;
+        let has_gateway = handle.call(|world| world.has_gateway).await;
+        let keeper = has_gateway.then(|| keeper(handle, SETTLED));
         let around = cluster::all(handle.clone());
         Ok(Connection {
+            keeper,
             controller: Controller::new(around, settings(), (*name).to_owned()),
             look: Box::new(handle.clone()),
             board: Box::new(handle.clone()),

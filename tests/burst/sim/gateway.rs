@@ -1,10 +1,12 @@
 //! What the gateway's keeper sees of the simulation.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use hoist::burst::{
     claim::{LedgerError, Version},
     cloud::{CloudError, Order},
-    gateway::{Checks, Record, Records},
+    gateway::{Checks, Known, Meeting, PrivateKey, PublicKey, Record, Records},
 };
 
 use super::bed::Handle;
@@ -39,5 +41,32 @@ impl Checks for Handle {
             false => Ok(world.faults.impaired.contains(id)),
         })
         .await
+    }
+}
+
+#[async_trait]
+impl Meeting for Handle {
+    async fn keys(&self) -> Result<BTreeMap<String, PublicKey>, LedgerError> {
+        Ok(self.call(|world| world.met.0.clone()).await)
+    }
+
+    async fn own_key(&self) -> Result<PrivateKey, LedgerError> {
+        let made = PrivateKey::generate().unwrap().expose();
+        let kept = self.call(|world| world.met.2.get_or_insert(made).clone()).await;
+        Ok(kept.parse().unwrap())
+    }
+
+    async fn known(&self) -> Result<Known, LedgerError> {
+        Ok(self.call(|world| world.met.1.clone()).await)
+    }
+
+    async fn tell(&self, known: &Known) -> Result<(), LedgerError> {
+        self.call(|world| world.met.1 = known.clone()).await;
+        Ok(())
+    }
+
+    async fn forget(&self) -> Result<(), LedgerError> {
+        self.call(|world| world.met = Default::default()).await;
+        Ok(())
     }
 }

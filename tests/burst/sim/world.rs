@@ -7,7 +7,7 @@ use hoist::burst::{
     cloud::{Instance, State},
     controller::{CertificateRequest, Record, token_id},
     demand::Wish,
-    gateway,
+    gateway::{self, Known, PublicKey},
     offer::Capacity,
     service::Status,
     time::Time,
@@ -126,6 +126,10 @@ pub struct World {
     pub book: (Book, u64),
     pub lease: Option<(Record, u64)>,
     pub gateway: (gateway::Record, u64),
+    /// What machines have told, what they were told, and the gateway's own key.
+    pub met: (BTreeMap<String, PublicKey>, Known, Option<String>),
+    /// Whether programs keep a gateway.
+    pub has_gateway: bool,
     pub version: u64,
 
     pub join_tokens: BTreeMap<String, u64>,
@@ -161,6 +165,8 @@ impl World {
             book: (Book::default(), 0),
             lease: None,
             gateway: (gateway::Record::default(), 0),
+            met: Default::default(),
+            has_gateway: false,
             version: 0,
             join_tokens: BTreeMap::new(),
             requests: Vec::new(),

@@ -1,0 +1,177 @@
+//! What keeps a machine's end of the tunnel, run by a real shell among programs that only write down how they were called.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::compiled;
+use hoist::task::Task;
+
+const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
+const GATEWAY: &str = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=";
+
+/// A machine of which the cluster knows nothing yet.
+struct Machine {
+    root: TempDir,
+    script: PathBuf,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        let roles = compiled("burst.yaml");
+        let steps = roles.iter().find(|(host, _)| host == "w1").unwrap().1.iter();
+        let tunnel = steps.filter(|role| role.role == "tunnel").flat_map(|role| &role.steps);
+        let content = tunnel
+            .filter_map(|step| match &step.task {
+                Task::File(file) if file.path == "/usr/local/sbin/hoist-tunnel" => Some(file.content.clone()),
+                _ => None,
+            })
+            .next()
+            .unwrap();
+        let here = root.path().to_str().unwrap();
+        let script = at("hoist-tunnel");
+        fs::write(
+            &script,
+            content.replace("/etc/wireguard", here).replace("/run/hoist-tunnel", &format!("{here}/run")),
+        )
+        .unwrap();
+        fs::create_dir(at("bin")).unwrap();
+        let program = |name: &str, text: &str| {
+            let path = at("bin").join(name);
+            fs::write(&path, format!("#!/bin/sh\ncd {here}\n{text}\n")).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        program("wg", &format!("case $1 in pubkey) echo {KEY};; *) echo wg \"$@\" >> calls;; esac"));
+        program(
+            "systemctl",
+            "echo systemctl \"$@\" >> calls\n\
+             case $* in start*) touch active;; stop*|*disable*) rm -f active;; *is-active*) [ -e active ];; esac",
+        );
+        program(
+            "kubectl",
+            "case $* in\n\
+             *annotate*) for word; do :; done; echo \"${word#*=}\" > annotation;;\n\
+             *'get node'*) [ ! -e annotation ] || cat annotation;;\n\
+             *'get configmap'*) [ -e map ] || { echo Forbidden >&2; exit 1; }; cat map;;\n\
+             esac",
+        );
+        fs::write(at("hoist.key"), "PRIVATE\n").unwrap();
+        Machine { script, root }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    /// The exit status, and what the machine's own programs were called with.
+    fn run(&self, arguments: &[&str]) -> (i32, Vec<String>) {
+        let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.at("bin").display());
+        let ran = Command::new("sh").arg(&self.script).args(arguments).env("PATH", path).output();
+        let ran = ran.unwrap();
+        let calls = fs::read_to_string(self.at("calls")).unwrap_or_default();
+        let _ = fs::remove_file(self.at("calls"));
+        let done = |call: &&str| !call.contains("is-active");
+        assert!(!self.at("hoist.conf.new").exists(), "{}", String::from_utf8_lossy(&ran.stderr));
+        (ran.status.code().unwrap(), calls.lines().filter(done).map(str::to_owned).collect())
+    }
+
+    fn told(&self, text: &str) {
+        fs::write(self.at("map"), text).unwrap();
+    }
+
+    fn conf(&self) -> Option<String> {
+        fs::read_to_string(self.at("hoist.conf")).ok()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn it_tells_its_key_and_dials_as_soon_as_there_is_a_gateway() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&["--check"]).0, 1);
+    assert!(!machine.at("annotation").exists(), "a check changes nothing");
+    assert_eq!(machine.run(&[]), (0, vec![]));
+    assert_eq!(fs::read_to_string(machine.at("annotation")).unwrap().trim(), KEY);
+    assert_eq!((machine.run(&["--check"]), machine.conf()), ((0, vec![]), None), "there is no gateway yet");
+
+    machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
+    assert_eq!((machine.run(&["--check"]), machine.conf()), ((1, vec![]), None));
+    let (status, calls) = machine.run(&[]);
+    let unit = "wg-quick@hoist.service";
+    let assert = format!("wg set hoist peer {GATEWAY} endpoint 203.0.113.7:51820");
+    let expected = [
+        format!("systemctl stop {unit}"),
+        format!("systemctl -q enable {unit}"),
+        format!("systemctl start {unit}"),
+        assert.clone(),
+    ];
+    assert_eq!((status, calls), (0, expected.to_vec()));
+    insta::assert_snapshot!(machine.conf().unwrap(), @r"
+    [Interface]
+    PrivateKey = PRIVATE
+    MTU = 1400
+    Table = off
+    PostUp = ip -4 route replace 172.16.0.0/22 dev %i src 192.168.18.211
+    PostUp = ip -4 route replace 172.16.4.0/22 dev %i src 192.168.18.211
+    PostUp = ip -4 route replace 172.16.8.0/22 dev %i src 192.168.18.211
+    [Peer]
+    PublicKey = 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=
+    Endpoint = 203.0.113.7:51820
+    AllowedIPs = 172.16.0.0/22, 172.16.4.0/22, 172.16.8.0/22
+    PersistentKeepalive = 25
+    ");
+    assert_eq!(mode(&machine.at("hoist.conf")), 0o600, "its key is in it");
+    // A second run only says again where the gateway is.
+    assert_eq!(machine.run(&["--check"]), (0, vec![]));
+    assert_eq!(machine.run(&[]), (0, vec![assert]));
+    // What has ended is begun again.
+    fs::remove_file(machine.at("active")).unwrap();
+    assert_eq!(machine.run(&["--check"]).0, 1);
+    assert!(machine.run(&[]).1.contains(&format!("systemctl start {unit}")));
+}
+
+#[test]
+fn it_follows_the_gateway_and_ends_with_it() {
+    let machine = Machine::new();
+    machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
+    assert_eq!(machine.run(&[]).0, 0);
+    machine.told(&format!("203.0.113.8:51820 {GATEWAY}"));
+    assert_eq!(machine.run(&[]).0, 0);
+    assert!(machine.conf().unwrap().contains("Endpoint = 203.0.113.8:51820\n"));
+    // The API server does not answer: everything stays.
+    fs::remove_file(machine.at("map")).unwrap();
+    assert_eq!(machine.run(&[]).0, 1);
+    assert!(machine.conf().is_some() && machine.at("active").exists());
+    // There is none any more.
+    machine.told("");
+    assert_eq!(machine.run(&["--check"]).0, 1);
+    assert_eq!(machine.run(&[]).0, 0);
+    assert!(machine.conf().is_none() && !machine.at("active").exists());
+    assert_eq!((machine.run(&[]), machine.run(&["--check"])), ((0, vec![]), (0, vec![])));
+}
+
+#[test]
+fn what_is_no_gateway_is_refused_and_changes_nothing() {
+    for told in [
+        "203.0.113.7:51820",
+        "203.0.113.7 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=",
+        "$(reboot):51820 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=",
+        "203.0.113.7:51820 short",
+        "203.0.113.7:51820 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08= PostUp=reboot",
+    ] {
+        let machine = Machine::new();
+        machine.told(told);
+        assert_eq!(machine.run(&[]), (1, vec![]), "{told}");
+        assert_eq!(machine.conf(), None, "{told}");
+    }
+}
