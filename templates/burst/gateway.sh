@@ -7,11 +7,13 @@ export DEBIAN_FRONTEND=noninteractive
 echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-hoist.conf
 sysctl -q -p /etc/sysctl.d/90-hoist.conf
 
+# An image may have them; each minute without the gateway counts.
 tries=0
-until apt-get -q update && apt-get -q -y --no-install-recommends install nftables wireguard-tools; do
-  tries=$((tries + 1))
+until { command -v nft && command -v wg-quick; } > /dev/null; do
   [ "$tries" -lt 60 ] || exit 1
-  sleep 5
+  [ "$tries" -eq 0 ] || sleep 5
+  tries=$((tries + 1))
+  apt-get -q update && apt-get -q -y --no-install-recommends install nftables wireguard-tools || true
 done
 
 umask 077

@@ -53,8 +53,9 @@ def delete_table(self, account_id, region_name):
 
 
 def address(cls, resource_name, cloudformation_json, account_id, region_name, **more):
-    # It is called by its address, and tagged by its id.
+    # It is called by its address, and tagged by its id. The emulator's own ones lead nowhere.
     made = make_address(cls, resource_name, cloudformation_json, account_id, region_name, **more)
+    made.public_ip = "203.0.113.7"
     tags = {tag["Key"]: tag["Value"] for tag in cloudformation_json["Properties"].get("Tags", [])}
     ec2_backends[account_id][region_name].create_tags([made.allocation_id], tags)
     return made

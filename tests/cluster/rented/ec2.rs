@@ -6,7 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     process::{Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -16,7 +16,10 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
 
-use super::metadata::{Directory, Metadata};
+use super::{
+    internet,
+    metadata::{Directory, Metadata},
+};
 use crate::{moto::Moto, stage};
 
 pub const REGION: &str = "eu-central-1";
@@ -30,6 +33,7 @@ pub struct Machine {
     pub address: String,
     /// The lab's name for it.
     pub node: String,
+    pub is_gateway: bool,
     pub seen: Instant,
     /// When it answered SSH.
     pub booted: Option<Instant>,
@@ -45,6 +49,8 @@ pub struct Machine {
 pub struct Ec2 {
     pub url: String,
     api: Api,
+    /// The address that the gateway has in the VPC.
+    gateway: Arc<OnceLock<String>>,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
     directory: Directory,
     over: Arc<AtomicBool>,
@@ -60,7 +66,9 @@ impl Ec2 {
         let machines: Arc<Mutex<BTreeMap<String, Machine>>> = Arc::default();
         let directory = Directory::serve(lab);
         let over = Arc::new(AtomicBool::new(false));
-        let world = World { lab, api: api.clone(), machines: machines.clone(), directory: directory.clone() };
+        let gateway: Arc<OnceLock<String>> = Arc::default();
+        let (api, kept) = (api.clone(), (machines.clone(), directory.clone(), gateway.clone()));
+        let world = World { lab, gateway: kept.2, api: api.clone(), machines: kept.0, directory: kept.1 };
         let ended = over.clone();
         let watch = thread::spawn(move || {
             while !ended.load(Ordering::SeqCst) {
@@ -68,18 +76,7 @@ impl Ec2 {
                 thread::sleep(Duration::from_millis(200));
             }
         });
-        Ok(Ec2 { url, api, machines, directory, over, watch: Some(watch), _moto: moto })
-    }
-
-    /// A subnet in the lab's own network, and a security group in its VPC: their ids.
-    pub fn network(&self, subnet: &str) -> (String, String) {
-        let vpc = self.api.ask("CreateVpc", &[("CidrBlock", subnet)]);
-        let vpc = field(&vpc, "vpcId");
-        let made = [("VpcId", vpc.as_str()), ("CidrBlock", subnet), ("AvailabilityZone", ZONE)];
-        let subnet = self.api.ask("CreateSubnet", &made);
-        let group = [("GroupName", "workers"), ("GroupDescription", "workers"), ("VpcId", &vpc)];
-        let group = self.api.ask("CreateSecurityGroup", &group);
-        (field(&subnet, "subnetId"), field(&group, "groupId"))
+        Ok(Ec2 { url, api, gateway, machines, directory, over, watch: Some(watch), _moto: moto })
     }
 
     /// An image that the emulator knows.
@@ -87,9 +84,29 @@ impl Ec2 {
         field(&self.api.ask("DescribeImages", &[]), "imageId")
     }
 
-    /// Everything that was ever launched, by its id.
-    pub fn machines(&self) -> Vec<Machine> {
-        self.machines.lock().unwrap().values().cloned().collect()
+    /// Every worker that was ever launched, by its id.
+    pub fn workers(&self) -> Vec<Machine> {
+        let machines = self.machines.lock().unwrap();
+        machines.values().filter(|machine| !machine.is_gateway).cloned().collect()
+    }
+
+    /// The gateways that there were; the last one is that of now.
+    pub fn gateways(&self) -> Vec<Machine> {
+        let machines = self.machines.lock().unwrap();
+        let mut gateways: Vec<Machine> =
+            machines.values().filter(|machine| machine.is_gateway).cloned().collect();
+        gateways.sort_by_key(|machine| machine.seen);
+        gateways
+    }
+
+    /// Where the network has its gateway.
+    pub fn has_gateway_at(&self, address: &str) {
+        self.gateway.set(address.to_owned()).unwrap();
+    }
+
+    /// EC2 loses an instance.
+    pub fn lose(&self, id: &str) {
+        self.api.ask("TerminateInstances", &[("InstanceId.1", id)]);
     }
 
     /// The instances that cost money now.
@@ -115,6 +132,7 @@ impl Drop for Ec2 {
 /// What the thread works on.
 struct World {
     lab: &'static str,
+    gateway: Arc<OnceLock<String>>,
     api: Api,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
     directory: Directory,
@@ -125,19 +143,28 @@ impl World {
         for instance in self.api.instances() {
             let known = self.machines.lock().unwrap().get(&instance.id).cloned();
             match (instance.is_on(), known) {
-                (true, None) => self.boot(&instance),
+                (true, None) if !self.is_taken(&instance) => self.boot(&instance),
                 (false, Some(machine)) if machine.off.is_none() => self.power_off(&machine),
                 _ => {}
             }
         }
     }
 
+    /// Whether another has its address still: a gateway before this one.
+    fn is_taken(&self, instance: &Instance) -> bool {
+        let machines = self.machines.lock().unwrap();
+        machines.values().any(|machine| machine.address == instance.address && machine.off.is_none())
+    }
+
     fn boot(&self, instance: &Instance) {
         let node = format!("ec2-{}", instance.address.rsplit('.').next().unwrap());
+        let gateway = self.gateway.get().expect("there is a network before anything is launched").clone();
+        let is_gateway = instance.address == gateway;
         let machine = Machine {
             id: instance.id.clone(),
             address: instance.address.clone(),
             node: node.clone(),
+            is_gateway,
             seen: Instant::now(),
             booted: None,
             joined: None,
@@ -150,8 +177,11 @@ impl World {
         let (machines, lab, id) = (self.machines.clone(), self.lab, instance.id.clone());
         let (address, user_data) = (instance.address.clone(), self.api.user_data(&instance.id));
         thread::spawn(move || {
-            let up = hoist(lab, &["lab", "up", "--nodes", &format!("{node}={address}")]).output().unwrap();
-            assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+            internet::lab(lab, &["lab", "up", "--nodes", &format!("{node}={address}@ec2")]).unwrap();
+            internet::no_other_way(lab);
+            if !is_gateway {
+                internet::route(lab, &node, &gateway);
+            }
             machines.lock().unwrap().get_mut(&id).unwrap().booted = Some(Instant::now());
             // As cloud-init runs a user data that begins with `#!`.
             let script =
@@ -168,9 +198,8 @@ impl World {
     }
 
     fn power_off(&self, machine: &Machine) {
-        let down = hoist(self.lab, &["lab", "down", &machine.node]).output().unwrap();
         // It may not have booted yet: the next look tries again.
-        if down.status.success() {
+        if internet::lab(self.lab, &["lab", "down", &machine.node]).is_ok() {
             self.machines.lock().unwrap().get_mut(&machine.id).unwrap().off = Some(Instant::now());
         }
     }

@@ -1,7 +1,9 @@
 //! When the machines have no room left: a pod that waits becomes a claim, an instance, a node; and when nobody needs it,
-//! nothing is left of it. EC2 is an emulator whose instances are nodes of the lab.
+//! nothing is left of it. EC2 is an emulator whose instances are nodes of the lab; machines and instances meet at the gateway
+//! alone, as by default.
 
 mod ec2;
+mod internet;
 mod metadata;
 
 use std::{
@@ -13,12 +15,11 @@ use std::{
 };
 
 use ec2::{Ec2, REGION, ZONE};
+use internet::{GATEWAYS, LAN, SERVER, VPC, WORKERS};
 
 use crate::stage::{Stage, cache, text};
 
 const LAB: &str = "cluster-rented";
-/// A part of the lab's network that no machine is in.
-const SUBNET: &str = "10.77.0.128/26";
 const TYPE: &str = "m5.large";
 
 /// Of Cilium the lab has no image: a bridge stands in for it on the rented node, and `cilium_is_ready` for its agent.
@@ -44,45 +45,59 @@ fn rented() {
     let stage = Stage::new(LAB, include_str!("../../../inventory/lab.yaml"));
     eprintln!();
     stage.step("two machines and a cluster behind a virtual address", || {
-        let machines = stage.inventory("inventory.yaml", &MACHINES);
+        let machines = stage.inventory("inventory.yaml", &EDITS);
         stage.hoist(&["lab", "up", "-i", text(&machines)]).exits(0);
         stage.hoist(&["apply"]).exits(0).says("2 nodes ready");
         stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
     });
-    let _files = serve_artifacts(&stage);
     let ec2 = Ec2::start(LAB).unwrap();
     write_inventory(&stage, &ec2);
+    stage.step("the machines get keys, and EC2 a network", || prepare(&stage, &ec2));
+    let _files = serve_artifacts(&stage);
     let controller = Controller::start(&stage, &ec2);
+    stage.step("the machines dial a gateway", || dial(&stage, &ec2, &controller));
     stage.step("a pod that waits becomes a node, and runs on it", || rent(&stage, &ec2, &controller));
     stage.step("the node is what it should be", || as_it_should_be(&stage, &ec2));
+    stage.step("the gateway dies: another one takes its place, and the pod stays", || {
+        gateway_dies(&stage, &ec2, &controller);
+    });
     stage.step("EC2 takes it back: the pod runs on another", || taken_back(&stage, &ec2, &controller));
     stage.step("the node is given back when nothing runs on it, and nothing is left", || {
         give_back(&stage, &ec2, &controller);
     });
     drop(controller);
-    stage.step("destroy finds nothing", || {
+    stage.step("destroy ends the gateway, and the machines their tunnels", || {
+        assert_eq!(ec2.running(), 1, "the gateway is there as long as somebody keeps it");
         aws(&stage, &ec2, &["burst", "destroy", "--yes"]).exits(0).says("nothing is left");
         assert_eq!(ec2.running(), 0);
+        for machine in MACHINES {
+            stage.on(machine, "systemctl start hoist-tunnel.service");
+            assert!(!stage.holds_on(machine, "ip link show hoist"), "{machine} dials nobody");
+        }
+        stage.hoist(&["plan", "--only", "tunnel"]).exits(0);
     });
 }
 
-const MACHINES: [(&str, &str); 2] = [
+const MACHINES: [&str; 2] = ["cp1", "w1"];
+const EDITS: [(&str, &str); 4] = [
     ("  w2: {address: 10.77.0.13, roles: [worker]}\n", ""),
     ("endpoint: {address: 10.77.0.11, port: 6443}", "endpoint: {vip: 10.77.0.100}"),
+    // A site, so that the lab can cut its links to EC2.
+    ("hosts:\n", "sites: [office]\n\nhosts:\n"),
+    ("]}\n", "], site: office}\n"),
 ];
 
 fn write_inventory(stage: &Stage, ec2: &Ec2) {
-    let (subnet, group) = ec2.network(SUBNET);
     let burst = format!(
-        "burst:\n  region: {REGION}\n  zones: [{ZONE}]\n  subnets: [{SUBNET}]\n  connection: routed\n  \
-         existing: {{subnets: [{subnet}], security_groups: [{group}]}}\n  instances: {{types: [{TYPE}]}}\n  \
-         image: {{amd64: {}}}\n  prices: {{{TYPE}: 0.115}}\n  labels: {{team: web}}\n  after_seconds: 2\n  \
+        "burst:\n  region: {REGION}\n  zones: [{ZONE}]\n  lan: [{LAN}]\n  vpc: {VPC}\n  subnets: [{WORKERS}]\n  \
+         gateway_subnets: [{GATEWAYS}]\n  gateway_type: t3.nano\n  instances: {{types: [{TYPE}]}}\n  image: {{amd64: {}}}\n  prices: {{{TYPE}: 0.115}}\n  labels: {{team: web}}\n  after_seconds: 2\n  \
          idle_minutes: 1\n  max_instances: 2\n  monthly_budget: 10\nvars:\n",
         ec2.image()
     );
-    let mirror = ("artifacts:\n", "artifacts:\n  url: http://10.77.0.1:8000\n");
+    let mirror = format!("artifacts:\n  url: http://{SERVER}:8000\n");
+    let mirror = ("artifacts:\n", mirror.as_str());
     let more = [mirror, ("plugin: bridge", "plugin: cilium"), ("vars:\n", burst.as_str())];
-    stage.inventory("inventory.yaml", &[&MACHINES[..], &more].concat());
+    stage.inventory("inventory.yaml", &[&EDITS[..], &more].concat());
     let role = stage.path("library/roles/cilium/role.yaml");
     fs::create_dir_all(role.parent().unwrap()).unwrap();
     fs::write(role, NETWORK).unwrap();
@@ -93,10 +108,7 @@ fn write_inventory(stage: &Stage, ec2: &Ec2) {
 fn serve_artifacts(stage: &Stage) -> Process {
     let folder = cache().join("artifacts");
     let mut server = stage.command(&["lab", "exec", "--", "python3", "-m", "http.server", "8000"]);
-    server
-        .args(["--bind", "10.77.0.1", "--directory", text(&folder)])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    server.args(["--bind", SERVER, "--directory", text(&folder)]).stdout(Stdio::null()).stderr(Stdio::null());
     Process(server.spawn().unwrap())
 }
 
@@ -145,6 +157,45 @@ fn aws(stage: &Stage, ec2: &Ec2, arguments: &[&str]) -> crate::stage::Ran {
     stage.run(with_aws(stage.command(arguments), ec2))
 }
 
+fn prepare(stage: &Stage, ec2: &Ec2) {
+    // Only this: the network of their pods is not the one that rented nodes have.
+    stage.hoist(&["apply", "--only", "tunnel"]).exits(0);
+    stage.hoist(&["plan", "--only", "tunnel"]).exits(0);
+    aws(stage, ec2, &["burst", "up", "--yes"]).exits(0).says("203.0.113.7");
+    let made = aws(stage, ec2, &["burst", "up", "--output", "json"]).exits(0).stdout;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["outcome"], "nothing");
+    let gateway = made["network"]["gateway"]["private_address"].as_str().unwrap();
+    ec2.has_gateway_at(gateway);
+    internet::open(LAB, gateway);
+}
+
+fn dial(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+    for machine in MACHINES {
+        let answers = "wg show hoist latest-handshakes | grep -Eq '[1-9][0-9]*$'";
+        wait("it answers", 180, stage, ec2, controller, || stage.holds_on(machine, answers));
+    }
+    assert!(ec2.workers().is_empty(), "nothing is rented for nobody");
+}
+
+/// EC2 ends it, as when its host fails. Nobody touches a machine or a worker.
+fn gateway_dies(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+    let [first] = ec2.gateways().try_into().unwrap();
+    let (node, before) = (runs_on(stage), ec2.workers().len());
+    ec2.lose(&first.id);
+    let begun = Instant::now();
+    let worker = ec2.workers()[0].address.clone();
+    let reached = || stage.holds_on("w1", &format!("ping -q -c 1 -W 1 {worker}"));
+    wait("it is gone", 60, stage, ec2, controller, || !reached());
+    wait("the worker is reached through another", 240, stage, ec2, controller, reached);
+    eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
+    assert_eq!((ec2.gateways().len(), ec2.workers().len()), (2, before));
+    assert_eq!(runs_on(stage), node, "its pod was not moved");
+    let restarts = "jsonpath={.items[0].status.containerStatuses[0].restartCount}";
+    let restarts = stage.kubectl(&["get", "pods", "-l", "app=overflow", "-o", restarts]).stdout;
+    assert_eq!(restarts, "0");
+}
+
 /// A Deployment of one pod that only a rented node takes.
 const DEPLOYMENT: &str = r#"
 apiVersion: apps/v1
@@ -173,7 +224,7 @@ fn wait(what: &str, limit: u64, stage: &Stage, ec2: &Ec2, controller: &Controlle
         if controller.has_ended() || begun.elapsed() > Duration::from_secs(limit) {
             let nodes = stage.kubectl(&["describe", "nodes", "-l", "hoist.dev/claim"]).stdout;
             let machines: Vec<String> =
-                ec2.machines().iter().map(|it| format!("{it:?}\n{}", it.console)).collect();
+                ec2.workers().iter().map(|it| format!("{it:?}\n{}", it.console)).collect();
             panic!("not within {limit} s: {what}\n{}\n{nodes}\n{}", controller.said(), machines.join("\n"));
         }
         thread::sleep(Duration::from_millis(200));
@@ -200,7 +251,7 @@ fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
     stage.kubectl(&["apply", "-f", text(&manifest)]).exits(0);
     wait("the pod runs", 300, stage, ec2, controller, || runs_on(stage).is_some());
     let running = Instant::now();
-    let machines = ec2.machines();
+    let machines = ec2.workers();
     let [machine] = machines.as_slice() else { panic!("one pod, one instance: {machines:?}") };
     let (booted, (joined, well)) = (machine.booted.unwrap(), machine.joined.unwrap());
     assert!(well, "{}", machine.console);
@@ -215,7 +266,7 @@ fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
 }
 
 fn as_it_should_be(stage: &Stage, ec2: &Ec2) {
-    let machine = &ec2.machines()[0];
+    let machine = &ec2.workers()[0];
     let node = stage.kubectl(&["get", "nodes", "-l", "hoist.dev/claim", "-o", "yaml"]).exits(0).stdout;
     for said in [
         &format!("providerID: aws:///{ZONE}/{}", machine.id),
@@ -230,38 +281,43 @@ fn as_it_should_be(stage: &Stage, ec2: &Ec2) {
     ] {
         assert!(node.contains(said), "{said} is not in {node}");
     }
+    // The API server reaches its kubelet, by its own address, and no machine reaches it in another way.
+    stage.kubectl(&["logs", "-l", "app=overflow"]).exits(0);
+    stage.on("w1", &format!("ip route get {} | grep -q 'dev hoist src 10.77.0.12'", machine.address));
+    stage.on(&machine.node, "ip route get 10.77.0.12 | grep -q 'via 10.77.0.'");
     // It finds the API server at the virtual address, which it has itself.
     stage.on(&machine.node, "ip -4 -o address show dev lo | grep -q ' 10.77.0.100/32 '");
     stage.on(&machine.node, "ss -Hltn 'sport = :6443' | grep -q '10.77.0.100:6443'");
     stage.on(&machine.node, "systemctl -q is-active hoist-node-alone.timer hoist-node-notice.service");
     assert!(!stage.holds_on(&machine.node, "[ -e /run/hoist/join ]"), "its token is gone");
     let status = aws(stage, ec2, &["burst", "status"]).exits(0);
-    status.says("ready").says(TYPE);
+    status.says("ready").says(TYPE).says("203.0.113.7:51820, lets in 2");
 }
 
 fn taken_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
-    let first = ec2.machines()[0].clone();
+    let first = ec2.workers()[0].clone();
     let begun = Instant::now();
     ec2.notice(&first.address);
     let elsewhere = || runs_on(stage).is_some_and(|address| address != first.address);
     wait("the pod runs on another node", 240, stage, ec2, controller, elsewhere);
     eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
-    let off = || ec2.machines().iter().any(|machine| machine.id == first.id && machine.off.is_some());
+    let off = || ec2.workers().iter().any(|machine| machine.id == first.id && machine.off.is_some());
     wait("the first is ended", 120, stage, ec2, controller, off);
-    assert_eq!(ec2.machines().len(), 2, "one took its place");
+    assert_eq!(ec2.workers().len(), 2, "one took its place");
 }
 
 fn give_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
     stage.kubectl(&["delete", "deployment", "overflow"]).exits(0);
     let begun = Instant::now();
-    wait("EC2 has ended it", 180, stage, ec2, controller, || ec2.running() == 0);
+    let only_the_gateway = || ec2.running() == 1;
+    wait("EC2 has ended it", 180, stage, ec2, controller, only_the_gateway);
     eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
     let left =
         |words: &[&str]| stage.kubectl(&[words, &["-l", "hoist.dev/claim", "-o", "name"]].concat()).stdout;
     wait("its node is gone", 60, stage, ec2, controller, || left(&["get", "nodes"]).is_empty());
     let tokens = ["-n", "kube-system", "get", "secrets"];
     wait("its token is gone", 60, stage, ec2, controller, || left(&tokens).is_empty());
-    let off = || ec2.machines().iter().all(|machine| machine.off.is_some());
+    let off = || ec2.workers().iter().all(|machine| machine.off.is_some());
     wait("its power is off", 60, stage, ec2, controller, off);
-    assert_eq!(ec2.machines().len(), 2, "nothing was launched for nobody");
+    assert_eq!(ec2.workers().len(), 2, "nothing was launched for nobody");
 }
