@@ -22,6 +22,7 @@ mod schema;
 mod secret;
 mod shown;
 mod stop;
+mod turns;
 mod values;
 mod watch;
 

@@ -144,6 +144,14 @@ impl Addons {
         let crew = Crew { inventory: request.inventory(), session, helm, journal, events, forks };
         crew.carry_out(&these, ended).await;
     }
+
+    /// Those that wait for nodes, which are not ready: because of what makes the network, where that is not done.
+    pub fn not_begun(&self, events: &Events, ended: &mut Ended) {
+        let by = ended.unfinished().into_iter().next().unwrap_or_else(|| String::from("the cluster"));
+        for desired in self.desired.iter().filter(|desired| !desired.definition.network) {
+            ended.block(events, &desired.name, by.clone());
+        }
+    }
 }
 
 fn planned(desired: &Desired, difference: Difference) -> AddonPlan {
