@@ -15,6 +15,7 @@ mod made_up;
 mod observed;
 mod order;
 mod pods;
+pub mod refuse;
 mod release;
 mod remove;
 mod run;

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Failure, request::Request, shared::home};
 use crate::{
-    addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe},
+    addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe, refuse},
     artifact::{File, Index},
     cluster::{self, Session},
     engine::{AddonPlan, Events, Journal, Plan},
@@ -72,6 +72,7 @@ impl Addons {
         let looked = async {
             let api = cluster::api(inventory, session).await?;
             let observed = observe(&api).await?;
+            tell(refuse::classes(&api, &self.desired).await?);
             Ok::<_, addon::Error>((self.differences(&api, &observed).await?, observed))
         };
         match looked.await {
@@ -151,6 +152,13 @@ impl Addons {
         for desired in self.desired.iter().filter(|desired| !desired.definition.network) {
             ended.block(events, &desired.name, by.clone());
         }
+    }
+}
+
+/// What is worth a word, and no reason to stop.
+fn tell(words: Vec<String>) {
+    for word in words {
+        eprintln!("{word}");
     }
 }
 
