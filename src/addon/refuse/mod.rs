@@ -1,5 +1,7 @@
 //! What must not be begun because of what is there already: told before anything is changed.
 
 mod classes;
+mod pools;
 
 pub use classes::classes;
+pub use pools::pools;
