@@ -138,8 +138,11 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn make(self, mistakes: &mut Vec<String>) -> Result<Option<Desired>, Error> {
+    fn make(mut self, mistakes: &mut Vec<String>) -> Result<Option<Desired>, Error> {
         let name = &self.wanted.name;
+        let applies =
+            |name: &String| super::gate::gate(name).is_none_or(|gate| gate.applies(&self.wanted.settings));
+        self.definition.gates.retain(applies);
         let before = mistakes.len();
         for gate in self.definition.gates.iter().filter(|gate| super::gate::gate(gate).is_none()) {
             mistakes.push(format!("{name}: there is no gate `{gate}`"));

@@ -37,6 +37,10 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("metallb.io/v1beta1", "IPAddressPool", "ipaddresspools", true),
     ("metallb.io/v1beta1", "ServiceL2Status", "servicel2statuses", true),
     ("longhorn.io/v1beta2", "Replica", "replicas", true),
+    ("longhorn.io/v1beta2", "BackupTarget", "backuptargets", true),
+    ("longhorn.io/v1beta2", "BackupVolume", "backupvolumes", true),
+    ("longhorn.io/v1beta2", "Backup", "backups", true),
+    ("longhorn.io/v1beta2", "Snapshot", "snapshots", true),
 ];
 
 /// What a test does after each write, as controllers do.
