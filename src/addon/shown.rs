@@ -7,6 +7,8 @@ use crate::task::Change;
 /// Adds how values change, without what may be a secret.
 pub(super) fn values_change(change: Change, from: &Map<String, Value>, to: &Map<String, Value>) -> Change {
     let (mut old, mut new) = (Value::Object(from.clone()), Value::Object(to.clone()));
+    hide_listed(&mut old);
+    hide_listed(&mut new);
     hide(Some(&mut old), &mut new);
     let text = |value: &Value| match value.as_object().is_none_or(Map::is_empty) {
         true => String::new(),
@@ -55,6 +57,33 @@ fn hide(old: Option<&mut Value>, new: &mut Value) {
     }
 }
 
+/// Environment variables are lists of `{name: DB_PASSWORD, value: …}`, and what they are called is no key; and a key or an
+/// address that opens something is one wherever it stands.
+fn hide_listed(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("name").and_then(Value::as_str).is_some_and(is_secret)
+                && let Some(value) = map.get_mut("value").filter(|value| !value.is_object())
+            {
+                *value = Value::from("(hidden)");
+            }
+            map.values_mut().for_each(hide_listed);
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_listed),
+        Value::String(text) if opens(text) => *text = String::from("(hidden)"),
+        _ => {}
+    }
+}
+
+/// Whether a text is a private key, or an address with a password (`postgres://user:password@host`).
+fn opens(text: &str) -> bool {
+    let address = |rest: &str| {
+        let place = rest.split(['/', '?', '#', ' ', '\n', '"']).next().unwrap_or_default();
+        place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    };
+    text.contains("PRIVATE KEY-----") || text.split("://").skip(1).any(address)
+}
+
 fn hide_all(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -76,8 +105,9 @@ fn hides(key: &str, value: &Value) -> bool {
 
 /// Whether what is called so may be a secret.
 pub(super) fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["password", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
+    let letter = |char: char| char.is_ascii_alphanumeric().then_some(char.to_ascii_lowercase());
+    let key: String = key.chars().filter_map(letter).collect();
+    ["password", "passwd", "passphrase", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
         .iter()
         .any(|word| key.contains(word))
 }
@@ -117,6 +147,27 @@ mod tests {
         assert!(text.contains("+createSecret: true"), "{text}");
         for leak in ["hunter1", "hunter2", "same1", "old1", "k1", "90210", "t1"] {
             assert!(!text.contains(leak), "{leak}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_opens_something_is_hidden_whatever_its_key_is() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let old = map(
+            json!({"env": [{"name": "DB_PASSWORD", "value": "hunter0"}], "gone": "https://ada:hunter7@a/"}),
+        );
+        let new = map(json!({
+            "api_key": "hunter1", "private-key": "hunter2", "extra": {"env": [
+                {"name": "DB_PASSWD", "value": "hunter3"}, {"name": "PORT", "value": "8080"},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "a"}}}]},
+            "dsn": "postgres://ada:hunter4@db/shop", "pem": "-----BEGIN EC PRIVATE KEY-----\nhunter5\n",
+            "config": "upstream: x\nurl: redis://:hunter6@cache:6379\n",
+            "mail": "ada@example.com", "docs": "https://example.com/a:b@c",
+        }));
+        let text = format!("{:?}", values_change(Change::new("x"), &old, &new));
+        assert!(!text.contains("hunter"), "{text}");
+        for shown in ["8080", "ada@example.com", "https://example.com/a:b@c", "secretKeyRef", "DB_PASSWD"] {
+            assert!(text.contains(shown), "{shown} in {text}");
         }
     }
 }
