@@ -14,7 +14,12 @@ use tokio::{net::TcpStream, sync::Notify};
 
 use super::*;
 use crate::{
-    addon::desired::tests::nothing,
+    addon::{
+        Difference, Observed, Saved,
+        desired::tests::nothing,
+        observe,
+        saved::tests::{account, issued},
+    },
     engine::{Interrupted, events},
     facts::Facts,
     inventory,
@@ -104,7 +109,13 @@ impl Site {
     }
 
     /// A run; what was interrupted before it, how it ended if it was not killed, and what happened.
-    async fn run(&self, state: &Path, lost: bool, killed: bool) -> (Vec<Interrupted>, Ended, Vec<Event>) {
+    async fn run(
+        &self,
+        addons: &[Desired],
+        state: &Path,
+        lost: bool,
+        killed: bool,
+    ) -> (Vec<Interrupted>, Ended, Vec<Event>) {
         let (journal, interrupted) = Journal::begin(state).unwrap();
         let ((events, mut listener), session) = (events(), self.session(lost));
         let crew = Crew {
@@ -116,7 +127,7 @@ impl Site {
             forks: 4,
         };
         self.hangs.store(killed, Ordering::SeqCst);
-        let (addons, mut ended) = (addons(), Ended::default());
+        let mut ended = Ended::default();
         let all: Vec<&Desired> = addons.iter().collect();
         tokio::select! {
             () = crew.carry_out(&all, &mut ended) => assert!(!killed),
@@ -156,20 +167,20 @@ fn begun(events: &[Event]) -> Vec<&str> {
 #[tokio::test]
 async fn a_run_that_is_killed_goes_on_with_what_is_not_done() {
     let (site, state) = (Site::new().await, tempfile::tempdir().unwrap());
-    let (_, ended, events) = site.run(state.path(), false, true).await;
+    let (_, ended, events) = site.run(&addons(), state.path(), false, true).await;
     assert_eq!(begun(&events), ["a", "b"]);
     assert_eq!(ended.outcomes.len(), 1, "b was in the middle");
     // What b is about to apply is noted before it is applied, so that nothing is ever left of which nobody knows.
     assert_eq!(site.config_maps(), ["a-notes", "hoist-addon-a", "hoist-addon-b"]);
 
-    let (interrupted, ended, events) = site.run(state.path(), false, false).await;
+    let (interrupted, ended, events) = site.run(&addons(), state.path(), false, false).await;
     let named: Vec<_> = interrupted.iter().map(|step| (step.role.as_str(), step.step.as_str())).collect();
     assert_eq!(named, [("addon b", "apply what comes after the chart")]);
     assert_eq!(begun(&events), ["b"], "a is done");
     assert!(ended.unfinished().is_empty() && ended.changes() > 0, "{ended:?}");
     assert_eq!(site.config_maps(), ["a-notes", "b-notes", "hoist-addon-a", "hoist-addon-b"]);
 
-    let (interrupted, ended, events) = site.run(state.path(), false, false).await;
+    let (interrupted, ended, events) = site.run(&addons(), state.path(), false, false).await;
     assert!(interrupted.is_empty() && events.is_empty(), "{events:?}");
     assert_eq!(ended.changes(), 0);
 }
@@ -177,11 +188,90 @@ async fn a_run_that_is_killed_goes_on_with_what_is_not_done() {
 #[tokio::test]
 async fn another_control_plane_goes_on_where_one_is_lost() {
     let (site, state) = (Site::new().await, tempfile::tempdir().unwrap());
-    let (_, ended, events) = site.run(state.path(), true, false).await;
+    let (_, ended, events) = site.run(&addons(), state.path(), true, false).await;
     assert!(ended.unfinished().is_empty() && ended.changes() > 0, "{ended:?}");
     let waits = events.iter().find_map(|event| match event {
         Event::AddonWaits { addon, reason } if addon == "a" => Some(reason.as_str()),
         _ => None,
     });
     assert!(waits.is_some_and(|reason| reason.starts_with("for another control plane: ")), "{waits:?}");
+}
+
+/// cert-manager with a folder that keeps what shall outlive the cluster; the issuers are a ConfigMap here.
+fn keeping(folder: &Path) -> [Desired; 1] {
+    let mut desired = nothing("cert-manager", "cert-manager");
+    desired.manifests.objects = vec![json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "issuers", "namespace": "cert-manager"}, "data": {"page": "one"}})];
+    desired.saved = Some(Saved::read(folder, "cert-manager", true).unwrap());
+    [desired]
+}
+
+async fn planned(site: &Site, desired: &[Desired]) -> Vec<String> {
+    let api = crate::kube::connect(site.fake.host(), &Fake::kubeconfig(&site.fake.ca)).await.unwrap();
+    let observed: Observed = observe(&api).await.unwrap();
+    let found = Difference::find(&api, &desired[0], &observed).await.unwrap();
+    found.changes.iter().map(|change| format!("{change:?}")).collect()
+}
+
+#[tokio::test]
+async fn what_outlives_a_cluster_is_given_back_before_issuers_and_written_nowhere_else() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, state) = (home.path().join("kept/office"), home.path().join("state"));
+    let first = Site::new().await;
+    let mut told = Vec::new();
+    let (_, ended, events) = first.run(&keeping(&folder), &state, false, false).await;
+    assert!(ended.unfinished().is_empty(), "{ended:?}");
+    told.push(format!("{events:?}"));
+
+    let secrets = [account("acme-production-account"), issued("shop", "www", "acme-production", 2090)];
+    for secret in &secrets {
+        first.memory.lock().unwrap().objects.put(secret.clone());
+    }
+    let plan = planned(&first, &keeping(&folder)).await;
+    assert_eq!(plan.len(), 2, "{plan:?}");
+    assert!(plan[1].contains("keep Secret shop/www (until 2090-01-01) in"), "{plan:?}");
+    let (_, ended, events) = first.run(&keeping(&folder), &state, false, false).await;
+    assert_eq!((ended.unfinished(), ended.changes()), (vec![], 2));
+    let steps = events.iter().filter(|event| matches!(event, Event::AddonStep { .. })).count();
+    assert_eq!(steps, 1, "nothing of the cluster is touched: {events:?}");
+    told.extend([format!("{plan:?} {events:?}")]);
+    assert_eq!(planned(&first, &keeping(&folder)).await, Vec::<String>::new());
+
+    let second = Site::new().await;
+    let plan = planned(&second, &keeping(&folder)).await;
+    assert!(plan[0].contains("give back Secret cert-manager/acme-production-account, kept in"), "{plan:?}");
+    let (_, ended, events) = second.run(&keeping(&folder), &state, false, false).await;
+    assert!(ended.unfinished().is_empty(), "{ended:?}");
+    told.push(format!("{plan:?} {events:?}"));
+    let requests = second.fake.requests.lock().unwrap().clone();
+    let at = |what: &str| {
+        requests
+            .iter()
+            .position(|it| it.starts_with(what) && !it.contains("dryRun"))
+            .unwrap_or_else(|| panic!("{what}"))
+    };
+    let issuers = at("PATCH /api/v1/namespaces/cert-manager/configmaps/issuers");
+    assert!(at("POST /api/v1/namespaces/shop/secrets") < issuers, "{requests:?}");
+    assert!(at("POST /api/v1/namespaces/cert-manager/secrets") < issuers, "{requests:?}");
+    assert_eq!(planned(&second, &keeping(&folder)).await, Vec::<String>::new());
+
+    let mut folders = vec![state];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => told.push(std::fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+    assert!(
+        told.iter().any(|text| text.contains("keep what shall outlive the cluster")),
+        "the journal is read"
+    );
+    for secret in &secrets {
+        for (_, value) in secret["data"].as_object().unwrap() {
+            let start = &value.as_str().unwrap()[40..80];
+            assert!(told.iter().all(|text| !text.contains(start)), "{told:?}");
+        }
+    }
 }
