@@ -158,7 +158,7 @@ impl Addons {
 }
 
 /// What is worth a word, and no reason to stop.
-fn tell(words: Vec<String>) {
+pub(super) fn tell(words: Vec<String>) {
     for word in words {
         eprintln!("{word}");
     }
