@@ -12,6 +12,7 @@ use super::{
     identity::{self, labelled, stays},
     observe,
     observed::{is_named, references},
+    refuse,
     release::ADDON,
     remove,
     run::Crew,
@@ -51,6 +52,10 @@ impl Install<'_> {
             return Ok(0);
         }
         self.tell(Event::AddonStarted { addon: self.desired.name.clone(), changes });
+        // It was looked at before the run, if there was an API server that answered.
+        if refuse::makes_class(self.desired) {
+            refuse::classes(&api, self.crew.wanted).await.map_err(|error| self.unknown(error))?;
+        }
         if difference.keeps == changes {
             self.keep(&api).await?;
             return Ok(changes);

@@ -14,6 +14,8 @@ use crate::{
 pub struct Crew<'a> {
     pub inventory: &'a Inventory,
     pub session: &'a Session,
+    /// All add-ons that are wanted, not only those that are made now.
+    pub wanted: &'a [Desired],
     /// Helm's program among the artifacts.
     pub helm: Option<File>,
     pub journal: Arc<Journal>,

@@ -121,6 +121,7 @@ impl Site {
         let crew = Crew {
             inventory: &self.inventory,
             session: &session,
+            wanted: addons,
             helm: None,
             journal: Arc::new(journal),
             events,
@@ -274,4 +275,25 @@ async fn what_outlives_a_cluster_is_given_back_before_issuers_and_written_nowher
             assert!(told.iter().all(|text| !text.contains(start)), "{told:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_default_class_that_came_while_nobody_could_look_stops_only_who_makes_another() {
+    let (site, state) = (Site::new().await, tempfile::tempdir().unwrap());
+    let class = |name: &str| {
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "csi.example.com",
+            "metadata": {"name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}})
+    };
+    site.memory.lock().unwrap().objects.put(class("local"));
+    let mut all = addons().to_vec();
+    all.push(nothing("disks", "disks"));
+    all[2].manifests.objects = vec![class("fast")];
+    let (_, ended, _) = site.run(&all, state.path(), false, false).await;
+    assert_eq!(ended.unfinished(), ["disks"]);
+    let failed = ended.outcomes.iter().find_map(|(_, outcome)| match outcome {
+        Outcome::Failed(failure) => Some(failure.to_string()),
+        _ => None,
+    });
+    assert!(failed.unwrap().contains("a second default storage class, `fast`, beside `local`"));
+    assert_eq!(site.memory.lock().unwrap().objects.of("StorageClass").len(), 1);
 }

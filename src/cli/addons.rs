@@ -144,7 +144,8 @@ impl Addons {
         let these: Vec<&Desired> =
             self.desired.iter().filter(|desired| desired.definition.network == network).collect();
         let helm = self.helm.clone();
-        let crew = Crew { inventory: request.inventory(), session, helm, journal, events, forks };
+        let (inventory, wanted) = (request.inventory(), &*self.desired);
+        let crew = Crew { inventory, session, wanted, helm, journal, events, forks };
         crew.carry_out(&these, ended).await;
     }
 

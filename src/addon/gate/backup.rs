@@ -31,6 +31,8 @@ const SECRET: Kind = Kind::new("v1", "Secret");
 const NAME: &str = "default";
 /// On a Backup: the volume that it is of.
 const OF: &str = "backup-volume";
+/// And the target that it is written to.
+const TO: &str = "backup-target";
 /// What in the target's Secret is no secret.
 const PLAIN: [&str; 6] =
     ["AWS_ENDPOINTS", "VIRTUAL_HOSTED_STYLE", "AWS_CERT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
@@ -187,7 +189,7 @@ async fn write(bench: &Bench<'_>, ground: &Ground, volume: &str, hidden: &Hidden
     })
     .await?;
     let backup = json!({"apiVersion": BACKUP.api_version, "kind": BACKUP.kind,
-                        "metadata": metadata(json!({LABEL: ground.gate, OF: volume})),
+                        "metadata": metadata(json!({LABEL: ground.gate, OF: volume, TO: NAME})),
                         "spec": {"snapshotName": ground.namespace, "labels": {}}});
     make(bench, backup, TAKEN).await?;
     until(bench, ground, hidden, (BACKUP, WRITES), |backup| {

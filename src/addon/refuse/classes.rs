@@ -21,10 +21,15 @@ const LONGHORN: (&str, &str) = ("longhorn", "driver.longhorn.io");
 /// # Errors
 /// [`Error::Mistakes`] where one of them is only about to be made, and when the API server does not answer.
 pub async fn classes(api: &Api, desired: &[Desired]) -> Result<Vec<String>, Error> {
-    if desired.iter().all(|desired| made(desired).is_empty()) {
+    if !desired.iter().any(makes_class) {
         return Ok(Vec::new());
     }
     judge(desired, &api.objects(CLASS, None, "").await?)
+}
+
+/// Whether an add-on makes a default storage class.
+pub fn makes_class(desired: &Desired) -> bool {
+    !made(desired).is_empty()
 }
 
 fn judge(desired: &[Desired], classes: &[Value]) -> Result<Vec<String>, Error> {

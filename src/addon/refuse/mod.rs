@@ -3,5 +3,5 @@
 mod classes;
 mod pools;
 
-pub use classes::classes;
+pub use classes::{classes, makes_class};
 pub use pools::pools;
