@@ -233,6 +233,11 @@ impl Kept {
     fn of(secret: &Value) -> Option<((String, String), Kept)> {
         let metadata = &secret["metadata"];
         let key = (metadata["namespace"].as_str()?.to_owned(), metadata["name"].as_str()?.to_owned());
+        // It becomes the name of a file here, and not every cluster can be trusted.
+        let plain = |name: &str| name.chars().all(|char| char.is_ascii_alphanumeric() || "-.".contains(char));
+        if !plain(&key.0) || !plain(&key.1) || key.0.contains('.') {
+            return None;
+        }
         let data: BTreeMap<&String, &str> = secret["data"]
             .as_object()?
             .iter()

@@ -164,6 +164,15 @@ fn a_file_that_cannot_be_used_is_named_without_what_is_in_it() {
     assert!(!told.concat().contains(&key[..40]) && !told.concat().contains("aHVudGVy"), "{told:?}");
 }
 
+#[test]
+fn a_name_never_leads_out_of_the_folder() {
+    for (namespace, name) in
+        [("shop", "../../.ssh/authorized_keys"), ("..", "www"), ("a.b", "www"), ("a/b", "www")]
+    {
+        assert!(Kept::of(&issued(namespace, name, PRODUCTION, 2090)).is_none(), "{namespace} {name}");
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_named() {
     let home = tempfile::tempdir().unwrap();

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::task::Change;
+use crate::{
+    kube::{hide_listed, is_secret},
+    task::Change,
+};
 
 /// Adds how values change, without what may be a secret.
 pub(super) fn values_change(change: Change, from: &Map<String, Value>, to: &Map<String, Value>) -> Change {
@@ -57,33 +60,6 @@ fn hide(old: Option<&mut Value>, new: &mut Value) {
     }
 }
 
-/// Environment variables are lists of `{name: DB_PASSWORD, value: …}`, and what they are called is no key; and a key or an
-/// address that opens something is one wherever it stands.
-fn hide_listed(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if map.get("name").and_then(Value::as_str).is_some_and(is_secret)
-                && let Some(value) = map.get_mut("value").filter(|value| !value.is_object())
-            {
-                *value = Value::from("(hidden)");
-            }
-            map.values_mut().for_each(hide_listed);
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide_listed),
-        Value::String(text) if opens(text) => *text = String::from("(hidden)"),
-        _ => {}
-    }
-}
-
-/// Whether a text is a private key, or an address with a password (`postgres://user:password@host`).
-fn opens(text: &str) -> bool {
-    let address = |rest: &str| {
-        let place = rest.split(['/', '?', '#', ' ', '\n', '"']).next().unwrap_or_default();
-        place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
-    };
-    text.contains("PRIVATE KEY-----") || text.split("://").skip(1).any(address)
-}
-
 fn hide_all(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -101,15 +77,6 @@ fn hide_all(value: &mut Value) {
 
 fn hides(key: &str, value: &Value) -> bool {
     is_secret(key) && matches!(value, Value::String(_) | Value::Number(_) | Value::Array(_))
-}
-
-/// Whether what is called so may be a secret.
-pub(super) fn is_secret(key: &str) -> bool {
-    let letter = |char: char| char.is_ascii_alphanumeric().then_some(char.to_ascii_lowercase());
-    let key: String = key.chars().filter_map(letter).collect();
-    ["password", "passwd", "passphrase", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
-        .iter()
-        .any(|word| key.contains(word))
 }
 
 /// Keys in the order of the alphabet, as Helm gives them back.
