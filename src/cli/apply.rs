@@ -184,7 +184,7 @@ impl Job<'_> {
             nodes = self.nodes(session, &ended).await;
             match (&nodes, &tools) {
                 (Ok(_), _) => self.addons.carry_out(request, session, tools, false, &mut addons).await,
-                (Err(_), Some(tools)) => self.addons.not_begun(&tools.events, &mut addons),
+                (Err(_), Some(tools)) => self.addons.not_begun(plan, &tools.events, &mut addons),
                 (Err(_), None) => {}
             }
         }
