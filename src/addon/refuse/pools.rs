@@ -354,6 +354,15 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_shell_understands_the_question() {
+        let host = transport::Local::open("here").await.unwrap();
+        let question = Question { host: "here".into(), addresses: vec![Ipv4Addr::LOCALHOST], all: 1 };
+        let answer = ask(&host, &question).await.unwrap();
+        let without_ip = answer.unasked.as_deref() == Some("there is no ip (iproute2) on the host");
+        assert!(without_ip || answer.own == [Ipv4Addr::LOCALHOST], "{answer:?}");
+    }
+
     #[test]
     fn a_sample_has_the_first_and_the_last_and_no_address_twice() {
         let range = |text: &str| {
