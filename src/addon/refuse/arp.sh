@@ -3,6 +3,7 @@
 say() { printf '%s=%s\n' "$1" "$2"; }
 
 command -v ip >/dev/null 2>&1 || { say unasked 'there is no ip (iproute2) on the host'; exit 0; }
+command -v bash >/dev/null 2>&1 || { say unasked 'there is no bash on the host'; exit 0; }
 asked=
 for address in $addresses; do
 	set -- $(ip -4 route get "$address" 2>/dev/null)
