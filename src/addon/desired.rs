@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{Definition, Error, SecretObject, chart::Chart, order, secret, values};
+use super::{Definition, Error, SecretObject, chart::Chart, order, saved::Saved, secret, values};
 use crate::{
     artifact::{self, Index},
     cluster,
@@ -33,6 +33,8 @@ pub struct Desired {
     pub manifests: Declared,
     /// The inventory's hosts: what is proven of each node is proven of these. Rented nodes come and go.
     pub hosts: BTreeSet<String>,
+    /// What outlives the cluster.
+    pub saved: Option<Saved>,
 }
 
 /// A chart and its values.
@@ -138,8 +140,11 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn make(self, mistakes: &mut Vec<String>) -> Result<Option<Desired>, Error> {
+    fn make(mut self, mistakes: &mut Vec<String>) -> Result<Option<Desired>, Error> {
         let name = &self.wanted.name;
+        let applies =
+            |name: &String| super::gate::gate(name).is_none_or(|gate| gate.applies(&self.wanted.settings));
+        self.definition.gates.retain(applies);
         let before = mistakes.len();
         for gate in self.definition.gates.iter().filter(|gate| super::gate::gate(gate).is_none()) {
             mistakes.push(format!("{name}: there is no gate `{gate}`"));
@@ -166,6 +171,13 @@ impl Maker<'_> {
                 Err(reason) => mistakes.push(format!("{name}: {reason}")),
             }
         }
+        let saved = match self.saved() {
+            Ok(saved) => saved,
+            Err(reasons) => {
+                mistakes.extend(reasons.into_iter().map(|reason| format!("{name}: {reason}")));
+                None
+            }
+        };
         let whole = mistakes.len() == before;
         Ok(whole.then(|| Desired {
             name: name.clone(),
@@ -175,8 +187,19 @@ impl Maker<'_> {
             before: first,
             manifests: after,
             definition: self.definition,
+            saved,
             hosts: self.sources.inventory.hosts.keys().cloned().collect(),
         }))
+    }
+
+    /// What the administrator's machine keeps of it.
+    fn saved(&self) -> Result<Option<Saved>, Vec<String>> {
+        let said = self.wanted.settings.get("keep").and_then(Value::as_str);
+        let Some(said) = said.filter(|_| self.wanted.name == "cert-manager") else { return Ok(None) };
+        let folder = expand_home(Path::new(said), self.sources.home);
+        let folder = folder.join(&self.sources.inventory.cluster.name);
+        let own = !self.wanted.settings.contains_key("ca");
+        Saved::read(&folder, &self.definition.namespace, own).map(Some)
     }
 
     fn release(&self, mistakes: &mut Vec<String>) -> Result<Option<Release>, Error> {
@@ -327,6 +350,7 @@ pub(super) mod tests {
             before: none.clone(),
             manifests: none,
             hosts: BTreeSet::new(),
+            saved: None,
         }
     }
 }

@@ -1,21 +1,16 @@
 //! What differs between an add-on as it shall be and as it is.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    Desired, Error, Installed, KEEP, Observed, Release, Secret, Status,
+    Desired, Error, Observed, Secret, Status,
     gate::{Gate, gate},
-    observed::labels,
-    release::ADDON,
-    remove,
-    shown::{sorted, values_change},
-    values::strip_nulls,
+    identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
+    remove, upgrade,
 };
 use crate::{
     kube::{self, Api, Declared, name_of},
-    task::{Change, Detail, sha256},
+    task::{Change, Detail},
 };
 
 /// How an add-on is.
@@ -60,19 +55,24 @@ pub struct Difference {
     pub(super) pruned: Vec<Value>,
     /// Whether gates have to be passed.
     pub(super) prove: bool,
+    /// How many of the changes only keep, outside of the cluster, what it has.
+    pub(super) keeps: usize,
 }
 
 impl Difference {
     /// Of an add-on in a cluster that there is not yet.
     pub fn ahead(desired: &Desired) -> Difference {
         let mut difference = new(State::Missing);
-        difference.changes.extend(desired.release.as_ref().map(|release| install(desired, release)));
+        difference.changes.extend(desired.release.as_ref().map(|release| upgrade::install(desired, release)));
         let objects = desired
             .before
             .objects
             .iter()
             .chain(&desired.manifests.objects)
             .map(|object| name_of(object).to_string());
+        let saved =
+            desired.saved.iter().flat_map(|saved| saved.usable().into_iter().map(|it| saved.given(&it)));
+        difference.changes.extend(saved.map(Change::new));
         let secrets = desired.secrets.iter().map(|secret| format!("Secret {}", secret.name));
         difference.changes.extend(secrets.chain(objects).map(|name| Change::new(format!("apply {name}"))));
         difference.prove(desired, &[]);
@@ -109,17 +109,21 @@ impl Difference {
         });
         if let Some(wanted) = &desired.release {
             match installed {
-                None => difference.changes.push(install(desired, wanted)),
-                Some(installed) => difference.changes.extend(release_changes(wanted, installed)),
+                None => difference.changes.push(upgrade::install(desired, wanted)),
+                Some(installed) => difference.changes.extend(upgrade::changes(wanted, installed)),
             }
             if let Some(installed) = installed.filter(|_| difference.changes.is_empty()) {
                 let declared = Declared { namespace: namespace.clone(), objects: installed.objects.clone() };
-                difference.changes.extend(api.drift(&declared).await?.iter().map(mend));
+                difference.changes.extend(api.drift(&declared).await?.iter().map(upgrade::mend));
             }
             difference.release = !difference.changes.is_empty();
         } else if let Some(left) = remove::installed(name, namespace, observed) {
-            difference.changes.extend(leave(left));
+            difference.changes.extend(upgrade::leave(left));
             difference.uninstall = true;
+        }
+        if let (Some(saved), None) = (&desired.saved, record) {
+            let missing = saved.missing(api).await?;
+            difference.changes.extend(missing.iter().map(|named| Change::new(saved.given(named))));
         }
         let found = secrets(api, desired).await?;
         let secrets = declared_secrets(desired, &found);
@@ -129,12 +133,12 @@ impl Difference {
             for found in api.diff_declared(declared).await? {
                 match found.change {
                     kube::Change::Unchanged => {}
-                    kube::Change::Created => {
-                        difference.changes.push(with_diff(format!("make {}", found.object), found.diff))
-                    }
-                    kube::Change::Changed => {
-                        difference.changes.push(with_diff(format!("change {}", found.object), found.diff))
-                    }
+                    kube::Change::Created => difference
+                        .changes
+                        .push(upgrade::with_diff(format!("make {}", found.object), found.diff)),
+                    kube::Change::Changed => difference
+                        .changes
+                        .push(upgrade::with_diff(format!("change {}", found.object), found.diff)),
                 }
             }
         }
@@ -167,6 +171,12 @@ impl Difference {
                 }
             }
         }
+        // That is no reason to prove anything. Before it is installed what there is comes from somewhere else.
+        if let (Some(saved), Some(_)) = (&desired.saved, record) {
+            let stale = saved.stale(api).await?;
+            difference.keeps = stale.len();
+            difference.changes.extend(stale.iter().map(|named| Change::new(saved.taken(named))));
+        }
         if difference.state == State::Installed && !difference.changes.is_empty() {
             difference.state = State::Different;
         }
@@ -195,16 +205,8 @@ fn new(state: State) -> Difference {
         uninstall: false,
         pruned: Vec::new(),
         prove: false,
+        keeps: 0,
     }
-}
-
-/// What goes with a release that nobody declares any more.
-fn leave(left: &Installed) -> Vec<Change> {
-    let Installed { name, chart, version, .. } = left;
-    let summary =
-        format!("remove the release {name} (chart {chart} {version}): its chart is not declared any more");
-    let data = remove::data(left).map(|data| Change::new(format!("delete {data}: it goes with the release")));
-    [Change::new(summary)].into_iter().chain(data).collect()
 }
 
 /// Whether something is proven of each node.
@@ -221,162 +223,9 @@ async fn unproven(api: &Api, desired: &Desired, proven: &[String]) -> Result<Vec
     Ok(nodes.filter(|node| desired.hosts.contains(node) && !proven.contains(node)).collect())
 }
 
-fn install(desired: &Desired, release: &Release) -> Change {
-    let Release { chart, values } = release;
-    let summary =
-        format!("install chart {} {} into {}", chart.name, chart.version, desired.definition.namespace);
-    values_change(Change::new(summary), &Map::new(), values)
-}
-
-fn release_changes(wanted: &Release, installed: &Installed) -> Vec<Change> {
-    let Release { chart, values } = wanted;
-    let mut changes = Vec::new();
-    match installed.status {
-        Status::Pending => changes.push(Change::new(format!(
-            "repair the release {}: its helm was killed at revision {}",
-            installed.name, installed.revision
-        ))),
-        Status::Failed => changes.push(Change::new(format!(
-            "install chart {} {} again: revision {} failed",
-            chart.name, chart.version, installed.revision
-        ))),
-        Status::Deployed | Status::Gone => {}
-    }
-    if (&installed.chart, &installed.version) != (&chart.name, &chart.version) {
-        let from = format!("{} {}", installed.chart, installed.version);
-        let to = format!("{} {}", chart.name, chart.version);
-        changes.push(
-            Change::new(format!("replace the chart of {}", installed.name)).attribute("chart", from, to),
-        );
-    } else if installed.digest.as_deref() != Some(short(&chart.sha256)) {
-        let from = installed.digest.as_deref().unwrap_or("not installed by hoist");
-        let change = Change::new(format!("install chart {} {} again", chart.name, chart.version));
-        changes.push(change.attribute("digest", from, short(&chart.sha256)));
-    }
-    let plain = |values: &Map<String, Value>| {
-        let mut values = Value::Object(values.clone());
-        strip_nulls(&mut values);
-        values
-    };
-    if !same(&plain(values), &plain(&installed.values)) {
-        changes.push(values_change(
-            Change::new(format!("change the values of {}", installed.name)),
-            &installed.values,
-            values,
-        ));
-    }
-    changes
-}
-
-/// The part of a chart's digest that a label has room for.
-pub(super) fn short(sha256: &str) -> &str {
-    sha256.get(..32).unwrap_or(sha256)
-}
-
-/// Helm reads all numbers as floating ones.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
-        }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (a, b) => a == b,
-    }
-}
-
-fn mend(found: &kube::Difference) -> Change {
-    let what = if found.change == kube::Change::Created { "it is gone" } else { "somebody changed it" };
-    with_diff(format!("mend {}: {what}", found.object), found.diff.clone())
-}
-
-fn with_diff(summary: String, diff: String) -> Change {
-    let mut change = Change::new(summary);
-    if !diff.is_empty() {
-        change.details.push(Detail::Text { diff });
-    }
-    change
-}
-
 fn make_up(secret: &Secret) -> Option<Change> {
     let keys: Vec<&str> = secret.generate.keys().map(String::as_str).collect();
     (!keys.is_empty()).then(|| Change::new(format!("make up {} of Secret {}", keys.join(", "), secret.name)))
-}
-
-/// The Secrets of an add-on with what was made up before.
-pub(super) async fn secrets(api: &Api, desired: &Desired) -> Result<Vec<Secret>, kube::Error> {
-    futures::future::try_join_all(desired.secrets.iter().map(|secret| secret.found(api))).await
-}
-
-/// Secrets as the API server takes them.
-pub(super) fn declared_secrets(desired: &Desired, secrets: &[Secret]) -> Declared {
-    let labels = labels(&desired.name);
-    let objects = secrets.iter().map(|secret| secret.object(&labels)).collect();
-    Declared { namespace: desired.definition.namespace.clone(), objects }
-}
-
-/// Objects with the labels by which they are found again.
-pub(super) fn labelled(desired: &Desired, declared: &Declared) -> Declared {
-    let mut declared = declared.clone();
-    for object in &mut declared.objects {
-        if !object["metadata"]["labels"].is_object() {
-            object["metadata"]["labels"] = Value::Object(Map::new());
-        }
-        let own = &mut object["metadata"]["labels"];
-        own[ADDON] = Value::from(desired.name.as_str());
-        if own.get("app.kubernetes.io/managed-by").is_none() {
-            own["app.kubernetes.io/managed-by"] = Value::from("hoist");
-        }
-    }
-    declared
-}
-
-/// Whether a recorded object is the declared one, perhaps in another version of its API. Where the declared one names no
-/// namespace, the recorded one is in `namespace` or of a kind that has none.
-fn is_same(declared: &Value, namespace: &str, recorded: &Value) -> bool {
-    let group = |object: &Value| {
-        let version = object["apiVersion"].as_str().unwrap_or_default();
-        version.split_once('/').map_or(String::new(), |(group, _)| group.to_owned())
-    };
-    let (ours, theirs) = (&declared["metadata"], &recorded["metadata"]);
-    let place = match (ours["namespace"].as_str(), theirs["namespace"].as_str()) {
-        (_, None) => true,
-        (ours, Some(theirs)) => ours.unwrap_or(namespace) == theirs,
-    };
-    place
-        && declared["kind"] == recorded["kind"]
-        && ours["name"] == theirs["name"]
-        && group(declared) == group(recorded)
-}
-
-/// What is never deleted by itself: with it goes what others keep there.
-pub(super) fn stays(object: &Value) -> bool {
-    ["Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume"]
-        .iter()
-        .any(|kind| object["kind"] == *kind)
-        || object["metadata"]["annotations"][KEEP] == "true"
-}
-
-/// A digest of everything that gates prove. Values of Secrets are not in it.
-pub(super) fn digest(desired: &Desired) -> String {
-    let release = desired
-        .release
-        .as_ref()
-        .map(|release| (&release.chart.sha256, sorted(&Value::Object(release.values.clone()))));
-    let keys = |secret: &Secret| {
-        let keys: BTreeSet<String> = secret.data.keys().chain(secret.generate.keys()).cloned().collect();
-        (secret.namespace.clone(), secret.name.clone(), keys)
-    };
-    let secrets: Vec<_> = desired.secrets.iter().map(keys).collect();
-    let all = serde_json::json!([
-        release,
-        desired.before.objects,
-        desired.manifests.objects,
-        secrets,
-        desired.definition.gates
-    ]);
-    sha256(all.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -385,54 +234,11 @@ mod tests {
 
     use super::*;
     use crate::addon::{
-        Record,
-        desired::tests::{chart, nothing},
+        Installed, Record,
+        desired::tests::nothing,
         gate::testing::Cluster,
-        release,
+        upgrade::tests::{installed, wanted},
     };
-
-    fn wanted(version: &str, values: Value) -> Release {
-        chart("web", version, values)
-    }
-
-    fn installed(status: &str, values: Value) -> Installed {
-        let mut found = release::releases(&[release::tests::stored("web", 3, status, values)]).unwrap();
-        found[0].digest = Some("a".repeat(32));
-        found.remove(0)
-    }
-
-    fn says(wanted: &Release, installed: &Installed) -> Vec<String> {
-        release_changes(wanted, installed).into_iter().map(|change| change.summary).collect()
-    }
-
-    #[test]
-    fn each_difference_of_a_release_is_a_change() {
-        let one = wanted("1.0.0", json!({"port": 80, "none": null}));
-        assert_eq!(says(&one, &installed("deployed", json!({"port": 80.0}))), Vec::<String>::new());
-        assert_eq!(says(&one, &installed("deployed", json!({"port": 81}))), ["change the values of web"]);
-        assert_eq!(
-            says(&wanted("1.1.0", json!({})), &installed("deployed", json!({}))),
-            ["replace the chart of web"]
-        );
-        assert!(
-            says(&one, &installed("pending-upgrade", json!({"port": 80})))[0]
-                .contains("killed at revision 3")
-        );
-        assert!(says(&one, &installed("failed", json!({"port": 80})))[0].contains("revision 3 failed"));
-        let mut other = installed("deployed", json!({"port": 80}));
-        other.digest = None;
-        assert_eq!(says(&one, &other), ["install chart web 1.0.0 again"]);
-    }
-
-    #[test]
-    fn an_object_is_the_same_in_another_version_and_not_in_another_namespace() {
-        let object = |version: &str, namespace: Option<&str>| json!({"apiVersion": version, "kind": "Deployment", "metadata": {"name": "a", "namespace": namespace}});
-        let recorded = object("apps/v1beta1", Some("n"));
-        assert!(is_same(&object("apps/v1", None), "n", &recorded));
-        assert!(is_same(&object("apps/v1", Some("n")), "x", &recorded));
-        assert!(!is_same(&object("apps/v1", Some("m")), "n", &recorded));
-        assert!(!is_same(&object("extensions/v1", None), "n", &recorded));
-    }
 
     #[tokio::test]
     async fn the_release_of_a_chart_that_is_not_declared_any_more_goes_with_its_data() {

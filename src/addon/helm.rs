@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     Desired, Installed, Release,
-    difference::short,
     release::{ADDON, CHART},
+    upgrade::short,
 };
 use crate::{
     artifact::File,

@@ -2,23 +2,21 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Observed, Record, Release, State,
-    difference::{self, labelled, stays},
+    Desired, Difference, Observed, Record, difference,
     gate::{Bench, Gate, gate},
-    helm::{self, Helm, Said},
+    helm,
+    identity::{self, labelled, stays},
     observe,
     observed::{is_named, references},
-    pods,
-    release::{ADDON, Installed, SECRET, releases},
+    refuse,
+    release::ADDON,
     remove,
     run::Crew,
     stop::Stop,
-    watch::Watch,
 };
 use crate::{
     cluster::Way,
@@ -29,11 +27,8 @@ use crate::{
 
 /// Between two tries of what passes by itself.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at pods while Helm waits for them.
-const LOOK: Duration = Duration::from_secs(2);
 /// How long nodes may take that are about to be ready.
 const NODES: Duration = Duration::from_secs(60);
-const ROLLED_BACK: &str = "mend the cause, then run the same again; Helm has rolled back what it changed";
 const NAMESPACE: Kind = Kind::new("v1", "Namespace");
 
 /// An add-on at work on a control plane.
@@ -57,6 +52,14 @@ impl Install<'_> {
             return Ok(0);
         }
         self.tell(Event::AddonStarted { addon: self.desired.name.clone(), changes });
+        // It was looked at before the run, if there was an API server that answered.
+        if refuse::makes_class(self.desired) {
+            refuse::classes(&api, self.crew.wanted).await.map_err(|error| self.unknown(error))?;
+        }
+        if difference.keeps == changes {
+            self.keep(&api).await?;
+            return Ok(changes);
+        }
         let desired = self.desired;
         self.step("make what comes before the chart", self.before(&api, &observed)).await?;
         if let Some(release) = desired.release.as_ref().filter(|_| difference.release) {
@@ -83,10 +86,22 @@ impl Install<'_> {
             }
             self.step("write down what was proven", self.proven(&api, nodes)).await?;
         }
+        self.keep(&api).await?;
         Ok(changes)
     }
 
-    fn namespace(&self) -> &str {
+    /// Keeps what shall outlive the cluster.
+    async fn keep(&self, api: &Api) -> Result<(), Stop> {
+        let Some(saved) = &self.desired.saved else { return Ok(()) };
+        let name = "keep what shall outlive the cluster";
+        let work = async {
+            let kept = saved.keep(api).await.map_err(|error| self.kube(error))?;
+            kept.map_err(|reason| self.failed(name, reason, Vec::new()))
+        };
+        self.step(name, work).await
+    }
+
+    pub(super) fn namespace(&self) -> &str {
         &self.desired.definition.namespace
     }
 
@@ -102,7 +117,7 @@ impl Install<'_> {
     /// One step, written down before and after.
     async fn step(&self, name: &str, work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
         let role = format!("addon {}", self.desired.name);
-        let input = sha256(difference::digest(self.desired).as_bytes());
+        let input = sha256(identity::digest(self.desired).as_bytes());
         let entries = [Entry { host: self.way.host.name(), role: &role, step: name, input }];
         let journal = |error: engine::Error| self.failed(name, error.to_string(), Vec::new());
         self.crew.journal.began(&entries).map_err(journal)?;
@@ -120,17 +135,20 @@ impl Install<'_> {
     /// killed leaves nothing of which nobody knows.
     async fn before(&self, api: &Api, observed: &Observed) -> Result<(), Stop> {
         let (desired, namespace) = (self.desired, self.namespace());
-        let mut secrets = difference::secrets(api, desired).await.map_err(|error| self.kube(error))?;
+        let mut secrets = identity::secrets(api, desired).await.map_err(|error| self.kube(error))?;
         for secret in &mut secrets {
             secret.fill().map_err(|error| self.failed("make up a Secret", error.to_string(), Vec::new()))?;
         }
-        let secrets = difference::declared_secrets(desired, &secrets);
+        let secrets = identity::declared_secrets(desired, &secrets);
         let before = labelled(desired, &desired.before);
         self.namespaces(api, &before).await?;
         let (first, rest): (Vec<Value>, Vec<Value>) =
             before.objects.into_iter().partition(|object| object["kind"] == "Namespace");
         let declared = |objects| Declared { namespace: namespace.to_owned(), objects };
         self.apply(api, &declared(first.clone())).await?;
+        if let (Some(saved), None) = (&desired.saved, observed.record(namespace, &desired.name)) {
+            saved.give_back(api).await.map_err(|error| self.kube(error))?;
+        }
         let all = [&declared(first), &secrets, &declared(rest.clone()), &desired.manifests].map(references);
         let mut record = self.record(observed, all.concat());
         (record.proven, record.nodes) = (None, Vec::new());
@@ -184,7 +202,7 @@ impl Install<'_> {
     }
 
     async fn proven(&self, api: &Api, nodes: Vec<String>) -> Result<(), Stop> {
-        self.write(api, Some(difference::digest(self.desired)), nodes).await
+        self.write(api, Some(identity::digest(self.desired)), nodes).await
     }
 
     /// The nodes that gates can use. Where something is proven of each, those are waited for that are about to be ready:
@@ -209,7 +227,7 @@ impl Install<'_> {
     /// Writes down what is applied, and what was proven with it, and where.
     async fn write(&self, api: &Api, proven: Option<String>, nodes: Vec<String>) -> Result<(), Stop> {
         let desired = self.desired;
-        let secrets = difference::declared_secrets(desired, &desired.secrets);
+        let secrets = identity::declared_secrets(desired, &desired.secrets);
         let parts = [&secrets, &desired.before, &desired.manifests];
         let found = parts.map(references).concat();
         let record = Record {
@@ -224,7 +242,7 @@ impl Install<'_> {
     }
 
     /// Applies objects; what passes by itself is tried again until the add-on's time is up.
-    async fn apply(&self, api: &Api, declared: &Declared) -> Result<(), Stop> {
+    pub(super) async fn apply(&self, api: &Api, declared: &Declared) -> Result<(), Stop> {
         let deadline = Instant::now() + Duration::from_secs(self.desired.definition.timeout.into());
         loop {
             let error = match api.apply_declared(declared).await {
@@ -245,160 +263,9 @@ impl Install<'_> {
         }
     }
 
-    async fn wait(&self, reason: String) {
+    pub(super) async fn wait(&self, reason: String) {
         self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason });
         sleep(PAUSE).await;
-    }
-
-    /// The chart: what a killed Helm left is repaired first, and what Helm does not mend is mended after it.
-    async fn release(&self, api: &Api, observed: &Observed, state: State) -> Result<(), Stop> {
-        let (desired, namespace) = (self.desired, self.namespace());
-        let Some(release) = &desired.release else { return Ok(()) };
-        let helm = self.helm(Some(release)).await?;
-        let stuck = observed.release(namespace, &desired.name).filter(|_| state == State::Stuck);
-        if let Some(stuck) = stuck
-            && self.is_left(api, stuck).await?
-        {
-            self.wait(format!("a helm was killed at revision {}: that is repaired first", stuck.revision))
-                .await;
-            let said =
-                helm.repair(stuck, desired.definition.timeout).await.map_err(|error| self.host(error))?;
-            self.judge(said, None, ROLLED_BACK)?;
-        }
-        let deadline = Instant::now() + Duration::from_secs(desired.definition.timeout.into());
-        let shared = observed.also_of(namespace, &desired.name).is_some();
-        loop {
-            let watch = Watch::default();
-            let said = tokio::select! {
-                said = helm.upgrade(desired, release) => said.map_err(|error| self.host(error))?,
-                never = self.watch(api, &watch, shared) => never,
-            };
-            let reason = helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0);
-            match reason {
-                Some(reason) if Instant::now() < deadline => {
-                    let last = said.lines.last().cloned().unwrap_or_default();
-                    self.wait(format!("{reason}: {last}")).await;
-                    self.unlock(api, &helm).await?;
-                }
-                _ => {
-                    self.judge(said, watch.last(), ROLLED_BACK)?;
-                    break;
-                }
-            }
-        }
-        // Helm does not compare custom resources with what lives.
-        let observed = observe(api).await.map_err(|error| self.unknown(error))?;
-        if let Some(installed) = observed.release(namespace, &desired.name) {
-            let declared = Declared { namespace: namespace.to_owned(), objects: installed.objects.clone() };
-            let drift = api.drift(&declared).await.map_err(|error| self.kube(error))?;
-            let names: Vec<&kube::ObjectName> = drift.iter().map(|drift| &drift.object).collect();
-            let differs = |object: &&Value| {
-                let name = kube::name_of(object);
-                names.iter().any(|known| (&known.kind, &known.name) == (&name.kind, &name.name))
-            };
-            let objects = declared.objects.iter().filter(differs).cloned().collect();
-            api.mend(&Declared { objects, ..declared }).await.map_err(|error| self.kube(error))?;
-        }
-        Ok(())
-    }
-
-    /// Helm on the control plane, with a chart if one is to be installed.
-    async fn helm(&self, release: Option<&Release>) -> Result<Helm<'_>, Stop> {
-        let Some(program) = &self.crew.helm else {
-            let what = String::from("there is no helm among the artifacts");
-            let next = "`hoist lock --fetch` gets it, from Kubernetes 1.31 on";
-            return Err(self.stop(what, Vec::new(), None, next));
-        };
-        Helm::ready(&*self.way.host, program, release, &|_| {}).await.map_err(|error| self.host(error))
-    }
-
-    /// Takes a release away whose chart is not declared any more.
-    async fn uninstall(&self, api: &Api, left: &Installed) -> Result<(), Stop> {
-        let helm = self.helm(None).await?;
-        let deadline = Instant::now() + Duration::from_secs(self.desired.definition.timeout.into());
-        loop {
-            let said = helm
-                .uninstall(left, self.desired.definition.timeout)
-                .await
-                .map_err(|error| self.host(error))?;
-            match helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0) {
-                Some(reason) if Instant::now() < deadline => self.wait(reason.to_owned()).await,
-                _ => {
-                    self.judge(
-                        said,
-                        None,
-                        "mend the cause, then run the same again: what is left of it goes then",
-                    )?;
-                    break;
-                }
-            }
-        }
-        // Helm deletes by name: what the chart had and a manifest declares now is made anew.
-        self.apply(api, &labelled(self.desired, &self.desired.before)).await?;
-        self.apply(api, &labelled(self.desired, &self.desired.manifests)).await
-    }
-
-    /// Waits for as long as another helm may be at work on a release: one of somebody else, or ours on a control plane that
-    /// was lost. False when it has ended by itself.
-    async fn is_left(&self, api: &Api, stuck: &Installed) -> Result<bool, Stop> {
-        let ours = stuck.addon.as_deref() == Some(self.desired.name.as_str());
-        if ours && !self.again {
-            return Ok(true);
-        }
-        let most = 2 * u64::from(self.desired.definition.timeout);
-        let young = |begun: Timestamp| {
-            Timestamp::now().duration_since(begun).unsigned_abs() < Duration::from_secs(most)
-        };
-        while stuck.begun.is_some_and(young) {
-            self.wait(format!("another helm may be at work on revision {}", stuck.revision)).await;
-            let observed = observe(api).await.map_err(|error| self.unknown(error))?;
-            let now = observed.release(self.namespace(), &self.desired.name);
-            if now.is_none_or(|now| now.status != super::Status::Pending || now.revision != stuck.revision) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// A try that was cut off may have left the release stuck.
-    async fn unlock(&self, api: &Api, helm: &Helm<'_>) -> Result<(), Stop> {
-        let observed = observe(api).await.map_err(|error| self.unknown(error))?;
-        let stuck = observed.release(self.namespace(), &self.desired.name);
-        if let Some(stuck) = stuck.filter(|release| release.status == super::Status::Pending) {
-            helm.repair(stuck, self.desired.definition.timeout).await.map_err(|error| self.host(error))?;
-        }
-        Ok(())
-    }
-
-    /// Looks at pods for as long as it is polled, and tells why they are not ready. Among those of others its own are known
-    /// by the release, which Helm writes down before it makes anything.
-    async fn watch(&self, api: &Api, watch: &Watch, shared: bool) -> Said {
-        let (namespace, ours) = (Some(self.namespace()), format!("owner=helm,name={}", self.desired.name));
-        loop {
-            sleep(LOOK).await;
-            // That a look fails is for those who act to tell.
-            let Ok(secrets) = api.objects(SECRET, namespace, &ours).await else { continue };
-            let Ok(releases) = releases(&secrets) else { continue };
-            let Ok(pods) = pods::of(api, self.desired, releases.first(), shared).await else { continue };
-            let unready = pods.iter().filter(|pod| !pod.ready && pod.phase != "Succeeded");
-            let reasons: Vec<String> = unready.map(|pod| format!("{}: {}", pod.name, pod.reason)).collect();
-            if watch.see(&reasons) {
-                let reason = reasons.join("; ");
-                self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason });
-            }
-        }
-    }
-
-    /// With what to do where the cause is not known.
-    fn judge(&self, said: Said, watched: Option<String>, otherwise: &str) -> Result<(), Stop> {
-        if said.status == 0 {
-            return Ok(());
-        }
-        let text = said.lines.join("\n");
-        let known = helm::cause(&text);
-        let cause = known.map(|(cause, _)| cause.to_owned()).or(watched);
-        let next = known.map_or(otherwise, |(_, next)| next);
-        Err(self.stop(format!("helm ended with status {}", said.status), said.lines, cause, next))
     }
 
     async fn prove(&self, api: &Api, gate: &dyn Gate) -> Result<(), Stop> {
@@ -432,7 +299,7 @@ impl Install<'_> {
         }
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         self.crew.events.send(event);
     }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{
     Definition, Installed, Observed, Record, Status,
-    difference::stays,
     helm::{Helm, Said},
+    identity::stays,
     release::ADDON,
 };
 use crate::{

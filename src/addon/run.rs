@@ -1,10 +1,8 @@
-//! All add-ons made as they shall be: each as soon as what comes before it is done.
+//! All add-ons made as they shall be, each through a control plane that answers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use futures::{StreamExt as _, stream::FuturesUnordered};
-
-use super::{Desired, install::Install, order::before, stop::Stop};
+use super::{Desired, install::Install, stop::Stop, turns};
 use crate::{
     artifact::File,
     cluster::{Session, ways},
@@ -16,6 +14,8 @@ use crate::{
 pub struct Crew<'a> {
     pub inventory: &'a Inventory,
     pub session: &'a Session,
+    /// All add-ons that are wanted, not only those that are made now.
+    pub wanted: &'a [Desired],
     /// Helm's program among the artifacts.
     pub helm: Option<File>,
     pub journal: Arc<Journal>,
@@ -52,36 +52,7 @@ impl Crew<'_> {
     /// Makes each of these as it shall be. One that fails stops only those that need it; `ended` has those that went
     /// before, and gets these.
     pub async fn carry_out(&self, addons: &[&Desired], ended: &mut Ended) {
-        let mut waiting: Vec<&Desired> = addons.to_vec();
-        let mut running = FuturesUnordered::new();
-        let mut open: BTreeSet<&str> = addons.iter().map(|addon| addon.name.as_str()).collect();
-        loop {
-            let mut still = Vec::new();
-            for addon in std::mem::take(&mut waiting) {
-                let unfinished = ended.unfinished();
-                let by = before(&addon.definition).find(|name| unfinished.iter().any(|other| other == name));
-                if let Some(by) = by.map(String::from) {
-                    let name = addon.name.clone();
-                    self.events.send(Event::AddonBlocked { addon: name.clone(), by: by.clone() });
-                    open.remove(addon.name.as_str());
-                    let (role, step) = (format!("addon {name}"), String::from("install it"));
-                    ended.outcomes.push((name, Outcome::Blocked { role, step, by }));
-                } else if before(&addon.definition).any(|name| open.contains(name))
-                    || running.len() >= self.forks.max(1)
-                {
-                    still.push(addon);
-                } else {
-                    running.push(async move { (addon, self.one(addon).await) });
-                }
-            }
-            waiting = still;
-            let Some((addon, outcome)) = running.next().await else {
-                // Who is blocked may block others.
-                if waiting.is_empty() { break } else { continue }
-            };
-            open.remove(addon.name.as_str());
-            ended.outcomes.push((addon.name.clone(), outcome));
-        }
+        turns::take(addons, self.forks, &self.events, ended, |addon| self.one(addon)).await;
     }
 
     async fn one(&self, desired: &Desired) -> Outcome {
@@ -127,3 +98,7 @@ impl Crew<'_> {
         Outcome::Failed(failure)
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::shown::is_secret;
+use crate::kube::is_secret;
 
 /// In place of what may be a secret.
 const HIDDEN: &str = "something that is not shown here";

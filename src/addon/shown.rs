@@ -2,11 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::task::Change;
+use crate::{
+    kube::{hide_listed, is_secret},
+    task::Change,
+};
 
 /// Adds how values change, without what may be a secret.
 pub(super) fn values_change(change: Change, from: &Map<String, Value>, to: &Map<String, Value>) -> Change {
     let (mut old, mut new) = (Value::Object(from.clone()), Value::Object(to.clone()));
+    hide_listed(&mut old);
+    hide_listed(&mut new);
     hide(Some(&mut old), &mut new);
     let text = |value: &Value| match value.as_object().is_none_or(Map::is_empty) {
         true => String::new(),
@@ -74,14 +79,6 @@ fn hides(key: &str, value: &Value) -> bool {
     is_secret(key) && matches!(value, Value::String(_) | Value::Number(_) | Value::Array(_))
 }
 
-/// Whether what is called so may be a secret.
-pub(super) fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["password", "secret", "token", "credential", "privatekey", "accesskey", "apikey"]
-        .iter()
-        .any(|word| key.contains(word))
-}
-
 /// Keys in the order of the alphabet, as Helm gives them back.
 pub(super) fn sorted(value: &Value) -> Value {
     match value {
@@ -117,6 +114,27 @@ mod tests {
         assert!(text.contains("+createSecret: true"), "{text}");
         for leak in ["hunter1", "hunter2", "same1", "old1", "k1", "90210", "t1"] {
             assert!(!text.contains(leak), "{leak}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_opens_something_is_hidden_whatever_its_key_is() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let old = map(
+            json!({"env": [{"name": "DB_PASSWORD", "value": "hunter0"}], "gone": "https://ada:hunter7@a/"}),
+        );
+        let new = map(json!({
+            "api_key": "hunter1", "private-key": "hunter2", "extra": {"env": [
+                {"name": "DB_PASSWD", "value": "hunter3"}, {"name": "PORT", "value": "8080"},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "a"}}}]},
+            "dsn": "postgres://ada:hunter4@db/shop", "pem": "-----BEGIN EC PRIVATE KEY-----\nhunter5\n",
+            "config": "upstream: x\nurl: redis://:hunter6@cache:6379\n",
+            "mail": "ada@example.com", "docs": "https://example.com/a:b@c",
+        }));
+        let text = format!("{:?}", values_change(Change::new("x"), &old, &new));
+        assert!(!text.contains("hunter"), "{text}");
+        for shown in ["8080", "ada@example.com", "https://example.com/a:b@c", "secretKeyRef", "DB_PASSWD"] {
+            assert!(text.contains(shown), "{shown} in {text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Failure, request::Request, shared::home};
 use crate::{
-    addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe},
+    addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe, refuse},
     artifact::{File, Index},
     cluster::{self, Session},
     engine::{AddonPlan, Events, Journal, Plan},
@@ -65,6 +65,7 @@ impl Addons {
             return Ok(Exit::Ok);
         }
         if cluster::first(inventory, &session.facts).is_none() {
+            tell(refuse::pools(None, inventory, &session.hosts, &session.facts).await?);
             let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
             plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
             return Ok(Exit::Ok);
@@ -72,6 +73,8 @@ impl Addons {
         let looked = async {
             let api = cluster::api(inventory, session).await?;
             let observed = observe(&api).await?;
+            tell(refuse::classes(&api, &self.desired).await?);
+            tell(refuse::pools(Some(&api), inventory, &session.hosts, &session.facts).await?);
             Ok::<_, addon::Error>((self.differences(&api, &observed).await?, observed))
         };
         match looked.await {
@@ -141,11 +144,82 @@ impl Addons {
         let these: Vec<&Desired> =
             self.desired.iter().filter(|desired| desired.definition.network == network).collect();
         let helm = self.helm.clone();
-        let crew = Crew { inventory: request.inventory(), session, helm, journal, events, forks };
+        let (inventory, wanted) = (request.inventory(), &*self.desired);
+        let crew = Crew { inventory, session, wanted, helm, journal, events, forks };
         crew.carry_out(&these, ended).await;
+    }
+
+    /// Those of a plan that wait for nodes, which are not ready: because of what makes the network, where that is not done.
+    pub fn not_begun(&self, plan: &Plan, events: &Events, ended: &mut Ended) {
+        let by = ended.unfinished().into_iter().next().unwrap_or_else(|| String::from("the cluster"));
+        let planned = |desired: &&Desired| plan.addons.iter().any(|planned| planned.addon == desired.name);
+        for desired in self.desired.iter().filter(|desired| !desired.definition.network).filter(planned) {
+            ended.block(events, &desired.name, by.clone());
+        }
+    }
+}
+
+/// What is worth a word, and no reason to stop.
+pub(super) fn tell(words: Vec<String>) {
+    for word in words {
+        eprintln!("{word}");
     }
 }
 
 fn planned(desired: &Desired, difference: Difference) -> AddonPlan {
     AddonPlan { addon: desired.name.clone(), changes: difference.changes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::{Failure, Library, Outcome, events},
+        report,
+    };
+
+    #[test]
+    fn what_waits_for_nodes_is_named_with_what_keeps_them() {
+        let one = |name: &str, network: bool| {
+            let mut definition = addon::definition(&Library::default(), "registry").unwrap();
+            definition.network = network;
+            Desired {
+                name: name.into(),
+                definition,
+                settings: serde_json::Map::new(),
+                release: None,
+                secrets: Vec::new(),
+                before: kube::Declared::default(),
+                manifests: kube::Declared::default(),
+                hosts: BTreeSet::new(),
+                saved: None,
+            }
+        };
+        let addons = Addons {
+            desired: vec![one("cilium", true), one("metallb", false), one("keda", false)],
+            helm: None,
+        };
+        let mut plan = Plan::default();
+        let differs = |name: &str| AddonPlan { addon: name.into(), changes: vec![Change::new("install it")] };
+        plan.addons = vec![differs("cilium"), differs("metallb")];
+        for (failed, by) in [(true, "cilium"), (false, "the cluster")] {
+            let failure = Failure {
+                host: "cp1".into(),
+                role: "addon cilium".into(),
+                step: "install it".into(),
+                what: "helm ended with status 1".into(),
+                output: Vec::new(),
+                cause: None,
+                next: "mend it".into(),
+            };
+            let mut ended = Ended::default();
+            if failed {
+                ended.outcomes.push(("cilium".into(), Outcome::Failed(failure)));
+            }
+            addons.not_begun(&plan, &events().0, &mut ended);
+            let told = report::run::failures(&ended.outcomes);
+            let line = format!("metallb: addon metallb: install it: not begun, because of {by}");
+            assert!(told.contains(&line) && !told.contains("keda"), "{told}");
+        }
+    }
 }

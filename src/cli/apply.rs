@@ -182,8 +182,10 @@ impl Job<'_> {
             });
             self.addons.carry_out(request, session, tools.clone(), true, &mut addons).await;
             nodes = self.nodes(session, &ended).await;
-            if nodes.is_ok() {
-                self.addons.carry_out(request, session, tools, false, &mut addons).await;
+            match (&nodes, &tools) {
+                (Ok(_), _) => self.addons.carry_out(request, session, tools, false, &mut addons).await,
+                (Err(_), Some(tools)) => self.addons.not_begun(plan, &tools.events, &mut addons),
+                (Err(_), None) => {}
             }
         }
         ended.addons = addons.unfinished();

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::addons::Pool;
 use super::failure_detection::FailureDetection;
 use super::outside::{Mirror, Proxy};
 use super::security::Security;
@@ -140,12 +141,21 @@ pub struct Network {
     pub services: Ipv4Net,
     /// What connects the pods.
     pub plugin: Plugin,
+    /// The addresses that DHCP servers of your network hand out, which hoist cannot see: networks, or ranges such as
+    /// 192.168.18.50-192.168.18.99. Nothing of the cluster's may be among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dhcp: Vec<Pool>,
 }
 
 impl Default for Network {
     fn default() -> Self {
         let network = |a, b, prefix| Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix);
-        Network { pods: network(10, 244, 16), services: network(10, 96, 12), plugin: Plugin::default() }
+        Network {
+            pods: network(10, 244, 16),
+            services: network(10, 96, 12),
+            plugin: Plugin::default(),
+            dhcp: Vec::new(),
+        }
     }
 }
 

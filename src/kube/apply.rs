@@ -14,6 +14,7 @@ use similar::TextDiff;
 use super::{
     api::Api,
     error::Error,
+    hidden::hide_listed,
     manifest::{Manifest, ObjectName, parse},
 };
 
@@ -206,6 +207,14 @@ pub(super) fn unified(before: Option<&DynamicObject>, after: &DynamicObject) -> 
     if new["kind"] == json!("Secret") {
         hide(&mut old, &mut new);
     }
+    for object in [&mut old, &mut new] {
+        hide_listed(object);
+        // `kubectl apply` keeps a copy of the whole object here.
+        let copy = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+        if let Some(copy) = object.pointer_mut(copy) {
+            *copy = json!("(hidden)");
+        }
+    }
     let text = |value: &Value| match value {
         Value::Null => String::new(),
         value => serde_yaml::to_string(value).unwrap_or_default(),
@@ -228,13 +237,6 @@ fn hide(old: &mut Value, new: &mut Value) {
             old.get_mut(field).and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut())
         {
             *value = json!("(hidden)");
-        }
-    }
-    // `kubectl apply` keeps a copy of the whole object here.
-    for object in [old, new] {
-        let copy = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
-        if let Some(copy) = object.pointer_mut(copy) {
-            *copy = json!("(hidden)");
         }
     }
 }
@@ -273,6 +275,17 @@ mod tests {
         let diff = unified(Some(&config("old")), &config("new"));
         assert!(diff.contains("-  a: old\n+  a: new\n"), "{diff}");
         assert!(!diff.contains("uid"), "{diff}");
+    }
+
+    #[test]
+    fn a_diff_of_a_workload_has_no_password() {
+        let workload = |value: &str, image: &str| {
+            object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": format!("a copy of {value}")}},
+                "spec": {"containers": [{"image": image, "env": [{"name": "DB_PASSWORD", "value": value}]}]}}))
+        };
+        let diff = unified(Some(&workload("hunter1", "web:1")), &workload("hunter2", "web:2"));
+        assert!(diff.contains("web:2") && diff.contains("DB_PASSWORD") && !diff.contains("hunter"), "{diff}");
     }
 
     #[test]

@@ -37,6 +37,10 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("metallb.io/v1beta1", "IPAddressPool", "ipaddresspools", true),
     ("metallb.io/v1beta1", "ServiceL2Status", "servicel2statuses", true),
     ("longhorn.io/v1beta2", "Replica", "replicas", true),
+    ("longhorn.io/v1beta2", "BackupTarget", "backuptargets", true),
+    ("longhorn.io/v1beta2", "BackupVolume", "backupvolumes", true),
+    ("longhorn.io/v1beta2", "Backup", "backups", true),
+    ("longhorn.io/v1beta2", "Snapshot", "snapshots", true),
 ];
 
 /// What a test does after each write, as controllers do.
@@ -120,10 +124,7 @@ impl Memory {
                 refusal => refusal,
             },
             "POST" => self.create(plural, namespace, body),
-            "PATCH" => self.objects.kept.get_mut(&key).map_or_else(missing, |object| {
-                merge(object, &body);
-                found(object)
-            }),
+            "PATCH" => self.patch(&key, &body, query),
             "PUT" => self.replace(&key, body),
             "DELETE" => self.delete(&key, &body["preconditions"]["resourceVersion"]),
             _ => missing(),
@@ -172,6 +173,29 @@ impl Memory {
         if plural == "namespaces" {
             let metadata = json!({"name": "default", "namespace": name});
             self.objects.put(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
+        }
+        found(&object)
+    }
+
+    /// Merges. Applying, which is forced here as it is by hoist, makes what is missing; a dry run writes nothing.
+    fn patch(&mut self, key: &(String, String, String), patch: &Value, query: &str) -> Answer {
+        let applies = query.contains("force=true");
+        let homeless = !key.1.is_empty()
+            && self.objects.of("Namespace").iter().all(|it| it["metadata"]["name"] != key.1);
+        let mut object = match self.objects.kept.get(key) {
+            Some(object) => object.clone(),
+            None if applies && !homeless => {
+                self.objects.writes += 1;
+                json!({"metadata": {"uid": format!("uid-{}", self.objects.writes)}})
+            }
+            None => return missing(),
+        };
+        merge(&mut object, patch);
+        if !query.contains("dryRun") {
+            if applies && !key.1.is_empty() {
+                object["metadata"]["namespace"] = json!(key.1);
+            }
+            self.objects.kept.insert(key.clone(), object.clone());
         }
         found(&object)
     }

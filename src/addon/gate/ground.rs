@@ -11,7 +11,7 @@ use crate::kube::{self, Api, Kind};
 /// What a gate makes carries this label, with the gate's name.
 pub(super) const LABEL: &str = "hoist.dev/gate";
 /// Machine and process that made a namespace.
-const MAKER: &str = "hoist.dev/maker";
+pub(super) const MAKER: &str = "hoist.dev/maker";
 
 /// No gate takes so long: what is older was left by a run on another machine that was killed.
 const LONGEST: SignedDuration = SignedDuration::from_mins(20);
@@ -97,8 +97,8 @@ async fn sweep(bench: &Bench<'_>, gate: &str) -> Result<(), kube::Error> {
     Ok(())
 }
 
-/// Whether nobody works with a namespace any more.
-fn abandoned(namespace: &Value, now: Timestamp) -> bool {
+/// Whether nobody works any more with a namespace, or with what else bears its maker.
+pub(super) fn abandoned(namespace: &Value, now: Timestamp) -> bool {
     let made = text(&namespace["metadata"]["creationTimestamp"]).parse::<Timestamp>();
     let old = made.is_ok_and(|made| now.duration_since(made) > LONGEST);
     let (machine, process) =
@@ -107,7 +107,8 @@ fn abandoned(namespace: &Value, now: Timestamp) -> bool {
     old || ended
 }
 
-fn maker() -> String {
+/// Who this is.
+pub(super) fn maker() -> String {
     format!("{}/{}", this_machine(), std::process::id())
 }
 

@@ -4,6 +4,7 @@
 //! sandboxes run it ([`pods`]). That image does nothing; what asks and what answers is the host's own shell, which goes
 //! into the pod's network ([`inside`]). So a gate needs no image, and nothing of it is left in the cluster or on a host.
 
+mod backup;
 mod certificate;
 mod cilium;
 mod dns;
@@ -59,6 +60,11 @@ pub trait Gate: Send + Sync {
     /// What it proves, in one line.
     fn proves(&self) -> &'static str;
 
+    /// Whether there is anything to prove with these settings of its add-on.
+    fn applies(&self, _settings: &Map<String, Value>) -> bool {
+        true
+    }
+
     /// Uses the add-on, and says what was seen.
     ///
     /// # Errors
@@ -113,6 +119,7 @@ impl Closed {
 
 /// All gates, each with a name of its own.
 pub static GATES: &[&dyn Gate] = &[
+    &backup::BackupWritten,
     &certificate::CertificateIssued,
     &cilium::CiliumAgents,
     &ingress::IngressAnswers,

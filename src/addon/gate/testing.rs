@@ -112,7 +112,23 @@ impl Cluster {
     }
 
     pub fn settings(&mut self, key: &str, value: &str) {
-        self.settings.insert(key.to_owned(), json!(value));
+        self.set(key, json!(value));
+    }
+
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.settings.insert(key.to_owned(), value);
+    }
+
+    /// The object of a kind and name.
+    pub fn object(&self, kind: &str, name: &str) -> Value {
+        self.memory.lock().unwrap().objects.find_mut(kind, name).unwrap().clone()
+    }
+
+    /// The names of all objects of a kind.
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        let memory = self.memory.lock().unwrap();
+        let all = memory.objects.of(kind);
+        all.iter().filter_map(|it| it["metadata"]["name"].as_str()).map(String::from).collect()
     }
 
     /// What happens after each write.

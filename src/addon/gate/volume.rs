@@ -15,15 +15,15 @@ use super::{
 };
 use crate::{inventory::Role, kube::Kind};
 
-const CLASS: Kind = Kind::new("storage.k8s.io/v1", "StorageClass");
-const CLAIM: Kind = Kind::new("v1", "PersistentVolumeClaim");
+pub(super) const CLASS: Kind = Kind::new("storage.k8s.io/v1", "StorageClass");
+pub(super) const CLAIM: Kind = Kind::new("v1", "PersistentVolumeClaim");
 const REPLICA: Kind = Kind::new("longhorn.io/v1beta2", "Replica");
 /// Longhorn makes its class itself; charts say which classes are theirs.
 const LONGHORN: &str = "driver.longhorn.io";
 const LONGHORN_PLACE: &str = "longhorn-system";
 const RELEASE: &str = "meta.helm.sh/release-namespace";
 const SIZE: &str = "512Mi";
-const WRITTEN: u64 = 8 << 20;
+pub(super) const WRITTEN: u64 = 8 << 20;
 
 /// The gate `volume-moves`.
 pub(super) struct VolumeMoves;
@@ -47,7 +47,7 @@ impl Gate for VolumeMoves {
 }
 
 /// The class that the settings name, or that the add-on has made.
-fn class(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Closed> {
+pub(super) fn class(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Closed> {
     let said = ["class", "storage_class"].iter().find_map(|key| bench.settings.get(*key)?.as_str());
     let longhorn = bench.namespace == LONGHORN_PLACE;
     let ours = |class: &&Value| {
@@ -80,12 +80,7 @@ async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof,
         workers = nodes.iter().collect();
     }
     let (from, to) = (workers[0], workers[workers.len() - 1]);
-    let claim = json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "gate", "namespace": ground.namespace, "labels": ground.labels()},
-        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": SIZE}}},
-    });
-    make(bench, claim, Duration::from_secs(60)).await?;
+    make(bench, claim(ground, class), Duration::from_secs(60)).await?;
     let begun = Instant::now();
     let wish =
         |name: &str, node| [Wish { name: name.to_owned(), node, claim: Some("gate"), ..Wish::default() }];
@@ -108,6 +103,15 @@ async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof,
     inside::forget(&reader).await?;
     pods::stop(bench, ground, &reader).await?;
     Ok(Proof { seen })
+}
+
+/// A claim of the gate's own, `gate`.
+pub(super) fn claim(ground: &Ground, class: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "gate", "namespace": ground.namespace, "labels": ground.labels()},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": SIZE}}},
+    })
 }
 
 fn same(written: &str, read: &str, from: &str, to: &str, took: &str) -> Result<String, Closed> {

@@ -1,5 +1,7 @@
 //! Settings of cert-manager.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -27,6 +29,12 @@ pub struct CertManager {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Acme")]
     pub acme: Option<Acme>,
+    /// A folder on this machine that keeps, in a folder with the cluster's name, what shall outlive the cluster: the
+    /// accounts with ACME authorities, certificates of `acme-production`, and the own authority where `ca` names none. Each
+    /// apply brings it up to date; a cluster that is made anew gets it back. Default: nothing is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PathBuf")]
+    pub keep: Option<PathBuf>,
     /// Certificates for Gateways, too. The Gateway API must be in the cluster.
     pub gateway_api: bool,
     /// Values for its Helm chart, merged over those that hoist gives it.
@@ -39,6 +47,7 @@ impl Default for CertManager {
             default_issuer: String::from(OWN_CA),
             ca: None,
             acme: None,
+            keep: None,
             gateway_api: false,
             values: Map::new(),
         }

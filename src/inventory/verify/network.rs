@@ -63,6 +63,8 @@ struct Taken {
     name: &'static str,
     /// Completes "choose … for …".
     purpose: &'static str,
+    /// Whether a machine may have one of them for good, if whoever hands them out knows.
+    reserved: bool,
     shown: String,
     span: Span,
 }
@@ -78,14 +80,21 @@ fn overlaps(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 .help(format!("choose addresses for {} that nothing else uses", other.purpose)),
         );
     }
-    for (whose, span, address) in machines(document) {
+    for (kind, whose, span, address) in machines(document) {
         if let Some(taken) = taken.holding(address) {
-            problems.push(
-                Problem::new(span, format!("{whose} is in {}, {}", taken.name, taken.shown))
-                    .label(format!("inside {}", taken.shown))
-                    .also(taken.span, taken.name)
-                    .help(format!("choose addresses for {} that no machine uses", taken.purpose)),
-            );
+            let problem = Problem::new(span, format!("{whose} is in {}, {}", taken.name, taken.shown))
+                .label(format!("inside {}", taken.shown))
+                .also(taken.span, taken.name);
+            let outside = "take an address outside of the range";
+            problems.push(match (taken.reserved, kind) {
+                (true, Machine::Host) => problem.severity(Severity::Warning).help(format!(
+                    "unless the server reserves it for this machine, another one gets it some day: {outside}"
+                )),
+                (true, Machine::Shared) => problem.help(format!("{outside}, or shorten the range")),
+                (false, _) => {
+                    problem.help(format!("choose addresses for {} that no machine uses", taken.purpose))
+                }
+            });
         }
     }
 }
@@ -94,7 +103,7 @@ fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
     let inventory = &document.value;
     let network = &inventory.cluster.network;
     let whole = |name, purpose, network: Ipv4Net, span| {
-        Range::network(network, Taken { name, purpose, shown: network.to_string(), span })
+        Range::network(network, Taken { name, purpose, reserved: false, shown: network.to_string(), span })
     };
     let mut all = vec![
         whole("the network of the pods", "the pods", network.pods, span_of(document, "pods")),
@@ -114,30 +123,50 @@ fn taken(document: &Document<Inventory>) -> Vec<Range<Taken>> {
         let of = Taken {
             name: "a pool of MetalLB",
             purpose: "the pool",
+            reserved: false,
             shown: pool.to_string(),
             span: document.tree.at(&path),
         };
         all.push(Range { first: pool.first, last: pool.last, of });
     }
+    for (index, range) in network.dhcp.iter().enumerate() {
+        let of = Taken {
+            name: "a range of a DHCP server",
+            purpose: "the DHCP server",
+            reserved: true,
+            shown: range.to_string(),
+            span: document.tree.at(&["cluster", "network", "dhcp", &index.to_string()]),
+        };
+        all.push(Range { first: range.first, last: range.last, of });
+    }
     all
 }
 
-/// Everything with an address of its own: what to call it, where it stands, the address.
-fn machines(document: &Document<Inventory>) -> Vec<(String, Span, Ipv4Addr)> {
+/// What has an address of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    Host,
+    /// An address that goes from one machine to another: no server can reserve it.
+    Shared,
+}
+
+/// Everything with an address of its own: what it is, what to call it, where it stands, the address.
+fn machines(document: &Document<Inventory>) -> Vec<(Machine, String, Span, Ipv4Addr)> {
     let inventory = &document.value;
     let hosts = inventory.hosts.iter().map(|(name, host)| {
-        (format!("the address of `{name}`"), document.tree.at(&["hosts", name, "address"]), host.address)
+        let span = document.tree.at(&["hosts", name, "address"]);
+        (Machine::Host, format!("the address of `{name}`"), span, host.address)
     });
     let mut all: Vec<_> = hosts.collect();
     let endpoint = &inventory.cluster.endpoint;
     let at = |key| document.tree.at(&["cluster", "endpoint", key]);
     if let Some(vip) = endpoint.vip {
-        all.push(("the virtual address".into(), at("vip"), vip));
+        all.push((Machine::Shared, "the virtual address".into(), at("vip"), vip));
     }
     let address = endpoint.address.as_deref().and_then(|text| text.parse::<Ipv4Addr>().ok());
     // The address of a host has been looked at with the host.
     if let Some(address) = address.filter(|it| inventory.hosts.values().all(|host| host.address != *it)) {
-        all.push(("the address of the endpoint".into(), at("address"), address));
+        all.push((Machine::Host, "the address of the endpoint".into(), at("address"), address));
     }
     all
 }

@@ -1,17 +1,20 @@
 //! `hoist addon`: what is installed into the cluster.
 
-use std::{io::Write as _, path::PathBuf};
+mod remove;
+mod status;
+
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::{
     Failure,
-    addons::Addons,
+    addons::{Addons, tell},
     request::{EngineArgs, Request, lock},
     shared::{InventoryArg, Output, home, print, tell_unreached},
 };
 use crate::{
-    addon::{self, Difference, Observed, Removal, gate, observe},
+    addon::{self, Difference, Observed, observe, refuse},
     cluster::{self, Session, Visit},
     engine::AddonPlan,
     exit::Exit,
@@ -144,7 +147,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             View::open(common, Proofs::None).await?.diff(name.as_deref(), common.output).await
         }
         Verb::Remove { common, name, yes, with_namespace } => {
-            remove(common, name, *yes, *with_namespace).await
+            remove::remove(common, name, *yes, *with_namespace).await
         }
     }
 }
@@ -220,6 +223,7 @@ impl View {
     }
 
     async fn diff(&self, only: Option<&str>, output: Output) -> Result<Exit, Failure> {
+        tell(refuse::classes(&self.api, &self.addons.desired).await?);
         let found = self.differences(only).await?;
         let differ = found.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
         let plans: Vec<AddonPlan> = differ
@@ -231,83 +235,6 @@ impl View {
         show(output, &json!(plans), || report::plan::addons(&plans, true))?;
         Ok(if plans.is_empty() { Exit::Ok } else { Exit::Changes })
     }
-
-    async fn status(&self, only: Option<&str>, proofs: Proofs, output: Output) -> Result<Exit, Failure> {
-        let found = self.differences(only).await?;
-        if proofs == Proofs::Told {
-            let installed = found.iter().map(|(desired, _)| *desired);
-            let installed = installed.filter(|desired| self.observed.is_installed(desired));
-            let breaks = breaks(installed.map(|desired| (desired.name.as_str(), &desired.definition)));
-            show(output, &json!({"breaks": breaks, "done": false}), || report::addon::breaks(&breaks))?;
-            return Ok(Exit::Ok);
-        }
-        let mut rows = Vec::new();
-        let mut exit = Exit::Ok;
-        for (desired, difference) in found {
-            let mut row = self.row(desired, &difference);
-            let pods = addon::pods(&self.api, desired, &self.observed).await?;
-            let done = |pod: &&crate::kube::PodStatus| pod.ready || pod.phase == "Succeeded";
-            let waiting: Vec<Value> = pods
-                .iter()
-                .filter(|pod| !done(pod))
-                .map(|pod| json!({"pod": pod.name, "node": pod.node, "reason": pod.reason}))
-                .collect();
-            row["pods"] = json!({"ready": pods.len() - waiting.len(), "all": pods.len(), "waiting": waiting});
-            row["changes"] =
-                json!(difference.changes.iter().map(|change| &change.summary).collect::<Vec<_>>());
-            if proofs.are_made() && self.observed.is_installed(desired) {
-                row["gates"] = self.prove(desired, proofs, &mut exit).await;
-            } else if proofs.are_made() && !desired.definition.gates.is_empty() {
-                row["unproven"] = json!("it is not installed");
-            }
-            if difference.state != addon::State::Installed || row["pods"]["ready"] != row["pods"]["all"] {
-                exit = Exit::Failed;
-            }
-            rows.push(row);
-        }
-        show(output, &json!(rows), || report::addon::status(&rows))?;
-        Ok(Exit::worst([exit, self.lost]))
-    }
-
-    async fn prove(&self, desired: &addon::Desired, proofs: Proofs, exit: &mut Exit) -> Value {
-        let mut gates = Vec::new();
-        for gate in desired.definition.gates.iter().filter_map(|name| gate::gate(name)) {
-            let bench = gate::Bench {
-                inventory: self.request.inventory(),
-                api: &self.api,
-                hosts: &self.session.hosts,
-                namespace: &desired.definition.namespace,
-                settings: &desired.settings,
-                say: &|reason| {
-                    let _ = writeln!(std::io::stderr(), "{}: {}: {reason}", desired.name, gate.name());
-                },
-            };
-            let breaks = gate.disrupts().filter(|_| proofs == Proofs::Disrupting);
-            let proof = match breaks {
-                Some(_) => gate.disrupt(&bench).await,
-                None => gate.pass(&bench).await,
-            };
-            gates.push(match proof {
-                Ok(proof) => json!({"gate": gate.name(), "proves": gate.proves(), "open": true, "seen": proof.seen}),
-                Err(closed) => {
-                    *exit = Exit::Failed;
-                    json!({"gate": gate.name(), "proves": gate.proves(), "open": false, "seen": [closed.to_string()]})
-                }
-            });
-        }
-        Value::Array(gates)
-    }
-}
-
-/// What would be broken on purpose, a row a gate.
-fn breaks<'a>(addons: impl Iterator<Item = (&'a str, &'a addon::Definition)>) -> Vec<Value> {
-    let gates = addons.flat_map(|(addon, definition)| {
-        let gates = definition.gates.iter().filter_map(|name| gate::gate(name));
-        gates.filter_map(move |gate| {
-            Some(json!({"addon": addon, "gate": gate.name(), "breaks": gate.disrupts()?}))
-        })
-    });
-    gates.collect()
 }
 
 fn show(output: Output, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
@@ -318,95 +245,15 @@ fn show(output: Output, value: &Value, text: impl FnOnce() -> String) -> Result<
     print(text.as_bytes()).map(drop)
 }
 
-async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Result<Exit, Failure> {
-    let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
-    let request = Request::new(&args.inventory.file, &engine)?;
-    let inventory = request.inventory();
-    let lock = lock();
-    let visits = inventory
-        .with_role(Role::ControlPlane)
-        .map(|(host, _)| Visit { name: host, lock: yes.then_some(&lock) });
-    let session = Session::open(inventory, &home(), &visits.collect::<Vec<_>>()).await?;
-    let way = cluster::ways(inventory, &session).next();
-    let api = cluster::api(inventory, &session).await?;
-    let observed = observe(&api).await.map_err(Failure::from)?;
-    // Where it is wanted, if it is; the same name may be left over somewhere else.
-    let wanted = inventory.wanted().into_iter().find(|wanted| wanted.name == name);
-    let known = addon::definition(&request.library, name).ok();
-    let wanted = wanted.and_then(|wanted| match wanted.own {
-        Some(own) => Some(own.namespace),
-        None => known.as_ref().map(|known| known.namespace.clone()),
-    });
-    let mut places: Vec<String> = observed
-        .addons()
-        .into_iter()
-        .filter(|(other, _)| other == name)
-        .map(|(_, namespace)| namespace)
-        .collect();
-    places.sort_by_key(|place| wanted.as_ref() == Some(place));
-    let Some(namespace) = places.into_iter().next() else {
-        let report = miette::miette!(
-            help = "`hoist addon list` shows what is",
-            "hoist has not installed an add-on `{name}`"
-        );
-        return Err(Failure { report, exit: Exit::Usage });
-    };
-    if yes && wanted.as_ref() == Some(&namespace) {
-        let report = miette::miette!(
-            help = "take it out of the inventory first, or the next apply installs it again",
-            "the inventory asks for `{name}`; nothing was changed"
-        );
-        return Err(Failure { report, exit: Exit::Usage });
-    }
-    let spaces = addon::spaces(&api, name, &namespace, &observed).await?;
-    let whose = |space: &String| Some((space.clone(), observed.also_of(space, name)?));
-    if let Some((space, whose)) = spaces.iter().find_map(whose).filter(|_| namespaces) {
-        let report = miette::miette!(
-            help = "leave `--with-namespace` out",
-            "the namespace {space} is of {whose}, too; nothing was changed"
-        );
-        return Err(Failure { report, exit: Exit::Usage });
-    }
-    let removal = Removal::of(name, &spaces, &observed, known.as_ref(), namespaces);
-    let value = json!({"removed": removal.removed, "kept": removal.kept, "done": yes});
-    if !yes {
-        show(args.output, &value, || report::addon::removal(&removal, false))?;
-        return Ok(Exit::Ok);
-    }
-    let helm = request.index()?.and_then(|index| index.extra("helm").cloned());
-    let Some(way) = way else {
-        let report = miette::miette!("no control plane can be used; nothing was changed");
-        return Err(Failure { report, exit: Exit::Unavailable });
-    };
-    let timeout = known.map_or(300, |known| known.timeout);
-    let tools = (&api, &*way.host, helm.as_ref());
-    addon::remove(name, &spaces, namespaces, timeout, &observed, tools).await?;
-    show(args.output, &value, || report::addon::removal(&removal, true))?;
-    Ok(Exit::Ok)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::Library, inventory};
-
-    #[test]
-    fn only_metallb_breaks_something_on_purpose() {
-        let library = Library::default();
-        let all: Vec<(String, addon::Definition)> = library
-            .addons()
-            .into_iter()
-            .map(|name| (name.clone(), addon::definition(&library, &name).unwrap()))
-            .collect();
-        let rows = breaks(all.iter().map(|(name, definition)| (name.as_str(), definition)));
-        let named: Vec<(&Value, &Value)> = rows.iter().map(|row| (&row["addon"], &row["gate"])).collect();
-        assert_eq!(named, [(&json!("metallb"), &json!("metallb-address"))]);
-        assert!(rows[0]["breaks"].as_str().unwrap().contains("its speaker is ended"), "{rows:?}");
-    }
+    use crate::inventory;
 
     #[test]
     fn proofs_are_made_from_all_hosts_and_everything_else_needs_control_planes_alone() {
-        let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;
+        let lab =
+            inventory::parse("lab.yaml", include_str!("../../../inventory/lab.yaml")).unwrap().inventory;
         assert_eq!(Proofs::Usual.hosts(&lab), ["cp1", "w1", "w2"]);
         assert_eq!(Proofs::Disrupting.hosts(&lab), ["cp1", "w1", "w2"]);
         assert_eq!(Proofs::None.hosts(&lab), ["cp1"]);

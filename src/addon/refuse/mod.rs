@@ -1,0 +1,7 @@
+//! What must not be begun because of what is there already: told before anything is changed.
+
+mod classes;
+mod pools;
+
+pub use classes::{classes, makes_class};
+pub use pools::pools;
