@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{
     node::{Effect, Node, Origin, Taint},
-    pod::{HOSTNAME, Peers, Pod, Spread, Toleration, ZONE},
+    pod::{HOSTNAME, HostPort, Peers, Pod, Spread, Toleration, ZONE},
     resources::{Resources, milli, whole},
     select::{Operator, Requirement},
 };
@@ -85,6 +85,7 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
     Pod {
         name,
         requests: requests(&spec),
+        ports: ports(&spec),
         selector: spec.node_selector.clone().unwrap_or_default(),
         affinity: nodes,
         tolerations: spec.tolerations.unwrap_or_default().into_iter().filter_map(toleration).collect(),
@@ -146,6 +147,28 @@ fn requests(spec: &api::PodSpec) -> Resources {
     all
 }
 
+/// What the scheduler counts: the ports of containers and sidecars that have one of their node. On the node's network that
+/// is every port; templates need not say so. Source: `GetHostPorts` of the scheduler, `HostPortInfo.sanitize`.
+fn ports(spec: &api::PodSpec) -> Vec<HostPort> {
+    let is_sidecar = |container: &&api::Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(is_sidecar);
+    let own = |port: &api::ContainerPort| {
+        let on_host = spec.host_network.unwrap_or(false).then_some(port.container_port);
+        Some(HostPort {
+            port: port.host_port.filter(|port| *port > 0).or(on_host)?.try_into().ok()?,
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            ip: port.host_ip.clone().filter(|ip| !ip.is_empty() && ip != "0.0.0.0"),
+        })
+    };
+    let containers = spec.containers.iter().chain(sidecars);
+    let mut ports: Vec<HostPort> =
+        containers.flat_map(|container| container.ports.iter().flatten().filter_map(own)).collect();
+    // In one order, so that pods that are alike are known as such.
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
 fn toleration(toleration: api::Toleration) -> Option<Toleration> {
     let exists = toleration.operator.as_deref() == Some("Exists");
     let effect = match toleration.effect.filter(|effect| !effect.is_empty()) {
@@ -204,6 +227,9 @@ fn spread(constraints: Vec<api::TopologySpreadConstraint>, labels: &BTreeMap<Str
     hard.map(|constraint| Spread {
         key: constraint.topology_key,
         max_skew: constraint.max_skew.try_into().unwrap_or(1),
+        min_domains: constraint.min_domains.and_then(|domains| domains.try_into().ok()).unwrap_or(1),
+        any_labels: constraint.node_affinity_policy.as_deref() == Some("Ignore"),
+        no_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
         pods: [selector(constraint.label_selector), same(constraint.match_label_keys, labels)].concat(),
     })
     .collect()

@@ -47,7 +47,9 @@ fn a_pod_of_a_deployment_is_read_in_full() {
             "topologySpreadConstraints": [
                 {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
                  "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}, "matchLabelKeys": ["pod-template-hash"]},
-                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"},
+                {"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3,
+                 "labelSelector": {}, "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor"}
             ]
         }
     }));
@@ -72,7 +74,34 @@ fn a_pod_of_a_deployment_is_read_in_full() {
     );
     assert_eq!(found.apart[0].namespaces, ["shop"]);
     assert!(found.near[0].namespaces.is_empty() && found.near[0].pods.is_empty());
-    assert_eq!((found.spread.len(), found.spread[0].max_skew, found.spread[0].pods.len()), (1, 2, 2));
+    let [zones, racks] = found.spread.as_slice() else { panic!("{:?}", found.spread) };
+    assert_eq!((zones.max_skew, zones.pods.len(), zones.min_domains), (2, 2, 1));
+    assert!(!zones.any_labels && !zones.no_taints);
+    assert!(racks.min_domains == 3 && racks.any_labels && racks.no_taints);
+}
+
+#[test]
+fn ports_of_the_node_are_read_as_the_scheduler_counts_them() {
+    let with = |network: bool| {
+        read(serde_json::json!({"spec": {
+            "hostNetwork": network,
+            "initContainers": [
+                {"name": "once", "ports": [{"containerPort": 1, "hostPort": 1}]},
+                {"name": "sidecar", "restartPolicy": "Always", "ports": [{"containerPort": 9000, "hostPort": 9001, "protocol": "UDP"}]}
+            ],
+            "containers": [{"name": "a", "ports": [
+                {"containerPort": 8080},
+                {"containerPort": 8443, "hostPort": 443, "hostIP": "10.0.0.1"},
+                {"containerPort": 8081, "hostPort": 80, "hostIP": "0.0.0.0", "protocol": "TCP"}
+            ]}]
+        }}))
+        .ports
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(with(false), ["80/TCP", "10.0.0.1:443/TCP", "9001/UDP"]);
+    assert_eq!(with(true), ["80/TCP", "10.0.0.1:443/TCP", "8080/TCP", "9001/UDP"]);
 }
 
 #[test]
