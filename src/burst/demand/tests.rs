@@ -172,6 +172,21 @@ fn a_node_that_has_joined_counts_once_and_only_when_it_takes_pods() {
 }
 
 #[test]
+fn a_node_that_somebody_has_deleted_is_no_room() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({}))]);
+    scene.claims = vec![claim("burst-1", Phase::Ready, &["web/a"])];
+    assert_eq!(scene.decide().0.wanted, [], "missed for the first time: the API server may not know it yet");
+    scene.claims[0].nodeless_since = Some(NOW);
+    assert_eq!(scene.decide().0.wanted.len(), 1);
+    // It costs until it has ended, and is still the worker that somebody wants.
+    scene.wish.add(1, None);
+    scene.claims[0].pods = vec!["worker-1".into()];
+    scene.claims[0].offers[0].instance_type = "m5.large".into();
+    let (decision, explanation) = scene.decide();
+    assert_eq!((decision.wanted.len(), explanation.unplaced.len()), (0, 1), "it fills the cap: {decision:?}");
+}
+
+#[test]
 fn nothing_is_rented_for_whom_no_node_helps_or_not_yet() {
     for (why, change) in [
         ("it is being deleted", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:30Z"}})),
