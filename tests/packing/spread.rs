@@ -27,7 +27,7 @@ fn needed(pods: usize, machines: usize, min_domains: usize, skew: usize) -> usiz
         (0..pods).all(|_| {
             let fewest = there.iter().min().copied().unwrap_or(0);
             let fewest = if nodes < min_domains { 0 } else { fewest };
-            let place = there.iter_mut().find(|pods| **pods + 1 <= fewest + skew);
+            let place = there.iter_mut().find(|pods| **pods < fewest + skew);
             place.map(|pods| *pods += 1).is_some()
         })
     };
