@@ -75,7 +75,9 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
         .map(|selector| selector.node_selector_terms.into_iter().map(term).collect())
         .unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
-    let stays_home = bind_volumes(&spec, &namespace, &name, volumes, &mut nodes);
+    let device = spec.resource_claims.iter().flatten().next();
+    let stays_home = bind_volumes(&spec, &namespace, &name, volumes, &mut nodes)
+        .or(device.map(|claim| format!("it claims the device {}, which is where its driver is", claim.name)));
     let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let is_mirror = pod
         .metadata
@@ -108,8 +110,8 @@ fn resources(amounts: &BTreeMap<String, Quantity>) -> Resources {
             "cpu" => resources.milli_cpu = milli(amount).unwrap_or(0),
             "memory" => resources.memory = whole(amount).unwrap_or(0),
             "ephemeral-storage" => resources.storage = whole(amount).unwrap_or(0),
-            // Only extended resources have a domain; `pods` and huge pages are no such.
-            name if name.contains('/') => {
+            // Only extended resources have a domain. Huge pages are counted like them; `pods` is none.
+            name if name.contains('/') || name.starts_with("hugepages-") => {
                 resources.extended.insert(name.to_owned(), whole(amount).unwrap_or(0));
             }
             _ => {}
@@ -119,8 +121,9 @@ fn resources(amounts: &BTreeMap<String, Quantity>) -> Resources {
 }
 
 /// What the scheduler counts: the containers and sidecars together, or an init container beside the sidecars that
-/// were begun before it where that is more, and the overhead. Source: Kubernetes' documentation of sidecar containers,
-/// "Resource sharing within containers".
+/// were begun before it where that is more; instead of that what is asked for the whole pod; and the overhead. Source:
+/// Kubernetes' documentation of sidecar containers, "Resource sharing within containers", and `PodRequests` of
+/// `k8s.io/component-helpers/resource`.
 fn requests(spec: &api::PodSpec) -> Resources {
     let of = |container: &api::Container| {
         let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
@@ -141,6 +144,10 @@ fn requests(spec: &api::PodSpec) -> Resources {
     }
     sum += &sidecars;
     let mut all = sum.max(&most);
+    let whole = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    if let Some(whole) = whole {
+        all.replace(&resources(whole));
+    }
     if let Some(overhead) = &spec.overhead {
         all += &resources(overhead);
     }

@@ -105,6 +105,33 @@ fn ports_of_the_node_are_read_as_the_scheduler_counts_them() {
 }
 
 #[test]
+fn what_is_asked_for_the_whole_pod_stands_in_for_what_its_containers_ask_for() {
+    let requests = |whole: serde_json::Value| {
+        let one =
+            serde_json::json!({"requests": {"cpu": "100m", "memory": "1Gi", "ephemeral-storage": "1Gi"}});
+        read(serde_json::json!({"spec": {"resources": whole, "overhead": {"cpu": "10m"}, "containers": [
+            {"name": "a", "resources": one}, {"name": "b", "resources": one}, {"name": "c"}]}}))
+        .requests
+        .to_string()
+    };
+    let containers = "210m cpu, 2.0 GiB memory, 2.0 GiB ephemeral storage";
+    assert_eq!(requests(serde_json::json!({"limits": {"cpu": "9"}})), containers);
+    let whole = serde_json::json!({"requests": {"cpu": "3"}});
+    assert_eq!(requests(whole), "3010m cpu, 2.0 GiB memory, 2.0 GiB ephemeral storage");
+}
+
+/// No rented node has either: one would be rented for such a pod, go for nothing runs on it, and be rented again.
+#[test]
+fn huge_pages_and_devices_are_not_overlooked() {
+    let asks = serde_json::json!({"requests": {"hugepages-2Mi": "64Mi", "memory": "1Gi"}});
+    let pod = read(serde_json::json!({"spec": {"containers": [{"name": "a", "resources": asks}]}}));
+    assert_eq!(pod.requests.extended, BTreeMap::from([("hugepages-2Mi".to_owned(), 64 << 20)]));
+    let claims = serde_json::json!([{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]);
+    let pod = read(serde_json::json!({"spec": {"containers": [], "resourceClaims": claims}}));
+    assert_eq!(pod.stays_home.as_deref(), Some("it claims the device gpu, which is where its driver is"));
+}
+
+#[test]
 fn daemons_and_static_pods_belong_to_their_node() {
     let owner = |kind: &str| serde_json::json!([{"apiVersion": "v1", "kind": kind, "name": "n", "uid": "1", "controller": true}]);
     assert!(read(serde_json::json!({"metadata": {"ownerReferences": owner("DaemonSet")}})).daemon);
@@ -175,7 +202,8 @@ fn a_node_is_what_pods_can_have_of_it() {
         (found.allocatable.milli_cpu, found.allocatable.memory, found.max_pods),
         (7910, 31 << 30, 110)
     );
-    assert_eq!(found.allocatable.extended, BTreeMap::from([("example.com/fpga".to_owned(), 2)]));
+    let extended = [("example.com/fpga".to_owned(), 2), ("hugepages-2Mi".to_owned(), 0)];
+    assert_eq!(found.allocatable.extended, BTreeMap::from(extended));
     assert_eq!(found.taints[0].to_string(), "node.kubernetes.io/unschedulable:NoSchedule");
     assert_eq!(found.labels[HOSTNAME], "w1");
 }
