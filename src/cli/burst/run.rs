@@ -27,7 +27,7 @@ pub struct Args {
     /// Default: the artifacts of the inventory, in full.
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
-    /// One turn, and what came of it. Pods are not waited for to come together. 75 if another controller leads.
+    /// One turn, and what came of it. It waits for no more pods. 75 if another controller leads.
     #[arg(long)]
     once: bool,
     /// Only tell what would be done in this turn.
