@@ -58,9 +58,8 @@ fn pod(number: usize, kind: usize, random: &mut fastrand::Rng) -> Pod {
         ),
         ..Pod::default()
     };
-    let spread = |key: &str| {
-        vec![Spread { key: key.to_owned(), max_skew: 1, pods: vec![Requirement::is("my-label", group)] }]
-    };
+    let spread =
+        |key: &str| vec![Spread { pods: vec![Requirement::is("my-label", group)], ..Spread::over(key) }];
     let peers = |key: &str, label: &str, value: &str| {
         let pods = vec![Requirement::is(label, value)];
         vec![Peers { key: key.to_owned(), pods, namespaces: vec!["default".to_owned()] }]

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Written by hoist: makes this instance the node {{ host.name }} of {{ cluster.name }}. It holds a token to join with.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
+PATH=${HOIST_BIN:+$HOIST_BIN:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 export PATH LC_ALL HOME
+{# Should this script end before the role burst has set up what gives the instance back, nobody pays for ever. #}
+[ "$1" = filled ] || systemd-run -q -u hoist-unjoined --on-active 1h systemctl poweroff
 
 begin() {
 	step=$1

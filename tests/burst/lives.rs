@@ -101,6 +101,32 @@ fn an_instance_that_is_hidden_for_a_moment_is_not_lost() {
 }
 
 #[test]
+fn a_node_that_somebody_deletes_is_lost_after_a_minute() {
+    let deleted = |seconds: u64| {
+        let mut bed = running(2, 5 * HOUR);
+        let name = bed.world().claims.keys().next().unwrap().clone();
+        // A kubelet makes its Node once.
+        bed.world().machines.values_mut().for_each(|machine| machine.joins_at = None);
+        let nodes = std::mem::take(&mut bed.world().nodes);
+        bed.turns(seconds, 5);
+        (bed, name, nodes)
+    };
+    let claim = |bed: &Bed, name: &str| bed.world().claims[name].0.clone();
+    let (mut bed, name, nodes) = deleted(60);
+    assert_eq!(claim(&bed, &name).phase, Phase::Ready, "missed for 55 s");
+    bed.world().nodes.extend(nodes);
+    bed.turns(60, 5);
+    let kept = claim(&bed, &name);
+    assert_eq!((kept.phase, kept.nodeless_since), (Phase::Ready, None), "it came back");
+    let (mut bed, name, _) = deleted(65);
+    let lost = claim(&bed, &name);
+    assert_eq!((lost.phase, lost.why), (Phase::Terminating, Some(Why::Deleted)));
+    bed.turns(600, 5);
+    assert_eq!((alive(&bed), bed.world().pending().count()), (1, 0), "another has its pods");
+    gates::hold(&bed.world());
+}
+
+#[test]
 fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
     let mut bed = running(2, 5 * HOUR);
     {

@@ -2,12 +2,12 @@
 
 use hoist::burst::{
     offer::Money,
-    pack::{Effect, HOSTNAME, Limits, Month, Pod, Problem, Requirement, Slot, Taint, Toleration, ZONE, pack},
+    pack::{HOSTNAME, Limits, Month, Pod, Problem, Requirement, Slot, Toleration, ZONE, pack},
 };
 
 use crate::{
     judge::judge,
-    world::{app, labels, market, metal, peers, pod, rented, slot, solve, spread, types, zone},
+    world::{app, labels, market, metal, peers, pod, rented, slot, solve, spread, taint, types, zone},
 };
 
 const ZONES: [&str; 3] = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
@@ -58,7 +58,7 @@ fn a_node_on_its_way_has_room_only_beside_its_daemons() {
 #[test]
 fn daemons_take_room_on_every_new_node_that_they_tolerate() {
     let mut market = market(&[(2, 8, 10), (4, 16, 20)], &ZONES);
-    market.taints = vec![Taint { key: "cloud".into(), value: String::new(), effect: Effect::NoSchedule }];
+    market.taints = vec![taint("cloud")];
     let cloudy = |pod: Pod| Pod { tolerations: vec![Toleration::default()], ..pod };
     let pods = [cloudy(pod("a", 1800, 2))];
     market.daemons = vec![pod("elsewhere", 500, 1)];
@@ -111,7 +111,7 @@ fn another_offer_is_named_for_when_there_is_none_of_the_first() {
 #[test]
 fn every_pod_without_a_place_is_told_why() {
     let mut offers = market(&[(2, 8, 10), (4, 16, 20)], &ZONES);
-    offers.taints = vec![Taint { key: "cloud".into(), value: String::new(), effect: Effect::NoSchedule }];
+    offers.taints = vec![taint("cloud")];
     let with = |change: fn(&mut Pod)| {
         let mut pod = Pod { tolerations: vec![Toleration::default()], ..app("a", "web", 1000, 1) };
         change(&mut pod);

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use hoist::burst::pack::{HOSTNAME, Peers, Plan, Pod, Problem, Resources, Slot};
+use hoist::burst::pack::{HOSTNAME, HostPort, Peers, Plan, Pod, Problem, Resources, Slot, Spread, Taint};
 
 use crate::world::labels_of;
 
 struct Place<'a> {
     labels: BTreeMap<String, String>,
+    taints: &'a [Taint],
     pods: Vec<&'a Pod>,
     allocatable: Resources,
     max_pods: u32,
@@ -21,6 +22,7 @@ pub fn judge(problem: &Problem<'_>, plan: &Plan) {
     for (number, node) in problem.nodes.iter().enumerate() {
         places.push(Place {
             labels: labels_of(problem, plan, Slot::Existing(number)),
+            taints: &node.taints,
             pods: node.pods.iter().collect(),
             allocatable: node.allocatable.clone(),
             max_pods: node.max_pods,
@@ -36,6 +38,7 @@ pub fn judge(problem: &Problem<'_>, plan: &Plan) {
         let daemons =
             problem.market.daemons.iter().filter(|daemon| allowed(daemon, &labels, &problem.market.taints));
         places.push(Place {
+            taints: &problem.market.taints,
             pods: daemons.collect(),
             labels,
             allocatable: shape.allocatable.clone(),
@@ -48,19 +51,24 @@ pub fn judge(problem: &Problem<'_>, plan: &Plan) {
     for placement in &plan.placed {
         seen[placement.pod] += 1;
         let pod = &problem.pods[placement.pod];
-        let (number, taints) = match placement.on {
+        let number = match placement.on {
             Slot::Existing(number) => {
                 let node = &problem.nodes[number];
                 assert!(pod.stays_home.is_none() || node.is_metal(), "{} left home", pod.name);
-                (number, &node.taints)
+                number
             }
             Slot::New(number) => {
                 assert!(pod.stays_home.is_none(), "{} left home", pod.name);
                 renting = true;
-                (problem.nodes.len() + number, &problem.market.taints)
+                problem.nodes.len() + number
             }
         };
-        assert!(allowed(pod, &places[number].labels, taints), "{} is not allowed on its node", pod.name);
+        let place = &places[number];
+        assert!(allowed(pod, &place.labels, place.taints), "{} is not allowed on its node", pod.name);
+        for port in &pod.ports {
+            let taken = place.pods.iter().flat_map(|other| &other.ports).find(|other| clash(port, other));
+            assert!(taken.is_none(), "{}: {port} is taken on its node", pod.name);
+        }
         peers_allow(pod, number, &places, renting);
         places[number].pods.push(pod);
     }
@@ -90,6 +98,12 @@ pub fn judge(problem: &Problem<'_>, plan: &Plan) {
 
 fn allowed(pod: &Pod, labels: &BTreeMap<String, String>, taints: &[hoist::burst::pack::Taint]) -> bool {
     selected(pod, labels) && taints.iter().all(|taint| taint.tolerated_by(&pod.tolerations))
+}
+
+/// NodePorts of the scheduler: `HostPortInfo.CheckConflict`.
+fn clash(one: &HostPort, other: &HostPort) -> bool {
+    let addresses = one.ip.is_none() || other.ip.is_none() || one.ip == other.ip;
+    (one.port, &one.protocol) == (other.port, &other.protocol) && addresses
 }
 
 fn selected(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
@@ -126,10 +140,16 @@ fn peers_allow(pod: &Pod, number: usize, places: &[Place<'_>], renting: bool) {
         assert!(close > 0 || (everywhere == 0 && means(near, pod)), "{} is not near", pod.name);
         assert!(places[number].labels.contains_key(&near.key));
     }
+    // PodTopologySpread of the scheduler: `calPreFilterState` and `Filter`.
+    let counts = |spread: &Spread, place: &&Place<'_>| {
+        (spread.any_labels || selected(pod, &place.labels))
+            && (!spread.no_taints || place.taints.iter().all(|taint| taint.tolerated_by(&pod.tolerations)))
+            && pod.spread.iter().all(|spread| place.labels.contains_key(&spread.key))
+    };
     for spread in &pod.spread {
         let mut domains: BTreeMap<&str, u32> = BTreeMap::new();
         let there = places.iter().filter(|place| renting || !place.is_new);
-        for place in there.filter(|place| selected(pod, &place.labels)) {
+        for place in there.filter(|place| counts(spread, place)) {
             let Some(domain) = place.labels.get(&spread.key) else { continue };
             let counted = place.pods.iter().filter(|other| {
                 other.namespace == pod.namespace
@@ -139,7 +159,8 @@ fn peers_allow(pod: &Pod, number: usize, places: &[Place<'_>], renting: bool) {
         }
         let own = u32::from(spread.pods.iter().all(|requirement| requirement.met_by(&pod.labels)));
         let domain = places[number].labels.get(&spread.key).expect("its node has the label");
-        let fewest = domains.values().min().copied().unwrap_or(0);
+        let is_wide = domains.len() >= spread.min_domains as usize;
+        let fewest = domains.values().min().copied().filter(|_| is_wide).unwrap_or(0);
         let key = if spread.key == HOSTNAME { "nodes" } else { &spread.key };
         assert!(
             domains[domain.as_str()] + own - fewest <= spread.max_skew,

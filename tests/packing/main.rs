@@ -4,6 +4,8 @@ mod examples;
 mod home;
 mod judge;
 mod optimum;
+mod ports;
 mod properties;
 mod replay;
+mod spread;
 mod world;

@@ -3,11 +3,16 @@
 use hoist::burst::pack::{Market, Pod, Resources};
 use proptest::prelude::*;
 
-use crate::world::{GIB, market, pod, solve};
+use crate::world::{GIB, market, pod, port, solve};
 
 /// The lowest price, and the fewest nodes at that price.
 fn optimum(pods: &[Pod], market: &Market) -> (u64, usize) {
     let price = |group: &[usize]| {
+        let clash =
+            |a: &usize, b: &usize| a != b && pods[*a].ports.iter().any(|port| pods[*b].ports.contains(port));
+        if group.iter().any(|a| group.iter().any(|b| clash(a, b))) {
+            return None;
+        }
         let mut needed = Resources::default();
         group.iter().for_each(|number| needed += &pods[*number].requests);
         let fits = market.offers.iter().filter(|listed| {
@@ -44,8 +49,10 @@ fn optimum(pods: &[Pod], market: &Market) -> (u64, usize) {
 }
 
 fn pods() -> impl Strategy<Value = Vec<Pod>> {
-    let one = (1u64..=16, 1u64..=16).prop_map(|(cpu, memory)| Pod {
+    // Every fourth wants one of two ports of its node.
+    let one = (1u64..=16, 1u64..=16, 0u16..8).prop_map(|(cpu, memory, number)| Pod {
         requests: Resources::new(cpu * 250, memory * GIB / 2),
+        ports: if number < 2 { vec![port(80 + number, None)] } else { Vec::new() },
         ..pod("", 0, 0)
     });
     proptest::collection::vec(one, 1..=7)

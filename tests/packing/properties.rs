@@ -1,14 +1,12 @@
 //! What holds for every plan, whatever the problem.
 
 use fastrand::Rng;
-use hoist::burst::pack::{
-    Effect, HOSTNAME, Limits, Market, Node, Pod, Problem, Requirement, Taint, Toleration, ZONE, pack,
-};
+use hoist::burst::pack::{HOSTNAME, Limits, Market, Node, Pod, Problem, Requirement, Toleration, ZONE, pack};
 use proptest::prelude::*;
 
 use crate::{
     judge::judge,
-    world::{app, market, metal, peers, rented, solve, spread},
+    world::{app, labels, market, metal, peers, port, rented, solve, spread, taint},
 };
 
 const APPS: [&str; 3] = ["red", "green", "blue"];
@@ -36,6 +34,18 @@ fn random_pod(random: &mut Rng, name: String) -> Pod {
     if random.bool() {
         pod.tolerations = vec![Toleration { key: Some("cloud".into()), ..Toleration::default() }];
     }
+    for spread in &mut pod.spread {
+        spread.min_domains = random.u32(0..4);
+        spread.any_labels = random.u8(..4) == 0;
+        spread.no_taints = random.u8(..4) == 0;
+    }
+    if random.u8(..8) == 0 {
+        pod.selector = labels(&[("disk", "ssd")]);
+    }
+    if random.u8(..4) == 0 {
+        pod.ports =
+            vec![port(random.u16(80..82), [None, Some("10.0.0.1"), Some("10.0.0.2")][random.usize(..3)])];
+    }
     pod.priority = random.i32(0..2);
     pod
 }
@@ -49,7 +59,7 @@ struct World {
 
 fn random_world(seed: u64, pods: usize) -> World {
     let random = &mut Rng::with_seed(seed);
-    let taint = Taint { key: "cloud".into(), value: String::new(), effect: Effect::NoSchedule };
+    let taint = taint("cloud");
     let mut nodes = Vec::new();
     for number in 0..random.usize(..5) {
         let mut node = match random.bool() {
@@ -61,6 +71,9 @@ fn random_world(seed: u64, pods: usize) -> World {
         }
         if random.u8(..4) == 0 {
             node.taints.push(taint.clone());
+        }
+        if random.bool() {
+            node.labels.insert("disk".into(), "ssd".into());
         }
         if random.bool() {
             let running = random_pod(random, format!("running{number}"));

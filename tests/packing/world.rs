@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hoist::burst::{
     offer::{Architecture, Capacity, InstanceType, Money, Offer},
     pack::{
-        HOSTNAME, Limits, Listed, Market, Node, Origin, Peers, Plan, Pod, Problem, Requirement, Reserved,
-        Resources, Shape, Slot, Spread, ZONE, pack,
+        Effect, HOSTNAME, HostPort, Limits, Listed, Market, Node, Origin, Peers, Plan, Pod, Problem,
+        Requirement, Reserved, Resources, Shape, Slot, Spread, Taint, ZONE, pack,
     },
 };
 
@@ -37,7 +37,15 @@ pub fn peers(key: &str, app: &str) -> Vec<Peers> {
 }
 
 pub fn spread(key: &str, app: &str) -> Vec<Spread> {
-    vec![Spread { key: key.to_owned(), max_skew: 1, pods: vec![Requirement::is("app", app)] }]
+    vec![Spread { pods: vec![Requirement::is("app", app)], ..Spread::over(key) }]
+}
+
+pub fn port(port: u16, ip: Option<&str>) -> HostPort {
+    HostPort { port, protocol: "TCP".to_owned(), ip: ip.map(str::to_owned) }
+}
+
+pub fn taint(key: &str) -> Taint {
+    Taint { key: key.to_owned(), value: String::new(), effect: Effect::NoSchedule }
 }
 
 /// One of the administrator's machines.

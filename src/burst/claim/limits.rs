@@ -24,7 +24,7 @@ pub struct Limits {
     pub notice_drain: Duration,
     /// The longest grace that a pod gets after a notice.
     pub notice_grace: Duration,
-    /// Between two looks that have to miss an instance before it counts as lost.
+    /// Between two looks that have to miss an instance, or a Node that was ready, before it counts as lost.
     pub missing: Duration,
     /// How long EC2 has to show nothing before a claim whose instance it never called terminated is dropped: as long as
     /// EC2 shows terminated instances. Collection still finds whatever appears later.

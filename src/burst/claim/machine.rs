@@ -155,8 +155,13 @@ fn ready(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Acti
     let is_ready = node.is_some_and(|node| node.ready);
     let is_idle = node.is_some_and(|node| node.pods.is_empty());
     hold(&mut claim.unready_since, !is_ready, now);
+    hold(&mut claim.nodeless_since, node.is_none(), now);
     hold(&mut claim.idle_since, is_idle, now);
     hold(&mut claim.unneeded_since, seen.unneeded, now);
+    // A kubelet makes its Node once, when it starts: nobody can use this instance any more.
+    if claim.nodeless_since.is_some_and(|since| now.since(since) >= limits.missing) {
+        return end(claim, Phase::Terminating, Why::Deleted, now);
+    }
     if claim.unready_since.is_some_and(|since| now.since(since) >= limits.unready) {
         return end(claim, Phase::Draining, Why::Broken, now);
     }

@@ -65,6 +65,8 @@ pub enum Why {
     Notice,
     /// The Node has not been ready for too long.
     Broken,
+    /// Somebody has deleted its Node, which does not come back by itself.
+    Deleted,
     /// No offer is to be had now.
     NoOffer,
     /// EC2 refused the launch; its words.
@@ -88,6 +90,7 @@ impl Why {
             Why::Removed => "somebody has asked for it".to_owned(),
             Why::Notice => "EC2 takes it back".to_owned(),
             Why::Broken => "its node has not been ready for too long".to_owned(),
+            Why::Deleted => "its node was deleted".to_owned(),
             Why::NoOffer => "no offer is to be had now".to_owned(),
             Why::Refused(words) => words.clone(),
             Why::TimeOut(Phase::Launching) => "EC2 has not answered its launch".to_owned(),
@@ -152,6 +155,8 @@ pub struct Claim {
     /// Since when EC2 does not show what it should.
     pub missing_since: Option<Time>,
     pub unready_since: Option<Time>,
+    /// Since when Kubernetes does not show its Node, which was there.
+    pub nodeless_since: Option<Time>,
     pub idle_since: Option<Time>,
     pub unneeded_since: Option<Time>,
     /// When terminating or deleting was last asked for.
@@ -177,6 +182,7 @@ impl Claim {
             dead: BTreeSet::new(),
             missing_since: None,
             unready_since: None,
+            nodeless_since: None,
             idle_since: None,
             unneeded_since: None,
             asked: None,

@@ -55,7 +55,9 @@ pub fn rows(situation: &Situation<'_>, rules: &Rules, shapes: &[Shape], volumes:
     }
     for claim in situation.claims.iter().filter(|claim| !told.contains(claim.name.as_str())) {
         let on_it = pods.remove(&claim.name).unwrap_or_default();
-        let coming = claim.offer().filter(|_| claim.is_capacity());
+        // A ready one that was missed before is not on its way: somebody has deleted its Node. Missed for the first time, the
+        // API server may not know it yet.
+        let coming = claim.offer().filter(|_| claim.is_capacity() && claim.nodeless_since.is_none());
         if let Some(mut row) = coming.and_then(|offer| self::coming(offer, &claim.name, rules, shapes)) {
             // Its daemons count as a whole until it is ready: not all of them may be there yet.
             row.pods = on_it.into_iter().filter(|pod| !pod.daemon).collect();

@@ -50,6 +50,20 @@ fn the_unit_is_the_golden_one() {
     insta::assert_snapshot!(document(&Library::default(), Form::Systemd, &installation()).unwrap());
 }
 
+/// What systemd reads as credentials is as old as the start.
+#[test]
+fn a_unit_with_a_copy_of_the_kubeconfig_is_started_anew_long_before_its_certificate_ends() {
+    let unit = document(&Library::default(), Form::Systemd, &installation()).unwrap();
+    let value = |key: &str| {
+        let mut found = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        (found.next().unwrap_or_default(), found.count())
+    };
+    assert_eq!(value("LoadCredential"), ("kubeconfig:/etc/kubernetes/admin.conf", 0));
+    assert_eq!((value("RuntimeMaxSec"), value("RuntimeRandomizedExtraSec")), (("1d", 0), ("1h", 0)));
+    // It ends by SIGTERM, which gives the lease back; `on-failure` and `always` count that time-out, others do not.
+    assert_eq!((value("Restart"), value("KillSignal")), (("always", 0), ("", 0)));
+}
+
 #[test]
 fn the_inventory_arrives_as_it_is_and_without_credentials_no_secret_is_read() {
     let of = |kind: &str, all: &[Value]| all.iter().find(|it| it["kind"] == kind).unwrap().clone();

@@ -134,8 +134,10 @@ fn script(
     let mut steps = steps::Steps::new(templates, late);
     for (index, role) in roles.iter().enumerate() {
         steps.role(role)?;
-        if let (0, Some(own)) = (index, own) {
-            steps.own(own);
+        // The first is `burst`.
+        if index == 0 {
+            steps.disarm();
+            own.iter().for_each(|own| steps.own(own));
         }
     }
     let mut context: Context = target.context.clone();

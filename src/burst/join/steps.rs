@@ -43,6 +43,11 @@ impl<'a> Steps<'a> {
         self.text += &format!("sh -c {} </dev/null || failed\n", quote(script));
     }
 
+    /// From here on another one gives the instance back: what `join.sh` began with is over.
+    pub fn disarm(&mut self) {
+        self.text += "\nsystemctl -q stop hoist-unjoined.timer 2>/dev/null\n";
+    }
+
     pub fn text(self) -> String {
         self.text
     }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{
+    class::Class,
     explain,
     fill::{Fill, Grow, Rule},
     model::Model,
@@ -176,10 +177,11 @@ fn shuffle(model: &Model<'_>, orders: &mut Vec<Vec<usize>>) {
     }
 }
 
-/// What comes first: pods that want a node of their own decide how many nodes there are.
+/// What comes first: pods that want a node of their own, or a port of it, decide how many nodes there are.
 fn dependence(model: &Model<'_>, class: usize) -> u8 {
-    let apart = &model.classes[class].apart;
-    u8::from(!apart.iter().any(|group| model.group_key[*group].is_none()))
+    let Class { pod, apart, .. } = &model.classes[class];
+    let is_alone = !pod.ports.is_empty() || apart.iter().any(|group| model.group_key[*group].is_none());
+    u8::from(!is_alone)
 }
 
 /// Offers to begin new nodes with: none in particular, and some of each size.

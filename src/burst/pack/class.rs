@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     node::{Node, Taint},
-    pod::{Pod, Toleration},
+    pod::{HOSTNAME, Pod, Spread, Toleration},
     select::Requirement,
 };
 
@@ -18,6 +18,45 @@ pub(super) struct Group<'a> {
     pub pods: &'a [Requirement],
     /// Empty: all.
     pub namespaces: Vec<&'a str>,
+    /// On which nodes.
+    pub over: Over<'a>,
+}
+
+/// Which nodes count for spread. By default all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Over<'a> {
+    /// Whose selector and affinity they meet.
+    selected: Option<Demand<'a>>,
+    /// Whose taints these are for.
+    tolerated: Option<&'a [Toleration]>,
+    /// That have these labels.
+    keys: Vec<&'a str>,
+}
+
+impl<'a> Over<'a> {
+    /// Source: `calPreFilterState` of the scheduler's plugin PodTopologySpread.
+    fn of(pod: &'a Pod, spread: &'a Spread) -> Over<'a> {
+        let asks = !(spread.any_labels || pod.selector.is_empty() && pod.affinity.is_empty());
+        let keys = pod.spread.iter().map(|spread| spread.key.as_str());
+        // Nodes without the constraint's own label are in no domain, and all have a name.
+        let mut keys: Vec<&str> = keys.filter(|key| *key != spread.key && *key != HOSTNAME).collect();
+        keys.sort_unstable();
+        Over {
+            selected: asks.then(|| Demand { tolerations: &[], stays_home: false, ..Demand::of(pod) }),
+            tolerated: spread.no_taints.then_some(pod.tolerations.as_slice()),
+            keys,
+        }
+    }
+
+    pub fn is_all(&self) -> bool {
+        *self == Over::default()
+    }
+
+    pub fn counts(&self, labels: &BTreeMap<String, String>, taints: &[Taint]) -> bool {
+        self.selected.is_none_or(|demand| demand.selects(labels))
+            && self.tolerated.is_none_or(|tolerations| taints.iter().all(|it| it.tolerated_by(tolerations)))
+            && self.keys.iter().all(|key| labels.contains_key(*key))
+    }
 }
 
 impl Group<'_> {
@@ -71,10 +110,17 @@ pub(super) struct Class<'a> {
     pub demand: usize,
     /// Groups in which these pods count.
     pub counted_in: Vec<usize>,
-    /// Group and skew.
-    pub spread: Vec<(usize, u32)>,
+    pub spread: Vec<Constraint>,
     pub near: Vec<usize>,
     pub apart: Vec<usize>,
+}
+
+/// A constraint of spread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Constraint {
+    pub group: usize,
+    pub skew: u32,
+    pub min_domains: u32,
 }
 
 impl Class<'_> {
@@ -130,7 +176,7 @@ impl<'a> Likeness<'a> {
         let pod = self.0;
         (
             (&pod.namespace, &pod.labels, &pod.requests, &pod.selector, &pod.affinity),
-            (&pod.tolerations, &pod.spread, &pod.near, &pod.apart, &pod.stays_home),
+            (&pod.tolerations, &pod.ports, &pod.spread, &pod.near, &pod.apart, &pod.stays_home),
         )
     }
 }
@@ -155,18 +201,23 @@ impl<'a> Classes<'a> {
         if let Some(number) = self.known.get(&Likeness(pod)) {
             return *number;
         }
-        let own =
-            |key: &'a str, pods: &'a [Requirement]| Group { key, pods, namespaces: vec![&pod.namespace] };
-        let spread = pod
-            .spread
-            .iter()
-            .map(|spread| (self.groups.number(own(&spread.key, &spread.pods)), spread.max_skew));
+        let spread = pod.spread.iter().map(|spread| Constraint {
+            group: self.groups.number(Group {
+                key: &spread.key,
+                pods: &spread.pods,
+                namespaces: vec![&pod.namespace],
+                over: Over::of(pod, spread),
+            }),
+            skew: spread.max_skew,
+            min_domains: spread.min_domains,
+        });
         let spread = spread.collect();
         let mut peers = |list: &'a [super::pod::Peers]| {
             let group = |peers: &'a super::pod::Peers| Group {
                 key: peers.key.as_str(),
                 pods: &peers.pods,
                 namespaces: peers.namespaces.iter().map(String::as_str).collect(),
+                over: Over::default(),
             };
             list.iter().map(|peers| self.groups.number(group(peers))).collect::<Vec<_>>()
         };

@@ -49,6 +49,14 @@ pub(super) fn why(model: &Model<'_>, topology: &Topology, fill: &Fill<'_, '_>, p
         let asked: Vec<String> = asked.chain(affinity).collect();
         return format!("asks for a node with {}, which no rented node would be", asked.join(" and "));
     }
+    for daemon in market.daemons.iter().filter(|daemon| Demand::of(daemon).tolerates(&market.taints)) {
+        let everywhere = suiting.iter().all(|(_, (_, labels))| Demand::of(daemon).selects(labels));
+        let port = pod.ports.iter().find(|port| daemon.ports.iter().any(|taken| taken.overlaps(port)));
+        if let Some(port) = port.filter(|_| everywhere) {
+            let name = daemon.full_name();
+            return format!("needs port {port} of its node, which {name} has on every rented one");
+        }
+    }
     let takes = model.take(class);
     let large = |listed: usize| {
         let number = model.offers.iter().position(|offer| offer.listed == listed);
@@ -119,7 +127,7 @@ fn limit_or_peers(
             near.join(", ")
         );
     }
-    let spread = kind.spread.iter().map(|(group, _)| model.groups[*group].key);
+    let spread = kind.spread.iter().map(|constraint| model.groups[constraint.group].key);
     let apart = kind.apart.iter().map(|group| model.groups[*group].key);
     let keys: Vec<&str> = spread.chain(apart).collect();
     if keys.is_empty() {

@@ -1,20 +1,24 @@
 //! The problem in numbers: what the packer counts with.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{
     bits::Bits,
     class::{Class, Classes, Demand, Group, Interned},
-    node::Origin,
+    node::{Origin, Taint},
     plan::Problem,
-    pod::HOSTNAME,
+    pod::{HOSTNAME, Pod},
+    ports::Ports,
     resources::Resources,
 };
 
 /// Where a node lacks the label that domains are made of.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// Processor, memory, ephemeral storage, pods; extended resources follow.
+/// Processor, memory, ephemeral storage, pods; extended resources and ports follow.
 const FIXED: usize = 4;
 pub(super) const PODS: usize = 3;
 
@@ -24,6 +28,7 @@ pub(super) struct Model<'a> {
     /// How many resources there are.
     pub dims: usize,
     pub extended: Vec<&'a str>,
+    ports: Ports<'a>,
     /// For each row what is free, and for each class what one pod takes.
     pub free: Vec<u64>,
     pub takes: Vec<u64>,
@@ -31,6 +36,8 @@ pub(super) struct Model<'a> {
     pub groups: Vec<Group<'a>>,
     /// For each group, of which key it is; `None` is the node itself.
     pub group_key: Vec<Option<usize>>,
+    /// For each group, on which rows and offers pods count; `None` is all.
+    pub group_over: Vec<Option<Counted>>,
     /// The class of each pending pod.
     pub class_of: Vec<usize>,
     /// Row and class of each running pod.
@@ -61,8 +68,12 @@ pub(super) struct Rentable {
 /// What a demand comes to.
 pub(super) struct Accepted {
     pub rows: Vec<bool>,
-    /// Rows that selector and affinity allow, whatever their taints: their domains count for spread.
-    pub selected: Vec<bool>,
+    pub offers: Bits,
+}
+
+/// Rows and offers that count for spread.
+pub(super) struct Counted {
+    pub rows: Bits,
     pub offers: Bits,
 }
 
@@ -80,6 +91,8 @@ impl<'a> Model<'a> {
                 extended.number(name.as_str());
             }
         }
+        let running_pods = problem.nodes.iter().flat_map(|node| &node.pods);
+        let ports = Ports::of(problem.pods, running_pods.chain(&problem.market.daemons));
         let Classes { list: classes, groups, demands, .. } = classes;
         let (groups, extended) = (groups.list, extended.list);
         let mut keys = Interned::default();
@@ -87,13 +100,15 @@ impl<'a> Model<'a> {
             groups.iter().map(|group| (group.key != HOSTNAME).then(|| keys.number(group.key))).collect();
         let mut model = Model {
             problem,
-            dims: FIXED + extended.len(),
+            dims: FIXED + extended.len() + ports.len(),
             extended,
+            ports,
             free: Vec::new(),
             takes: Vec::new(),
             classes,
             groups,
             group_key,
+            group_over: Vec::new(),
             class_of,
             running,
             demands: Vec::new(),
@@ -104,39 +119,57 @@ impl<'a> Model<'a> {
             row_venue: Vec::new(),
             by_venue: Vec::new(),
         };
-        model.takes = model.classes.iter().flat_map(|class| model.vector(&class.pod.requests, 1)).collect();
+        let take = |class: &Class<'a>| model.used(std::iter::once(class.pod));
+        model.takes = model.classes.iter().flat_map(take).collect();
         model.fill_rows();
         model.list_offers(&demands.list, &keys.list);
         model
     }
 
     /// Resources as numbers.
-    fn vector(&self, resources: &Resources, pods: u64) -> Vec<u64> {
+    fn vector(&self, resources: &Resources, pods: u64, ports: impl Iterator<Item = u64>) -> Vec<u64> {
         let fixed = [resources.milli_cpu, resources.memory, resources.storage, pods];
         let more = self.extended.iter().map(|name| resources.extended.get(*name).copied().unwrap_or(0));
-        fixed.into_iter().chain(more).collect()
+        fixed.into_iter().chain(more).chain(ports).collect()
+    }
+
+    /// What an empty node has.
+    fn whole(&self, resources: &Resources, max_pods: u32) -> Vec<u64> {
+        self.vector(resources, u64::from(max_pods), std::iter::repeat_n(1, self.ports.len()))
+    }
+
+    /// What pods take that are on one node.
+    fn used<'p>(&self, pods: impl Iterator<Item = &'p Pod> + Clone) -> Vec<u64> {
+        let mut used = Resources::default();
+        let mut count = 0;
+        for pod in pods.clone() {
+            used += &pod.requests;
+            count += 1;
+        }
+        self.vector(&used, count, self.ports.taken(pods))
+    }
+
+    /// What daemons take of a node with these labels and taints.
+    fn daemons(&self, labels: &BTreeMap<String, String>, taints: &[Taint]) -> Vec<u64> {
+        // They may use folders of their host, whichever that is.
+        let runs = |daemon: &&Pod| {
+            let demand = Demand::of(daemon);
+            demand.selects(labels) && demand.tolerates(taints)
+        };
+        self.used(self.problem.market.daemons.iter().filter(runs))
     }
 
     fn fill_rows(&mut self) {
         for node in self.problem.nodes {
-            let mut used = Resources::default();
-            let mut pods = node.pods.len() as u64;
-            node.pods.iter().for_each(|pod| used += &pod.requests);
+            let mut used = self.used(node.pods.iter());
             if let Origin::Rented { in_flight: true, .. } = node.origin
-                && node.pods.is_empty()
+                && node.pods.iter().all(|pod| !pod.daemon)
             {
                 // Its daemons are still to come.
-                for daemon in &self.problem.market.daemons {
-                    // They use folders of their host, whichever that is.
-                    let demand = Demand::of(daemon);
-                    if demand.selects(&node.labels) && demand.tolerates(&node.taints) {
-                        used += &daemon.requests;
-                        pods += 1;
-                    }
-                }
+                let daemons = self.daemons(&node.labels, &node.taints);
+                used.iter_mut().zip(daemons).for_each(|(used, more)| *used = used.saturating_add(more));
             }
-            let all = self.vector(&node.allocatable, u64::from(node.max_pods));
-            let used = self.vector(&used, pods);
+            let all = self.whole(&node.allocatable, node.max_pods);
             self.free.extend(all.iter().zip(&used).map(|(all, used)| all.saturating_sub(*used)));
         }
     }
@@ -176,17 +209,8 @@ impl<'a> Model<'a> {
                 price: offer.price.0,
                 vcpus: shape.vcpus,
             });
-            let mut used = Resources::default();
-            let mut pods = 0;
-            for daemon in &market.daemons {
-                let demand = Demand::of(daemon);
-                if demand.selects(&all) && demand.tolerates(&market.taints) {
-                    used += &daemon.requests;
-                    pods += 1;
-                }
-            }
-            let all_of_it = self.vector(&shape.allocatable, u64::from(shape.max_pods));
-            let used = self.vector(&used, pods);
+            let used = self.daemons(&all, &market.taints);
+            let all_of_it = self.whole(&shape.allocatable, shape.max_pods);
             let fits = all_of_it.iter().zip(&used).all(|(all, used)| all >= used);
             let room = all_of_it.iter().zip(&used).map(|(all, used)| if fits { all - used } else { 0 });
             self.capacity.extend(room);
@@ -202,16 +226,33 @@ impl<'a> Model<'a> {
             let open = !demand.stays_home && demand.tolerates(&market.taints);
             Accepted {
                 rows: self.problem.nodes.iter().map(|node| demand.accepts(node)).collect(),
-                selected: self.problem.nodes.iter().map(|node| demand.selects(&node.labels)).collect(),
                 offers: Bits::of(labels.len(), |number| open && demand.selects(&labels[number])),
             }
         });
         self.demands = accepted.collect();
+        let nodes = self.problem.nodes;
+        let over = self.groups.iter().map(|group| {
+            (!group.over.is_all()).then(|| Counted {
+                rows: Bits::of(nodes.len(), |row| group.over.counts(&nodes[row].labels, &nodes[row].taints)),
+                offers: Bits::of(labels.len(), |number| group.over.counts(&labels[number], &market.taints)),
+            })
+        });
+        self.group_over = over.collect();
     }
 
     /// What a pod of this class takes.
     pub fn take(&self, class: usize) -> &[u64] {
         &self.takes[class * self.dims..][..self.dims]
+    }
+
+    /// Whether pods on a row that is there count in this group.
+    pub fn counts_on_row(&self, group: usize, row: usize) -> bool {
+        self.group_over[group].as_ref().is_none_or(|counted| counted.rows.has(row))
+    }
+
+    /// Whether pods count in this group that are on a node of this offer.
+    pub fn counts_on_offer(&self, group: usize, offer: usize) -> bool {
+        self.group_over[group].as_ref().is_none_or(|counted| counted.offers.has(offer))
     }
 
     /// What an offer has.

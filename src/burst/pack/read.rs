@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{
     node::{Effect, Node, Origin, Taint},
-    pod::{HOSTNAME, Peers, Pod, Spread, Toleration, ZONE},
+    pod::{HOSTNAME, HostPort, Peers, Pod, Spread, Toleration, ZONE},
     resources::{Resources, milli, whole},
     select::{Operator, Requirement},
 };
@@ -75,7 +75,9 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
         .map(|selector| selector.node_selector_terms.into_iter().map(term).collect())
         .unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
-    let stays_home = bind_volumes(&spec, &namespace, &name, volumes, &mut nodes);
+    let device = spec.resource_claims.iter().flatten().next();
+    let stays_home = bind_volumes(&spec, &namespace, &name, volumes, &mut nodes)
+        .or(device.map(|claim| format!("it claims the device {}, which is where its driver is", claim.name)));
     let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let is_mirror = pod
         .metadata
@@ -85,6 +87,7 @@ pub fn pod(pod: &api::Pod, volumes: &Volumes) -> Pod {
     Pod {
         name,
         requests: requests(&spec),
+        ports: ports(&spec),
         selector: spec.node_selector.clone().unwrap_or_default(),
         affinity: nodes,
         tolerations: spec.tolerations.unwrap_or_default().into_iter().filter_map(toleration).collect(),
@@ -107,8 +110,8 @@ fn resources(amounts: &BTreeMap<String, Quantity>) -> Resources {
             "cpu" => resources.milli_cpu = milli(amount).unwrap_or(0),
             "memory" => resources.memory = whole(amount).unwrap_or(0),
             "ephemeral-storage" => resources.storage = whole(amount).unwrap_or(0),
-            // Only extended resources have a domain; `pods` and huge pages are no such.
-            name if name.contains('/') => {
+            // Only extended resources have a domain. Huge pages are counted like them; `pods` is none.
+            name if name.contains('/') || name.starts_with("hugepages-") => {
                 resources.extended.insert(name.to_owned(), whole(amount).unwrap_or(0));
             }
             _ => {}
@@ -118,8 +121,9 @@ fn resources(amounts: &BTreeMap<String, Quantity>) -> Resources {
 }
 
 /// What the scheduler counts: the containers and sidecars together, or an init container beside the sidecars that
-/// were begun before it where that is more, and the overhead. Source: Kubernetes' documentation of sidecar containers,
-/// "Resource sharing within containers".
+/// were begun before it where that is more; instead of that what is asked for the whole pod; and the overhead. Source:
+/// Kubernetes' documentation of sidecar containers, "Resource sharing within containers", and `PodRequests` of
+/// `k8s.io/component-helpers/resource`.
 fn requests(spec: &api::PodSpec) -> Resources {
     let of = |container: &api::Container| {
         let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
@@ -140,10 +144,36 @@ fn requests(spec: &api::PodSpec) -> Resources {
     }
     sum += &sidecars;
     let mut all = sum.max(&most);
+    let whole = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    if let Some(whole) = whole {
+        all.replace(&resources(whole));
+    }
     if let Some(overhead) = &spec.overhead {
         all += &resources(overhead);
     }
     all
+}
+
+/// What the scheduler counts: the ports of containers and sidecars that have one of their node. On the node's network that
+/// is every port; templates need not say so. Source: `GetHostPorts` of the scheduler, `HostPortInfo.sanitize`.
+fn ports(spec: &api::PodSpec) -> Vec<HostPort> {
+    let is_sidecar = |container: &&api::Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(is_sidecar);
+    let own = |port: &api::ContainerPort| {
+        let on_host = spec.host_network.unwrap_or(false).then_some(port.container_port);
+        Some(HostPort {
+            port: port.host_port.filter(|port| *port > 0).or(on_host)?.try_into().ok()?,
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            ip: port.host_ip.clone().filter(|ip| !ip.is_empty() && ip != "0.0.0.0"),
+        })
+    };
+    let containers = spec.containers.iter().chain(sidecars);
+    let mut ports: Vec<HostPort> =
+        containers.flat_map(|container| container.ports.iter().flatten().filter_map(own)).collect();
+    // In one order, so that pods that are alike are known as such.
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 fn toleration(toleration: api::Toleration) -> Option<Toleration> {
@@ -204,6 +234,9 @@ fn spread(constraints: Vec<api::TopologySpreadConstraint>, labels: &BTreeMap<Str
     hard.map(|constraint| Spread {
         key: constraint.topology_key,
         max_skew: constraint.max_skew.try_into().unwrap_or(1),
+        min_domains: constraint.min_domains.and_then(|domains| domains.try_into().ok()).unwrap_or(1),
+        any_labels: constraint.node_affinity_policy.as_deref() == Some("Ignore"),
+        no_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
         pods: [selector(constraint.label_selector), same(constraint.match_label_keys, labels)].concat(),
     })
     .collect()

@@ -47,7 +47,9 @@ fn a_pod_of_a_deployment_is_read_in_full() {
             "topologySpreadConstraints": [
                 {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
                  "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}, "matchLabelKeys": ["pod-template-hash"]},
-                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"},
+                {"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3,
+                 "labelSelector": {}, "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor"}
             ]
         }
     }));
@@ -72,7 +74,61 @@ fn a_pod_of_a_deployment_is_read_in_full() {
     );
     assert_eq!(found.apart[0].namespaces, ["shop"]);
     assert!(found.near[0].namespaces.is_empty() && found.near[0].pods.is_empty());
-    assert_eq!((found.spread.len(), found.spread[0].max_skew, found.spread[0].pods.len()), (1, 2, 2));
+    let [zones, racks] = found.spread.as_slice() else { panic!("{:?}", found.spread) };
+    assert_eq!((zones.max_skew, zones.pods.len(), zones.min_domains), (2, 2, 1));
+    assert!(!zones.any_labels && !zones.no_taints);
+    assert!(racks.min_domains == 3 && racks.any_labels && racks.no_taints);
+}
+
+#[test]
+fn ports_of_the_node_are_read_as_the_scheduler_counts_them() {
+    let with = |network: bool| {
+        read(serde_json::json!({"spec": {
+            "hostNetwork": network,
+            "initContainers": [
+                {"name": "once", "ports": [{"containerPort": 1, "hostPort": 1}]},
+                {"name": "sidecar", "restartPolicy": "Always", "ports": [{"containerPort": 9000, "hostPort": 9001, "protocol": "UDP"}]}
+            ],
+            "containers": [{"name": "a", "ports": [
+                {"containerPort": 8080},
+                {"containerPort": 8443, "hostPort": 443, "hostIP": "10.0.0.1"},
+                {"containerPort": 8081, "hostPort": 80, "hostIP": "0.0.0.0", "protocol": "TCP"}
+            ]}]
+        }}))
+        .ports
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(with(false), ["80/TCP", "10.0.0.1:443/TCP", "9001/UDP"]);
+    assert_eq!(with(true), ["80/TCP", "10.0.0.1:443/TCP", "8080/TCP", "9001/UDP"]);
+}
+
+#[test]
+fn what_is_asked_for_the_whole_pod_stands_in_for_what_its_containers_ask_for() {
+    let requests = |whole: serde_json::Value| {
+        let one =
+            serde_json::json!({"requests": {"cpu": "100m", "memory": "1Gi", "ephemeral-storage": "1Gi"}});
+        read(serde_json::json!({"spec": {"resources": whole, "overhead": {"cpu": "10m"}, "containers": [
+            {"name": "a", "resources": one}, {"name": "b", "resources": one}, {"name": "c"}]}}))
+        .requests
+        .to_string()
+    };
+    let containers = "210m cpu, 2.0 GiB memory, 2.0 GiB ephemeral storage";
+    assert_eq!(requests(serde_json::json!({"limits": {"cpu": "9"}})), containers);
+    let whole = serde_json::json!({"requests": {"cpu": "3"}});
+    assert_eq!(requests(whole), "3010m cpu, 2.0 GiB memory, 2.0 GiB ephemeral storage");
+}
+
+/// No rented node has either: one would be rented for such a pod, go for nothing runs on it, and be rented again.
+#[test]
+fn huge_pages_and_devices_are_not_overlooked() {
+    let asks = serde_json::json!({"requests": {"hugepages-2Mi": "64Mi", "memory": "1Gi"}});
+    let pod = read(serde_json::json!({"spec": {"containers": [{"name": "a", "resources": asks}]}}));
+    assert_eq!(pod.requests.extended, BTreeMap::from([("hugepages-2Mi".to_owned(), 64 << 20)]));
+    let claims = serde_json::json!([{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]);
+    let pod = read(serde_json::json!({"spec": {"containers": [], "resourceClaims": claims}}));
+    assert_eq!(pod.stays_home.as_deref(), Some("it claims the device gpu, which is where its driver is"));
 }
 
 #[test]
@@ -146,7 +202,8 @@ fn a_node_is_what_pods_can_have_of_it() {
         (found.allocatable.milli_cpu, found.allocatable.memory, found.max_pods),
         (7910, 31 << 30, 110)
     );
-    assert_eq!(found.allocatable.extended, BTreeMap::from([("example.com/fpga".to_owned(), 2)]));
+    let extended = [("example.com/fpga".to_owned(), 2), ("hugepages-2Mi".to_owned(), 0)];
+    assert_eq!(found.allocatable.extended, BTreeMap::from(extended));
     assert_eq!(found.taints[0].to_string(), "node.kubernetes.io/unschedulable:NoSchedule");
     assert_eq!(found.labels[HOSTNAME], "w1");
 }

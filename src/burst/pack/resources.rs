@@ -32,6 +32,20 @@ impl Resources {
         }
         self
     }
+
+    /// What the other has of, in place of what there is here.
+    pub fn replace(&mut self, other: &Resources) {
+        for (mine, theirs) in [
+            (&mut self.milli_cpu, other.milli_cpu),
+            (&mut self.memory, other.memory),
+            (&mut self.storage, other.storage),
+        ] {
+            if theirs > 0 {
+                *mine = theirs;
+            }
+        }
+        self.extended.extend(other.extended.clone());
+    }
 }
 
 impl AddAssign<&Resources> for Resources {

@@ -27,7 +27,7 @@ pub struct Args {
     /// Default: the artifacts of the inventory, in full.
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
-    /// One turn, and what came of it. Pods are not waited for to come together.
+    /// One turn, and what came of it. It waits for no more pods. 75 if another controller leads.
     #[arg(long)]
     once: bool,
     /// Only tell what would be done in this turn.
@@ -112,7 +112,7 @@ mod with_aws {
                 connection.controller.release().await.map_err(service::Error::from)?;
             }
             let troubles = known.borrow().troubles.clone();
-            return shown(args, &outcome, &troubles);
+            return shown(args.output, &outcome, &troubles);
         }
         let (stopper, mut stop) = Stop::new();
         let _asker = tokio::spawn(async move {
@@ -152,14 +152,34 @@ mod with_aws {
         }
     }
 
-    fn shown(args: &Args, outcome: &Outcome, troubles: &[String]) -> Result<Exit, Failure> {
-        let text = match (outcome, args.output) {
-            (Outcome::Standby, _) => String::from("another controller leads: nothing was done\n"),
+    fn shown(output: Output, outcome: &Outcome, troubles: &[String]) -> Result<Exit, Failure> {
+        let text = match (outcome, output) {
+            (Outcome::Standby, _) => {
+                let report = miette::miette!(
+                    help = "`hoist burst status` says who; end that one first, or leave it to it",
+                    "another controller leads: nothing was done"
+                );
+                return Err(Failure { report, exit: Exit::Temporary });
+            }
             (Outcome::Done(done), Output::Text) => report::burst::turn(done, troubles),
             (Outcome::Done(done), Output::Json) => {
                 format!("{:#}\n", report::burst::turn_json(done, troubles))
             }
         };
         print(text.as_bytes())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_turn_that_another_controller_kept_from_being_made_is_no_success() {
+            for output in [Output::Text, Output::Json] {
+                let failure = shown(output, &Outcome::Standby, &[]).unwrap_err();
+                assert_eq!(failure.exit, Exit::Temporary);
+                assert_eq!(failure.report.to_string(), "another controller leads: nothing was done");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
@@ -21,8 +22,54 @@ fn role(folder: &Path, name: &str, more: &str) -> (String, String) {
 fn run(data: &UserData, folder: &Path, imds: &str) -> Output {
     let script = folder.join("user-data");
     fs::write(&script, unpacked(data)).unwrap();
+    // This machine is not to end.
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    for name in ["systemd-run", "systemctl"] {
+        fs::write(bin.join(name), format!("#!/bin/sh\necho \"{name} $*\" >> {}/calls\n", folder.display()))
+            .unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let mut command = Command::new("sh");
-    command.arg(script).env("HOIST_RUN", folder.join("run")).env("HOIST_IMDS", imds).output().unwrap()
+    command.arg(script).env("HOIST_RUN", folder.join("run")).env("HOIST_IMDS", imds).env("HOIST_BIN", bin);
+    command.output().unwrap()
+}
+
+/// What of systemd was called since it was asked last.
+fn calls(folder: &Path) -> Vec<String> {
+    let calls = fs::read_to_string(folder.join("calls")).unwrap_or_default();
+    let _ = fs::remove_file(folder.join("calls"));
+    calls.lines().map(String::from).collect()
+}
+
+const ARMED: &str = "systemd-run -q -u hoist-unjoined --on-active 1h systemctl poweroff";
+const DISARMED: &str = "systemctl -q stop hoist-unjoined.timer";
+
+/// Nobody else may be there to end it.
+#[test]
+fn an_instance_whose_script_ends_early_ends_within_an_hour() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let (path, text) = role(folder, "burst", "");
+    let (_library, library) = library(&[(path.as_str(), text.as_str())]);
+    let joiner = joiner_of(&sample(|text| text), &library).unwrap();
+    let data = user_data(&joiner, TOKEN).unwrap();
+    let early = unpacked(&data).find(ARMED).unwrap();
+    assert!(unpacked(&data)[..early].lines().count() <= 5, "before anything that could fail");
+
+    // It never learns who it is.
+    let unknown = metadata(|_| Some("odd'".to_owned()));
+    assert_eq!(run(&data, folder, &unknown).status.code(), Some(1));
+    assert_eq!(calls(folder), [ARMED]);
+    // What would give it back cannot be set up.
+    let known = metadata(|_| Some("x".to_owned()));
+    fs::write(folder.join("broken-burst"), "").unwrap();
+    assert_eq!(run(&data, folder, &known).status.code(), Some(1));
+    assert_eq!(calls(folder), [ARMED]);
+    fs::remove_file(folder.join("broken-burst")).unwrap();
+    // It is; whatever fails then has its hour after that.
+    run(&data, folder, &known);
+    assert_eq!(calls(folder)[..2], [ARMED, DISARMED]);
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl<'m, 'a> Fill<'m, 'a> {
         fill.suits.number(Bits::of(model.offers.len(), |_| true));
         let left = fill.repeat(&rule.order, |fill, pod| fill.place_existing(pod));
         fill.topology.renting = true;
+        fill.topology.closed = !rule.may_open;
         for offer in &rule.given {
             fill.open(*offer);
         }
@@ -233,7 +234,7 @@ impl<'m, 'a> Fill<'m, 'a> {
         self.planned.push(Planned { offer, position, suits: 0 });
         self.free.extend_from_slice(model.room(offer));
         self.used.extend(std::iter::repeat_n(0, model.dims));
-        self.topology.open(model);
+        self.topology.open(model, offer);
         self.in_venue[rentable.venue] += 1;
         self.bill.add(1, u64::from(rentable.vcpus), rentable.price);
         self.planned.len() - 1
