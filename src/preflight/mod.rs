@@ -7,12 +7,14 @@
 mod before;
 mod clock;
 mod clones;
+mod conntrack;
 mod examine;
 mod finding;
 mod firewall;
 mod foreign;
 mod fsync;
 mod kernel;
+mod logins;
 mod names;
 mod neighbours;
 mod network;
@@ -27,6 +29,7 @@ mod services;
 mod sizes;
 mod storage;
 mod survey;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod vip;
@@ -133,8 +136,11 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     let mut findings = names::from_survey(host, survey);
     findings.extend(resolver::from_survey(inventory, host, survey));
     findings.extend(kernel::from_survey(inventory, host, survey));
+    findings.push(swap::from_survey(host, survey));
+    findings.extend(conntrack::from_survey(inventory, host, survey));
     findings.extend(sizes::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
+    findings.extend(logins::from_survey(host, survey));
     findings.extend(services::from_survey(host, survey));
     findings.extend(firewall::from_survey(inventory, host, survey));
     findings.extend(storage::from_survey(inventory, host, survey));

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::facts::{Hardware, Interface, InterfaceAddress, Kubernetes, Os};
-use survey::{Disk, Lookup};
+use survey::{Disk, Lookup, SshServer};
 
 /// The hosts of an inventory and what is known of them.
 pub struct Fleet {
@@ -96,6 +96,7 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         inodes: 1000,
         inodes_free: 900,
         options: vec!["rw".into(), "relatime".into()],
+        kind: "ext4".into(),
     };
     let folders = ["/", "/etc", "/usr/local/bin", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd"];
     Survey {
@@ -114,6 +115,9 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         reverse_path: vec![("all".into(), 0), ("eth0".into(), 2)],
         synchronized: Some(true),
         outward: Some(host.address),
+        conntrack: Some(262_144),
+        sshd: SshServer { startups: Some(10), sessions: Some(10), looks_up: Some(false) },
+        sudo_path: Some("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
         ..Survey::default()
     }
 }
