@@ -8,6 +8,7 @@ mod before;
 mod clock;
 mod clones;
 mod conntrack;
+mod datagrams;
 mod examine;
 mod finding;
 mod firewall;
