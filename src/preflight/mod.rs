@@ -68,7 +68,7 @@ struct Subject<'a> {
 }
 
 /// What the facts alone tell, for a run that is about to change hosts. Hosts that are nodes already are not judged
-/// again, but new ones are compared with them.
+/// again, but new ones are compared with them, and a virtual address that they shall get is looked at.
 ///
 /// An error among the findings would ruin the run, and should stop it: a node of another cluster; a host that is no Linux with systemd; two
 /// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
@@ -87,6 +87,7 @@ pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec
             .into_iter()
             .filter(|finding| foreign::is(finding) || finding.hosts.iter().any(|host| new(host))),
     );
+    findings.extend(vip::moved(inventory, &subjects));
     merge(findings)
 }
 

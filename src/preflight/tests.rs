@@ -207,8 +207,11 @@ fn the_page_of_checks_is_what_the_code_says() {
     .unwrap();
     let breaks = regex::Regex::new(r"\\\n\s*").unwrap();
     let mut rows = std::collections::BTreeSet::new();
-    for file in std::fs::read_dir(folder.join("src/preflight")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    for file in ["src/preflight", "src/preflight/vip"].iter().flat_map(|path| {
+        let files = std::fs::read_dir(folder.join(path)).unwrap();
+        files.map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    }) {
+        let text = std::fs::read_to_string(file).unwrap();
         let code = text.split("\nmod tests {").next().unwrap();
         for found in check.captures_iter(code) {
             let expected = found.get(3).map_or("different on every host", |expected| expected.as_str());
