@@ -76,3 +76,82 @@ fn what_each_role_is_on_each_family() {
         }
     }
 }
+
+/// A control plane of Red Hat 9 as it comes, without a time service and with nothing of containerd, and a worker of
+/// release 8, in a cluster with a virtual address, etcd of its own and everything that hardens it.
+fn red_hat() -> Vec<(String, Vec<RoleSteps>)> {
+    let text = r#"
+cluster:
+  name: red
+  kubernetes: "1.36.2"
+  etcd: external
+  endpoint: {vip: 10.0.0.9, local: true}
+  security: {encryption: true, kernel_defaults: true, benchmark: true, audit: {enabled: true}}
+hosts:
+  cp1: {address: 10.0.0.1, roles: [etcd, control-plane]}
+  w1: {address: 10.0.0.2, roles: [worker]}
+"#;
+    let inventory = inventory::parse("red.yaml", text).unwrap().inventory;
+    let release = |version: &str| {
+        let answer = include_str!("../fixtures/facts/rhel-9-vmware.txt").replace("os.version=9.6", version);
+        let answer = answer.replace("192.168.18.211/24", "10.0.0.1/24\naddress=ens192 10.0.0.2/24");
+        Facts::parse(&answer)
+    };
+    let facts: Observed = [("cp1", release("os.version=9.6")), ("w1", release("os.version=8.10"))]
+        .map(|(name, facts)| (name.to_string(), facts))
+        .into_iter()
+        .collect();
+    let library = Library::default();
+    let templates = Templates::new(library.clone());
+    let hosts = targets(&inventory, &facts, Some(&index()), None);
+    hosts.into_iter().map(|host| (host.name.clone(), compile(&library, &templates, &host).unwrap())).collect()
+}
+
+#[test]
+fn what_red_hat_s_own_release_gets() {
+    let hosts = red_hat();
+    let of = |host: usize, name: &str| -> String {
+        let roles = hosts[host].1.iter().filter(|role| role.role == name);
+        let text = written(&roles.cloned().collect::<Vec<_>>());
+        assert!(
+            !text.is_empty(),
+            "{name}: {:?}",
+            hosts[host].1.iter().map(|role| &role.role).collect::<Vec<_>>()
+        );
+        text
+    };
+    for name in
+        ["base", "containerd", "kubernetes", "load-balancer", "hardening", "hardened", "etcd", "vmware"]
+    {
+        insta::assert_snapshot!(format!("{name}-rhel9"), of(0, name));
+    }
+    // Release 8 has no variant of iptables with another name.
+    assert!(
+        of(1, "kubernetes").contains(r#"["conntrack-tools", "ethtool", "iptables", "iproute-tc", "socat"]"#)
+    );
+}
+
+/// Words that only the other family has: of packages, of its tools and of where it keeps settings.
+#[test]
+fn nothing_of_debian_s_is_on_red_hat() {
+    for (host, roles) in red_hat() {
+        let text = written(&roles);
+        for word in [
+            "apt-get",
+            "/etc/apt",
+            "dpkg",
+            "open-iscsi",
+            "iproute2",
+            "nfs-common",
+            "systemd-timesyncd",
+            "/etc/default/",
+            "\"conntrack\"",
+            "\"ebtables\"",
+            "etcd-server",
+            "/usr/lib/cni",
+        ] {
+            let line = text.lines().find(|line| line.contains(word));
+            assert_eq!(line, None, "{host}: {word}");
+        }
+    }
+}

@@ -120,10 +120,10 @@ impl<'a, 'l> Linted<'a, 'l> {
             globals: self.linter.templates.globals(),
         };
         for (key, text, item) in [("loop", &task.each, false), ("when", &task.when, scope.item)] {
-            if let Some(text) = text {
-                if let Some(node) = document.tree.get(&["tasks", &index, key]) {
-                    self.expression(node, text, &Scope { item, ..scope.clone() });
-                }
+            if let Some(text) = text
+                && let Some(node) = document.tree.get(&["tasks", &index, key])
+            {
+                self.expression(node, text, &Scope { item, ..scope.clone() });
             }
         }
         let Ok((kind, body)) = task.kind() else { return };
