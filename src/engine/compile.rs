@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Context, Error, Library, Templates,
     role::{self, Provide, RoleFile, TaskSpec, Template},
+    statement::Statement,
     template::merge_json,
 };
 use crate::task::{self, File, Payload, Task};
@@ -134,99 +135,117 @@ fn role_steps(
     }
     let mut context = target.context.clone();
     context.set("vars", vars);
-    let compiler = Compiler { library, templates, role: &role };
     let mut steps = Vec::new();
-    for spec in &file.tasks {
-        compiler.task(spec, &mut context, &mut steps)?;
+    for (task, spec) in file.tasks.iter().enumerate() {
+        let statement = Statement::new(library, &role, task, &spec.name);
+        Compiler { library, templates, statement }.task(spec, &mut context, &mut steps)?;
     }
     Ok(RoleSteps { role, steps, context })
 }
 
-/// Makes steps of the statements of one role.
+/// Makes steps of one statement of a role.
 struct Compiler<'a> {
     library: &'a Library,
     templates: &'a Templates,
-    role: &'a str,
+    statement: Statement<'a>,
 }
 
 impl Compiler<'_> {
-    /// Appends the steps of one task: none, one, or one for each element of its loop.
+    /// Appends the steps of the task: none, one, or one for each element of its loop.
     fn task(&self, spec: &TaskSpec, context: &mut Context, steps: &mut Vec<Step>) -> Result<(), Error> {
-        let place = format!("roles/{}/role.yaml, task \"{}\"", self.role, spec.name);
+        let wrong = |key, text: &str| {
+            let text = text.to_owned();
+            move |error| self.statement.text(&[key], &text, error)
+        };
         let holds = |context: &Context| match &spec.when {
-            Some(when) => truth(&place, &self.templates.expression(&place, when, context)?),
+            Some(when) => self.truth(&self.templates.expression(when, context).map_err(wrong("when", when))?),
             None => Ok(true),
         };
         // A condition that does not speak of the element is about the whole loop, which need not even have a
         // list where it is false.
         let each_item = match &spec.when {
-            Some(when) => spec.each.is_some() && self.templates.uses(&place, when, "item")?,
-            None => false,
+            Some(when) if spec.each.is_some() => {
+                self.templates.uses(when, "item").map_err(wrong("when", when))?
+            }
+            _ => false,
         };
         if !each_item && !holds(context)? {
             return Ok(());
         }
         let Some(each) = &spec.each else {
-            steps.push(self.step(&place, spec, context, None)?);
+            steps.push(self.step(spec, context, None)?);
             return Ok(());
         };
-        let Value::Array(items) = self.templates.expression(&place, each, context)? else {
-            return Err(Error::Expression { place, reason: format!("`{each}` is no list") });
+        let value = self.templates.expression(each, context).map_err(wrong("loop", each))?;
+        let Value::Array(items) = value else {
+            return Err(self.statement.problem(
+                &["loop"],
+                None,
+                &format!("`{each}` is no list"),
+                "`loop` gives a list",
+            ));
         };
         for item in items {
             context.set("item", &item);
             if !each_item || holds(context)? {
-                steps.push(self.step(&place, spec, context, Some(item))?);
+                steps.push(self.step(spec, context, Some(item))?);
             }
         }
         context.remove("item");
         Ok(())
     }
 
-    fn step(
-        &self,
-        place: &str,
-        spec: &TaskSpec,
-        context: &Context,
-        item: Option<Value>,
-    ) -> Result<Step, Error> {
-        let unusable = |reason: String| Error::Unusable { place: place.to_string(), reason };
+    fn truth(&self, value: &Value) -> Result<bool, Error> {
+        value.as_bool().ok_or_else(|| {
+            let title = format!("`when` gives {value}, neither true nor false");
+            self.statement.problem(&["when"], None, &title, "write a condition, such as `vars.NAME != \"\"`")
+        })
+    }
+
+    fn step(&self, spec: &TaskSpec, context: &Context, item: Option<Value>) -> Result<Step, Error> {
+        let words = &self.statement.words;
         let (kind, mut body) =
-            spec.kind().map_err(|kinds| unusable(format!("kinds: {}", kinds.join(", "))))?;
-        self.render(place, &mut body, context)?;
-        let task = self.build(place, kind, body, context)?;
+            spec.kind().map_err(|kinds| self.unusable(&["name"], &format!("kinds: {}", kinds.join(", "))))?;
+        self.render(&mut vec![kind.to_owned()], &mut body, context)?;
+        let task = self.build(kind, body, context)?;
         if let Some(mistake) = task.mistake() {
-            return Err(unusable(mistake));
+            return Err(self.unusable(&[kind], &mistake));
         }
         let late = match &task {
             Task::Command(command) => match &command.stdin {
                 Some(stdin) => {
-                    self.templates.late_names(&stdin.template).map_err(|error| error.used_by(place))?
+                    self.templates.late_names(&stdin.template).map_err(|error| error.used_by(words))?
                 }
                 None => BTreeSet::new(),
             },
             _ => BTreeSet::new(),
         };
-        Ok(Step { name: self.templates.text(place, &spec.name, context)?, task, late, item })
+        let name = self
+            .templates
+            .string(words, &spec.name, context)
+            .map_err(|error| self.statement.text(&["name"], &spec.name, error))?;
+        Ok(Step { name, task, late, item })
+    }
+
+    fn unusable(&self, path: &[&str], reason: &str) -> Error {
+        self.statement.problem(path, None, reason, "docs/roles.md says what each kind wants")
     }
 
     /// A task of a rendered body. What roles take from beside them is read here.
-    fn build(&self, place: &str, kind: &str, body: Value, context: &Context) -> Result<Task, Error> {
-        let unusable = |error: serde_json::Error| Error::Unusable {
-            place: place.to_string(),
-            reason: error.to_string(),
-        };
+    fn build(&self, kind: &str, body: Value, context: &Context) -> Result<Task, Error> {
+        let unusable = |error: serde_json::Error| self.unusable(&[kind], &error.to_string());
         match kind {
             "template" => {
                 let Template { source, path, mode, owner, group, secret, validate } =
                     serde_json::from_value(body).map_err(unusable)?;
-                let content = self.templates.file(&source, context).map_err(|error| error.used_by(place))?;
+                let user = |error: Error| error.used_by(&self.statement.words);
+                let content = self.templates.file(&source, context).map_err(user)?;
                 Ok(Task::File(File { path, content, mode, owner, group, secret, validate }))
             }
             "copy" => {
                 let role::Copy { source, path, mode, owner, group, secret } =
                     serde_json::from_value(body).map_err(unusable)?;
-                let (bytes, local) = self.library.file(self.role, &source)?;
+                let (bytes, local) = self.library.file(self.statement.role, &source)?;
                 let sha256 = task::sha256(&bytes);
                 let payload = Payload::new(bytes, local);
                 Ok(Task::Copy(task::Copy { path, sha256, payload, mode, owner, group, secret }))
@@ -235,22 +254,40 @@ impl Compiler<'_> {
         }
     }
 
-    /// Renders every string in a task's body.
-    fn render(&self, place: &str, body: &mut Value, context: &Context) -> Result<(), Error> {
+    /// Renders every string in a task's body; `path` is where in the task it stands.
+    fn render(&self, path: &mut Vec<String>, body: &mut Value, context: &Context) -> Result<(), Error> {
         match body {
-            Value::String(text) => *text = self.templates.text(place, text, context)?,
+            Value::String(text) => {
+                *text = self.templates.string(&self.statement.words, text, context).map_err(|error| {
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    self.statement.text(&path, text, error)
+                })?;
+            }
             Value::Array(items) => {
-                for item in items {
-                    self.render(place, item, context)?;
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.inner(path, index.to_string(), item, context)?;
                 }
             }
             Value::Object(map) => {
-                for value in map.values_mut() {
-                    self.render(place, value, context)?;
+                for (key, value) in map.iter_mut() {
+                    self.inner(path, key.clone(), value, context)?;
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn inner(
+        &self,
+        path: &mut Vec<String>,
+        step: String,
+        body: &mut Value,
+        context: &Context,
+    ) -> Result<(), Error> {
+        path.push(step);
+        self.render(path, body, context)?;
+        path.pop();
         Ok(())
     }
 }
@@ -273,11 +310,4 @@ pub(super) fn plain(kind: &str, body: Value) -> Result<Task, serde_json::Error> 
         "filesystem" => Filesystem, "mount" => Mount, "artifact" => Artifact, "archive" => Archive, "image" => Image, "command" => Command, "wait" => Wait,
         "require" => Require,
     )
-}
-
-fn truth(place: &str, value: &Value) -> Result<bool, Error> {
-    value.as_bool().ok_or_else(|| Error::Expression {
-        place: place.to_string(),
-        reason: format!("`when` gives {value}, neither true nor false"),
-    })
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in the engine before hosts are changed; what goes wrong on one of them is a `Failure`.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use crate::{exit::Exit, transport, yaml};
 
@@ -30,12 +30,6 @@ pub enum Error {
     #[error("failed to render {place}: {reason}")]
     #[diagnostic(help("{help}"))]
     Template { place: String, reason: String, help: String },
-    #[error("the expression of {place} gives no usable value: {reason}")]
-    #[diagnostic(help("`when` gives true or false, `loop` gives a list"))]
-    Expression { place: String, reason: String },
-    #[error("{place} cannot be used: {reason}")]
-    #[diagnostic(help("mend the task; docs/roles.md says what each kind wants"))]
-    Unusable { place: String, reason: String },
     #[error("two roles provide \"{name}\": {first} and {second}")]
     #[diagnostic(help("rename one of them"))]
     ProvidedTwice { name: String, first: String, second: String },
@@ -87,25 +81,10 @@ pub enum Error {
 
 impl Error {
     pub(super) fn template(place: &str, error: minijinja::Error) -> Error {
-        // The whole chain: the outermost message alone does not say which name it is. Of an included template, the
-        // innermost error has the place.
-        let mut reason = error.to_string();
-        let mut inner = &error;
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            reason.push_str(&format!(": {cause}"));
-            inner = cause.downcast_ref().unwrap_or(inner);
-            source = cause.source();
-        }
-        let help = match inner.kind() {
-            minijinja::ErrorKind::UndefinedError => {
-                "a name in it is not defined: check its spelling, or give it a value under `vars`"
-            }
-            _ => "mend the template",
-        };
-        let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
-        let place = inner.name().unwrap_or(place);
-        Error::Template { place: format!("{place}{line}"), reason, help: help.to_string() }
+        let Reason { words, help, name, line, .. } = reason(&error);
+        let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+        let place = name.as_deref().unwrap_or(place);
+        Error::Template { place: format!("{place}{line}"), reason: words, help: help.to_string() }
     }
 
     /// The same, saying for which statement a template was rendered.
@@ -128,5 +107,46 @@ impl Error {
             Error::Transport(error) => error.exit(),
             _ => Exit::Data,
         }
+    }
+}
+
+/// What an error of the template language says.
+pub(super) struct Reason {
+    /// The whole chain: the outermost message alone does not say which name it is.
+    pub words: String,
+    /// The innermost alone, without its place.
+    pub core: String,
+    pub help: &'static str,
+    /// What was rendered when it occurred: the innermost, of templates that include others. So are these two.
+    pub name: Option<String>,
+    pub line: Option<usize>,
+    /// In bytes.
+    pub range: Option<Range<usize>>,
+}
+
+pub(super) fn reason(error: &minijinja::Error) -> Reason {
+    let mut words = error.to_string();
+    let mut inner = error;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(&format!(": {cause}"));
+        inner = cause.downcast_ref().unwrap_or(inner);
+        source = cause.source();
+    }
+    let help = match inner.kind() {
+        minijinja::ErrorKind::UndefinedError => {
+            "a name in it is not defined: check its spelling, or give it a value under `vars`"
+        }
+        _ => "mend the template",
+    };
+    let detail = inner.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let core = format!("{}{detail}", inner.kind());
+    Reason {
+        words,
+        core,
+        help,
+        name: inner.name().map(str::to_owned),
+        line: inner.line(),
+        range: inner.range(),
     }
 }

@@ -27,6 +27,7 @@ mod run;
 mod saved;
 mod share;
 mod spread;
+mod statement;
 mod stop;
 mod syntax;
 mod template;

@@ -52,38 +52,48 @@ impl Templates {
             .map_err(|error| Error::template(path, error))
     }
 
-    /// A string of a role; `place` is what errors call it.
+    /// A string that is no file of its own; `place` is what errors call it.
     ///
     /// # Errors
     /// When it is no template, or uses what is not there.
     pub fn text(&self, place: &str, text: &str, context: &Context) -> Result<String, Error> {
+        self.string(place, text, context).map_err(|error| Error::template(place, error))
+    }
+
+    /// A string of a role; `name` is what the language's own errors call it.
+    ///
+    /// # Errors
+    /// When it is no template, or uses what is not there.
+    pub(super) fn string(
+        &self,
+        name: &str,
+        text: &str,
+        context: &Context,
+    ) -> Result<String, minijinja::Error> {
         if !text.contains("{{") && !text.contains("{%") {
             return Ok(text.to_string());
         }
-        self.environment
-            .render_named_str(place, text, context.value())
-            .map_err(|error| Error::template(place, error))
+        self.environment.render_named_str(name, text, context.value())
     }
 
     /// The value of an expression.
     ///
     /// # Errors
     /// When it is no expression, or uses what is not there.
-    pub fn expression(&self, place: &str, text: &str, context: &Context) -> Result<Value, Error> {
-        let evaluated =
-            self.environment.compile_expression(text).and_then(|compiled| compiled.eval(context.value()));
-        let value = evaluated.map_err(|error| Error::template(place, error))?;
-        serde_json::to_value(&value)
-            .map_err(|error| Error::Expression { place: place.to_string(), reason: error.to_string() })
+    pub(super) fn expression(&self, text: &str, context: &Context) -> Result<Value, minijinja::Error> {
+        let value = self.environment.compile_expression(text)?.eval(context.value())?;
+        // A value of an expression that has no JSON form is a mistake in it as well.
+        let no_value =
+            |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
+        serde_json::to_value(&value).map_err(no_value)
     }
 
     /// Whether an expression uses a name.
     ///
     /// # Errors
     /// When it is no expression.
-    pub(super) fn uses(&self, place: &str, text: &str, name: &str) -> Result<bool, Error> {
-        let syntax = Syntax::of_expression(&self.environment, text);
-        Ok(syntax.map_err(|error| Error::template(place, error))?.uses(name))
+    pub(super) fn uses(&self, text: &str, name: &str) -> Result<bool, minijinja::Error> {
+        Ok(Syntax::of_expression(&self.environment, text)?.uses(name))
     }
 
     /// The names of the late values that a template uses, itself or through what it includes: `join` of

@@ -39,7 +39,8 @@ pub async fn before(
     findings.extend(virtual_address(inventory, hosts, facts).await);
     let surveys = join_all(new.into_iter().map(|(name, host, facts)| async move {
         let own = inventory.hosts.get(name)?;
-        let survey = survey::ask(host, name, &occupied::ports(inventory, own), Depth::Quick).await.ok()?;
+        let survey =
+            survey::ask(host, name, &occupied::ports(inventory, own), None, Depth::Quick).await.ok()?;
         Some((name, own, facts, survey))
     }));
     for (name, host, facts, survey) in surveys.await.into_iter().flatten() {

@@ -42,8 +42,9 @@ const FROM_FACTS: [Identity; 4] = [
         check: Check { name: "clone-machine-id", checked: "/etc/machine-id", expected: OWN },
         of: |host| vec![host.facts.machine_id.clone()],
         fatal: true,
-        fix: "`hoist preflight --repair` gives all but one another; by hand, on these: `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, then reboot \
-              (DHCP clients that identify by it may get another address)",
+        fix: "`hoist preflight --repair` gives all but one another; by hand, on these: `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, then reboot. \
+              systemd-networkd and NetworkManager tell DHCP servers who they are by it: two of one are given one address, \
+              and with a new one the address may change",
     },
     Identity {
         check: Check {
@@ -64,7 +65,7 @@ const FROM_FACTS: [Identity; 4] = [
     },
 ];
 
-const FROM_SURVEY: [Identity; 3] = [
+const FROM_SURVEY: [Identity; 4] = [
     Identity {
         check: Check {
             name: "clone-ssh-host-key",
@@ -88,6 +89,18 @@ const FROM_SURVEY: [Identity; 3] = [
         of: |host| host.survey.map(|survey| vec![survey.nvme.clone()]).unwrap_or_default(),
         fatal: false,
         fix: "`hoist preflight --repair` gives all but one another; or there: `nvme gen-hostnqn > /etc/nvme/hostnqn` and `uuidgen > /etc/nvme/hostid`",
+    },
+    Identity {
+        check: Check {
+            name: "clone-dhcp",
+            checked: "the DUID by which DHCP servers know the host, of dhclient or dhcpcd",
+            expected: OWN,
+        },
+        of: |host| host.survey.map(|survey| survey.dhcp.clone()).unwrap_or_default(),
+        fatal: false,
+        fix: "a DHCP server takes them for one machine and gives them one address. On all but one: stop the network, \
+              `rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/*.leases` (dhcpcd: `rm -f /var/lib/dhcpcd/duid`), and reboot. \
+              systemd-networkd and NetworkManager make theirs of /etc/machine-id",
     },
 ];
 
@@ -183,7 +196,7 @@ mod tests {
     #[test]
     fn each_identity_is_compared() {
         type Set = fn(&mut Fleet, &str);
-        let sets: [(&str, Severity, Set); 6] = [
+        let sets: [(&str, Severity, Set); 7] = [
             ("clone-product-uuid", Severity::Warning, |fleet, host| {
                 fleet.facts(host).hardware.uuid = "4203-a".into()
             }),
@@ -198,6 +211,9 @@ mod tests {
                 fleet.survey(host).iscsi = "iqn.1993-08:a".into()
             }),
             ("clone-nvme", Severity::Warning, |fleet, host| fleet.survey(host).nvme = "nqn.2014-08:a".into()),
+            ("clone-dhcp", Severity::Warning, |fleet, host| {
+                fleet.survey(host).dhcp = vec![r#""\000\001\000\001.\030\314\347\000PV\203\000\013""#.into()];
+            }),
         ];
         for (check, severity, set) in sets {
             let mut fleet = Fleet::three();

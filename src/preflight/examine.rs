@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding, merge},
     firewall, fsync,
     neighbours::Neighbours,
-    occupied, overlay, ping, pools, ports, repair,
+    occupied, overlay, ping, pools, ports, repair, storage,
     survey::{self, Depth, Survey},
     surveyed, surveyed_together, together, vip,
     ways::{Way, ways},
@@ -149,8 +149,10 @@ pub(super) async fn clocks(hosts: impl IntoIterator<Item = &dyn Host>) -> Vec<Fi
 
 async fn survey_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Result<Survey, transport::Error>> {
     join_all(hosts.iter().map(|Reachable { name, host, .. }| async move {
-        let ports = inventory.hosts.get(name).map(|host| occupied::ports(inventory, host));
-        survey::ask(&**host, name, &ports.unwrap_or_default(), Depth::Whole).await
+        let own = inventory.hosts.get(name);
+        let ports = own.map(|own| occupied::ports(inventory, own)).unwrap_or_default();
+        let volumes = own.and_then(|own| storage::folder(inventory, own));
+        survey::ask(&**host, name, &ports, volumes.as_deref(), Depth::Whole).await
     }))
     .await
 }

@@ -4,9 +4,9 @@ use super::{
     Subject,
     finding::{Check, Finding},
     survey::Survey,
-    ways::used_of,
+    ways::{udp, used_of},
 };
-use crate::inventory::{Cilium, Inventory, Plugin, Role, Routing};
+use crate::inventory::{Inventory, Plugin, Role};
 
 const FIREWALL: Check = Check {
     name: "firewall",
@@ -58,20 +58,11 @@ pub fn blocks(survey: &Survey, port: u16) -> Option<String> {
         .or_else(|| survey.rules.iter().find(general).cloned())
 }
 
-/// The UDP ports that nodes use on each other: of Cilium's tunnels, its encryption, and MetalLB's speakers.
-fn datagrams(inventory: &Inventory) -> Vec<u16> {
-    let cilium = inventory.cilium();
-    let tunnels = cilium.as_ref().is_some_and(|cilium| cilium.routing == Routing::Vxlan);
-    let encrypts = cilium.as_ref().is_some_and(Cilium::encrypts);
-    let used = [(8472, tunnels), (51871, encrypts), (7946, inventory.addons.metallb.is_some())];
-    used.into_iter().filter(|(_, used)| *used).map(|(port, _)| port).collect()
-}
-
 fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let seen = drops(survey);
     if !seen.is_empty() {
         let ports: Vec<String> = used_of(inventory, host.name).iter().map(u16::to_string).collect();
-        let overlay: String = datagrams(inventory).iter().map(|port| format!(", {port}/udp")).collect();
+        let overlay: String = udp(inventory).iter().map(|port| format!(", {port}/udp")).collect();
         let vrrp = match inventory.cluster.endpoint.vip {
             Some(_) if host.host.has(Role::ControlPlane) => ", protocol 112 (VRRP)",
             _ => "",

@@ -1,4 +1,4 @@
-//! The kernel: version, control groups, modules, what it forbids, and swap.
+//! The kernel: version, control groups, modules, and what it forbids.
 
 use super::{
     Subject,
@@ -36,7 +36,6 @@ const CILIUM: Check = Check {
     checked: "what Cilium needs of the kernel",
     expected: "5.10 or newer (Red Hat's 4.18 of release 8.10 counts), with its types described (BTF)",
 };
-const SWAP: Check = Check { name: "swap", checked: "swap, now and at the next boot", expected: "none" };
 
 /// The oldest kernel that kubeadm's own verification lets pass.
 const OLDEST: (u32, u32) = (3, 10);
@@ -86,7 +85,6 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Ve
         modules(inventory, host, survey),
         seccomp(host, survey),
         selinux(host, survey),
-        swap(host, survey),
     ];
     findings.extend(network(inventory, host, survey));
     findings
@@ -184,24 +182,6 @@ fn selinux(host: &Subject, survey: &Survey) -> Finding {
     }
 }
 
-fn swap(host: &Subject, survey: &Survey) -> Finding {
-    let mut seen: Vec<String> = host.facts.swap.iter().map(|device| format!("{device} is in use")).collect();
-    seen.extend(survey.swap_in.iter().map(|file| format!("{file} brings it at boot")));
-    if seen.is_empty() {
-        return SWAP.ok(host.name, "none");
-    }
-    let zram = |text: &String| text.contains("zram");
-    let fix = if host.facts.container {
-        "this is the machine's own, which a container cannot turn off: turn it off there"
-    } else if seen.iter().any(zram) {
-        "`hoist apply` turns it off and masks swap.target, which starts it at boot; an empty /etc/systemd/zram-generator.conf \
-         keeps the device away, too"
-    } else {
-        "`hoist apply` turns it off; see that the memory suffices without it"
-    };
-    SWAP.warning(host.name, seen.join("; "), fix)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,7 +274,7 @@ mod tests {
     #[test]
     fn what_the_kernel_must_have() {
         let mut fleet = Fleet::three();
-        for check in ["cgroup-controllers", "kernel-modules", "seccomp", "selinux", "swap"] {
+        for check in ["cgroup-controllers", "kernel-modules", "seccomp", "selinux"] {
             assert_eq!(say(&fleet, check), Ok, "{check}");
         }
         let survey = fleet.survey("w1");
@@ -318,26 +298,6 @@ mod tests {
             ("selinux", Ok),
         ] {
             assert_eq!(say(&fleet, check), severity, "{check}");
-        }
-    }
-
-    #[test]
-    fn swap_now_and_at_boot() {
-        for (active, at_boot, container, hint) in [
-            (&["/dev/sda2"][..], &[][..], false, "hoist apply"),
-            (&[], &["fstab"], false, "hoist apply"),
-            (&["/dev/zram0"], &[], false, "zram-generator.conf"),
-            (&[], &["/usr/lib/systemd/zram-generator.conf"], false, "zram-generator.conf"),
-            (&["/dev/sda2"], &[], true, "turn it off there"),
-        ] {
-            let mut fleet = Fleet::three();
-            fleet.facts("w1").swap = active.iter().map(|text| text.to_string()).collect();
-            fleet.facts("w1").container = container;
-            fleet.survey("w1").swap_in = at_boot.iter().map(|text| text.to_string()).collect();
-            let hosts = fleet.subjects();
-            let finding = swap(&hosts[1], hosts[1].survey.unwrap());
-            assert_eq!(finding.severity, Warning, "{active:?} {at_boot:?}");
-            assert!(finding.fix.contains(hint), "{}", finding.fix);
         }
     }
 }

@@ -7,12 +7,15 @@
 mod before;
 mod clock;
 mod clones;
+mod conntrack;
+mod datagrams;
 mod examine;
 mod finding;
 mod firewall;
 mod foreign;
 mod fsync;
 mod kernel;
+mod logins;
 mod names;
 mod neighbours;
 mod network;
@@ -27,6 +30,7 @@ mod services;
 mod sizes;
 mod storage;
 mod survey;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod vip;
@@ -64,7 +68,7 @@ struct Subject<'a> {
 }
 
 /// What the facts alone tell, for a run that is about to change hosts. Hosts that are nodes already are not judged
-/// again, but new ones are compared with them.
+/// again, but new ones are compared with them, and a virtual address that they shall get is looked at.
 ///
 /// An error among the findings would ruin the run, and should stop it: a node of another cluster; a host that is no Linux with systemd; two
 /// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
@@ -83,6 +87,7 @@ pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec
             .into_iter()
             .filter(|finding| foreign::is(finding) || finding.hosts.iter().any(|host| new(host))),
     );
+    findings.extend(vip::moved(inventory, &subjects));
     merge(findings)
 }
 
@@ -133,8 +138,11 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     let mut findings = names::from_survey(host, survey);
     findings.extend(resolver::from_survey(inventory, host, survey));
     findings.extend(kernel::from_survey(inventory, host, survey));
+    findings.push(swap::from_survey(host, survey));
+    findings.extend(conntrack::from_survey(inventory, host, survey));
     findings.extend(sizes::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
+    findings.extend(logins::from_survey(host, survey));
     findings.extend(services::from_survey(host, survey));
     findings.extend(firewall::from_survey(inventory, host, survey));
     findings.extend(storage::from_survey(inventory, host, survey));

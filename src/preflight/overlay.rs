@@ -9,16 +9,18 @@ use futures::future::join_all;
 use indexmap::IndexMap;
 
 use super::{
+    datagrams::{self, Heard},
     finding::{Check, Finding},
     is_node,
     neighbours::Neighbours,
+    ways,
 };
 use crate::{
     inventory::{Inventory, Routing},
     transport::{Error, Host, Script, quote},
 };
 
-const OVERLAY: Check = Check {
+pub const OVERLAY: Check = Check {
     name: "overlay",
     checked: "whether full-size TCP passes between hosts through VXLAN (UDP port 8472)",
     expected: "256 KiB come back whole: pods reach the pods of other hosts that way",
@@ -68,7 +70,8 @@ struct Ready<'a> {
     host: &'a dyn Host,
     mode: Mode,
     started: String,
-    receiver: String,
+    /// `PORT=PROCESS …`
+    receivers: String,
 }
 
 /// Tries all pairs of these hosts, which must not be nodes yet, as [`Neighbours`] has them. What is needed on them is
@@ -98,12 +101,8 @@ pub async fn examine(inventory: &Inventory, hosts: &[&Arc<dyn Host>]) -> Vec<Fin
         let tried = bed.try_all(&alike).await;
         findings.extend(judge(mode, &tried));
     }
-    let arrived = join_all(ready.iter().map(|ready| bed.end(ready))).await;
-    if overlay {
-        let plain = ready.iter().zip(arrived).filter(|(ready, _)| ready.mode == Mode::Plain);
-        let plain: Vec<(&str, Vec<&str>)> = plain.map(|(ready, came)| (ready.host.name(), came)).collect();
-        findings.extend(datagrams(&plain, |from, to| bed.meet(from, to)));
-    }
+    let heard = join_all(ready.iter().map(|ready| bed.end(ready))).await;
+    findings.extend(datagrams::judge(&heard, |from, to| bed.meet(from, to)));
     findings
 }
 
@@ -113,12 +112,16 @@ struct Bed<'a> {
     neighbours: Neighbours<'a>,
     names: Vec<&'a str>,
     overlay: bool,
+    /// The other UDP ports that are tried.
+    udp: Vec<u16>,
 }
 
 impl<'a> Bed<'a> {
     fn new(inventory: &'a Inventory, hosts: &[&'a dyn Host], overlay: bool) -> Bed<'a> {
         let names = hosts.iter().map(|host| host.name()).collect();
-        Bed { inventory, neighbours: Neighbours::new(inventory), names, overlay }
+        let mut udp = ways::udp(inventory);
+        udp.retain(|port| *port != ways::VXLAN);
+        Bed { inventory, neighbours: Neighbours::new(inventory), names, overlay, udp }
     }
 
     fn meet(&self, from: &str, to: &str) -> bool {
@@ -143,19 +146,21 @@ impl<'a> Bed<'a> {
         };
         let peers: Vec<String> =
             peers.iter().map(|peer| format!("{}={}", number(peer), address(peer))).collect();
-        let (started, receiver) = ready.map_or(("", ""), |ready| (&ready.started, &ready.receiver));
+        let (started, receivers) = ready.map_or(("", ""), |ready| (&ready.started, &ready.receivers));
         let mode = if self.overlay { "vxlan" } else { "plain" };
         let datagrams = if self.overlay { "yes" } else { "" };
+        let udp: Vec<String> = self.udp.iter().map(u16::to_string).collect();
         // Long enough for two rounds, what comes before and after, and a busy host.
         let life = 60 + 2 * self.round().as_secs();
         let text = format!(
-            "stage={stage} mode={mode} own={} number={} port={PORT} life={life} datagrams={datagrams} peers={} started={} \
-             receiver={}\n{}",
+            "stage={stage} mode={mode} own={} number={} port={PORT} life={life} datagrams={datagrams} udp={} peers={} \
+             started={} receivers={}\n{}",
             address(host.name()),
             number(host.name()),
+            quote(&udp.join(" ")),
             quote(&peers.join(" ")),
             quote(started),
-            quote(receiver),
+            quote(receivers),
             include_str!("overlay.sh")
         );
         let output = host.run(Script::new(text).timeout(self.round() + Duration::from_secs(30))).await?;
@@ -179,7 +184,8 @@ impl<'a> Bed<'a> {
         let started = said("started ").ok_or_else(|| "its servers did not start".to_owned())?;
         let mode = if started.starts_with("vxlan") { Mode::Vxlan } else { Mode::Plain };
         let why = said("no-vxlan ").filter(|_| wanted == Mode::Vxlan);
-        Ok((Ready { host, mode, started, receiver: said("receiver ").unwrap_or_default() }, why))
+        let receivers: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("receiver ")).collect();
+        Ok((Ready { host, mode, started, receivers: receivers.join(" ") }, why))
     }
 
     async fn try_all(&self, ready: &[&Ready<'_>]) -> Vec<Tried> {
@@ -228,13 +234,12 @@ impl<'a> Bed<'a> {
         join_all(answers).await.into_iter().flatten().collect()
     }
 
-    /// Ends the servers; from which hosts datagrams came.
-    async fn end(&self, ready: &Ready<'_>) -> Vec<&'a str> {
+    /// Ends the servers; which datagrams came.
+    async fn end(&self, ready: &Ready<'_>) -> Heard {
         let answer = self.ask(ready.host, "end", &[], Some(ready)).await.unwrap_or_default();
-        let numbers = answer
-            .lines()
-            .filter_map(|line| line.strip_prefix("from=")?.strip_suffix(';')?.parse::<usize>().ok());
-        numbers.filter_map(|number| self.names.get(number).copied()).collect()
+        let ports =
+            ready.receivers.split(' ').filter_map(|receiver| receiver.split('=').next()?.parse().ok());
+        Heard::parse(ready.host.name(), ports, &self.names, &answer)
     }
 }
 
@@ -319,25 +324,6 @@ fn without_vxlan(host: &str, why: &str) -> Finding {
             "no VXLAN interface can be made ({why}); TCP was tried without one, and datagrams to its port"
         ),
     )
-}
-
-/// Whether datagrams as large as the interface allows, which nobody may cut in pieces, came to VXLAN's port. They prove
-/// that the port is open and the size passes, and nothing about TCP inside a tunnel.
-fn datagrams(hosts: &[(&str, Vec<&str>)], meet: impl Fn(&str, &str) -> bool) -> Vec<Finding> {
-    const FIX: &str = "open UDP port 8472 between all hosts, and see `path-mtu` for the size";
-    let mut findings = Vec::new();
-    for (to, came) in hosts {
-        let senders = hosts.iter().map(|(from, _)| *from).filter(|from| from != to && meet(from, to));
-        let (arrived, lost): (Vec<&str>, Vec<&str>) = senders.partition(|from| came.contains(from));
-        if !lost.is_empty() {
-            let observed = format!("no full-size datagram came to UDP port 8472 from {}", lost.join(", "));
-            findings.push(OVERLAY.error(to, observed, FIX));
-        } else if !arrived.is_empty() {
-            let observed = format!("full-size datagrams came to UDP port 8472 from {}", arrived.join(", "));
-            findings.push(OVERLAY.ok(to, observed));
-        }
-    }
-    findings
 }
 
 #[cfg(test)]

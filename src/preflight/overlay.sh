@@ -3,10 +3,10 @@
 #            interface whose outer packets are those of the host: all of it is gone when the process is that holds it
 #   try      each of $peers (INDEX=ADDRESS …) is pinged and sent data, small and full-size
 #   software the VXLAN interface leaves nothing to the network card
-#   end      nothing is left; says whose datagrams came
+#   end      nothing is left; says whose datagrams came to which port
 # $own is the host's address, $number its INDEX, $port the TCP port of the servers, which end after $life seconds
-# whatever happens; $started and $receiver are what `begin` said. With $datagrams, where there is no VXLAN, datagrams are
-# sent to its port.
+# whatever happens; $started and $receivers (PORT=PROCESS …) are what `begin` said. Datagrams are sent to the ports of $udp,
+# and with $datagrams, where there is no VXLAN, to its port.
 have() { command -v "$1" >/dev/null 2>&1; }
 vxlan=8472 bytes=262144
 inner() { echo "198.18.$((($1 + 1) / 250)).$((($1 + 1) % 250 + 1))"; }
@@ -46,19 +46,22 @@ begin() {
 	if [ "$mode" = plain ]; then
 		kill "$outer"
 		outer='' holder='' listen=$own
-		[ -z "$datagrams" ] || receive
 	fi
+	ports
+	for udp in $ports; do receive "$udp"; done
 	place
 	# No function: what a shell keeps of its own streams to run one would keep the script from ending.
 	$there timeout $life systemd-socket-activate --inetd --accept --listen="$listen:$port" cat </dev/null >/dev/null 2>&1 &
 	echo "started $mode ${holder:--} $! $outer"
 }
-# Keeps what arrives on the port of VXLAN in a file that has no name any more.
+ports() { ports=$udp; [ -z "$datagrams" ] || [ "$mode" = vxlan ] || ports="$vxlan $udp"; }
+# Keeps what arrives on a UDP port in a file that has no name any more.
 receive() {
-	exec 9<>"/run/hoist-datagrams.$$" && rm -f "/run/hoist-datagrams.$$"
-	timeout $life systemd-socket-activate --datagram --listen="$own:$vxlan" \
+	exec 9<>"/run/hoist-datagrams.$$.$1" && rm -f "/run/hoist-datagrams.$$.$1"
+	timeout $life systemd-socket-activate --datagram --listen="$own:$1" \
 		sh -c 'exec dd bs=65536 <&3' </dev/null >&9 2>/dev/null &
-	echo "receiver $!"
+	echo "receiver $1=$!"
+	exec 9>&-
 }
 try_one() {
 	index=${1%%=*} outer=${1#*=} address=${1#*=}
@@ -77,16 +80,16 @@ try_one() {
 		head -c "$2" /dev/zero >&3 &
 		[ "$(head -c "$2" <&3 | wc -c)" -eq "$2" ] && echo full' "$address" "$port" $bytes | tail -n 1)
 	echo "tried $index $ping ${step:-none}"
-	[ -z "$datagrams" ] || [ "$mode" = vxlan ] || datagram "$index" "$outer"
+	for udp in $ports; do datagram "$outer" "$udp"; done
 }
 # Three datagrams that make packets as large as the interface allows, which Linux sends with the DF bit.
 datagram() {
-	device=$(ip -4 -o route get "$2" | { read -r line && line=${line#* dev } && echo "${line%% *}"; })
+	device=$(ip -4 -o route get "$1" | { read -r line && line=${line#* dev } && echo "${line%% *}"; })
 	mtu=$(ip -o link show dev "$device" | { read -r line && line=${line#* mtu } && echo "${line%% *}"; })
 	size=$((mtu - 28))
 	for turn in 1 2 3; do
 		bash -c '{ echo "from=$0;"; head -c "$2" /dev/zero; } | dd bs="$2" count=1 iflag=fullblock >"/dev/udp/$1/$3"' \
-			"$number" "$2" $size $vxlan 2>/dev/null
+			"$number" "$1" $size "$2" 2>/dev/null
 	done
 }
 set -- $started
@@ -95,6 +98,7 @@ case $stage in
 	try)
 		mode=$1 holder=$2
 		place
+		ports
 		count=0
 		for peer in $peers; do
 			try_one "$peer" &
@@ -110,11 +114,17 @@ case $stage in
 		;;
 	end)
 		shift 2
-		if [ -n "$receiver" ]; then
+		processes=$*
+		for receiver in $receivers; do
+			udp=${receiver%%=*} process=${receiver#*=}
+			processes="$processes $process"
+			# One that could not have its port is gone, and heard nothing.
+			[ -e "/proc/$process/fd/9" ] || { echo "deaf $udp"; continue; }
 			# One that ends only now was asked for by nobody: what it has read is in its file.
-			tr '\0' '\n' 2>/dev/null <"/proc/$receiver/fd/9" | grep -a '^from=' | sort -u
-		fi
-		for process in $* $receiver; do
+			tr '\0' '\n' 2>/dev/null <"/proc/$process/fd/9" | grep -a '^from=' | sort -u |
+				while IFS='=;' read -r key number; do echo "came $udp ${number%;}"; done
+		done
+		for process in $processes; do
 			read -r name 2>/dev/null <"/proc/$process/comm" && [ "$name" = timeout ] && kill "$process"
 		done
 		;;

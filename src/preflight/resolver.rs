@@ -39,13 +39,27 @@ fn search_domains(inventory: &Inventory) -> usize {
     if inventory.cluster.kubernetes.minor < 26 { 6 - 3 } else { 32 - 3 }
 }
 
+/// How many characters these may have together, with spaces between them (the same function).
+fn search_length(inventory: &Inventory) -> usize {
+    if inventory.cluster.kubernetes.minor < 26 { 256 } else { 2048 }
+}
+
+/// Whether a name server is the host itself, which in a pod is the pod.
+fn loopback(server: &str) -> bool {
+    server.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether kubeadm gives the kubelet the file of systemd-resolved: it does where that runs.
+fn behind_resolved(survey: &Survey) -> bool {
+    survey.is_active("systemd-resolved") && survey.resolved.iter().any(|server| !loopback(server))
+}
+
 /// What name servers mean on one host.
 pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Finding> {
     vec![servers(inventory, host, survey), limits(inventory, host, survey), wildcard(host, survey)]
 }
 
 fn servers(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
-    let loopback = |server: &&String| server.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if let Some(file) = inventory.cluster.kubelet.get("resolvConf") {
         return RESOLVER.ok(host.name, format!("the inventory names the file: {file}"));
     }
@@ -56,39 +70,67 @@ fn servers(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
             "without a name server, names outside of the cluster mean nothing to pods, and no image can be pulled by name",
         );
     }
-    let Some(local) = survey.nameservers.iter().find(loopback) else {
+    let Some(local) = survey.nameservers.iter().find(|server| loopback(server)) else {
         return RESOLVER.ok(host.name, survey.nameservers.join(", "));
     };
-    let real: Vec<String> = survey.resolved.iter().filter(|server| !loopback(server)).cloned().collect();
-    if survey.is_active("systemd-resolved") && !real.is_empty() {
+    if behind_resolved(survey) {
+        let real: Vec<&str> =
+            survey.resolved.iter().map(String::as_str).filter(|server| !loopback(server)).collect();
         let why = format!(
             "{local} is systemd-resolved, so kubeadm gives the kubelet the file with the servers behind it: {}",
             real.join(", ")
         );
         return RESOLVER.ok(host.name, why);
     }
+    let author = author(survey).map(|author| format!(" ({author})")).unwrap_or_default();
+    let manager = match survey.resolv_author.contains("NetworkManager") {
+        true => {
+            "; NetworkManager writes the real ones itself without `dns=` in /etc/NetworkManager/conf.d, after `systemctl \
+                 reload NetworkManager`"
+        }
+        false => "",
+    };
     RESOLVER.error(
         host.name,
-        format!("{local}, which in a pod is the pod itself: CoreDNS would ask itself and stop"),
-        "write a file with the real name servers on every host and name it in the inventory: `cluster: {kubelet: \
-         {resolvConf: /etc/kubernetes/resolv.conf}}`; or use systemd-resolved, which kubeadm knows",
+        format!("{local}, which in a pod is the pod itself: CoreDNS would ask itself and stop{author}"),
+        format!(
+            "write a file with the real name servers on every host and name it in the inventory: `cluster: {{kubelet: \
+             {{resolvConf: /etc/kubernetes/resolv.conf}}}}`; or use systemd-resolved, which kubeadm knows{manager}"
+        ),
     )
 }
 
+/// Who writes /etc/resolv.conf, as its own comment has it.
+fn author(survey: &Survey) -> Option<&str> {
+    let said = survey.resolv_author.trim_start_matches(['#', ';', ' ']);
+    (!said.is_empty()).then_some(said)
+}
+
+/// Of the file that the kubelet is given, which may not be /etc/resolv.conf.
 fn limits(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
-    let most = search_domains(inventory);
-    let (servers, domains) = (survey.nameservers.len(), survey.search.len());
-    let observed = format!("name servers: {servers}, search domains: {domains}");
-    let finding = if servers > NAME_SERVERS || domains > most {
-        LIMITS.warning(
-            host.name,
-            observed,
-            "shorten /etc/resolv.conf (or what writes it): pods silently lose what is too much",
-        )
+    let (most, longest) = (search_domains(inventory), search_length(inventory));
+    let expected = format!(
+        "at most {NAME_SERVERS} name servers, and {most} search domains of {longest} characters together"
+    );
+    if let Some(file) = inventory.cluster.kubelet.get("resolvConf") {
+        let why = format!("the inventory names another file for pods, which was not read: {file}");
+        return LIMITS.skipped(host.name, why).expecting(expected);
+    }
+    let (file, servers, search) = match behind_resolved(survey) {
+        true => ("/run/systemd/resolve/resolv.conf", &survey.resolved, &survey.resolved_search),
+        false => ("/etc/resolv.conf", &survey.nameservers, &survey.search),
+    };
+    let length = search.join(" ").len();
+    let observed =
+        format!("name servers: {}, search domains: {} ({length} characters)", servers.len(), search.len());
+    let finding = if servers.len() > NAME_SERVERS || search.len() > most || length > longest {
+        let author = author(survey).map(|author| format!("; it says: {author}")).unwrap_or_default();
+        let fix = format!("shorten {file}, or what writes it: pods silently lose what is too much{author}");
+        LIMITS.warning(host.name, observed, fix)
     } else {
         LIMITS.ok(host.name, observed)
     };
-    finding.expecting(format!("at most {NAME_SERVERS} name servers and {most} search domains"))
+    finding.expecting(expected)
 }
 
 fn wildcard(host: &Subject, survey: &Survey) -> Finding {
@@ -184,7 +226,45 @@ mod tests {
             fleet.survey("w1").search = vec!["example.lan".into(); domains];
             fleet.inventory.cluster.kubernetes = version.parse().unwrap();
             assert_eq!(say(&fleet, "resolver-limits"), severity, "{servers} {domains} {version}");
+            // What is in a file that the kubelet is not given does not count.
+            fleet.survey("w1").active = Some(vec!["systemd-resolved".into()]);
+            fleet.survey("w1").resolved = vec!["192.168.18.1".into()];
+            assert_eq!(say(&fleet, "resolver-limits"), Ok, "{servers} {domains} {version}");
+            let Survey { nameservers, search, .. } = fleet.survey("w1").clone();
+            let survey = fleet.survey("w1");
+            (survey.resolved, survey.resolved_search) = (nameservers, search);
+            survey.nameservers = vec!["127.0.0.53".into()];
+            assert_eq!(say(&fleet, "resolver-limits"), severity, "{servers} {domains} {version}");
+            fleet.inventory.cluster.kubelet.insert("resolvConf".into(), "/etc/own.conf".into());
+            assert_eq!(say(&fleet, "resolver-limits"), Skipped);
         }
+        // 3 domains of 90 characters: few enough, and too long for the old kubelet.
+        for (version, severity) in [("1.20.2", Warning), ("1.26.0", Ok)] {
+            let mut fleet = Fleet::three();
+            fleet.survey("w1").search = vec!["a".repeat(90); 3];
+            fleet.inventory.cluster.kubernetes = version.parse().unwrap();
+            assert_eq!(say(&fleet, "resolver-limits"), severity, "{version}");
+        }
+    }
+
+    #[test]
+    fn who_writes_the_file_is_told() {
+        let mut fleet = Fleet::three();
+        fleet.survey("w1").nameservers = vec!["127.0.0.1".into()];
+        let said = |fleet: &Fleet| {
+            let hosts = fleet.subjects();
+            let finding = servers(&fleet.inventory, &hosts[1], hosts[1].survey.unwrap());
+            (finding.observed, finding.fix)
+        };
+        assert!(!said(&fleet).0.contains('(') && !said(&fleet).1.contains("NetworkManager"));
+        fleet.survey("w1").resolv_author = "# Generated by NetworkManager".into();
+        let (observed, fix) = said(&fleet);
+        assert!(observed.ends_with("(Generated by NetworkManager)"), "{observed}");
+        assert!(fix.contains("NetworkManager writes the real ones itself"), "{fix}");
+        fleet.survey("w1").search = vec!["lan".into(); 40];
+        let hosts = fleet.subjects();
+        let finding = limits(&fleet.inventory, &hosts[1], hosts[1].survey.unwrap());
+        assert!(finding.fix.ends_with("; it says: Generated by NetworkManager"), "{}", finding.fix);
     }
 
     #[test]

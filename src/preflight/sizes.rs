@@ -37,7 +37,8 @@ const CONTROL_PLANE: (u32, u64) = (2, 1700);
 const WORKER_MEMORY: u64 = 700;
 
 const MIB: u64 = 1 << 10;
-const GIB: u64 = 1 << 20;
+/// In KiB.
+pub const GIB: u64 = 1 << 20;
 
 /// What facts tell.
 pub fn from_facts(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
@@ -113,7 +114,8 @@ fn space(host: &Subject) -> Finding {
     }
 }
 
-fn size(kib: u64) -> String {
+/// In words.
+pub fn size(kib: u64) -> String {
     if kib < GIB { format!("{} MiB", kib / MIB) } else { format!("{:.1} GiB", kib as f64 / GIB as f64) }
 }
 

@@ -18,6 +18,8 @@ pub struct Survey {
     pub iscsi: String,
     /// Its qualified name for NVMe over fabrics.
     pub nvme: String,
+    /// The DUIDs that DHCP clients keep, as they write them.
+    pub dhcp: Vec<String>,
     /// What its own name in the inventory resolves to there.
     pub own_name: Vec<IpAddr>,
     pub localhost: Vec<IpAddr>,
@@ -27,11 +29,17 @@ pub struct Survey {
     pub nameservers: Vec<String>,
     /// The search domains in /etc/resolv.conf.
     pub search: Vec<String>,
+    /// What a comment in /etc/resolv.conf says of who writes it.
+    pub resolv_author: String,
     /// The name servers that systemd-resolved asks.
     pub resolved: Vec<String>,
+    /// The search domains that systemd-resolved knows.
+    pub resolved_search: Vec<String>,
     pub disks: Vec<Disk>,
-    /// Files that bring swap back at the next boot.
+    /// Files and services that bring swap back at the next boot.
     pub swap_in: Vec<String>,
+    /// Whether systemd is told to start no swap of its own units.
+    pub swap_masked: bool,
     /// Kernel modules, and whether each is there or can be loaded.
     pub modules: Vec<(String, bool)>,
     /// Enabled cgroup controllers.
@@ -42,6 +50,8 @@ pub struct Survey {
     pub btf: Option<bool>,
     /// Whether SELinux enforces; `None` without SELinux.
     pub selinux: Option<bool>,
+    /// How many connections the kernel keeps track of; `None` before it does so at all.
+    pub conntrack: Option<u64>,
     /// Which of the units that matter are active; `None` when systemd did not answer.
     pub active: Option<Vec<String>>,
     /// Whether the kernel's clock is synchronised; `None` when systemd did not answer.
@@ -76,6 +86,20 @@ pub struct Survey {
     pub routes: Vec<Route>,
     /// The address that packets to the internet would carry; `None` without a default route.
     pub outward: Option<Ipv4Addr>,
+    pub sshd: SshServer,
+    /// The PATH that sudo gives programs, empty where it leaves it alone; `None` where there is no sudo that tells.
+    pub sudo_path: Option<String>,
+}
+
+/// What the SSH server allows, as `sshd -T` says; `None` where it does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SshServer {
+    /// From how many connections that have not logged in yet some are refused: the first number of `MaxStartups`.
+    pub startups: Option<u32>,
+    /// How many shells and commands one connection may have at a time.
+    pub sessions: Option<u32>,
+    /// Whether the client's name is looked up at each login.
+    pub looks_up: Option<bool>,
 }
 
 /// What a lookup came to.
@@ -96,6 +120,8 @@ pub struct Disk {
     pub inodes: u64,
     pub inodes_free: u64,
     pub options: Vec<String>,
+    /// Such as `ext4`; empty where the host did not tell.
+    pub kind: String,
 }
 
 /// A port that is taken.
@@ -134,20 +160,28 @@ impl Depth {
     }
 }
 
-/// Asks a host. `name` is its name in the inventory, `ports` those that it will need.
+/// Asks a host. `name` is its name in the inventory, `ports` those that it will need, `volumes` its folder of volumes.
 ///
 /// # Errors
 /// When the host is lost, or the script does not end.
-pub async fn ask(host: &dyn Host, name: &str, ports: &[u16], depth: Depth) -> Result<Survey, Error> {
-    let output = host.run(Script::new(script(name, ports, depth)).timeout(depth.timeout())).await?;
+pub async fn ask(
+    host: &dyn Host,
+    name: &str,
+    ports: &[u16],
+    volumes: Option<&str>,
+    depth: Depth,
+) -> Result<Survey, Error> {
+    let text = script(name, ports, volumes.unwrap_or_default(), depth);
+    let output = host.run(Script::new(text).timeout(depth.timeout())).await?;
     Ok(Survey::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-fn script(name: &str, ports: &[u16], depth: Depth) -> String {
+fn script(name: &str, ports: &[u16], volumes: &str, depth: Depth) -> String {
     let ports: Vec<String> = ports.iter().map(|port| format!("{port:04X}")).collect();
     let quick = if depth == Depth::Quick { "yes" } else { "" };
     let probe = include_str!("probe.sh");
-    format!("name={} ports={} quick={quick}\n{probe}", quote(name), quote(&ports.join("|")))
+    let (name, ports, volumes) = (quote(name), quote(&ports.join("|")), quote(volumes));
+    format!("name={name} ports={ports} volumes={volumes} quick={quick}\n{probe}")
 }
 
 impl Survey {
@@ -162,13 +196,16 @@ impl Survey {
                 "ssh_host_key" => survey.ssh_host_keys.push(text()),
                 "iscsi" => survey.iscsi = text(),
                 "nvme" => survey.nvme = text(),
+                "dhcp" => survey.dhcp.push(text()),
                 "own_name" => survey.own_name.extend(value.parse::<IpAddr>()),
                 "localhost" => survey.localhost.extend(value.parse::<IpAddr>()),
                 "wildcard" => survey.wildcard = Lookup::parse(value),
-                "resolv" => survey.resolver(value),
-                "resolved" => survey.resolved.extend(value.split_whitespace().nth(1).map(str::to_owned)),
+                "resolv" => resolver(value, &mut survey.nameservers, &mut survey.search),
+                "resolv_author" => survey.resolv_author = text(),
+                "resolved" => resolver(value, &mut survey.resolved, &mut survey.resolved_search),
                 "disk" => survey.disks.extend(Disk::parse(value)),
                 "swap_in" => survey.swap_in.push(text()),
+                "swap_masked" => survey.swap_masked = true,
                 "module" => {
                     let module = value.split_once(' ');
                     survey.modules.extend(module.map(|(name, there)| (name.to_owned(), there == "yes")));
@@ -177,6 +214,7 @@ impl Survey {
                 "seccomp" => survey.seccomp = yes(),
                 "btf" => survey.btf = yes(),
                 "selinux" => survey.selinux = yes(),
+                "conntrack" => survey.conntrack = value.parse().ok(),
                 "active" => survey.active.get_or_insert_default().push(text()),
                 "asked" => _ = survey.active.get_or_insert_default(),
                 "synchronized" => survey.synchronized = yes(),
@@ -207,21 +245,18 @@ impl Survey {
                 "outward" => {
                     survey.outward = word_after(value, "src").and_then(|address| address.parse().ok())
                 }
+                "sshd_maxstartups" => {
+                    let first = value.split(':').next().unwrap_or(value);
+                    survey.sshd.startups = first.parse().ok();
+                }
+                "sshd_maxsessions" => survey.sshd.sessions = value.parse().ok(),
+                "sshd_usedns" => survey.sshd.looks_up = yes(),
+                "sudo_path" => survey.sudo_path = Some(text()),
                 _ => {}
             }
         }
         survey.listeners = sockets.into_iter().map(|(_, listener)| listener).collect();
         survey
-    }
-
-    fn resolver(&mut self, line: &str) {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        match words.next().as_deref() {
-            Some("nameserver") => self.nameservers.extend(words.next()),
-            // As resolv.conf(5) says: the last of these lines wins.
-            Some("search" | "domain") => self.search = words.collect(),
-            _ => {}
-        }
     }
 
     /// The file system for a folder.
@@ -231,6 +266,17 @@ impl Survey {
 
     pub fn is_active(&self, unit: &str) -> bool {
         self.active.iter().flatten().any(|active| active == unit)
+    }
+}
+
+/// Reads a line of resolv.conf(5).
+fn resolver(line: &str, servers: &mut Vec<String>, search: &mut Vec<String>) {
+    let mut words = line.split_whitespace().map(str::to_owned);
+    match words.next().as_deref() {
+        Some("nameserver") => servers.extend(words.next()),
+        // The last of these lines wins.
+        Some("search" | "domain") => *search = words.collect(),
+        _ => {}
     }
 }
 
@@ -245,10 +291,11 @@ impl Lookup {
 }
 
 impl Disk {
-    /// Reads `FOLDER SIZE FREE INODES INODES_FREE OPTIONS`; file systems without inodes say `-`.
+    /// Reads `FOLDER SIZE FREE INODES INODES_FREE OPTIONS TYPE`; file systems without inodes say `-`.
     fn parse(text: &str) -> Option<Disk> {
-        let [folder, size, free, inodes, inodes_free, options] =
+        let [folder, size, free, inodes, inodes_free, mount] =
             text.splitn(6, ' ').collect::<Vec<_>>().try_into().ok()?;
+        let (options, kind) = mount.split_once(' ').unwrap_or((mount, ""));
         Some(Disk {
             folder: folder.to_owned(),
             size_kib: size.parse().ok()?,
@@ -256,6 +303,7 @@ impl Disk {
             inodes: inodes.parse().unwrap_or(0),
             inodes_free: inodes_free.parse().unwrap_or(0),
             options: options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect(),
+            kind: kind.trim().to_owned(),
         })
     }
 

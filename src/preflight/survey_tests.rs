@@ -43,6 +43,15 @@ fn what_a_template_of_red_hat_would_answer() {
     assert_eq!(survey.nameservers, ["127.0.0.53"]);
     assert_eq!(survey.search, ["example.lan", "wild.example.lan"], "the last line wins");
     assert_eq!(survey.resolved, ["192.168.18.1"]);
+    assert_eq!(survey.resolved_search, ["example.lan"]);
+    assert!(survey.resolv_author.contains("systemd-resolved"));
+    assert_eq!(survey.dhcp, [r#""\000\001\000\001.\030\314\347\000PV\203\000\013""#]);
+    assert_eq!((survey.swap_in.len(), survey.swap_masked), (2, true));
+    assert_eq!(survey.conntrack, Some(131_072));
+    let server = SshServer { startups: Some(10), sessions: Some(10), looks_up: Some(false) };
+    assert_eq!(survey.sshd, server);
+    assert_eq!(survey.sudo_path.as_deref(), Some("/sbin:/bin:/usr/sbin:/usr/bin"));
+    assert_eq!((survey.disks[0].kind.as_str(), survey.disks[1].kind.as_str()), ("xfs", ""));
     assert_eq!(survey.disks.len(), 2, "what cannot be read is not there");
     assert_eq!((survey.disks[1].inodes, survey.disks[1].has("noexec")), (0, true));
     assert_eq!(survey.modules[1], ("br_netfilter".into(), false));
@@ -85,15 +94,20 @@ async fn real_shells_answer() {
             continue;
         }
         let host = Local::with_shell("here", shell).await.unwrap();
-        let survey = ask(&host, "it's a name", &[port, 6443], Depth::Whole).await.unwrap();
+        let survey =
+            ask(&host, "it's a name", &[port, 6443], Some("/var/lib/longhorn"), Depth::Whole).await.unwrap();
         assert!(survey.localhost.iter().any(IpAddr::is_loopback), "{shell:?}: {survey:?}");
         assert!(survey.wildcard.is_some(), "{shell:?}");
-        assert_eq!(survey.disks.len(), 7, "{shell:?}: {survey:?}");
+        assert_eq!(survey.disks.len(), 8, "{shell:?}: {survey:?}");
+        let disk = survey.disk("/var/lib/longhorn").unwrap();
+        assert_eq!(disk.kind.is_empty(), disk.options.is_empty(), "{shell:?}: {disk:?}");
+        let limit = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
+        assert_eq!(survey.conntrack, limit.ok().and_then(|text| text.trim().parse().ok()), "{shell:?}");
         assert_eq!(survey.modules.len(), 6, "{shell:?}");
         // Not every kernel tells.
         let told = Path::new("/proc/sys/net/ipv4/conf/all/rp_filter").exists();
         assert_eq!(survey.reverse_path.iter().any(|(name, _)| name == "all"), told, "{shell:?}: {survey:?}");
-        let quick = ask(&host, "it's a name", &[port, 6443], Depth::Quick).await.unwrap();
+        let quick = ask(&host, "it's a name", &[port, 6443], None, Depth::Quick).await.unwrap();
         assert_eq!((quick.wildcard, quick.localhost.len()), (None, 0), "{shell:?}: no name server is asked");
         assert_eq!(quick.listeners, survey.listeners, "{shell:?}");
         assert!(survey.seccomp.is_some() && survey.btf.is_some(), "{shell:?}");
@@ -103,6 +117,19 @@ async fn real_shells_answer() {
         if nix::unistd::geteuid().is_root() {
             let name = std::fs::read_to_string("/proc/self/comm").unwrap();
             assert_eq!(own.process.as_deref(), Some(name.trim()), "{shell:?}");
+            let said = |program: &str, arguments: &[&str]| {
+                let output = std::process::Command::new(program).args(arguments).output().ok()?;
+                output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+            };
+            let sshd = said("/usr/sbin/sshd", &["-T", "-C", "user=root,host=a,addr=192.0.2.1"]);
+            assert_eq!(sshd.is_some(), survey.sshd != SshServer::default(), "{shell:?}: {survey:?}");
+            for value in [survey.sshd.startups, survey.sshd.sessions] {
+                assert_eq!(sshd.is_some(), value.is_some(), "{shell:?}: {:?}", survey.sshd);
+            }
+            let sudo = said("sudo", &["-V"]);
+            let path = survey.sudo_path.as_deref();
+            assert_eq!(sudo.is_some(), path.is_some(), "{shell:?}");
+            assert!(sudo.is_none_or(|sudo| sudo.contains(path.unwrap())), "{shell:?}: {path:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::facts::{Hardware, Interface, InterfaceAddress, Kubernetes, Os};
-use survey::{Disk, Lookup};
+use survey::{Disk, Lookup, SshServer};
 
 /// The hosts of an inventory and what is known of them.
 pub struct Fleet {
@@ -96,6 +96,7 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         inodes: 1000,
         inodes_free: 900,
         options: vec!["rw".into(), "relatime".into()],
+        kind: "ext4".into(),
     };
     let folders = ["/", "/etc", "/usr/local/bin", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd"];
     Survey {
@@ -114,6 +115,9 @@ fn unremarkable(host: &inventory::Host) -> Survey {
         reverse_path: vec![("all".into(), 0), ("eth0".into(), 2)],
         synchronized: Some(true),
         outward: Some(host.address),
+        conntrack: Some(262_144),
+        sshd: SshServer { startups: Some(10), sessions: Some(10), looks_up: Some(false) },
+        sudo_path: Some("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
         ..Survey::default()
     }
 }
@@ -203,8 +207,11 @@ fn the_page_of_checks_is_what_the_code_says() {
     .unwrap();
     let breaks = regex::Regex::new(r"\\\n\s*").unwrap();
     let mut rows = std::collections::BTreeSet::new();
-    for file in std::fs::read_dir(folder.join("src/preflight")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    for file in ["src/preflight", "src/preflight/vip"].iter().flat_map(|path| {
+        let files = std::fs::read_dir(folder.join(path)).unwrap();
+        files.map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    }) {
+        let text = std::fs::read_to_string(file).unwrap();
         let code = text.split("\nmod tests {").next().unwrap();
         for found in check.captures_iter(code) {
             let expected = found.get(3).map_or("different on every host", |expected| expected.as_str());

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{is_node, neighbours::Neighbours};
-use crate::inventory::{Host, Inventory, Role};
+use crate::inventory::{Cilium, Host, Inventory, Role, Routing};
 
 const KUBELET: u16 = 10250;
 const ETCD_CLIENTS: u16 = 2379;
@@ -12,8 +12,12 @@ const ETCD_PEERS: u16 = 2380;
 const CILIUM_HEALTH: u16 = 4240;
 /// What Hubble's relay asks every agent on.
 const HUBBLE: u16 = 4244;
-/// What MetalLB's speakers find each other on (memberlist).
+/// What MetalLB's speakers find each other on (memberlist), by TCP and UDP.
 const METALLB: u16 = 7946;
+/// The UDP port of Cilium's tunnels.
+pub const VXLAN: u16 = 8472;
+/// The UDP port of Cilium's encryption.
+const WIREGUARD: u16 = 51871;
 /// The first and the last of the ports that services of type NodePort are given by default: a firewall that lets
 /// both through lets the range through.
 const SERVICES: [u16; 2] = [30000, 32767];
@@ -54,6 +58,15 @@ pub fn used_of(inventory: &Inventory, name: &str) -> Vec<u16> {
     used.sort_unstable();
     used.dedup();
     used
+}
+
+/// The UDP ports that nodes use on each other.
+pub fn udp(inventory: &Inventory) -> Vec<u16> {
+    let cilium = inventory.cilium();
+    let tunnels = cilium.as_ref().is_some_and(|cilium| cilium.routing == Routing::Vxlan);
+    let encrypts = cilium.as_ref().is_some_and(Cilium::encrypts);
+    let used = [(VXLAN, tunnels), (WIREGUARD, encrypts), (METALLB, inventory.addons.metallb.is_some())];
+    used.into_iter().filter(|(_, used)| *used).map(|(port, _)| port).collect()
 }
 
 /// Whether it is a port that only stands for those of services.

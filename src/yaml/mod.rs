@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod cron;
 mod format;
+mod inside;
 mod join;
 mod node;
 mod problem;

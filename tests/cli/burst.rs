@@ -286,7 +286,7 @@ fn the_controller_is_printed_as_something_to_install() {
 fn a_controller_says_what_it_lacks_before_it_asks_anybody() {
     let (exit, text, errors) = ask(&["burst", "run", "-i", SAMPLE]);
     let (expected, words) = match cfg!(feature = "aws") {
-        true => (65, "cannot connect machines and workers by a gateway"),
+        true => (71, "there are no artifacts for Kubernetes 1.36.2"),
         false => (64, "built without AWS"),
     };
     assert_eq!((exit, text.as_str()), (expected, ""), "{errors}");

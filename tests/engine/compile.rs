@@ -126,16 +126,82 @@ fn a_copy_stays_beside_its_role() {
     }
 }
 
+/// What people read of an error: the snippet with its marks, without colours.
+fn shown(error: &Error) -> String {
+    let mut text = String::new();
+    let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::none()).with_width(200);
+    handler.render_report(&mut text, error).unwrap();
+    text
+}
+
 #[test]
 fn a_statement_that_makes_no_sense_has_its_place() {
     let role = "tasks: [{name: edits, line: {path: /x, line: a, match: '{{ vars.pattern }}'}}]\n";
     let bed = Bed::new(&[("one", role)], &[]);
     assert!(compiled(&bed, json!({"pattern": "a*"})).is_ok());
-    let error = compiled(&bed, json!({"pattern": "("})).unwrap_err().to_string();
-    assert!(
-        error.contains("roles/one/role.yaml, task \"edits\"") && error.contains("no regular expression"),
-        "{error}"
-    );
+    let error = compiled(&bed, json!({"pattern": "("})).unwrap_err();
+    assert!(error.to_string().contains("task \"edits\" of the role \"one\""), "{error}");
+    assert!(shown(&error).contains("roles/one/role.yaml:2:"), "{}", shown(&error));
+    assert!(shown(&error).contains("no regular expression"), "{}", shown(&error));
+}
+
+#[test]
+fn a_string_that_does_not_render_is_shown_where_it_stands() {
+    let role = "
+defaults: {size: 1, text: a}
+tasks:
+  - name: fine
+    absent: {path: /x}
+  - name: 'says {{ host.name }}'
+    loop: '[host]'
+    when: item.name == host.name
+    command:
+      unless: 'true'
+      # Lines of a block are lines of the file.
+      run: |
+        first
+        {% if vars.size == 1 %}
+          second {{ vars.text }}
+            'third' {{ vars.missing.name }}
+        {% endif %}
+";
+    // The text, and what is to be shown in its place: line, column, and a part of the message.
+    for (wrong, mended, place, says) in [
+        ("", "", "17:28", "undefined value"),
+        ("{{ vars.missing.name }}", "{{ vars.text | nobody }}", "17:36", "unknown filter"),
+        ("{{ vars.missing.name }}", "{{ vars.text", "18:9", "unexpected `{`"),
+        ("{{ vars.missing.name }}", "{% include 'broken.txt' %}", "", "broken.txt, line 2"),
+        ("when: item.name == host.name", "when: item.nobody == host.name", "9:11", "undefined value"),
+        ("when: item.name == host.name", "when: item.name ==", "9:", "unexpected end"),
+        ("when: item.name == host.name", "when: host.name", "9:11", "neither true nor false"),
+        ("loop: '[host]'", "loop: vars.text", "8:11", "`vars.text` is no list"),
+        ("'says {{ host.name }}'", "says '{{ host.nobody }}'", "", "undefined value"),
+    ] {
+        let own = if wrong.is_empty() { role.to_owned() } else { role.replace(wrong, mended) };
+        assert!(wrong.is_empty() || own != role, "{wrong}");
+        let bed = Bed::new(&[("one", &own)], &[("broken.txt", "fine\n{{ vars.nothing.there }}\n")]);
+        let text = shown(&compiled(&bed, json!({})).unwrap_err());
+        assert!(text.contains(says), "{mended}: {text}");
+        assert!(
+            place.is_empty() || text.contains(&format!("roles/one/role.yaml:{place}")),
+            "{mended}: {text}"
+        );
+    }
+    let bed = Bed::new(&[("one", role)], &[]);
+    let expected = r#"  x the task "says {{ host.name }}" of the role "one" has a mistake
+
+Error: 
+  x undefined value: `vars.missing` is undefined
+    ,-[roles/one/role.yaml:17:28]
+ 16 |           second {{ vars.text }}
+ 17 |             'third' {{ vars.missing.name }}
+    :                            ^^^^^^|^^^^^^
+    :                                  `-- here
+ 18 |         {% endif %}
+    `----
+  help: a name in it is not defined: check its spelling, or give it a value under `vars`
+"#;
+    assert_eq!(shown(&compiled(&bed, json!({})).unwrap_err()), expected);
 }
 
 #[test]

@@ -66,8 +66,8 @@ tasks:
     roles/one/role.yaml:5: role `control-plane` provides `join`, too; rename one of them
     roles/one/role.yaml:5: role `two` provides `join`, too; rename one of them
     roles/one/role.yaml:7: `item` exists only in a task with a `loop`; add `loop:`, or name the value itself
-    roles/one/role.yaml:8: `vars.color` is not among the defaults and inputs of role `one`; add it to its `defaults`, or to its `inputs` if the inventory must give it
     roles/one/role.yaml:8: `vars.user.nmae` is not among the defaults and inputs of role `one`; did you mean `name`?
+    roles/one/role.yaml:8: `vars.color` is not among the defaults and inputs of role `one`; add it to its `defaults`, or to its `inputs` if the inventory must give it
     roles/one/role.yaml:10: a command needs `creates` or `unless`, or `after` with `stamp`, or it would run every time; docs/roles.md says what each kind wants
     roles/one/role.yaml:10: `hots` is not defined; did you mean `host`?
     roles/one/role.yaml:12: there is no file "roles/one/files/none.bin"; add it, or mend the name
@@ -85,6 +85,60 @@ tasks:
     templates/late.txt:2: no role provides `late.jon`; roles provide `encryption`, `etcd_ca`, `etcd_client`, `join`, `member`, `pki`, `place` and `settings`
     templates/used.txt:2: the name of an included template is computed; write the name there: what the template needs must be known before a run
     "##);
+}
+
+/// Line and column of the file, also in a block and in what is folded.
+#[test]
+fn a_mistake_in_a_long_string_has_the_line_that_it_is_in() {
+    let role = "tasks:
+  - name: a block
+    command:
+      unless: 'true'
+      run: |
+        one {{ host.name }}
+
+        # 'two'
+          three {{ hots }} {{ host.name | uper }}
+        {% include 'none.sh' %}
+  - name: folded
+    require:
+      what: >-
+        one
+        two {{ clustr }}
+      check: \"a \\\"b\\\" {{ fact }}\"
+      fix: a plain one
+        that goes on {{ hst }}
+  - name: broken
+    command: {run: x, unless: y}
+    when: >
+      host.name
+      is is
+  - name: broken block
+    absent:
+      path: |
+        /x
+        {% if %}
+";
+    let bed = Bed::new(&[("one", role)], &[]);
+    let files = lint(&bed.library(), &["one".to_owned()]).unwrap();
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(|file| file.to_json().as_array().unwrap().clone())
+        .map(|entry| {
+            let message = entry["message"].as_str().unwrap();
+            format!("{}:{}: {message}", entry["line"], entry["column"])
+        })
+        .collect();
+    insta::assert_snapshot!(found.join("\n"), @r"
+    10:20: `hots` is not defined
+    10:43: there is no filter `uper`
+    11:20: there is no template `none.sh`
+    16:16: `clustr` is not defined
+    17:26: `fact` is not defined
+    19:25: `hst` is not defined
+    24:10: there is no test `is`
+    29:15: this is no template: unexpected end of block
+    ");
 }
 
 #[test]

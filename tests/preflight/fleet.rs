@@ -122,6 +122,33 @@ fn tcp_in_a_tunnel_is_tried_at_full_size_and_leaves_nothing() {
 }
 
 #[test]
+fn datagrams_pass_on_each_port_that_nodes_will_use() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
+    let inventory = hosts.inventory();
+    let metallb = "addons: {metallb: {pools: [10.7.0.200-10.7.0.202]}}\n";
+    std::fs::write(&inventory, std::fs::read_to_string(&inventory).unwrap() + metallb).unwrap();
+    // Another program has the port of w2.
+    let taken = hosts.inside(2, || std::net::UdpSocket::bind("10.7.0.13:7946").unwrap());
+    let (_, findings) = preflight(&inventory, &[]);
+    let said = |findings: &[serde_json::Value]| said(findings, "udp-ports");
+    let came =
+        |to: &str, from: &str| format!("ok {to}: full-size datagrams came to UDP port 7946 from {from}");
+    let expected = [
+        "skipped w2: UDP port 7946 could not be listened on".to_owned(),
+        came("cp1", "w1, w2"),
+        came("w1", "cp1, w2"),
+    ];
+    assert_eq!(said(&findings), expected);
+    drop(taken);
+    // What is larger than the network carries is lost.
+    hosts.narrow(1, "1450");
+    let (_, findings) = preflight(&inventory, &[]);
+    let lost =
+        |to: &str, from: &str| format!("error {to}: no full-size datagram came to UDP port 7946 from {from}");
+    assert!(said(&findings).contains(&lost("w1", "cp1, w2")), "{:?}", said(&findings));
+}
+
+#[test]
 fn ping_works_and_tcp_in_a_tunnel_dies() {
     let Some(hosts) = Hosts::make(&["cp1", "w1"], "") else { return };
     // What the network loses are packets of more than 1450 bytes, which the hosts must make themselves.

@@ -8,7 +8,7 @@ use hoist::{
 };
 use serde_json::json;
 
-use super::{METAL, compiled, index, late};
+use super::bed::{METAL, compiled, index, late};
 
 /// kubeadm's documents for a release, with etcd where it is said to be: what the first control plane is made from, what
 /// the second one joins with, and what a worker joins with.

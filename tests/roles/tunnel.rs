@@ -9,8 +9,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::compiled;
 use hoist::task::Task;
+
+use super::bed::compiled;
 
 const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 const GATEWAY: &str = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=";

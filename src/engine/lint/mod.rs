@@ -33,7 +33,7 @@ pub fn lint(library: &Library, roles: &[String]) -> Result<Vec<Problems>, Error>
     for role in if roles.is_empty() { &all } else { roles } {
         let source = library.role_source(role)?;
         let read = yaml::read_and::<RoleFile>(&source, |document| {
-            Linted::new(&mut linter, role, document).problems()
+            Linted::new(&mut linter, role, document, source.text()).problems()
         });
         found.extend(read.err());
     }

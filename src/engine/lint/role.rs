@@ -6,7 +6,7 @@ use super::{
     super::{
         compile::plain,
         role::{RoleFile, TaskSpec, kind_problems},
-        syntax::Syntax,
+        syntax::{Include, Syntax},
     },
     Linter,
     scope::Scope,
@@ -22,6 +22,8 @@ pub(super) struct Linted<'a, 'l> {
     linter: &'a mut Linter<'l>,
     role: &'a str,
     document: &'a Document<RoleFile>,
+    /// The text of the file.
+    text: &'a str,
     problems: Vec<Problem>,
 }
 
@@ -30,8 +32,9 @@ impl<'a, 'l> Linted<'a, 'l> {
         linter: &'a mut Linter<'l>,
         role: &'a str,
         document: &'a Document<RoleFile>,
+        text: &'a str,
     ) -> Linted<'a, 'l> {
-        Linted { linter, role, document, problems: kind_problems(document) }
+        Linted { linter, role, document, text, problems: kind_problems(document) }
     }
 
     /// Every mistake, those in templates aside, which go to the linter.
@@ -117,8 +120,10 @@ impl<'a, 'l> Linted<'a, 'l> {
             globals: self.linter.templates.globals(),
         };
         for (key, text, item) in [("loop", &task.each, false), ("when", &task.when, scope.item)] {
-            if let Some(text) = text {
-                self.expression(at(&[key]), text, &Scope { item, ..scope.clone() });
+            if let Some(text) = text
+                && let Some(node) = document.tree.get(&["tasks", &index, key])
+            {
+                self.expression(node, text, &Scope { item, ..scope.clone() });
             }
         }
         let Ok((kind, body)) = task.kind() else { return };
@@ -158,11 +163,20 @@ impl<'a, 'l> Linted<'a, 'l> {
         }
     }
 
-    fn expression(&mut self, span: Span, text: &str, scope: &Scope<'_>) {
+    fn expression(&mut self, node: &Node, text: &str, scope: &Scope<'_>) {
         match Syntax::of_expression(self.linter.templates.environment(), text) {
-            Ok(syntax) => self.unknown(span, &syntax, scope),
-            Err(error) => self.problems.push(syntax_problem("expression", &error, span)),
+            Ok(syntax) => self.unknown(node, &syntax, scope),
+            Err(error) => {
+                let problem = syntax_problem("expression", &error, self.wrong(node, &error));
+                self.problems.push(problem);
+            }
         }
+    }
+
+    /// The place of an error in a string of the role.
+    fn wrong(&self, node: &Node, error: &minijinja::Error) -> Span {
+        let range = error.range().unwrap_or_default();
+        node.inside(self.text, range.start, range.len())
     }
 
     /// Every string of a task that is rendered, wherever it stands.
@@ -171,12 +185,18 @@ impl<'a, 'l> Linted<'a, 'l> {
             Value::String(text) if is_template(text) => {
                 match Syntax::of_template(self.linter.templates.environment(), "text", text) {
                     Ok(syntax) => {
-                        self.unknown(node.span, &syntax, scope);
-                        for path in syntax.includes().into_iter().filter_map(|include| include.path) {
-                            self.names_template(node.span, &path, scope);
+                        self.unknown(node, &syntax, scope);
+                        for Include { path, offset } in syntax.includes() {
+                            if let Some(path) = path {
+                                let span = node.inside(self.text, offset, path.len() + 2);
+                                self.names_template(span, &path, scope);
+                            }
                         }
                     }
-                    Err(error) => self.problems.push(syntax_problem("template", &error, node.span)),
+                    Err(error) => {
+                        let problem = syntax_problem("template", &error, self.wrong(node, &error));
+                        self.problems.push(problem);
+                    }
                 }
             }
             Value::List(items) => items.iter().for_each(|item| self.texts(item, scope)),
@@ -189,10 +209,15 @@ impl<'a, 'l> Linted<'a, 'l> {
         }
     }
 
-    fn unknown(&mut self, span: Span, syntax: &Syntax, scope: &Scope<'_>) {
-        let problems = scope.unknown(syntax).map(|(_, title, help)| Problem::new(span, title).help(help));
+    fn unknown(&mut self, node: &Node, syntax: &Syntax, scope: &Scope<'_>) {
+        let problems = scope.unknown(syntax).map(|(name, title, help)| {
+            let span = node.inside(self.text, syntax.offset_of(name), name.len());
+            Problem::new(span, title).help(help)
+        });
         self.problems.extend(problems);
-        let operators = self.linter.unknown_operators(syntax).into_iter();
-        self.problems.extend(operators.map(|(_, title, help)| Problem::new(span, title).help(help)));
+        let operators = self.linter.unknown_operators(syntax).into_iter().map(|(span, title, help)| {
+            Problem::new(node.inside(self.text, span.offset(), span.len()), title).help(help)
+        });
+        self.problems.extend(operators);
     }
 }

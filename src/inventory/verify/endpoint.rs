@@ -144,12 +144,12 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
     let Some((name, host, prefix)) = inventory
         .with_role(Role::ControlPlane)
         .map(|(name, host)| (name, host, common_prefix(vip, host.address)))
-        .min_by_key(|(_, _, prefix)| *prefix)
+        .min_by_key(|(_, host, prefix)| (!never_together(vip, host.address), *prefix))
     else {
         return;
     };
-    if prefix < USUAL {
-        let certain = prefix < LARGEST;
+    if prefix < USUAL || never_together(vip, host.address) {
+        let certain = never_together(vip, host.address);
         let title = match certain {
             true => format!("the virtual address is not in the network of `{name}`"),
             false => format!("the virtual address seems not to be in the network of `{name}`"),
@@ -158,10 +158,19 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
             Ipv4Net::new(vip, prefix).map(|network| network.trunc().to_string()).unwrap_or_default();
         problems.push(
             Problem::new(span, title)
-                .label(format!("both are in {network} at best"))
+                .label(match certain && prefix >= LARGEST {
+                    true => "one is private, the other not of the same private addresses".to_owned(),
+                    false => format!("both are in {network} at best"),
+                })
                 .also(document.tree.at(&["hosts", name, "address"]), host.address.to_string())
                 .severity(if certain { Severity::Error } else { Severity::Warning })
-                .help("the control planes can hold only an address of the network that they are all in"),
+                .help(match certain {
+                    true => "the control planes can hold only an address of the network that they are all in",
+                    false => {
+                        "the control planes can hold only an address of the network that they are all in: `hoist preflight` \
+                         asks them how large it is, and `apply` stops before its first change if it is too small"
+                    }
+                }),
         );
     }
 }
@@ -171,8 +180,82 @@ fn host_at(inventory: &Inventory, address: Ipv4Addr) -> Option<(&str, &Host)> {
     hosts.find(|(_, host)| host.address == address)
 }
 
+/// Whether no network has both addresses: one would be larger than there are, or of private addresses (RFC 1918) and of
+/// others.
+fn never_together(one: Ipv4Addr, other: Ipv4Addr) -> bool {
+    let private = |address: Ipv4Addr| match address.octets() {
+        [10, ..] => Some(10),
+        [172, 16..=31, ..] => Some(172),
+        [192, 168, ..] => Some(192),
+        _ => None,
+    };
+    common_prefix(one, other) < LARGEST || private(one) != private(other)
+}
+
 /// Length of the longest prefix that two addresses share.
 fn common_prefix(one: Ipv4Addr, other: Ipv4Addr) -> u8 {
     // At most 32.
     (u32::from(one) ^ u32::from(other)).leading_zeros() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{self, Source};
+
+    /// What is said of where the virtual address is, with control planes at these addresses; nothing where only the hosts
+    /// know.
+    fn said(vip: &str, hosts: &[&str]) -> Option<(Severity, String)> {
+        let mut text =
+            format!("cluster: {{name: a, kubernetes: 1.34.1, endpoint: {{vip: {vip}}}}}\nhosts:\n");
+        for (index, address) in hosts.iter().enumerate() {
+            text += &format!("  cp{index}: {{address: {address}, roles: [control-plane]}}\n");
+        }
+        let mut found = Vec::new();
+        let document = yaml::read_and(&Source::new("test", text), |document| {
+            verify(document, &mut found);
+            Vec::new()
+        });
+        assert!(document.is_ok(), "{vip} {hosts:?}");
+        let problem = found.into_iter().find(|problem| problem.title.contains("in the network of"))?;
+        Some((problem.severity, problem.title))
+    }
+
+    #[test]
+    fn virtual_addresses_outside_of_the_network() {
+        let wrong = |name: &str| {
+            Some((Severity::Error, format!("the virtual address is not in the network of `{name}`")))
+        };
+        let odd = |name: &str| {
+            Some((
+                Severity::Warning,
+                format!("the virtual address seems not to be in the network of `{name}`"),
+            ))
+        };
+        for (vip, hosts, expected) in [
+            // Networks of 24, 23 and 16 bits have both. Whether there is such a one the hosts tell: preflight's `vip-network`.
+            ("192.168.18.200", &["192.168.18.1"][..], None),
+            ("192.168.19.200", &["192.168.18.1"], None),
+            ("192.168.200.200", &["192.168.18.1"], None),
+            ("10.0.200.200", &["10.0.18.1"], None),
+            // Only 10.0.0.0/8 has both, and 172.16.0.0/12: there are such networks.
+            ("10.200.0.1", &["10.0.0.1"], odd("cp0")),
+            ("172.31.0.1", &["172.16.0.1"], odd("cp0")),
+            // Public addresses, in 198.0.0.0/8 and the like.
+            ("198.51.100.1", &["198.20.1.1"], odd("cp0")),
+            // No network has both.
+            ("192.168.18.200", &["10.0.0.1"], wrong("cp0")),
+            ("11.0.0.1", &["10.0.0.1"], wrong("cp0")),
+            ("172.32.0.1", &["172.31.0.1"], wrong("cp0")),
+            ("192.169.0.1", &["192.168.0.1"], wrong("cp0")),
+            ("192.0.2.1", &["192.168.0.1"], wrong("cp0")),
+            ("100.64.0.9", &["10.0.0.1"], wrong("cp0")),
+            // One of several is enough, and what is certain comes before what is odd.
+            ("10.0.0.200", &["10.0.0.1", "10.200.0.2", "10.0.0.3"], odd("cp1")),
+            ("10.0.0.200", &["10.0.0.1", "10.200.0.2", "192.168.0.3"], wrong("cp2")),
+            ("192.168.0.200", &["192.168.0.1", "192.168.0.2", "192.169.0.3"], wrong("cp2")),
+        ] {
+            assert_eq!(said(vip, hosts), expected, "{vip} {hosts:?}");
+        }
+    }
 }

@@ -1,20 +1,18 @@
-//! Roles and hosts of all sorts, and what must become of them.
+//! Roles and hosts of all sorts.
 
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
 };
 
 use proptest::{
     collection::vec,
     prelude::*,
     sample::{select, subsequence},
-    test_runner::TestCaseError,
 };
-use serde_json::{Value, json};
 
+use super::says::role;
 use crate::bed::Bed;
 
 /// What stands at a path before the first run.
@@ -39,6 +37,11 @@ pub enum Says {
         content: String,
         mode: u32,
     },
+    /// A file that a template makes of a variable.
+    Template {
+        lines: Vec<&'static str>,
+        mode: u32,
+    },
     Copy {
         bytes: Vec<u8>,
         mode: u32,
@@ -54,9 +57,32 @@ pub enum Says {
     },
     /// A command that makes it.
     Command,
+    /// A directory, and in it what a loop makes or takes away: nothing of it stands where there is no content.
+    Inside(BTreeMap<&'static str, Option<String>>),
+    /// Two blocks and a line in one file, which do not know of each other; no content: no such block.
+    Sections {
+        blocks: [Option<&'static str>; 2],
+        value: Option<u32>,
+    },
+    /// A file, what a command makes of it whenever it is newer, and what another one makes of that.
+    Derived {
+        content: String,
+    },
+    /// A command that mends it until a check is content.
+    Mended {
+        word: &'static str,
+    },
+    /// Keys that let a user in, whose home it is, with a comment each; no comment: that key is not there.
+    Keys(BTreeMap<&'static str, Option<&'static str>>),
+    /// Kernel parameters that hold already, and modules that are there: what is left is the file.
+    Kernel {
+        modules: bool,
+        which: bool,
+    },
 }
 
-pub type Case = Vec<(Before, Says)>;
+/// What stands somewhere, what the role says of it, and what the role says after it was edited.
+pub type Case = Vec<(Before, Says, Says)>;
 
 fn mode() -> impl Strategy<Value = u32> {
     select(vec![0o600, 0o644, 0o755, 0o4711])
@@ -78,87 +104,105 @@ fn file() -> impl Strategy<Value = Before> {
     ]
 }
 
+fn words() -> impl Strategy<Value = &'static str> {
+    select(vec!["one", "it's $HOME", "zoë \"two\""])
+}
+
+/// What may stand somewhere, and two sayings of one kind.
+fn of<S: Strategy<Value = Says> + 'static>(
+    before: impl Strategy<Value = Before> + 'static,
+    says: impl Fn() -> S,
+) -> BoxedStrategy<(Before, Says, Says)> {
+    (before, says(), says()).boxed()
+}
+
 /// What the role says of a path, and what may stand there before: not what hoist refuses to replace.
-pub fn statement() -> impl Strategy<Value = (Before, Says)> {
+pub fn statement() -> impl Strategy<Value = (Before, Says, Says)> {
     let no_directory = |before: &Before| !matches!(before, Before::Link("directory"));
-    let values = (subsequence(vec!["key1", "key2", "key3"], 1..=3), vec(proptest::option::of(0..3_u32), 3));
-    let lines = values.prop_map(|(keys, values)| Says::Lines(keys.into_iter().zip(values).collect()));
+    let editable = || file().prop_filter("no directory", no_directory);
+    let directory = || {
+        prop_oneof![
+            Just(Before::Nothing),
+            mode().prop_map(|mode| Before::Directory { mode: mode | 0o700 }),
+            Just(Before::Link("directory"))
+        ]
+    };
+    let home = || Just(Before::Directory { mode: 0o700 });
+    let lines = || {
+        let values = vec(proptest::option::of(0..3_u32), 3);
+        (subsequence(vec!["key1", "key2", "key3"], 1..=3), values)
+            .prop_map(|(keys, values)| Says::Lines(keys.into_iter().zip(values).collect()))
+    };
+    let inside = || {
+        (subsequence(vec!["a", "b", "c", "beside"], 1..=4), vec(proptest::option::of(text()), 4))
+            .prop_map(|(names, texts)| Says::Inside(names.into_iter().zip(texts).collect()))
+    };
+    let sections = || {
+        let content = || proptest::option::of(select(vec!["", "x", "x\n\n  y", "it's $HOME"]));
+        (content(), content(), proptest::option::of(0..3_u32))
+            .prop_map(|(one, other, value)| Says::Sections { blocks: [one, other], value })
+    };
+    let keys = || {
+        (subsequence(vec!["AAAAone", "AAAAtwo"], 1..=2), vec(proptest::option::of(words()), 2))
+            .prop_map(|(keys, comments)| Says::Keys(keys.into_iter().zip(comments).collect()))
+    };
     prop_oneof![
-        (file(), (text(), mode()).prop_map(|(content, mode)| Says::File { content, mode })),
-        (file(), (vec(any::<u8>(), 0..50), mode()).prop_map(|(bytes, mode)| Says::Copy { bytes, mode })),
-        (
-            prop_oneof![
-                Just(Before::Nothing),
-                mode().prop_map(|mode| Before::Directory { mode: mode | 0o700 }),
-                Just(Before::Link("directory"))
-            ],
-            mode().prop_map(|mode| Says::Directory { mode: mode | 0o700 })
-        ),
-        (file(), Just(Says::Absent)),
-        (file().prop_filter("no directory", no_directory), lines),
-        (
-            file().prop_filter("no directory", no_directory),
-            text().prop_map(|content| Says::Block { content })
-        ),
-        (Just(Before::Nothing), Just(Says::Command)),
+        of(file(), || (text(), mode()).prop_map(|(content, mode)| Says::File { content, mode })),
+        of(file(), || {
+            (vec(words(), 0..3), mode()).prop_map(|(lines, mode)| Says::Template { lines, mode })
+        }),
+        of(file(), || {
+            (vec(any::<u8>(), 0..50), mode()).prop_map(|(bytes, mode)| Says::Copy { bytes, mode })
+        }),
+        of(directory(), || mode().prop_map(|mode| Says::Directory { mode: mode | 0o700 })),
+        of(file(), || Just(Says::Absent)),
+        of(editable(), lines),
+        of(editable(), || text().prop_map(|content| Says::Block { content })),
+        of(Just(Before::Nothing), || Just(Says::Command)),
+        of(directory(), inside),
+        of(editable(), sections),
+        of(home(), || text().prop_map(|content| Says::Derived { content })),
+        of(editable(), || words().prop_map(|word| Says::Mended { word })),
+        of(home(), keys),
+        of(file(), || {
+            (any::<bool>(), any::<bool>()).prop_map(|(modules, which)| Says::Kernel { modules, which })
+        }),
     ]
 }
 
-/// The case on a host of its own.
-pub fn bed(case: &Case) -> Bed {
-    let mut tasks = Vec::new();
-    for (index, (_, says)) in case.iter().enumerate() {
-        let path = format!("{{{{ vars.root }}}}/{index}");
-        let mut push = |kind: &str, mut body: Value| {
-            if matches!(kind, "file" | "copy" | "directory") {
-                (body["owner"], body["group"]) = ("{{ vars.user }}".into(), "{{ vars.group }}".into());
-            }
-            tasks.push(json!({"name": format!("{index} {kind}"), kind: body}));
-        };
+/// Writes the role of these sayings, and what is shipped with it.
+pub fn say<'a>(bed: &Bed, all: impl Iterator<Item = &'a Says> + Clone) {
+    let write = |path: String, content: &[u8]| {
+        let path = bed.state().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    write("roles/r/role.yaml".into(), role(all.clone()).as_bytes());
+    for (index, says) in all.enumerate() {
         match says {
-            Says::File { content, mode } => {
-                push("file", json!({"path": path, "content": content, "mode": format!("{mode:04o}")}));
-            }
-            Says::Copy { mode, .. } => {
-                push(
-                    "copy",
-                    json!({"source": index.to_string(), "path": path, "mode": format!("{mode:04o}")}),
+            Says::Copy { bytes, .. } => write(format!("roles/r/files/{index}"), bytes),
+            Says::Template { .. } => {
+                let text = format!(
+                    "begin\n{{% for line in vars.lines{index} %}}\n- {{{{ line }}}}\n{{% endfor %}}\nend\n"
                 );
+                write(format!("templates/{index}.txt"), text.as_bytes());
             }
-            Says::Directory { mode } => {
-                push("directory", json!({"path": path, "mode": format!("{mode:04o}")}))
-            }
-            Says::Absent => push("absent", json!({"path": path})),
-            Says::Lines(values) => {
-                for (key, value) in values {
-                    let pattern = format!("#?{key}=.*");
-                    push(
-                        "line",
-                        match value {
-                            Some(value) => {
-                                json!({"path": path, "line": format!("{key}={value}"), "match": pattern})
-                            }
-                            None => json!({"path": path, "match": pattern, "absent": true}),
-                        },
-                    );
-                }
-            }
-            Says::Block { content } => push("block", json!({"path": path, "name": "x", "content": content})),
-            Says::Command => push("command", json!({"run": format!("echo ran >> {path}"), "creates": path})),
+            _ => {}
         }
     }
-    let bed = Bed::new(&[("r", &format!("tasks: {}\n", Value::Array(tasks)))], &[]);
-    let files = bed.state().join("roles/r/files");
-    fs::create_dir(&files).unwrap();
+}
+
+/// The case on a host of its own, with what the role says first.
+pub fn bed(case: &Case) -> Bed {
+    let bed = Bed::new(&[], &[]);
+    say(&bed, case.iter().map(|(_, says, _)| says));
     let root = bed.root();
-    for (index, (before, says)) in case.iter().enumerate() {
-        if let Says::Copy { bytes, .. } = says {
-            fs::write(files.join(index.to_string()), bytes).unwrap();
-        }
+    for (index, (before, ..)) in case.iter().enumerate() {
         let path = root.join(index.to_string());
         let beside = |what: &str| root.join(format!("{index} {what}"));
         fs::write(beside("file"), "key1=0\nbeside").unwrap();
         fs::create_dir(beside("directory")).unwrap();
+        fs::write(beside("directory").join("beside"), "beside").unwrap();
         let set_mode = |mode: &u32| fs::set_permissions(&path, PermissionsExt::from_mode(*mode)).unwrap();
         match before {
             Before::Nothing => {}
@@ -169,65 +213,10 @@ pub fn bed(case: &Case) -> Bed {
             Before::Link(to) => symlink(beside(to), &path).unwrap(),
             Before::Directory { mode } => {
                 fs::create_dir(&path).unwrap();
+                fs::write(path.join("a"), "key1=0\nbeside").unwrap();
                 set_mode(mode);
             }
         }
     }
     bed
-}
-
-/// What must be at the path of a statement, said without the code that is tested.
-pub fn check(path: &Path, says: &Says) -> Result<(), TestCaseError> {
-    let state = fs::symlink_metadata(path).ok();
-    let permissions = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    match says {
-        Says::File { content, mode } => {
-            prop_assert!(state.unwrap().is_file());
-            prop_assert_eq!(&fs::read_to_string(path).unwrap(), content);
-            prop_assert_eq!(permissions(path), *mode);
-        }
-        Says::Copy { bytes, mode } => {
-            prop_assert!(state.unwrap().is_file());
-            prop_assert_eq!(&fs::read(path).unwrap(), bytes);
-            prop_assert_eq!(permissions(path), *mode);
-        }
-        Says::Directory { mode } => {
-            prop_assert!(path.is_dir());
-            prop_assert_eq!(permissions(path), *mode);
-        }
-        Says::Absent => prop_assert!(state.is_none()),
-        Says::Lines(values) => {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            for (key, value) in values {
-                let found: Vec<&str> = text
-                    .lines()
-                    .filter(|line| line.trim_start_matches('#').starts_with(&format!("{key}=")))
-                    .collect();
-                let expected: Vec<String> = value.iter().map(|value| format!("{key}={value}")).collect();
-                prop_assert_eq!(found, expected, "{}", text);
-            }
-        }
-        Says::Block { content } => {
-            let text = fs::read_to_string(path).unwrap();
-            let lines: Vec<&str> =
-                text.lines().skip_while(|line| *line != "# hoist x begin").skip(1).collect();
-            let lines: Vec<&str> = lines.into_iter().take_while(|line| *line != "# hoist x end").collect();
-            prop_assert_eq!(lines, content.lines().collect::<Vec<_>>(), "{}", text);
-        }
-        Says::Command => prop_assert_eq!(fs::read_to_string(path).unwrap(), "ran\n"),
-    }
-    Ok(())
-}
-
-/// The lines that nobody speaks of stay, in their order.
-pub fn check_rest(path: &Path, before: &Before, says: &Says) -> Result<(), TestCaseError> {
-    let (Before::File { content, .. }, Says::Lines(values)) = (before, says) else { return Ok(()) };
-    let others = |text: &str| -> Vec<String> {
-        let ours = |line: &&str| {
-            values.keys().any(|key| line.trim_start_matches('#').starts_with(&format!("{key}=")))
-        };
-        text.lines().filter(|line| !ours(line)).map(String::from).collect()
-    };
-    prop_assert_eq!(others(&fs::read_to_string(path).unwrap()), others(content));
-    Ok(())
 }
