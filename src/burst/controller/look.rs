@@ -1,6 +1,6 @@
 //! What there is, read in the order that keeps collection from taking what has an owner.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{CertificateRequest, Controller, Error};
 use crate::burst::{
@@ -9,6 +9,9 @@ use crate::burst::{
     offer::{Money, Offer},
     time::Time,
 };
+
+/// Between two looks at EC2 while something is on its way: three calls of the hundreds in a minute that an account has.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What EC2 has of the cluster.
 #[derive(Debug, Clone, Default)]
@@ -61,10 +64,12 @@ impl Controller {
             return Ok(None);
         }
         let now = self.around.clock.now();
-        let wanted = self.busy || self.collection.due(now);
+        let due = self.looked.is_none_or(|last| now < last || now.since(last) >= LOOK);
+        let wanted = (self.busy && due) || self.collection.due(now);
         let mut cloud = None;
         let mut troubles = Vec::new();
         if wanted && self.pace.is_open(now) {
+            self.looked = Some(now);
             let answer = self.look_at_cloud().await;
             self.pace.take_in(&answer, now);
             match answer {

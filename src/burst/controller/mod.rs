@@ -105,8 +105,10 @@ pub struct Controller {
     collection: Collection,
     window: window::Window,
     pace: Pace,
-    /// Whether a claim was on its way when last seen, so that EC2 is looked at in every turn.
+    /// Whether a claim was on its way when last seen, so that EC2 is looked at often.
     busy: bool,
+    /// When it was looked at last.
+    looked: Option<Time>,
 }
 
 impl Controller {
@@ -121,6 +123,7 @@ impl Controller {
             window: window::Window::default(),
             pace: Pace::default(),
             busy: true,
+            looked: None,
         }
     }
 

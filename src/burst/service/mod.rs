@@ -39,9 +39,13 @@ use super::{
 use crate::kube;
 
 /// Between two turns while a claim is on its way or pods wait: what they wait for takes seconds.
-const BUSY: Duration = Duration::from_secs(2);
-/// Otherwise: a third of the time that a pod waits before anything is rented for it, and of the lease.
-const QUIET: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(1);
+/// Otherwise: what a pod waits for nothing.
+const QUIET: Duration = Duration::from_secs(2);
+/// Large clusters take longer to tell of themselves: they are left alone for as many times as long as that took, …
+const REST: u32 = 9;
+/// … and never for longer than this, a third of the lease. After a turn that failed, too.
+const LONGEST: Duration = Duration::from_secs(5);
 /// Turns that fail one after the other before the way to the API server is made anew: another control plane may answer.
 const FAILURES: u32 = 3;
 
@@ -173,7 +177,7 @@ impl Service {
                 Err(error @ (Error::Missing(_) | Error::Join(_) | Error::Network(_))) => return Err(error),
                 Err(error) => {
                     self.standing(Kind::Trouble, "api", &error.to_string());
-                    stop.wait(self.clock.as_ref(), QUIET).await;
+                    stop.wait(self.clock.as_ref(), LONGEST).await;
                 }
             }
         }
@@ -184,10 +188,12 @@ impl Service {
     async fn serve(&mut self, connection: &mut Connection, stop: &mut Stop) {
         let mut failures = 0;
         while !stop.is_asked() {
+            let begun = self.clock.now();
             let pause = match self.turn(connection, false).await {
                 Ok(outcome) => {
                     failures = 0;
-                    if outcome.is_busy(&connection.controller) { BUSY } else { QUIET }
+                    let rest = self.clock.now().since(begun).saturating_mul(REST).min(LONGEST);
+                    rest.max(if outcome.is_busy(&connection.controller) { BUSY } else { QUIET })
                 }
                 Err(error) => {
                     self.standing(Kind::Trouble, "turn", &error.to_string());
@@ -195,7 +201,7 @@ impl Service {
                     if failures >= FAILURES {
                         return;
                     }
-                    QUIET
+                    LONGEST
                 }
             };
             stop.wait(self.clock.as_ref(), pause).await;

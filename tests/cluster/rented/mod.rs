@@ -263,6 +263,20 @@ fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
         between(booted, joined),
         between(joined, running)
     );
+    eprint!("{}; ", by_the_cluster(stage));
+}
+
+/// What Kubernetes itself says of the last of it: when the node was there, and ready, and when the pod was given to it, and ran.
+fn by_the_cluster(stage: &Stage) -> String {
+    let node = "jsonpath={.items[0].metadata.creationTimestamp} \
+                {.items[0].status.conditions[?(@.type==\"Ready\")].lastTransitionTime}";
+    let node = stage.kubectl(&["get", "nodes", "-l", "hoist.dev/claim", "-o", node]).stdout;
+    let pod = "jsonpath={.items[0].status.conditions[?(@.type==\"PodScheduled\")].lastTransitionTime} \
+               {.items[0].status.containerStatuses[0].state.running.startedAt}";
+    let pod = stage.kubectl(&["get", "pods", "-l", "app=overflow", "-o", pod]).stdout;
+    let words = format!("{node} {pod}");
+    let times: Vec<&str> = words.split_whitespace().filter_map(|word| word.split('T').nth(1)).collect();
+    format!("node, ready, bound, runs: {}", times.join(" "))
 }
 
 fn as_it_should_be(stage: &Stage, ec2: &Ec2) {
