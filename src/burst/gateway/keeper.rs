@@ -111,9 +111,11 @@ pub struct Kept {
 /// Machines that are installed tell their keys one after the other, and each change makes another gateway of it: for so
 /// long none may have come.
 pub const SETTLED: Duration = Duration::from_secs(20);
-/// Between two looks at a gateway that is as it should be. With the 30 s for which EC2's checks may fail, and the 30 to 60 s
+/// Between two looks at a gateway that is as it should be, or at EC2 when it refuses or does not answer. With the 30 s for which EC2's checks may fail, and the 30 to 60 s
 /// that its successor takes, workers are cut off for less than the 300 s after which Kubernetes moves their pods.
 const CALM: Duration = Duration::from_secs(10);
+/// Between two looks while it comes or goes.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// Keeps one gateway. Keeps nothing in mind that a restart may not lose.
 pub struct Keeper {
@@ -124,15 +126,15 @@ pub struct Keeper {
     key: Option<PrivateKey>,
     /// Whom it should let in, and since when that is so.
     machines: Option<(BTreeMap<String, PublicKey>, Time)>,
-    /// What was found, and when, while all was well.
-    calm: Option<(Kept, Time)>,
+    /// What EC2 showed last, when, and for how long that has to do.
+    last: Option<(Kept, Time, Duration)>,
 }
 
 impl Keeper {
     /// Nothing where the network has no gateway. `settled` is [`SETTLED`], or less for whom one turn has to do.
     pub fn new(around: Around, plan: Plan, settled: Duration) -> Option<Keeper> {
         let endpoint = SocketAddrV4::new(plan.made.gateway.as_ref()?.address, WIREGUARD);
-        Some(Keeper { around, plan, endpoint, settled, key: None, machines: None, calm: None })
+        Some(Keeper { around, plan, endpoint, settled, key: None, machines: None, last: None })
     }
 
     /// One turn, by one that leads. EC2 not answering is no error: it is told, and the next turn goes on.
@@ -141,13 +143,12 @@ impl Keeper {
     /// The cluster did not answer, or what it keeps of the gateway is not understood: then nothing is done.
     pub async fn keep(&mut self) -> Result<Kept, LedgerError> {
         let now = self.around.clock.now();
-        if let Some((kept, since)) = &self.calm
-            && now >= *since
-            && now.since(*since) < CALM
+        if let Some((kept, at, rest)) = &self.last
+            && now >= *at
+            && now.since(*at) < *rest
         {
             return Ok(kept.clone());
         }
-        self.calm = None;
         let machines = self.meet().await?;
         let nodes = addresses(&self.plan.inventory);
         let without_key = nodes.keys().filter(|name| !machines.contains_key(*name)).cloned().collect();
@@ -190,9 +191,8 @@ impl Keeper {
         kept.instance = done.record.instance().map(str::to_owned);
         let refused = done.record.refused.as_ref().map(|(_, reason)| reason.clone());
         kept.trouble = done.trouble.map(|trouble| trouble.to_string()).or(refused);
-        if kept.trouble.is_none() && is_well(&done.record, &wanted) {
-            self.calm = Some((kept.clone(), now));
-        }
+        let rest = if kept.trouble.is_some() || is_well(&done.record, &wanted) { CALM } else { BUSY };
+        self.last = Some((kept.clone(), now, rest));
         Ok(kept)
     }
 
