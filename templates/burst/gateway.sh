@@ -2,6 +2,8 @@
 # The gateway between the machines of {{ site.cluster }} and its workers in EC2. cloud-init runs this once; what it
 # enables is there after a reboot, too.
 set -eu
+# One that does not get so far would be paid for and pass nothing on: it ends, and the controller makes another.
+trap '[ $? -eq 0 ] || systemctl poweroff' EXIT
 export DEBIAN_FRONTEND=noninteractive
 
 echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-hoist.conf
@@ -60,6 +62,31 @@ table inet hoist {
 }
 END
 
+# The same when no machine has been there for six hours: then nobody may be left who would end it.
+cat > /usr/local/sbin/hoist-alone <<'END'
+#!/bin/sh
+[ "$(cut -d. -f1 /proc/uptime)" -gt 21600 ] || exit 0
+last=$(wg show hoist latest-handshakes | awk '$2 > last { last = $2 } END { print last + 0 }')
+[ $(($(date +%s) - last)) -lt 21600 ] || systemctl poweroff
+END
+chmod 700 /usr/local/sbin/hoist-alone
+cat > /etc/systemd/system/hoist-alone.service <<'END'
+[Unit]
+Description=hoist: ends the gateway that nobody dials any more
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/hoist-alone
+END
+cat > /etc/systemd/system/hoist-alone.timer <<'END'
+[Timer]
+OnBootSec=1h
+OnUnitActiveSec=10min
+[Install]
+WantedBy=timers.target
+END
+
+systemctl daemon-reload
+systemctl -q enable --now hoist-alone.timer
 systemctl enable nftables.service
 systemctl restart nftables.service
 systemctl enable --now wg-quick@hoist.service

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Written by hoist. Keeps this machine's end of the tunnel to the workers in EC2. Where the gateway is and which key it has,
 # the cluster says (ConfigMap hoist-burst/gateway); which networks are behind it, is said here alone.
-#   hoist-tunnel --check   ends with 0 if there is nothing to do, and changes nothing
+#   hoist-tunnel --check   ends with 1 if there is something to do, as far as can be known, and changes nothing
 set -eu
 umask 077
 check=
@@ -10,24 +10,33 @@ key=/etc/wireguard/hoist.key
 file=/etc/wireguard/hoist.conf
 # The timer's and an administrator's wait for each other.
 exec 9> /run/hoist-tunnel.lock
-flock -w 50 9
+flock -w 20 9
 
 ask() { kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=10s "$@"; }
 gateway() {
   ask -n hoist-burst get configmap gateway --ignore-not-found -o jsonpath='{.data.endpoint} {.data.key}'
 }
 to_do() { if [ "$check" ]; then exit 1; fi; }
+# Without an answer a check has nothing to say: the timer asks again.
+unanswered() { if [ "$check" ]; then exit 0; else exit 1; fi; }
+# Whether the tunnel is there with all that leads into it, whoever may have taken something away.
+stands() {
+  systemctl -q is-active wg-quick@hoist.service && wg show hoist > /dev/null 2>&1 || return 1
+  for network in {{ cluster.tunnel.networks | join(" ") }}; do
+    ip -4 route show "$network" | grep -q ' dev hoist ' || return 1
+  done
+}
 
 # A node may write this to itself and to no other, so nobody else's packets come under its key.
 own=$(wg pubkey < "$key")
-known=$(ask get node '{{ host.name }}' -o jsonpath='{.metadata.annotations.hoist\.dev/tunnel-key}')
+known=$(ask get node '{{ host.name }}' -o jsonpath='{.metadata.annotations.hoist\.dev/tunnel-key}') || unanswered
 if [ "$known" != "$own" ]; then
   to_do
   ask annotate --overwrite node '{{ host.name }}' "hoist.dev/tunnel-key=$own"
 fi
 
 # Whatever the API server answers, or does not, the tunnel stays as it is. Nodes may not ask before there was a gateway.
-if [ -e "$file" ]; then said=$(gateway); else said=$(gateway 2> /dev/null) || exit 0; fi
+if [ -e "$file" ]; then said=$(gateway) || unanswered; else said=$(gateway 2> /dev/null) || exit 0; fi
 # shellcheck disable=SC2086 # two words
 set -- $said
 if [ $# -eq 0 ]; then
@@ -61,9 +70,18 @@ fi
   echo 'PersistentKeepalive = 25'
 } > "$file.new"
 
-if ! cmp -s "$file.new" "$file" || ! systemctl -q is-active wg-quick@hoist.service; then
+if [ "$(cat "$file.new")" != "$(cat "$file" 2> /dev/null)" ] || ! stands; then
   if [ "$check" ]; then rm -f "$file.new"; fi
   to_do
+  # What this machine reaches in another way now would be lost.
+  for network in {{ cluster.tunnel.networks | join(" ") }}; do
+    if ip -4 route show root "$network" | grep -v ' dev hoist ' | grep -q .; then
+      rm -f "$file.new"
+      echo "this machine has a route into $network already, where the workers in EC2 are (burst.subnets):" >&2
+      ip -4 route show root "$network" >&2
+      exit 1
+    fi
+  done
   # What is killed in between finds no unit that is active, and begins again.
   systemctl stop wg-quick@hoist.service
   mv "$file.new" "$file"

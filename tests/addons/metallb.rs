@@ -95,7 +95,7 @@ fn rented_nodes_announce_nothing() {
     let rendered = render(&office(BGP), "metallb");
     let everywhere = format!("{} {:?}", rendered.values, objects(BGP));
     // The speakers, what speaks BGP, both advertisements and both routers.
-    assert_eq!(everywhere.matches("hoist.dev/burst").count(), 6, "{everywhere}");
+    assert_eq!(everywhere.matches("hoist.dev/claim").count(), 6, "{everywhere}");
 }
 
 #[test]

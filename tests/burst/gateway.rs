@@ -25,7 +25,7 @@ fn wanted(configuration: &str) -> Wanted {
         },
         "Tags": {"hoist.dev/claim": gateway::NAME},
     });
-    Wanted::new("3f0c".into(), serde_json::from_value(request).unwrap())
+    Wanted::new("3f0c".into(), "a key".into(), serde_json::from_value(request).unwrap())
 }
 
 /// All that hold the interface.
@@ -66,7 +66,7 @@ fn check(world: &World) {
 
 /// Seconds until there is one that runs, with a turn every five.
 fn until_it_runs(bed: &Bed, wanted: &Wanted) -> u64 {
-    for second in (0..600).step_by(5) {
+    for second in (0..2000).step_by(5) {
         keep(bed, Some(wanted));
         let world = bed.world();
         let record = &world.gateway.0;

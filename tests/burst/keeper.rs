@@ -28,6 +28,11 @@ fn inventory() -> Inventory {
 }
 
 pub fn keeper(outside: &Handle, settled: Duration) -> Keeper {
+    of(outside, settled, true)
+}
+
+/// For a network with a gateway, or one that has it no more.
+fn of(outside: &Handle, settled: Duration, has_gateway: bool) -> Keeper {
     let inventory = inventory();
     let network = Network::of(&inventory).unwrap();
     let gateway = Gateway {
@@ -46,14 +51,14 @@ pub fn keeper(outside: &Handle, settled: Duration) -> Keeper {
         instance_profile: None,
         kms_key: None,
         routes: None,
-        gateway: Some(gateway),
+        gateway: has_gateway.then_some(gateway),
         vpn_connection: None,
     };
     let (cluster, library) = ("3f0c".to_owned(), Library::default());
     let plan = Plan { inventory, network, made, cluster, library };
     let handle = || Arc::new(outside.clone());
     let (cloud, checks, records, meeting, clock) = (handle(), handle(), handle(), handle(), handle());
-    Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled).unwrap()
+    Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled)
 }
 
 pub fn tells(bed: &Bed, machine: &str) {
@@ -64,10 +69,10 @@ pub fn tells(bed: &Bed, machine: &str) {
 /// So many seconds of turns, every two.
 fn keep(bed: &Bed, keeper: &mut Keeper, seconds: u64) -> Kept {
     for _ in 0..seconds / 2 {
-        now(keeper.keep()).unwrap();
+        now(keeper.keep()).unwrap().unwrap();
         bed.world().pass(2_000);
     }
-    now(keeper.keep()).unwrap()
+    now(keeper.keep()).unwrap().unwrap()
 }
 
 /// How many instances there were, and how many live.
@@ -125,7 +130,7 @@ fn a_new_machine_makes_it_anew_once_and_one_that_is_installed_anew_does_not() {
     assert_eq!(keep(&bed, &mut first, 60).instance, before);
     // Another process, that knows nothing but what is written down, at once.
     let mut second = keeper(&bed.handle(), SETTLED);
-    assert_eq!(now(second.keep()).unwrap().instance, before);
+    assert_eq!(now(second.keep()).unwrap().unwrap().instance, before);
     tells(&bed, "w1");
     let kept = keep(&bed, &mut second, 200);
     assert!(kept.instance.is_some() && kept.instance != before);
@@ -141,9 +146,44 @@ fn that_it_cannot_be_had_is_told() {
     let kept = keep(&bed, &mut keeper, 10);
     assert_eq!((kept.instance, instances(&bed)), (None, (0, 0)));
     assert!(kept.trouble.unwrap().contains("RunInstances"));
-    // A refusal holds until something changes.
+    // A refusal holds for a while: nobody tells when it was cured.
     bed.world().faults.denied.clear();
-    assert_eq!(keep(&bed, &mut keeper, 60).instance, None);
-    tells(&bed, "w1");
-    assert!(keep(&bed, &mut keeper, 60).instance.is_some());
+    assert_eq!(keep(&bed, &mut keeper, 600).instance, None);
+    let kept = keep(&bed, &mut keeper, 400);
+    assert!(kept.instance.is_some() && kept.trouble.is_none(), "{kept:?}");
+}
+
+#[test]
+fn clones_with_one_key_are_not_let_in_and_strangers_are_told() {
+    let bed = Bed::new(4);
+    let mut keeper = keeper(&bed.handle(), Duration::ZERO);
+    for machine in ["cp1", "w1", "w9"] {
+        tells(&bed, machine);
+    }
+    let key = bed.world().met.0["w1"].clone();
+    bed.world().met.0.insert("cp2".into(), key);
+    let kept = keep(&bed, &mut keeper, 10);
+    assert_eq!(
+        (kept.machines, kept.without_key, kept.unknown),
+        (1, vec!["cp2".into(), "w1".into()], vec!["w9".into()])
+    );
+    tells(&bed, "cp2");
+    assert_eq!(keep(&bed, &mut keeper, 10).machines, 3);
+}
+
+#[test]
+fn one_that_the_network_has_no_more_is_ended_and_forgotten() {
+    let bed = Bed::new(5);
+    tells(&bed, "cp1");
+    let mut before = keeper(&bed.handle(), Duration::ZERO);
+    assert!(before.is_there() || keep(&bed, &mut before, 10).instance.is_some());
+    assert!(before.is_there() && instances(&bed) == (1, 1));
+    let mut after = of(&bed.handle(), Duration::ZERO, false);
+    assert!(after.is_there(), "workers find the machines in another way");
+    for _ in 0..60 {
+        assert_eq!(now(after.keep()).unwrap(), None);
+        bed.world().pass(2_000);
+    }
+    assert_eq!(instances(&bed), (1, 0));
+    assert_eq!(bed.world().met.1, Default::default(), "machines take their tunnels down");
 }

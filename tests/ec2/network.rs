@@ -8,7 +8,7 @@ use hoist::{
     burst::{
         aws::{CloudFormation, Ec2},
         cloud::{Cloud as _, Kind, RunInstances, UserData},
-        gateway::{Checks as _, NAME, wanted},
+        gateway::{Checks as _, NAME, PrivateKey, wanted},
         network::{
             Carriers as _, Made, Network, Outcome, Pace, StackFailure, Stacks as _, destroy, state, template,
             up,
@@ -170,7 +170,8 @@ async fn inhabited(
 /// Its instance takes the interface that the network has for it, and leaves it.
 async fn gateway(raw: &Client, ec2: &Ec2, made: &Made, inventory: &Inventory) {
     let script = UserData::new("#!/bin/sh\n".into()).unwrap();
-    let wanted = wanted(inventory, made, CLUSTER, script).unwrap();
+    let key = PrivateKey::generate().unwrap().public();
+    let wanted = wanted(inventory, made, CLUSTER, &key, script).unwrap();
     let images = raw.describe_images().send().await.unwrap();
     let image_id = images.images().iter().find_map(|image| image.image_id()).unwrap().to_owned();
     let request = RunInstances { image_id, ..wanted.request(1) };

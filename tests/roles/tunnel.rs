@@ -49,7 +49,12 @@ impl Machine {
             fs::write(&path, format!("#!/bin/sh\ncd {here}\n{text}\n")).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         };
-        program("wg", &format!("case $1 in pubkey) echo {KEY};; *) echo wg \"$@\" >> calls;; esac"));
+        let wg = "show) [ -e active ];; *) echo wg \"$@\" >> calls;; esac";
+        program("wg", &format!("case $1 in pubkey) echo {KEY};; {wg}"));
+        program(
+            "ip",
+            "case $* in *'show root'*) cat routes 2>/dev/null;; *) [ ! -e active ] || echo there dev hoist scope link;; esac",
+        );
         program(
             "systemctl",
             "echo systemctl \"$@\" >> calls\n\
@@ -135,7 +140,7 @@ fn it_tells_its_key_and_dials_as_soon_as_there_is_a_gateway() {
     // A second run only says again where the gateway is.
     assert_eq!(machine.run(&["--check"]), (0, vec![]));
     assert_eq!(machine.run(&[]), (0, vec![assert]));
-    // What has ended is begun again.
+    // What has ended, or was taken away, is begun again.
     fs::remove_file(machine.at("active")).unwrap();
     assert_eq!(machine.run(&["--check"]).0, 1);
     assert!(machine.run(&[]).1.contains(&format!("systemctl start {unit}")));
@@ -152,6 +157,7 @@ fn it_follows_the_gateway_and_ends_with_it() {
     // The API server does not answer: everything stays.
     fs::remove_file(machine.at("map")).unwrap();
     assert_eq!(machine.run(&[]).0, 1);
+    assert_eq!(machine.run(&["--check"]).0, 0, "nobody knows of anything to do");
     assert!(machine.conf().is_some() && machine.at("active").exists());
     // There is none any more.
     machine.told("");
@@ -159,6 +165,19 @@ fn it_follows_the_gateway_and_ends_with_it() {
     assert_eq!(machine.run(&[]).0, 0);
     assert!(machine.conf().is_none() && !machine.at("active").exists());
     assert_eq!((machine.run(&[]), machine.run(&["--check"])), ((0, vec![]), (0, vec![])));
+}
+
+#[test]
+fn what_is_reached_in_another_way_is_not_taken_over() {
+    let machine = Machine::new();
+    machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
+    fs::write(machine.at("routes"), "172.16.4.0/24 dev eth1 proto kernel scope link src 172.16.4.9\n")
+        .unwrap();
+    assert_eq!(machine.run(&[]), (1, vec![]));
+    assert_eq!(machine.conf(), None);
+    // Its own are no others.
+    fs::write(machine.at("routes"), "172.16.4.0/22 dev hoist scope link\n").unwrap();
+    assert_eq!(machine.run(&[]).0, 0);
 }
 
 #[test]

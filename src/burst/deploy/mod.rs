@@ -6,6 +6,7 @@ mod rights;
 mod tests;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 pub use rights::{Right, rights};
 
@@ -50,5 +51,7 @@ pub fn document(library: &Library, form: Form, installation: &Installation) -> R
     context.set("it", installation);
     context.set("namespace", NAMESPACE);
     context.set("rights", rights());
+    let given = Sha256::new().chain_update(&installation.inventory).chain_update(&installation.index);
+    context.set("digest", data_encoding::HEXLOWER.encode(&given.finalize()));
     Templates::new(library.clone()).file(path, &context)
 }

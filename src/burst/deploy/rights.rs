@@ -73,7 +73,7 @@ pub fn rights() -> Vec<Right> {
         // Claims, the book, consoles; the lease; what persons want, and the status.
         right(own, "", "secrets", &[], &["get", "list", "create", "update", "delete"]),
         right(own, "coordination.k8s.io", "leases", &[], &["get", "create", "update"]),
-        right(own, "", "configmaps", &[], &["get", "create", "patch"]),
+        right(own, "", "configmaps", &[], &["get", "create", "patch", "delete"]),
     ]);
     all
 }

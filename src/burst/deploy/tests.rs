@@ -180,6 +180,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
         let known = store.known().await.unwrap();
         store.tell(&known).await.unwrap();
     }
+    store.forget().await.unwrap();
     uid(&api).await.unwrap();
     assert!(authority(&api).await.unwrap_err().to_string().contains("cluster-info"));
     store.delete("burst-1", &version).await.unwrap();

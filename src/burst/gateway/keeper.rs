@@ -102,8 +102,10 @@ pub struct Kept {
     pub instance: Option<String>,
     /// How many machines it lets in.
     pub machines: usize,
-    /// Nodes of the inventory that have told no key.
+    /// Nodes of the inventory that have told no key, or one that another has told, too.
     pub without_key: Vec<String>,
+    /// Nodes that have told a key and that the inventory does not have, as this process was given it.
+    pub unknown: Vec<String>,
     /// What hinders it; the next turn goes on.
     pub trouble: Option<String>,
 }
@@ -116,32 +118,48 @@ pub const SETTLED: Duration = Duration::from_secs(20);
 const CALM: Duration = Duration::from_secs(10);
 /// Between two looks while it comes or goes.
 const BUSY: Duration = Duration::from_secs(2);
+/// The longest pause while EC2 refuses or does not answer: doubled each time.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Between two looks for one that nobody wants any more.
+const NONE: Duration = Duration::from_secs(60);
 
 /// Keeps one gateway. Keeps nothing in mind that a restart may not lose.
 pub struct Keeper {
     around: Around,
-    plan: Plan,
-    endpoint: SocketAddrV4,
+    /// Without it there shall be none.
+    plan: Option<(Plan, SocketAddrV4)>,
     settled: Duration,
     key: Option<PrivateKey>,
     /// Whom it should let in, and since when that is so.
     machines: Option<(BTreeMap<String, PublicKey>, Time)>,
     /// What EC2 showed last, when, and for how long that has to do.
-    last: Option<(Kept, Time, Duration)>,
+    last: Option<(Option<Kept>, Time, Duration)>,
+    /// How often in a row EC2 has refused or not answered.
+    troubles: u32,
 }
 
 impl Keeper {
-    /// Nothing where the network has no gateway. `settled` is [`SETTLED`], or less for whom one turn has to do.
-    pub fn new(around: Around, plan: Plan, settled: Duration) -> Option<Keeper> {
-        let endpoint = SocketAddrV4::new(plan.made.gateway.as_ref()?.address, WIREGUARD);
-        Some(Keeper { around, plan, endpoint, settled, key: None, machines: None, last: None })
+    /// Where the network has no gateway, one that there was is ended. `settled` is [`SETTLED`], or less for whom one turn has
+    /// to do.
+    pub fn new(around: Around, plan: Plan, settled: Duration) -> Keeper {
+        let endpoint =
+            plan.made.gateway.as_ref().map(|gateway| SocketAddrV4::new(gateway.address, WIREGUARD));
+        let plan = endpoint.map(|endpoint| (plan, endpoint));
+        Keeper { around, plan, settled, key: None, machines: None, last: None, troubles: 0 }
     }
 
-    /// One turn, by one that leads. EC2 not answering is no error: it is told, and the next turn goes on.
+    /// Whether workers would find the machines now, as far as was seen last.
+    pub fn is_there(&self) -> bool {
+        let kept = self.last.as_ref().and_then(|(kept, ..)| kept.as_ref());
+        self.plan.is_none() || kept.is_some_and(|kept| kept.instance.is_some())
+    }
+
+    /// One turn, by one that leads: what is known of the gateway, where there shall be one. EC2 not answering is no error: it is
+    /// told, and the next turn goes on.
     ///
     /// # Errors
     /// The cluster did not answer, or what it keeps of the gateway is not understood: then nothing is done.
-    pub async fn keep(&mut self) -> Result<Kept, LedgerError> {
+    pub async fn keep(&mut self) -> Result<Option<Kept>, LedgerError> {
         let now = self.around.clock.now();
         if let Some((kept, at, rest)) = &self.last
             && now >= *at
@@ -149,27 +167,61 @@ impl Keeper {
         {
             return Ok(kept.clone());
         }
-        let machines = self.meet().await?;
-        let nodes = addresses(&self.plan.inventory);
-        let without_key = nodes.keys().filter(|name| !machines.contains_key(*name)).cloned().collect();
-        let mut kept = Kept {
-            endpoint: self.endpoint,
-            instance: None,
-            machines: machines.len(),
-            without_key,
-            trouble: None,
+        let Some(endpoint) = self.plan.as_ref().map(|(_, endpoint)| *endpoint) else {
+            let ended = self.end().await?;
+            self.last = Some((None, now, if ended { NONE } else { BUSY }));
+            return Ok(None);
         };
+        let kept = self.kept(endpoint, now).await?;
+        // What is not as it should be without EC2's doing is looked at again soon: machines tell their keys.
+        let rest = match (&kept.0.trouble, kept.1) {
+            (Some(_), Looked::Asked) => CALM.saturating_mul(1 << self.troubles.min(3)).min(LONGEST),
+            (None, Looked::Well) => CALM,
+            _ => BUSY,
+        };
+        self.troubles = if kept.0.trouble.is_some() { self.troubles.saturating_add(1) } else { 0 };
+        self.last = Some((Some(kept.0.clone()), now, rest));
+        Ok(Some(kept.0))
+    }
+
+    /// Ends one that there was; whether nothing is left.
+    async fn end(&self) -> Result<bool, LedgerError> {
+        let around = &self.around;
+        let (record, version) = around.records.gateway().await?;
+        if record.is_nothing() && version.is_none() && around.meeting.known().await? == Known::default() {
+            return Ok(true);
+        }
+        let done = turn(
+            around.cloud.as_ref(),
+            around.checks.as_ref(),
+            around.records.as_ref(),
+            around.clock.as_ref(),
+            None,
+        )
+        .await?;
+        if done.record.is_nothing() && done.trouble.is_none() {
+            around.meeting.forget().await?;
+        }
+        Ok(false)
+    }
+
+    async fn kept(&mut self, endpoint: SocketAddrV4, now: Time) -> Result<(Kept, Looked), LedgerError> {
+        let (machines, unknown) = self.meet(endpoint).await?;
+        let nodes = self.addresses();
+        let without_key = nodes.keys().filter(|name| !machines.contains_key(*name)).cloned().collect();
+        let mut kept =
+            Kept { endpoint, instance: None, machines: machines.len(), without_key, unknown, trouble: None };
         if machines.is_empty() {
             let trouble =
                 "no machine has a key yet, so that nobody could dial it: `hoist apply` gives them one";
             kept.trouble = Some(trouble.to_owned());
-            return Ok(kept);
+            return Ok((kept, Looked::Not));
         }
         let (record, _) = self.around.records.gateway().await?;
         kept.instance = record.instance().map(str::to_owned);
         let wanted = match self.wanted(&machines, &nodes) {
             Ok(wanted) => wanted,
-            Err(trouble) => return Ok(Kept { trouble: Some(trouble), ..kept }),
+            Err(trouble) => return Ok((Kept { trouble: Some(trouble), ..kept }, Looked::Not)),
         };
         let since = match &self.machines {
             Some((before, since)) if *before == machines => (*since).min(now),
@@ -177,7 +229,7 @@ impl Keeper {
         };
         self.machines = Some((machines, since));
         if !is_of(&record, &wanted) && now.since(since) < self.settled {
-            return Ok(kept);
+            return Ok((kept, Looked::Not));
         }
         let around = &self.around;
         let done = turn(
@@ -189,33 +241,44 @@ impl Keeper {
         )
         .await?;
         kept.instance = done.record.instance().map(str::to_owned);
-        let refused = done.record.refused.as_ref().map(|(_, reason)| reason.clone());
-        kept.trouble = done.trouble.map(|trouble| trouble.to_string()).or(refused);
-        let rest = if kept.trouble.is_some() || is_well(&done.record, &wanted) { CALM } else { BUSY };
-        self.last = Some((kept.clone(), now, rest));
-        Ok(kept)
+        let refused = || done.record.refused.as_ref().map(|refusal| refusal.reason.clone());
+        let trouble = done.trouble.as_ref().map(ToString::to_string).or_else(refused);
+        kept.trouble = trouble.or_else(|| short_lived(&done.record));
+        let well = is_well(&done.record, &wanted);
+        Ok((kept, if well { Looked::Well } else { Looked::Asked }))
     }
 
-    /// Learns the machines' keys, and tells machines what they should know.
-    async fn meet(&mut self) -> Result<BTreeMap<String, PublicKey>, LedgerError> {
+    /// Learns the machines' keys, and tells machines what they should know. The second are those that nobody knows.
+    async fn meet(
+        &mut self,
+        endpoint: SocketAddrV4,
+    ) -> Result<(BTreeMap<String, PublicKey>, Vec<String>), LedgerError> {
         let meeting = self.around.meeting.as_ref();
         if self.key.is_none() {
             self.key = Some(meeting.own_key().await?);
         }
         let (told, before) = (meeting.keys().await?, meeting.known().await?);
         let key_of = |name: &String| told.get(name).or_else(|| before.machines.get(name)).cloned();
-        let nodes = addresses(&self.plan.inventory);
-        let machines: BTreeMap<String, PublicKey> =
+        let nodes = self.addresses();
+        let own = self.key.as_ref().map(PrivateKey::public);
+        let mut machines: BTreeMap<String, PublicKey> =
             nodes.keys().filter_map(|name| Some((name.clone(), key_of(name)?))).collect();
-        let known = Known {
-            endpoint: Some(self.endpoint),
-            key: self.key.as_ref().map(PrivateKey::public),
-            machines: machines.clone(),
-        };
+        // Of two machines with one key, such as clones, WireGuard would know the last alone.
+        let all: Vec<PublicKey> = machines.values().chain(&own).cloned().collect();
+        machines.retain(|_, key| all.iter().filter(|other| *other == key).count() == 1);
+        let unknown = told.keys().filter(|name| !nodes.contains_key(*name)).cloned().collect();
+        let known = Known { endpoint: Some(endpoint), key: own, machines: machines.clone() };
         if known != before {
             meeting.tell(&known).await?;
         }
-        Ok(machines)
+        Ok((machines, unknown))
+    }
+
+    /// The machines that are nodes, by name. Others are of no interest to workers.
+    fn addresses(&self) -> BTreeMap<String, Ipv4Addr> {
+        let hosts = self.plan.iter().flat_map(|(plan, _)| &plan.inventory.hosts);
+        let nodes = hosts.filter(|(_, host)| host.is_node());
+        nodes.map(|(name, host)| (name.clone(), host.address)).collect()
     }
 
     /// The gateway as it should be, or why it cannot be.
@@ -227,18 +290,29 @@ impl Keeper {
         let peers = machines.iter().filter_map(|(name, key)| {
             Some(Peer { name: name.clone(), address: *nodes.get(name)?, key: key.clone() })
         });
-        let Plan { inventory, network, made, cluster, library } = &self.plan;
+        let (plan, _) = self.plan.as_ref().ok_or("there shall be none")?;
+        let Plan { inventory, network, made, cluster, library } = plan;
         let site = Site::new(network, peers.collect());
         let key = self.key.as_ref().ok_or("it has no key")?;
         let data = user_data(library, &site, key).map_err(|error| error.to_string())?;
-        wanted(inventory, made, cluster, data).ok_or_else(|| "the network has no gateway".to_owned())
+        wanted(inventory, made, cluster, &key.public(), data)
+            .ok_or_else(|| "the network has no gateway".to_owned())
     }
 }
 
-/// The machines that are nodes, by name. Others are of no interest to workers.
-fn addresses(inventory: &Inventory) -> BTreeMap<String, Ipv4Addr> {
-    let nodes = inventory.hosts.iter().filter(|(_, host)| host.is_node());
-    nodes.map(|(name, host)| (name.clone(), host.address)).collect()
+/// What a turn has come to.
+#[derive(Debug, Clone, Copy)]
+enum Looked {
+    /// EC2 was not asked.
+    Not,
+    Asked,
+    Well,
+}
+
+fn short_lived(record: &Record) -> Option<String> {
+    let ended = record.ended.as_deref().unwrap_or("EC2 does not say why");
+    let words = || format!("{} in a row ended soon after they were launched: {ended}", record.short);
+    (record.short > 1).then(words)
 }
 
 fn is_of(record: &Record, wanted: &Wanted) -> bool {

@@ -1,6 +1,6 @@
 //! The launch of the gateway: what the inventory says, into the interface that the network has for it.
 
-use super::{NAME, record::Wanted};
+use super::{NAME, PublicKey, record::Wanted};
 use crate::{
     burst::{
         cloud::{UserData, tag},
@@ -14,8 +14,15 @@ use crate::{
 /// Of its disk. Images of Debian and Ubuntu have 8 at most.
 const GIB: u32 = 8;
 
-/// Nothing where the network has no gateway. `cluster` is the uid of the cluster's `kube-system` namespace.
-pub fn wanted(inventory: &Inventory, made: &Made, cluster: &str, user_data: UserData) -> Option<Wanted> {
+/// Nothing where the network has no gateway. `cluster` is the uid of the cluster's `kube-system` namespace, `key` the gateway's
+/// own.
+pub fn wanted(
+    inventory: &Inventory,
+    made: &Made,
+    cluster: &str,
+    key: &PublicKey,
+    user_data: UserData,
+) -> Option<Wanted> {
     let gateway = made.gateway.as_ref()?;
     let instance_type = &inventory.burst.gateway_type;
     let architecture = architecture(instance_type);
@@ -33,7 +40,7 @@ pub fn wanted(inventory: &Inventory, made: &Made, cluster: &str, user_data: User
     // Nobody needs it any more when somebody says so, at no time that is known.
     request.tags.remove(tag::EXPIRES);
     request.network_interface = Some(gateway.interface.clone());
-    Some(Wanted::new(cluster.to_owned(), request))
+    Some(Wanted::new(cluster.to_owned(), key.to_string(), request))
 }
 
 /// By EC2's names: `a1`, and families with a `g` behind the generation, have processors of Arm.
@@ -59,7 +66,8 @@ mod tests {
         let network = Network::of(&inventory).unwrap();
         let made = Made::read(&network, &recorded::outputs("x")).unwrap();
         let script = || UserData::new("#!/bin/sh\n".into()).unwrap();
-        let wanted = super::wanted(&inventory, &made, "8c1f", script()).unwrap();
+        let key = crate::burst::gateway::PrivateKey::generate().unwrap().public();
+        let wanted = super::wanted(&inventory, &made, "8c1f", &key, script()).unwrap();
         let request = wanted.request(7);
         assert_eq!(request.network_interface.as_deref(), Some("eni-1"));
         assert_eq!((request.instance_type.as_str(), request.spot), ("t4g.nano", false));
@@ -70,7 +78,7 @@ mod tests {
         assert_eq!(request.client_token.len(), 64);
         assert_ne!(request.client_token, wanted.request(8).client_token);
         let existing = Made { gateway: None, ..made };
-        assert_eq!(super::wanted(&inventory, &existing, "8c1f", script()), None);
+        assert_eq!(super::wanted(&inventory, &existing, "8c1f", &key, script()), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::record::{Launch, Record, Wanted};
+use super::record::{Launch, Record, Refusal, Wanted};
 use crate::burst::{
     cloud::{CloudError, Instance, Kind, State},
     time::Time,
@@ -21,6 +21,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The former instance holds the interface still.
 const HELD: Duration = Duration::from_secs(5);
 const IN_USE: &str = "InvalidNetworkInterface.InUse";
+/// After a refusal that somebody has to cure, who may do so elsewhere: by a permission, or a quota.
+const REFUSED: Duration = Duration::from_secs(15 * 60);
+/// One that ends sooner has not been one: EC2 could not start it, or its script failed.
+const SHORT: Duration = Duration::from_secs(10 * 60);
+/// Before the next after such a one: doubled each time, up to the second.
+const AFTER_SHORT: (u64, u64) = (10, 640);
+/// A gateway stays for so long whatever else is wanted: each machine that comes would cut workers off once more.
+const STAYS: Duration = Duration::from_secs(120);
 /// Between two tries of a launch that was not answered: doubled each time, up to the second.
 const SLOWER: (u64, u64) = (2, 60);
 
@@ -62,7 +70,16 @@ fn take_in(record: &mut Record, seen: &Seen, now: Time) {
                 && launch.instance.as_ref().is_none_or(|id| *id == instance.id)
         });
         match (launch, instance.state) {
-            (Some(_), State::Terminated) => record.launch = None,
+            (Some(launch), State::Terminated) => {
+                let short = launch.asked.is_some_and(|asked| now.since(asked) < SHORT);
+                record.short = if short { record.short.saturating_add(1) } else { 0 };
+                // The first may have been an accident.
+                let (first, most) = AFTER_SHORT;
+                let wait = first.saturating_mul(1 << record.short.saturating_sub(2).min(6)).min(most);
+                record.pause = (record.short > 1).then(|| now.after(Duration::from_secs(wait)));
+                record.ended.clone_from(&instance.reason);
+                record.launch = None;
+            }
             (Some(launch), _) => launch.instance = Some(instance.id.clone()),
             (None, State::Terminated) => drop(record.ending.remove(&instance.id)),
             (None, _) => drop(record.ending.entry(instance.id.clone()).or_insert(now)),
@@ -84,7 +101,8 @@ fn judge(record: &mut Record, wanted: Option<&Wanted>, seen: &Seen, now: Time) {
     record.impaired_since = since(record.impaired_since, seen.impaired);
     let long = |since: Option<Time>, limit: Duration| since.is_some_and(|since| now.since(since) >= limit);
     let ended = shown.is_some_and(|instance| !matches!(instance.state, State::Pending | State::Running));
-    let other = wanted.is_none_or(|wanted| wanted.configuration() != launch.configuration);
+    let stays = launch.asked.is_some_and(|asked| now >= asked && now.since(asked) < STAYS);
+    let other = wanted.is_none_or(|wanted| wanted.configuration() != launch.configuration && !stays);
     if ended || other || long(record.missing_since, MISSING) || long(record.impaired_since, IMPAIRED) {
         record.ending.insert(id, now);
         (record.launch, record.asked) = (None, None);
@@ -125,9 +143,13 @@ fn start(record: &mut Record, wanted: Option<&Wanted>, now: Time) -> bool {
     if record.launch.is_none() {
         let Some(wanted) = wanted else { return false };
         let configuration = wanted.configuration();
-        let refused = record.refused.as_ref().is_some_and(|(refused, _)| *refused == configuration);
+        let holds = |it: &Refusal| {
+            it.configuration == configuration && now >= it.since && now.since(it.since) < REFUSED
+        };
+        let refused = record.refused.as_ref().is_some_and(holds);
         // A clock that was set back lengthens no pause.
-        let pauses = record.pause.is_some_and(|until| now < until && until <= now.after(PAUSE));
+        let longest = Duration::from_secs(AFTER_SHORT.1);
+        let pauses = record.pause.is_some_and(|until| now < until && until <= now.after(longest));
         if refused || pauses {
             return false;
         }
@@ -170,7 +192,8 @@ pub fn answered(record: &Record, answer: &Result<Instance, CloudError>, now: Tim
                 (record.launch, record.pause) = (None, Some(now.after(HELD)));
             }
             Kind::Denied | Kind::Invalid => {
-                record.refused = Some((launch.configuration.clone(), error.to_string()));
+                let (configuration, reason) = (launch.configuration.clone(), error.to_string());
+                record.refused = Some(Refusal { configuration, reason, since: now });
                 record.launch = None;
             }
         },

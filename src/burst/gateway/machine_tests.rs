@@ -17,7 +17,7 @@ fn wanted(script: &str) -> Wanted {
         "Tags": {},
     });
     let request: RunInstances = serde_json::from_value(request).unwrap();
-    Wanted::new("8c1f".into(), request)
+    Wanted::new("8c1f".into(), "a key".into(), request)
 }
 
 fn at(seconds: u64) -> Time {
@@ -110,12 +110,14 @@ fn one_whose_checks_fail_for_half_a_minute_is_replaced() {
 #[test]
 fn another_configuration_is_another_gateway_after_the_first_has_ended() {
     let up = seen(&[instance("i-1", 1, State::Running)]);
-    let after = next(&running(), Some(&wanted("2")), &up, at(9));
+    let early = next(&running(), Some(&wanted("2")), &up, at(119));
+    assert_eq!((early.launch, early.terminate), (false, vec![]), "each change cuts workers off");
+    let after = next(&running(), Some(&wanted("2")), &up, at(120));
     assert_eq!((after.launch, after.terminate), (false, vec!["i-1".to_owned()]));
-    let waits = next(&after.record, Some(&wanted("2")), &up, at(12));
+    let waits = next(&after.record, Some(&wanted("2")), &up, at(122));
     assert_eq!((waits.launch, waits.terminate), (false, vec![]), "it was asked for");
     let gone =
-        next(&waits.record, Some(&wanted("2")), &seen(&[instance("i-1", 1, State::Terminated)]), at(50));
+        next(&waits.record, Some(&wanted("2")), &seen(&[instance("i-1", 1, State::Terminated)]), at(160));
     assert!(gone.launch && gone.record.attempt == 2);
     assert_eq!(gone.record.launch.unwrap().configuration, wanted("2").configuration());
 }
@@ -151,15 +153,19 @@ fn what_has_its_name_and_is_not_it_is_ended() {
 }
 
 #[test]
-fn a_refusal_for_good_waits_for_another_configuration_and_others_for_half_a_minute() {
+fn a_refusal_that_somebody_has_to_cure_waits_for_that_and_others_for_half_a_minute() {
     let begun = next(&Record::default(), Some(&wanted("1")), &Seen::default(), at(0)).record;
     let refused = |status, code| {
         let error = CloudError::answered(Order::RunInstances, status, code, "no");
         answered(&begun, &Err(error), at(1))
     };
     let denied = refused(403, "UnauthorizedOperation");
-    assert!(!next(&denied, Some(&wanted("1")), &Seen::default(), at(9999)).launch);
-    assert!(denied.refused.as_ref().unwrap().1.contains("UnauthorizedOperation"));
+    assert!(!next(&denied, Some(&wanted("1")), &Seen::default(), at(900)).launch);
+    assert!(
+        next(&denied, Some(&wanted("1")), &Seen::default(), at(901)).launch,
+        "it may have been cured elsewhere"
+    );
+    assert!(denied.refused.as_ref().unwrap().reason.contains("UnauthorizedOperation"));
     assert!(next(&denied, Some(&wanted("2")), &Seen::default(), at(2)).launch);
     let short = refused(500, "InsufficientInstanceCapacity");
     assert!(!next(&short, Some(&wanted("1")), &Seen::default(), at(30)).launch);
@@ -167,6 +173,31 @@ fn a_refusal_for_good_waits_for_another_configuration_and_others_for_half_a_minu
     assert!(again.launch && again.record.attempt == 2);
     // A clock that was set back holds nothing up.
     assert!(next(&short, Some(&wanted("1")), &Seen::default(), Time(0)).launch);
+}
+
+#[test]
+fn those_that_end_soon_are_replaced_more_and_more_slowly() {
+    let (mut record, mut launches) = (Record::default(), Vec::new());
+    for second in 0..3000 {
+        let before = record.attempt;
+        let ended = Instance {
+            reason: Some("Client.VolumeLimitExceeded".into()),
+            ..instance("i", before, State::Terminated)
+        };
+        let seen = if record.instance().is_some() { seen(&[ended]) } else { Seen::default() };
+        let after = next(&record, Some(&wanted("1")), &seen, at(second));
+        record = after.record;
+        if after.launch {
+            launches.push(second);
+            record = answered(&record, &Ok(instance("i", record.attempt, State::Pending)), at(second));
+        }
+    }
+    assert_eq!(launches, [0, 1, 12, 33, 74, 155, 316, 637, 1278, 1919, 2560]);
+    assert_eq!(record.ended.as_deref(), Some("Client.VolumeLimitExceeded"));
+    // One that has lasted ends by accident.
+    let lasted = Record { launch: running().launch, ..record };
+    let after = next(&lasted, Some(&wanted("1")), &seen(&[instance("i-1", 1, State::Terminated)]), at(9000));
+    assert_eq!((after.launch, after.record.short), (true, 0));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use keeper::{Around, Keeper, Kept, Known, Meeting, Plan, SETTLED};
 pub use keys::{PrivateKey, PublicKey};
 pub use launch::wanted;
 pub use machine::{Next, Seen, answered, next};
-pub use record::{Launch, Record, Records, Wanted};
+pub use record::{Launch, Record, Records, Refusal, Wanted};
 pub use turn::{Checks, Turn, turn};
 pub use user_data::{Error, Peer, Site, user_data};
 

@@ -17,13 +17,15 @@ use crate::burst::{
 pub struct Wanted {
     /// The uid of the cluster's `kube-system` namespace.
     pub cluster: String,
+    /// Tells its attempts from those of a gateway that was forgotten, which EC2 still knows: its public key, for example.
+    pub series: String,
     request: RunInstances,
 }
 
 impl Wanted {
     /// `request.client_token` does not count.
-    pub fn new(cluster: String, request: RunInstances) -> Wanted {
-        Wanted { cluster, request: RunInstances { client_token: String::new(), ..request } }
+    pub fn new(cluster: String, series: String, request: RunInstances) -> Wanted {
+        Wanted { cluster, series, request: RunInstances { client_token: String::new(), ..request } }
     }
 
     /// Changes with everything that makes another gateway of it.
@@ -33,7 +35,7 @@ impl Wanted {
 
     /// The same bytes for the same attempt.
     pub fn request(&self, attempt: u32) -> RunInstances {
-        let client_token = client_token(&self.cluster, NAME, attempt);
+        let client_token = client_token(&self.cluster, &format!("{NAME} {}", self.series), attempt);
         RunInstances { client_token, ..self.request.clone() }
     }
 }
@@ -70,8 +72,22 @@ pub struct Record {
     pub impaired_since: Option<Time>,
     /// No launch before this.
     pub pause: Option<Time>,
-    /// The configuration that EC2 refused for good, and why.
-    pub refused: Option<(String, String)>,
+    /// What EC2 refused last, and nothing that waiting for a moment cures.
+    pub refused: Option<Refusal>,
+    /// How many in a row ended soon after they were launched.
+    pub short: u32,
+    /// Why the last one ended, in EC2's words.
+    pub ended: Option<String>,
+}
+
+/// A launch that EC2 refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// [`Wanted::configuration`] that it was of.
+    pub configuration: String,
+    pub reason: String,
+    pub since: Time,
 }
 
 impl Record {

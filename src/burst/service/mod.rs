@@ -83,7 +83,7 @@ pub enum Error {
 /// What is made anew with each way to the API server.
 pub struct Connection {
     pub controller: Controller,
-    /// Where machines and workers meet at a gateway of hoist's.
+    /// Of the gateway at which machines and workers meet, where hoist keeps one. None for who launches nothing.
     pub keeper: Option<Keeper>,
     pub look: Box<dyn Look>,
     pub board: Box<dyn Board>,

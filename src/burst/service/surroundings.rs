@@ -28,7 +28,7 @@ pub struct Parts {
     pub settings: Settings,
     /// This process' own.
     pub identity: String,
-    /// Where the network has one, and this process keeps it.
+    /// What this process keeps it with, or ends one that is not wanted any more.
     pub gateway: Option<Gateway>,
 }
 
@@ -47,7 +47,7 @@ pub struct Gateway {
 pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
     let Parts { api, cloud, clock, writer, settings, identity, gateway } = parts;
     let store = Arc::new(Store::open(api.clone()).await?);
-    let keeper = gateway.and_then(|Gateway { plan, checks, settled }| {
+    let keeper = gateway.map(|Gateway { plan, checks, settled }| {
         let (cloud, records, meeting, clock) = (cloud.clone(), store.clone(), store.clone(), clock.clone());
         Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled)
     });

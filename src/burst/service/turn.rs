@@ -7,7 +7,7 @@ use crate::burst::{
     claim::{Claim, Phase},
     controller::{Controller, Decision, Report, View},
     demand::{Explanation, Situation, Wish, decide},
-    gateway::Kept,
+    gateway::{Keeper, Kept},
     offer::{Capacity, Money},
     time::Time,
 };
@@ -93,10 +93,6 @@ impl Service {
             self.standing(Kind::Lead, "this controller", "leads");
             self.told_of(&view);
         }
-        let gateway = match &mut connection.keeper {
-            Some(keeper) if !only_look => Some(keeper.keep().await?),
-            _ => None,
-        };
         let (seen, wish) = (connection.look.look().await?, self.wish(connection).await?);
         let now = self.clock.now();
         let spent = view.spent(now);
@@ -125,7 +121,8 @@ impl Service {
                 busy: false,
             })));
         }
-        let waits = gateway.as_ref().is_some_and(|it| it.instance.is_none()) && !decision.wanted.is_empty();
+        let there = connection.keeper.as_ref().is_none_or(Keeper::is_there);
+        let waits = !there && !decision.wanted.is_empty();
         if waits {
             // They would not find the machines, and be paid for until they are given up.
             decision.wanted.clear();
@@ -138,9 +135,7 @@ impl Service {
         }
         // All of it was done.
         self.memory.forget(Kind::Trouble, "turn");
-        if let Some(kept) = &gateway {
-            self.told_of_gateway(kept);
-        }
+        let gateway = self.keep(connection).await;
         self.told(&explanation, &report, &troubles);
         let status = Status {
             at: now,
@@ -154,7 +149,7 @@ impl Service {
             remarks: offered.remarks,
         };
         self.show(connection, status).await;
-        let busy = waits || gateway.is_some_and(|it| it.instance.is_none());
+        let busy = waits || gateway.as_ref().is_some_and(|it| it.instance.is_none());
         Ok(Outcome::Done(Box::new(Done { decision, explanation, report: Some(report), spent, busy })))
     }
 
@@ -182,6 +177,22 @@ impl Service {
         }
     }
 
+    /// Keeps the gateway. What hinders that hinders nothing else: nodes are drained, and given back.
+    async fn keep(&mut self, connection: &mut Connection) -> Option<Kept> {
+        match connection.keeper.as_mut()?.keep().await {
+            Ok(kept) => {
+                if let Some(kept) = &kept {
+                    self.told_of_gateway(kept);
+                }
+                kept
+            }
+            Err(error) => {
+                self.standing(Kind::Trouble, "gateway", &error.to_string());
+                None
+            }
+        }
+    }
+
     fn told_of_gateway(&mut self, kept: &Kept) {
         let what = kept.instance.as_deref().unwrap_or("is not there yet,");
         self.standing(
@@ -192,6 +203,11 @@ impl Service {
         let without = kept.without_key.join(" ");
         if !without.is_empty() && kept.machines > 0 {
             self.standing(Kind::Gateway, &without, "no key is known to the gateway: `hoist apply` makes one");
+        }
+        let unknown = kept.unknown.join(" ");
+        if !unknown.is_empty() {
+            let message = "not in the inventory that this controller was given: give it the new one";
+            self.standing(Kind::Gateway, &unknown, message);
         }
         if let Some(trouble) = &kept.trouble {
             self.standing(Kind::Trouble, "gateway", trouble);

@@ -200,6 +200,9 @@ fn gateway(kept: &Kept) -> String {
     if !kept.without_key.is_empty() {
         words += &format!("; without a key: {} (`hoist apply`)", kept.without_key.join(" "));
     }
+    if !kept.unknown.is_empty() {
+        words += &format!("; not in the controller's inventory: {}", kept.unknown.join(" "));
+    }
     if let Some(trouble) = &kept.trouble {
         words += &format!("; {trouble}");
     }
@@ -274,6 +277,7 @@ mod tests {
                     instance: Some("i-0a1b".into()),
                     machines: 4,
                     without_key: vec!["w3".into()],
+                    unknown: vec!["w4".into()],
                     trouble: None,
                 }),
                 explanation,

@@ -9,12 +9,15 @@ use hoist::burst::{
     gateway::{Checks, Known, Meeting, PrivateKey, PublicKey, Record, Records},
 };
 
-use super::bed::Handle;
+use super::{bed::Handle, world::World};
 
 #[async_trait]
 impl Records for Handle {
     async fn gateway(&self) -> Result<(Record, Option<Version>), LedgerError> {
-        Ok(self.call(|world| (world.gateway.0.clone(), Some(world.gateway.1.to_string()))).await)
+        let kept = |world: &mut World| world.gateway.clone();
+        let (record, version) = self.call(kept).await;
+        let version = (record != Record::default()).then(|| version.to_string());
+        Ok((record, version))
     }
 
     async fn keep_gateway(&self, record: &Record, version: Option<&Version>) -> Result<Version, LedgerError> {
@@ -66,7 +69,11 @@ impl Meeting for Handle {
     }
 
     async fn forget(&self) -> Result<(), LedgerError> {
-        self.call(|world| world.met = Default::default()).await;
+        self.call(|world| {
+            world.met = Default::default();
+            world.gateway.0 = Record::default();
+        })
+        .await;
         Ok(())
     }
 }
