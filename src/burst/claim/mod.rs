@@ -1,7 +1,7 @@
 //! The life of one rented node, written down before EC2 is asked for it.
 //!
-//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused, `ledger` keeps claims where a restarted controller
-//! finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
+//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused and `vain` whom no node helped, `ledger` keeps
+//! claims where a restarted controller finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
 //! said that nothing is left.
 
 mod ending;
@@ -10,6 +10,7 @@ mod limits;
 mod machine;
 mod market;
 mod seen;
+mod vain;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ pub use limits::Limits;
 pub use machine::{Next, answered, next};
 pub use market::{Breaker, Market, Stopped};
 pub use seen::{Action, Answer, NodeSeen, Seen, Sight};
+pub use vain::{InVain, Pause};
 
 use super::{cloud::RunInstances, offer::Offer, time::Time};
 
@@ -193,6 +195,11 @@ impl Claim {
     /// The workers that a person wants and that this one stands for: it stays when nothing runs on it.
     pub fn workers(&self) -> impl Iterator<Item = &String> {
         self.pods.iter().filter(|pod| !pod.contains('/'))
+    }
+
+    /// Whether it is ready and nothing that counts has run on it since it became so.
+    pub fn is_unused(&self) -> bool {
+        self.phase == Phase::Ready && self.idle_since == Some(self.since)
     }
 
     /// The instance of the present attempt.

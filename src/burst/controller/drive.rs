@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Candidate, Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
+    vain::unhelped,
 };
 use crate::burst::{
     claim::{Action, Answer, Book, Claim, Phase, Seen, Sight, Why, answered, next},
@@ -87,6 +88,8 @@ impl Controller {
             }
             let after = next(&claim, &seen, &self.settings.limits, now);
             let moved = after.claim.phase != claim.phase;
+            // First, for it may be repeated: a kill in between forgets nobody.
+            self.learn(view, unhelped(&claim, &after.claim, &seen, &decision.waiting), now).await?;
             self.record(view, index, after.claim, now).await?;
             if moved && view.claims[index].0.phase == Phase::Ready {
                 // Should this fail, the token ends by itself.
@@ -165,6 +168,16 @@ impl Controller {
         let mut book = view.book.clone();
         book.market.learn(claim, &after, now);
         view.claims[index] = (after, version);
+        self.save(view, book).await
+    }
+
+    /// Remembers pods that a node was of no use to.
+    async fn learn(&self, view: &mut View, marks: Vec<String>, now: Time) -> Result<(), Error> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let mut book = view.book.clone();
+        book.in_vain.learn(&marks, now);
         self.save(view, book).await
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CertificateRequest, Controller, Error};
 use crate::burst::{
-    claim::{Book, Claim, NodeSeen, Phase, Version},
+    claim::{Book, Claim, InVain, NodeSeen, Phase, Version},
     cloud::{CloudError, Instance, Leftover},
     offer::{Money, Offer},
     time::Time,
@@ -43,6 +43,11 @@ impl View {
     /// What this month has cost until now.
     pub fn spent(&self, now: Time) -> Money {
         self.book.spent.total(&self.claims().collect::<Vec<_>>(), now)
+    }
+
+    /// Pods that nodes were rented for in vain.
+    pub fn in_vain(&self) -> &InVain {
+        &self.book.in_vain
     }
 
     /// Whether EC2 may be asked for this offer now.

@@ -135,7 +135,7 @@ impl Nodes for Handle {
                 let is_on = |node: &Option<String>| node.as_deref() == Some(name);
                 world.pods.iter().filter(|(_, pod)| is_on(&pod.node)).map(|(pod, _)| pod.clone()).collect()
             };
-            let nodes = world.nodes.iter();
+            let nodes = world.nodes.iter().filter(|(_, node)| node.labelled);
             nodes
                 .map(|(name, node)| NodeSeen {
                     name: name.clone(),
@@ -197,7 +197,9 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
             world.join_tokens.remove(claim);
         }
         Work::DropNode => {
-            world.nodes.remove(claim);
+            if world.nodes.get(claim).is_some_and(|node| node.labelled) {
+                world.nodes.remove(claim);
+            }
             world.join_tokens.remove(claim);
             world.requests.retain(|it| it.common_name != format!("system:node:{claim}"));
         }

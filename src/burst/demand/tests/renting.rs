@@ -45,6 +45,41 @@ fn a_clock_that_is_behind_makes_no_pod_wait_for_ever() {
 }
 
 #[test]
+fn nothing_is_rented_for_a_pod_that_a_node_did_not_help_until_it_is_changed_or_an_hour_is_over() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({})), pod("b", json!({}))]);
+    let (decision, _) = scene.decide();
+    let waiter = &decision.waiting["web/a"];
+    assert_eq!((decision.waiting.len(), waiter.since), (2, Time(NOW.0 - 60_000)), "the scheduler says so");
+    scene.in_vain.learn([&waiter.mark], NOW);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(wanted(&decision), [("m7i.large", vec!["web/b"])]);
+    assert_eq!((explanation.waiting, explanation.unplaced[0].pod.as_str()), (2, "web/a"));
+    insta::assert_snapshot!(explanation.unplaced[0].because, @"a node was rented for it once, and nothing ever ran there: the scheduler refuses this pod for a reason that hoist does not know. `kubectl describe pod -n web a` says which; nothing more is rented for it before 2026-01-02T04:05:00Z");
+    assert_eq!(scene.decide_at(Time(NOW.0 + 3_600_000)).0.wanted.len(), 2, "an hour later");
+    for (why, change) in [
+        ("made anew", json!({"metadata": {"uid": "another"}})),
+        ("it tolerates more", json!({"spec": {"tolerations": [{"operator": "Exists"}]}})),
+    ] {
+        scene.seen.pods = told(vec![pod("a", change)]);
+        assert_eq!(wanted(&scene.decide().0), [("m7i.large", vec!["web/a"])], "{why}");
+    }
+    // What schedulers and controllers note down on a pod changes nothing.
+    let noted = json!({"metadata": {"annotations": {"tried": "9"}, "resourceVersion": "9"}});
+    scene.seen.pods = told(vec![pod("a", noted)]);
+    assert_eq!(scene.decide().0.wanted, []);
+}
+
+#[test]
+fn pods_of_other_schedulers_are_no_demand() {
+    let of = |scheduler: &str| pod(scheduler, json!({"spec": {"schedulerName": scheduler}}));
+    let mut scene = Scene::with_pods(vec![of("default-scheduler"), of("volcano")]);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(wanted(&decision), [("m7i.large", vec!["web/default-scheduler"])]);
+    assert_eq!(explanation.unplaced.len(), 1);
+    assert_eq!(explanation.unplaced[0].because, "its scheduler is volcano, whose rules hoist does not know");
+}
+
+#[test]
 fn a_pod_that_no_offer_can_serve_is_told_why() {
     let stranger = pod("stranger", json!({"spec": {"tolerations": []}}));
     let gpu = json!([{"name": "a", "resources": {"requests": {"nvidia.com/gpu": "1"}}}]);
