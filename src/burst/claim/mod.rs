@@ -293,14 +293,7 @@ mod tests {
         (claim.phase, claim.why, claim.idle_since) = (Phase::Ready, None, Some(Time(0)));
         claim.launch.as_mut().unwrap().instance = Some("i-1".into());
         let seen = |pods: &[&str], end: Why| Seen {
-            node: Some(NodeSeen {
-                name: "burst-1".into(),
-                provider_id: "aws:///a/i-1".into(),
-                ready: true,
-                cordoned: false,
-                pods: pods.iter().map(ToString::to_string).collect(),
-                notice: false,
-            }),
+            node: Some(node(pods)),
             end: Some(end),
             ..Seen::default()
         };
@@ -309,6 +302,36 @@ mod tests {
         assert_eq!(phase(&seen(&["web/a"], Why::Empty)), Phase::Ready);
         assert_eq!(phase(&seen(&["web/a"], Why::Unneeded)), Phase::Ready, "it is needed again");
         assert_eq!(phase(&seen(&["web/a"], Why::Removed)), Phase::Draining);
+    }
+
+    #[test]
+    fn an_empty_node_that_got_a_pod_before_its_cordon_stays_and_one_that_ends_for_another_reason_goes() {
+        let after = |why: Why, cordoned: bool, pods: &[&str]| {
+            let mut claim = launching();
+            (claim.phase, claim.why) = (Phase::Draining, Some(why));
+            claim.launch.as_mut().unwrap().instance = Some("i-1".into());
+            let seen = Seen { node: Some(NodeSeen { cordoned, ..node(pods) }), ..Seen::default() };
+            let after = next(&claim, &seen, &Limits::default(), Time(1));
+            (after.claim.phase, after.claim.why.is_some(), after.actions)
+        };
+        let evict = Action::Evict { grace: None, respect_budgets: true };
+        assert_eq!(after(Why::Empty, false, &[]), (Phase::Draining, true, vec![Action::Cordon]));
+        assert_eq!(after(Why::Empty, true, &[]), (Phase::Terminating, true, vec![]));
+        assert_eq!(after(Why::Empty, true, &["web/a"]), (Phase::Draining, true, vec![Action::Uncordon]));
+        assert_eq!(after(Why::Empty, false, &["web/a"]), (Phase::Ready, false, vec![]));
+        let drained = (Phase::Draining, true, vec![Action::Cordon, evict]);
+        assert_eq!(after(Why::Unneeded, true, &["web/a"]), drained);
+    }
+
+    fn node(pods: &[&str]) -> NodeSeen {
+        NodeSeen {
+            name: "burst-1".into(),
+            provider_id: "aws:///a/i-1".into(),
+            ready: true,
+            cordoned: false,
+            pods: pods.iter().map(ToString::to_string).collect(),
+            notice: false,
+        }
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub enum Action {
     Launch(Box<RunInstances>),
     Console(String),
     Cordon,
+    Uncordon,
     /// Move its pods away, each with at most this much grace.
     Evict {
         grace: Option<Duration>,

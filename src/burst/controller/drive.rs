@@ -238,6 +238,7 @@ impl Controller {
                 }
             }
             Action::Cordon => self.work(name, &Work::Cordon, report).await,
+            Action::Uncordon => self.work(name, &Work::Uncordon, report).await,
             Action::Evict { grace, respect_budgets } => {
                 self.work(name, &Work::Evict { grace, respect_budgets }, report).await;
             }

@@ -26,6 +26,8 @@ pub enum Work {
     /// Approve this CertificateSigningRequest.
     Approve(String),
     Cordon,
+    /// Pods may come again.
+    Uncordon,
     /// Evict what a drain moves; after budgets are not respected any more, delete it.
     Evict {
         grace: Option<Duration>,

@@ -144,6 +144,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     for work in [
         Work::Approve("csr-1".into()),
         Work::Cordon,
+        Work::Uncordon,
         Work::Evict { grace: None, respect_budgets: true },
         Work::Evict { grace: None, respect_budgets: false },
         Work::DropToken,

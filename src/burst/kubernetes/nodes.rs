@@ -185,6 +185,10 @@ impl Nodes for Workers {
                 let patch = json!({"spec": {"unschedulable": true}});
                 ("cordon the node", self.api.merge(NODE, None, claim, &patch).await.map(drop))
             }
+            Work::Uncordon => {
+                let patch = json!({"spec": {"unschedulable": null}});
+                ("uncordon the node", self.api.merge(NODE, None, claim, &patch).await.map(drop))
+            }
             Work::Evict { grace, respect_budgets } => {
                 ("move its pods", self.evict(claim, *grace, *respect_budgets).await)
             }
@@ -331,6 +335,8 @@ mod tests {
         let count = |kind: &str| memory.lock().unwrap().objects.of(kind).len();
         workers.work("burst-1", &Work::Cordon).await.unwrap();
         assert!(workers.nodes().await.unwrap()[0].cordoned);
+        workers.work("burst-1", &Work::Uncordon).await.unwrap();
+        assert!(!workers.nodes().await.unwrap()[0].cordoned);
         let evict = Work::Evict { grace: Some(Duration::from_secs(90)), respect_budgets: true };
         workers.work("burst-1", &evict).await.unwrap();
         assert_eq!(count("Pod"), 0);

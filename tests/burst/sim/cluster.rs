@@ -179,9 +179,9 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
             world.requests.retain(|it| it.name != *request);
             world.approved.insert(request.clone());
         }
-        Work::Cordon => {
+        Work::Cordon | Work::Uncordon => {
             if let Some(node) = world.nodes.get_mut(claim) {
-                node.cordoned = true;
+                node.cordoned = *work == Work::Cordon;
             }
         }
         Work::Evict { grace, respect_budgets } => {
