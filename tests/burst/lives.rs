@@ -126,6 +126,23 @@ fn a_node_that_somebody_deletes_is_lost_after_a_minute() {
     gates::hold(&bed.world());
 }
 
+#[test]
+fn a_node_that_loses_its_label_gets_it_back_and_stays() {
+    let mut bed = running(2, 5 * HOUR);
+    bed.world().nodes.values_mut().for_each(|node| node.labelled = false);
+    bed.turns(5, 5);
+    assert!(bed.world().nodes.values().all(|node| node.labelled));
+    bed.turns(300, 5);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 1));
+    // Nor does a Node without it stay behind.
+    bed.world().pods.clear();
+    for _ in 0..120 {
+        bed.world().nodes.values_mut().for_each(|node| node.labelled = false);
+        bed.turns(5, 5);
+    }
+    gates::nothing_is_left(&bed.world());
+}
+
 /// A pod without a controller that is evicted is lost.
 #[test]
 fn a_pod_that_comes_between_the_look_and_the_cordon_of_an_empty_node_stays_there() {

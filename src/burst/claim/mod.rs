@@ -212,6 +212,12 @@ impl Claim {
         self.instance().into_iter().chain(self.former.iter().map(String::as_str))
     }
 
+    /// Whether a Node is that of one of its instances, whatever labels it has.
+    pub fn owns(&self, node: &str, provider_id: &str) -> bool {
+        let instance = provider_id.rsplit('/').next().unwrap_or_default();
+        node == self.name && !instance.is_empty() && self.instances().any(|id| id == instance)
+    }
+
     /// Whether there is, or will be, a node that pods can count on.
     pub fn is_capacity(&self) -> bool {
         self.phase <= Phase::Ready && self.why.is_none()
@@ -292,11 +298,8 @@ mod tests {
         let mut claim = launching();
         (claim.phase, claim.why, claim.idle_since) = (Phase::Ready, None, Some(Time(0)));
         claim.launch.as_mut().unwrap().instance = Some("i-1".into());
-        let seen = |pods: &[&str], end: Why| Seen {
-            node: Some(node(pods)),
-            end: Some(end),
-            ..Seen::default()
-        };
+        let seen =
+            |pods: &[&str], end: Why| Seen { node: Some(node(pods)), end: Some(end), ..Seen::default() };
         let phase = |seen: &Seen| next(&claim, seen, &Limits::default(), Time(300_000)).claim.phase;
         assert_eq!(phase(&seen(&[], Why::Empty)), Phase::Draining);
         assert_eq!(phase(&seen(&["web/a"], Why::Empty)), Phase::Ready);
@@ -331,6 +334,7 @@ mod tests {
             cordoned: false,
             pods: pods.iter().map(ToString::to_string).collect(),
             notice: false,
+            labelled: true,
         }
     }
 

@@ -62,7 +62,8 @@ impl InVain {
 
     /// Forgets pods a day after their pause.
     fn prune(&mut self, now: Time) {
-        self.pods.retain(|_, pause| pause.holds(now) || now.since(pause.until) < LONGEST && now >= pause.until);
+        self.pods
+            .retain(|_, pause| pause.holds(now) || now.since(pause.until) < LONGEST && now >= pause.until);
         if let Some(over) = self.pods.len().checked_sub(MOST).filter(|over| *over > 0) {
             let mut ends: Vec<(Time, String)> =
                 self.pods.iter().map(|(mark, pause)| (pause.until, mark.clone())).collect();

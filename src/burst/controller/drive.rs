@@ -7,7 +7,7 @@ use super::{
     vain::unhelped,
 };
 use crate::burst::{
-    claim::{Action, Answer, Book, Claim, Phase, Seen, Sight, Why, answered, next},
+    claim::{Action, Answer, Book, Claim, NodeSeen, Phase, Seen, Sight, Why, answered, next},
     cloud::{Cloud, CloudError, Kind, UserData},
     offer::Offer,
     time::Time,
@@ -30,6 +30,7 @@ impl Controller {
             return Ok(report);
         }
         self.sign(&view, &mut report).await;
+        self.label(&view, &mut report).await;
         let endings = self.endings(&view, decision, now);
         for index in 0..view.claims.len() {
             self.drive(&mut view, index, &endings, decision, &mut report).await?;
@@ -56,6 +57,16 @@ impl Controller {
             let claim = request.common_name.trim_start_matches("system:node:");
             if let Err(error) = self.around.nodes.work(claim, &Work::Approve(request.name.clone())).await {
                 report.troubles.push(error.to_string());
+            }
+        }
+    }
+
+    /// Who takes the label away from a rented node does not mean to end it.
+    async fn label(&self, view: &View, report: &mut Report) {
+        for claim in view.claims() {
+            let is_bare = |node: &NodeSeen| !node.labelled && claim.owns(&node.name, &node.provider_id);
+            if view.nodes.iter().any(is_bare) {
+                self.work(&claim.name, &Work::Label, report).await;
             }
         }
     }
@@ -248,8 +259,8 @@ impl Controller {
                     report.troubles.push(error.to_string());
                 }
             }
-            Action::DropNode => self.work(name, &Work::DropNode, report).await,
-            Action::Finish => match self.around.nodes.work(name, &Work::DropNode).await {
+            Action::DropNode => self.work(name, &drop_node(claim), report).await,
+            Action::Finish => match self.around.nodes.work(name, &drop_node(claim)).await {
                 Ok(()) => return Some(Answer::Dropped),
                 Err(error) => report.troubles.push(error.to_string()),
             },
@@ -330,6 +341,10 @@ impl Controller {
         report.collected = orphans.instances;
         report.collected.extend(orphans.leftovers.into_iter().map(|leftover| leftover.id));
     }
+}
+
+fn drop_node(claim: &Claim) -> Work {
+    Work::DropNode(claim.instances().map(str::to_owned).collect())
 }
 
 /// Terminates, one by one if EC2 refuses all because of one. What EC2 does not know is no error: it may not know it yet,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CertificateRequest, Controller, Error};
+use super::{CertificateRequest, Controller, Error, NodeError};
 use crate::burst::{
     claim::{Book, Claim, InVain, NodeSeen, Phase, Version},
     cloud::{CloudError, Instance, Leftover},
@@ -86,7 +86,7 @@ impl Controller {
             troubles.push(error.to_string());
             cloud = None;
         }
-        let nodes = self.around.nodes.nodes().await?;
+        let nodes = self.nodes_of(&claims).await?;
         let requests = self.around.nodes.requests().await?;
         self.busy = claims.iter().any(|(claim, _)| claim.phase != Phase::Ready);
         Ok(Some(View { claims, book, book_version, cloud, nodes, requests, troubles }))
@@ -99,7 +99,7 @@ impl Controller {
     pub async fn peek(&self) -> Result<View, Error> {
         let claims = self.around.ledger.claims().await?;
         let (book, book_version) = self.around.ledger.book().await?;
-        let nodes = self.around.nodes.nodes().await?;
+        let nodes = self.nodes_of(&claims).await?;
         Ok(View {
             claims,
             book,
@@ -109,6 +109,11 @@ impl Controller {
             requests: Vec::new(),
             troubles: Vec::new(),
         })
+    }
+
+    async fn nodes_of(&self, claims: &[(Claim, Version)]) -> Result<Vec<NodeSeen>, NodeError> {
+        let claims: Vec<&Claim> = claims.iter().map(|(claim, _)| claim).collect();
+        self.around.nodes.nodes(&claims).await
     }
 
     async fn look_at_cloud(&self) -> Result<CloudView, CloudError> {

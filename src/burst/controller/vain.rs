@@ -41,6 +41,7 @@ mod tests {
             cordoned: false,
             pods: vec![],
             notice: false,
+            labelled: true,
         };
         change(&mut before, &mut node, &mut after);
         let waiter = |mark: &str, since: u64| Waiter { mark: mark.into(), since: Time(since) };
