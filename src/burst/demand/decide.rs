@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Seen, Waits, Wish,
     budgets::allowances,
+    idle::stood_by,
     rows::{Rows, coming, rows},
     volumes::volumes,
     waits::{mark, no_reason, waits},
@@ -128,7 +129,8 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
         }
         decision.wanted.push(Wanted { offers: few(offers), pods: vec![worker] });
     }
-    rent(&pods, &mut rows, &market, limits(situation, rules), &mut decision, &mut explanation);
+    let stood_by = stood_by(situation, &decision.waiting);
+    rent(&pods, &stood_by, &mut rows, &market, limits(situation, rules), &mut decision, &mut explanation);
     for (claim, drain) in unneeded(situation, rules, &rows, &market) {
         let because = drain.why.to_string();
         match (&drain.why, drain.instead.as_slice()) {
@@ -148,9 +150,10 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
     (decision, explanation)
 }
 
-/// Packs, and puts pods that have room where they have it.
+/// Packs, and puts pods that have room where they have it. A node for pods alone whose node stands ready is not rented.
 fn rent(
     pods: &[Pod],
+    stood_by: &BTreeMap<String, String>,
     rows: &mut Rows,
     market: &Market,
     limits: Limits,
@@ -173,6 +176,15 @@ fn rent(
     for (number, new) in plan.new.iter().enumerate() {
         let mut pods = on_new.remove(&number).unwrap_or_default();
         pods.sort();
+        if pods.iter().all(|pod| stood_by.contains_key(pod)) {
+            let waiting = pods.into_iter().map(|pod| {
+                let because =
+                    format!("{} was rented for it and is ready, and does not take it", stood_by[&pod]);
+                Waiting { pod, because }
+            });
+            explanation.unplaced.extend(waiting);
+            continue;
+        }
         decision.wanted.push(Wanted { offers: few(offers_of(new, market)), pods });
     }
     let unplaced = plan.unplaced.into_iter();

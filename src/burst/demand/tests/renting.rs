@@ -69,6 +69,32 @@ fn nothing_is_rented_for_a_pod_that_a_node_did_not_help_until_it_is_changed_or_a
     assert_eq!(scene.decide().0.wanted, []);
 }
 
+/// A node can turn out smaller than its type, or have a taint that nobody knew of.
+#[test]
+fn a_pod_whose_node_is_ready_and_does_not_take_it_gets_no_second_one() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({}))]);
+    scene.seen.nodes = told(vec![node("burst-1", "1", json!({"hoist.dev/claim": "burst-1"}))]);
+    scene.claims = vec![claim("burst-1", Phase::Ready, &["web/a"])];
+    scene.claims[0].idle_since = Some(scene.claims[0].since);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(decision.wanted, []);
+    let because = "burst-1 was rented for it and is ready, and does not take it";
+    assert_eq!(explanation.unplaced[0].because, because);
+    let rents = |scene: &mut Scene| scene.decide().0.wanted.len();
+    scene.seen.pods.extend(told(vec![pod("b", json!({}))]));
+    assert_eq!(wanted(&scene.decide().0), [("m7i.large", vec!["web/b"])]);
+    scene.seen.pods.truncate(1);
+    scene.claims[0].since = Time(NOW.0 - 60_001);
+    scene.claims[0].idle_since = Some(scene.claims[0].since);
+    assert_eq!(rents(&mut scene), 1, "the pod is younger than that node");
+    scene.claims[0].since = NOW;
+    assert_eq!(rents(&mut scene), 1, "something runs on it, or has");
+    scene.claims[0].idle_since = Some(NOW);
+    assert_eq!(rents(&mut scene), 0);
+    scene.seen.nodes[0].spec.get_or_insert_default().unschedulable = Some(true);
+    assert_eq!(rents(&mut scene), 1, "somebody has cordoned it");
+}
+
 #[test]
 fn pods_of_other_schedulers_are_no_demand() {
     let of = |scheduler: &str| pod(scheduler, json!({"spec": {"schedulerName": scheduler}}));
