@@ -21,6 +21,12 @@ impl Time {
         Time(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// This long before.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Time {
+        Time(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The calendar month in UTC, such as `2026-03`, by which AWS bills.
     pub fn month(self) -> String {
         self.to_string().chars().take(7).collect()

@@ -15,7 +15,7 @@ use super::{
     sim::{
         Bed,
         bed::now,
-        world::{Disk, Machine, START},
+        world::{Disk, Machine, Pod, START},
     },
 };
 
@@ -124,6 +124,59 @@ fn a_node_that_somebody_deletes_is_lost_after_a_minute() {
     bed.turns(600, 5);
     assert_eq!((alive(&bed), bed.world().pending().count()), (1, 0), "another has its pods");
     gates::hold(&bed.world());
+}
+
+#[test]
+fn a_node_that_loses_its_label_gets_it_back_and_stays() {
+    let mut bed = running(2, 5 * HOUR);
+    bed.world().nodes.values_mut().for_each(|node| node.labelled = false);
+    bed.turns(5, 5);
+    assert!(bed.world().nodes.values().all(|node| node.labelled));
+    bed.turns(300, 5);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 1));
+    // Nor does a Node without it stay behind.
+    bed.world().pods.clear();
+    for _ in 0..120 {
+        bed.world().nodes.values_mut().for_each(|node| node.labelled = false);
+        bed.turns(5, 5);
+    }
+    gates::nothing_is_left(&bed.world());
+}
+
+/// A pod without a controller that is evicted is lost.
+#[test]
+fn a_pod_that_comes_between_the_look_and_the_cordon_of_an_empty_node_stays_there() {
+    let mut bed = running(2, Duration::from_secs(300));
+    let name = bed.world().nodes.keys().next().unwrap().clone();
+    let mut came = false;
+    for _ in 0..200 {
+        bed.world().pass(5_000);
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        let time = bed.world().shown();
+        let idle = bed.world().claims[&name].0.idle_since;
+        came = idle.is_some_and(|idle| time.since(idle) >= Duration::from_secs(300));
+        if came {
+            let (node, ends) = (Some(name.clone()), u64::MAX);
+            let pod = Pod { node, ends, kept: false, refused: false, leaving_at: None };
+            bed.world().pods.insert("default/bare".to_owned(), pod);
+        }
+        now(bed.controller().carry_out(view, &Decision::default())).unwrap();
+        if came {
+            break;
+        }
+    }
+    assert!(came && bed.world().nodes[&name].cordoned, "it was cordoned as an empty one");
+    for _ in 0..30 {
+        bed.turns(2, 2);
+        let world = bed.world();
+        let pod = &world.pods["default/bare"];
+        assert_eq!((pod.node.as_ref(), pod.leaving_at), (Some(&name), None));
+    }
+    assert!(!bed.world().nodes[&name].cordoned);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 1));
+    bed.world().pods.clear();
+    bed.turns(600, 5);
+    gates::nothing_is_left(&bed.world());
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod gateway;
 mod keeper;
 mod launches;
 mod lives;
+mod refused;
 mod runs;
 mod service;
 mod sim;

@@ -28,7 +28,7 @@ use super::{
     },
 };
 
-const MINUTE: u64 = 60;
+pub const MINUTE: u64 = 60;
 
 /// The world's clock, which asks the program to end when its time has come.
 struct Until {
@@ -58,13 +58,13 @@ impl Clock for Until {
     }
 }
 
-struct Play {
-    bed: Bed,
+pub struct Play {
+    pub bed: Bed,
     told: Arc<Mutex<Vec<Line>>>,
 }
 
 impl Play {
-    fn new(seed: u64) -> Play {
+    pub fn new(seed: u64) -> Play {
         Play { bed: Bed::new(seed), told: Arc::default() }
     }
 
@@ -84,7 +84,7 @@ impl Play {
     }
 
     /// A program that begins, runs for so many seconds and is ended.
-    fn run(&self, seconds: u64) {
+    pub fn run(&self, seconds: u64) {
         self.run_with(seconds, Vec::new());
     }
 
@@ -100,18 +100,18 @@ impl Play {
         gates::hold(&self.bed.world());
     }
 
-    fn told(&self, kind: Kind) -> Vec<String> {
+    pub fn told(&self, kind: Kind) -> Vec<String> {
         let mut told = self.told.lock().unwrap();
         let found = told.iter().filter(|line| line.kind == kind).map(|line| line.message.clone()).collect();
         told.retain(|line| line.kind != kind);
         found
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    pub fn phases(&self) -> Vec<Phase> {
         self.bed.world().claims.values().map(|(claim, _)| claim.phase).collect()
     }
 
-    fn launches(&self) -> usize {
+    pub fn launches(&self) -> usize {
         self.bed.world().calls.get("launch").map_or(0, Vec::len)
     }
 }

@@ -15,13 +15,17 @@ pub(super) fn draining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Tim
     if node.notice && claim.why != Some(Why::Notice) {
         return end(claim, Phase::Draining, Why::Notice, now);
     }
+    // A pod may have been bound between a look and the cordon: then it is not empty, and the pod stays where it is.
+    if claim.why == Some(Why::Empty) && !node.pods.is_empty() {
+        return stay(claim, node.cordoned, now);
+    }
     let notice = claim.why == Some(Why::Notice);
     let (budgets, whole) = match notice {
         true => (limits.notice_budgets, limits.notice_drain),
         false => (limits.budgets, limits.drain),
     };
     let elapsed = now.since(claim.since);
-    // A pod may have been bound between a look and the cordon: empty counts only when cordoned.
+    // For the same reason empty counts only when cordoned.
     if node.cordoned && node.pods.is_empty() || elapsed >= whole {
         return go(claim, Phase::Terminating, now);
     }
@@ -30,6 +34,15 @@ pub(super) fn draining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Tim
     }
     let grace = notice.then(|| limits.notice_grace.min(whole.saturating_sub(elapsed)));
     vec![Action::Cordon, Action::Evict { grace, respect_budgets: elapsed < budgets }]
+}
+
+/// Takes a drain back: first pods may come again, then it is ready as before.
+fn stay(claim: &mut Claim, cordoned: bool, now: Time) -> Vec<Action> {
+    if cordoned {
+        return vec![Action::Uncordon];
+    }
+    (claim.why, claim.idle_since, claim.unneeded_since) = (None, None, None);
+    go(claim, Phase::Ready, now)
 }
 
 /// Ends what EC2 has, until EC2 says that nothing of it is left.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Market};
+use super::{Claim, InVain, Market};
 use crate::burst::{offer::Money, time::Time};
 
 /// The ledger's own mark of what it holds, which a change has to name. Kubernetes calls it resourceVersion.
@@ -75,6 +75,8 @@ pub struct Book {
     pub spent: Spent,
     /// When the last claim was made.
     pub added: Option<Time>,
+    #[serde(default, skip_serializing_if = "InVain::is_empty")]
+    pub in_vain: InVain,
 }
 
 /// What claims that are gone have cost, by month.

@@ -121,7 +121,8 @@ fn joining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Ac
     }
     if let Some(node) = own_node(claim, seen) {
         if node.ready {
-            claim.idle_since = None;
+            // The same moment as `since`, for as long as nothing has run there: `Claim::is_unused`.
+            claim.idle_since = node.pods.is_empty().then_some(now);
             return go(claim, Phase::Ready, now);
         }
         if claim.phase != Phase::Registered {

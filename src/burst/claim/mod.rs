@@ -1,7 +1,7 @@
 //! The life of one rented node, written down before EC2 is asked for it.
 //!
-//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused, `ledger` keeps claims where a restarted controller
-//! finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
+//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused and `vain` whom no node helped, `ledger` keeps
+//! claims where a restarted controller finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
 //! said that nothing is left.
 
 mod ending;
@@ -10,6 +10,7 @@ mod limits;
 mod machine;
 mod market;
 mod seen;
+mod vain;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ pub use limits::Limits;
 pub use machine::{Next, answered, next};
 pub use market::{Breaker, Market, Stopped};
 pub use seen::{Action, Answer, NodeSeen, Seen, Sight};
+pub use vain::{InVain, Pause};
 
 use super::{cloud::RunInstances, offer::Offer, time::Time};
 
@@ -195,6 +197,11 @@ impl Claim {
         self.pods.iter().filter(|pod| !pod.contains('/'))
     }
 
+    /// Whether it is ready and nothing that counts has run on it since it became so.
+    pub fn is_unused(&self) -> bool {
+        self.phase == Phase::Ready && self.idle_since == Some(self.since)
+    }
+
     /// The instance of the present attempt.
     pub fn instance(&self) -> Option<&str> {
         self.launch.as_ref()?.instance.as_deref()
@@ -203,6 +210,12 @@ impl Claim {
     /// All instances that are known to be this claim's.
     pub fn instances(&self) -> impl Iterator<Item = &str> {
         self.instance().into_iter().chain(self.former.iter().map(String::as_str))
+    }
+
+    /// Whether a Node is that of one of its instances, whatever labels it has.
+    pub fn owns(&self, node: &str, provider_id: &str) -> bool {
+        let instance = provider_id.rsplit('/').next().unwrap_or_default();
+        node == self.name && !instance.is_empty() && self.instances().any(|id| id == instance)
     }
 
     /// Whether there is, or will be, a node that pods can count on.
@@ -285,23 +298,44 @@ mod tests {
         let mut claim = launching();
         (claim.phase, claim.why, claim.idle_since) = (Phase::Ready, None, Some(Time(0)));
         claim.launch.as_mut().unwrap().instance = Some("i-1".into());
-        let seen = |pods: &[&str], end: Why| Seen {
-            node: Some(NodeSeen {
-                name: "burst-1".into(),
-                provider_id: "aws:///a/i-1".into(),
-                ready: true,
-                cordoned: false,
-                pods: pods.iter().map(ToString::to_string).collect(),
-                notice: false,
-            }),
-            end: Some(end),
-            ..Seen::default()
-        };
+        let seen =
+            |pods: &[&str], end: Why| Seen { node: Some(node(pods)), end: Some(end), ..Seen::default() };
         let phase = |seen: &Seen| next(&claim, seen, &Limits::default(), Time(300_000)).claim.phase;
         assert_eq!(phase(&seen(&[], Why::Empty)), Phase::Draining);
         assert_eq!(phase(&seen(&["web/a"], Why::Empty)), Phase::Ready);
         assert_eq!(phase(&seen(&["web/a"], Why::Unneeded)), Phase::Ready, "it is needed again");
         assert_eq!(phase(&seen(&["web/a"], Why::Removed)), Phase::Draining);
+    }
+
+    #[test]
+    fn an_empty_node_that_got_a_pod_before_its_cordon_stays_and_one_that_ends_for_another_reason_goes() {
+        let after = |why: Why, cordoned: bool, pods: &[&str]| {
+            let mut claim = launching();
+            (claim.phase, claim.why) = (Phase::Draining, Some(why));
+            claim.launch.as_mut().unwrap().instance = Some("i-1".into());
+            let seen = Seen { node: Some(NodeSeen { cordoned, ..node(pods) }), ..Seen::default() };
+            let after = next(&claim, &seen, &Limits::default(), Time(1));
+            (after.claim.phase, after.claim.why.is_some(), after.actions)
+        };
+        let evict = Action::Evict { grace: None, respect_budgets: true };
+        assert_eq!(after(Why::Empty, false, &[]), (Phase::Draining, true, vec![Action::Cordon]));
+        assert_eq!(after(Why::Empty, true, &[]), (Phase::Terminating, true, vec![]));
+        assert_eq!(after(Why::Empty, true, &["web/a"]), (Phase::Draining, true, vec![Action::Uncordon]));
+        assert_eq!(after(Why::Empty, false, &["web/a"]), (Phase::Ready, false, vec![]));
+        let drained = (Phase::Draining, true, vec![Action::Cordon, evict]);
+        assert_eq!(after(Why::Unneeded, true, &["web/a"]), drained);
+    }
+
+    fn node(pods: &[&str]) -> NodeSeen {
+        NodeSeen {
+            name: "burst-1".into(),
+            provider_id: "aws:///a/i-1".into(),
+            ready: true,
+            cordoned: false,
+            pods: pods.iter().map(ToString::to_string).collect(),
+            notice: false,
+            labelled: true,
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct NodeSeen {
     pub pods: Vec<String>,
     /// Whether the node was told that EC2 takes it back.
     pub notice: bool,
+    /// Whether it has the label of its claim.
+    pub labelled: bool,
 }
 
 /// What is known of a claim now.
@@ -54,6 +56,7 @@ pub enum Action {
     Launch(Box<RunInstances>),
     Console(String),
     Cordon,
+    Uncordon,
     /// Move its pods away, each with at most this much grace.
     Evict {
         grace: Option<Duration>,

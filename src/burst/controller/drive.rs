@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Candidate, Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
+    vain::unhelped,
 };
 use crate::burst::{
-    claim::{Action, Answer, Book, Claim, Phase, Seen, Sight, Why, answered, next},
+    claim::{Action, Answer, Book, Claim, NodeSeen, Phase, Seen, Sight, Why, answered, next},
     cloud::{Cloud, CloudError, Kind, UserData},
     offer::Offer,
     time::Time,
@@ -29,6 +30,7 @@ impl Controller {
             return Ok(report);
         }
         self.sign(&view, &mut report).await;
+        self.label(&view, &mut report).await;
         let endings = self.endings(&view, decision, now);
         for index in 0..view.claims.len() {
             self.drive(&mut view, index, &endings, decision, &mut report).await?;
@@ -55,6 +57,16 @@ impl Controller {
             let claim = request.common_name.trim_start_matches("system:node:");
             if let Err(error) = self.around.nodes.work(claim, &Work::Approve(request.name.clone())).await {
                 report.troubles.push(error.to_string());
+            }
+        }
+    }
+
+    /// Who takes the label away from a rented node does not mean to end it.
+    async fn label(&self, view: &View, report: &mut Report) {
+        for claim in view.claims() {
+            let is_bare = |node: &NodeSeen| !node.labelled && claim.owns(&node.name, &node.provider_id);
+            if view.nodes.iter().any(is_bare) {
+                self.work(&claim.name, &Work::Label, report).await;
             }
         }
     }
@@ -87,6 +99,8 @@ impl Controller {
             }
             let after = next(&claim, &seen, &self.settings.limits, now);
             let moved = after.claim.phase != claim.phase;
+            // First, for it may be repeated: a kill in between forgets nobody.
+            self.learn(view, unhelped(&claim, &after.claim, &seen, &decision.waiting), now).await?;
             self.record(view, index, after.claim, now).await?;
             if moved && view.claims[index].0.phase == Phase::Ready {
                 // Should this fail, the token ends by itself.
@@ -168,6 +182,16 @@ impl Controller {
         self.save(view, book).await
     }
 
+    /// Remembers pods that a node was of no use to.
+    async fn learn(&self, view: &mut View, marks: Vec<String>, now: Time) -> Result<(), Error> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let mut book = view.book.clone();
+        book.in_vain.learn(&marks, now);
+        self.save(view, book).await
+    }
+
     pub(super) async fn save(&self, view: &mut View, book: Book) -> Result<(), Error> {
         if book != view.book {
             view.book_version = Some(self.around.ledger.save(&book, view.book_version.as_ref()).await?);
@@ -225,6 +249,7 @@ impl Controller {
                 }
             }
             Action::Cordon => self.work(name, &Work::Cordon, report).await,
+            Action::Uncordon => self.work(name, &Work::Uncordon, report).await,
             Action::Evict { grace, respect_budgets } => {
                 self.work(name, &Work::Evict { grace, respect_budgets }, report).await;
             }
@@ -234,8 +259,8 @@ impl Controller {
                     report.troubles.push(error.to_string());
                 }
             }
-            Action::DropNode => self.work(name, &Work::DropNode, report).await,
-            Action::Finish => match self.around.nodes.work(name, &Work::DropNode).await {
+            Action::DropNode => self.work(name, &drop_node(claim), report).await,
+            Action::Finish => match self.around.nodes.work(name, &drop_node(claim)).await {
                 Ok(()) => return Some(Answer::Dropped),
                 Err(error) => report.troubles.push(error.to_string()),
             },
@@ -316,6 +341,10 @@ impl Controller {
         report.collected = orphans.instances;
         report.collected.extend(orphans.leftovers.into_iter().map(|leftover| leftover.id));
     }
+}
+
+fn drop_node(claim: &Claim) -> Work {
+    Work::DropNode(claim.instances().map(str::to_owned).collect())
 }
 
 /// Terminates, one by one if EC2 refuses all because of one. What EC2 does not know is no error: it may not know it yet,

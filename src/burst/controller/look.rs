@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{CertificateRequest, Controller, Error};
+use super::{CertificateRequest, Controller, Error, NodeError};
 use crate::burst::{
-    claim::{Book, Claim, NodeSeen, Phase, Version},
+    claim::{Book, Claim, InVain, NodeSeen, Phase, Version},
     cloud::{CloudError, Instance, Leftover},
     offer::{Money, Offer},
     time::Time,
@@ -48,6 +48,11 @@ impl View {
         self.book.spent.total(&self.claims().collect::<Vec<_>>(), now)
     }
 
+    /// Pods that nodes were rented for in vain.
+    pub fn in_vain(&self) -> &InVain {
+        &self.book.in_vain
+    }
+
     /// Whether EC2 may be asked for this offer now.
     pub fn has(&self, offer: &Offer, now: Time) -> bool {
         self.book.market.has(offer, now)
@@ -86,7 +91,7 @@ impl Controller {
             troubles.push(error.to_string());
             cloud = None;
         }
-        let nodes = self.around.nodes.nodes().await?;
+        let nodes = self.nodes_of(&claims).await?;
         let requests = self.around.nodes.requests().await?;
         self.busy = claims.iter().any(|(claim, _)| claim.phase != Phase::Ready);
         Ok(Some(View { claims, book, book_version, cloud, nodes, requests, troubles }))
@@ -99,7 +104,7 @@ impl Controller {
     pub async fn peek(&self) -> Result<View, Error> {
         let claims = self.around.ledger.claims().await?;
         let (book, book_version) = self.around.ledger.book().await?;
-        let nodes = self.around.nodes.nodes().await?;
+        let nodes = self.nodes_of(&claims).await?;
         Ok(View {
             claims,
             book,
@@ -109,6 +114,11 @@ impl Controller {
             requests: Vec::new(),
             troubles: Vec::new(),
         })
+    }
+
+    async fn nodes_of(&self, claims: &[(Claim, Version)]) -> Result<Vec<NodeSeen>, NodeError> {
+        let claims: Vec<&Claim> = claims.iter().map(|(claim, _)| claim).collect();
+        self.around.nodes.nodes(&claims).await
     }
 
     async fn look_at_cloud(&self) -> Result<CloudView, CloudError> {

@@ -11,6 +11,7 @@ mod lease;
 mod look;
 mod nodes;
 mod plan;
+mod vain;
 mod window;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -24,7 +25,7 @@ pub(super) use drive::terminate;
 pub use lease::{Candidate, LeaseStore, Record};
 pub use look::View;
 pub use nodes::{CertificateRequest, NodeError, Nodes, Work, may_sign, token_id};
-pub use plan::{Decision, Wanted};
+pub use plan::{Decision, Waiter, Wanted};
 pub use window::Batch;
 
 use super::{

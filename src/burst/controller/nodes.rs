@@ -26,6 +26,8 @@ pub enum Work {
     /// Approve this CertificateSigningRequest.
     Approve(String),
     Cordon,
+    /// Pods may come again.
+    Uncordon,
     /// Evict what a drain moves; after budgets are not respected any more, delete it.
     Evict {
         grace: Option<Duration>,
@@ -33,8 +35,11 @@ pub enum Work {
     },
     /// Delete the token to join with.
     DropToken,
-    /// Delete the Node, the token and requests for certificates. Done only when all of them are gone.
-    DropNode,
+    /// Give the Node the label of its claim.
+    Label,
+    /// Delete the Node, if it has the claim's label or is one of these instances; the token and requests for certificates. Done
+    /// only when all of them are gone.
+    DropNode(Vec<String>),
 }
 
 /// A request for a certificate that waits.
@@ -54,11 +59,12 @@ pub struct CertificateRequest {
 /// Kubernetes, as far as rented nodes go.
 #[async_trait]
 pub trait Nodes: Send + Sync {
-    /// The Nodes of claims, whole or an error.
+    /// The Nodes of claims, whole or an error: those with a claim's label, and those which one of these [`Claim::owns`]
+    /// although somebody has taken it away.
     ///
     /// # Errors
     /// The API server did not answer.
-    async fn nodes(&self) -> Result<Vec<NodeSeen>, NodeError>;
+    async fn nodes(&self, claims: &[&Claim]) -> Result<Vec<NodeSeen>, NodeError>;
 
     /// Requests for certificates that nobody has decided.
     ///

@@ -22,6 +22,14 @@ pub struct Wanted {
     pub pods: Vec<String>,
 }
 
+/// A pod that waits, and has done so for long enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiter {
+    /// Another one when the pod is changed or replaced.
+    pub mark: String,
+    pub since: Time,
+}
+
 /// What should be done, by whoever knows pods and persons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
@@ -34,6 +42,8 @@ pub struct Decision {
     pub cheaper: BTreeMap<String, Vec<Offer>>,
     /// Claims that a person wants to be removed, by name.
     pub removed: BTreeSet<String>,
+    /// Pods that wait, by full name, so that it is known of whom a node that stays empty was of no use to.
+    pub waiting: BTreeMap<String, Waiter>,
     /// Everything goes and nothing comes.
     pub remove_all: bool,
 }

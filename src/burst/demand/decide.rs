@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     Seen, Waits, Wish,
     budgets::allowances,
+    idle::stood_by,
     rows::{Rows, coming, rows},
     volumes::volumes,
-    waits::waits,
+    waits::{mark, no_reason, waits},
 };
 use crate::{
     burst::{
-        claim::Claim,
-        controller::{Caps, Decision, Wanted},
+        claim::{Claim, InVain},
+        controller::{Caps, Decision, Waiter, Wanted},
         offer::{Capacity, InstanceType, Money, Offer},
         pack::{
             Drain, Home, Limits, Listed, Market, Month, NewNode, Patience, Pod, Problem, Rented, Reserved,
@@ -52,6 +53,8 @@ pub struct Situation<'a> {
     pub offers: &'a [Offer],
     /// Whether EC2 may be asked for an offer now.
     pub has: &'a dyn Fn(&Offer) -> bool,
+    /// Pods that nodes were rented for in vain.
+    pub in_vain: &'a InVain,
     /// This month.
     pub spent: Money,
     pub now: Time,
@@ -65,7 +68,8 @@ pub struct Explanation {
     pub waiting: usize,
     /// Those of them that have not waited for long enough yet.
     pub young: usize,
-    /// Pods that no offer can serve, and wanted workers that none is to be had for.
+    /// Pods that no offer can serve, that a node has not helped or that hoist knows too little of, and wanted workers that none
+    /// is to be had for.
     pub unplaced: Vec<Waiting>,
     /// Pods that have room on a node that is there or on its way.
     pub placed: Vec<Waiting>,
@@ -97,13 +101,23 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
     let volumes = volumes(situation.seen, &waiting);
     let after = Duration::from_secs(u64::from(rules.burst.after_seconds));
     let ages = since.so_long(&waiting, situation.now);
-    let ripe = waiting.iter().zip(ages).filter(|(_, age)| *age >= after);
-    let pods: Vec<Pod> = ripe.map(|(pod, _)| read::pod(pod, &volumes)).collect();
+    let ripe: Vec<_> = waiting.iter().zip(ages).filter(|(_, age)| *age >= after).collect();
     let mut explanation =
-        Explanation { waiting: waiting.len(), young: waiting.len() - pods.len(), ..Explanation::default() };
+        Explanation { waiting: waiting.len(), young: waiting.len() - ripe.len(), ..Explanation::default() };
+    let mut decision = Decision { removed: removed(situation), ..Decision::default() };
+    let mut pods = Vec::new();
+    for (told, age) in ripe {
+        let pod = read::pod(told, &volumes);
+        let mark = mark(told);
+        match no_reason(told, &mark, situation) {
+            Some(because) => explanation.unplaced.push(Waiting { pod: pod.full_name(), because }),
+            None => pods.push(pod.clone()),
+        }
+        let since = situation.now.before(age);
+        decision.waiting.insert(pod.full_name(), Waiter { mark, since });
+    }
     let market = market(situation, rules, &volumes);
     let mut rows = rows(situation, rules, &market.shapes, &volumes);
-    let mut decision = Decision { removed: removed(situation), ..Decision::default() };
     for (number, (worker, offers)) in unserved(situation).into_iter().enumerate() {
         let Some(offer) = offers.first() else {
             explanation.unplaced.push(Waiting { pod: worker, because: "no such type is offered".to_owned() });
@@ -115,7 +129,8 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
         }
         decision.wanted.push(Wanted { offers: few(offers), pods: vec![worker] });
     }
-    rent(&pods, &mut rows, &market, limits(situation, rules), &mut decision, &mut explanation);
+    let stood_by = stood_by(situation, &decision.waiting);
+    rent(&pods, &stood_by, &mut rows, &market, limits(situation, rules), &mut decision, &mut explanation);
     for (claim, drain) in unneeded(situation, rules, &rows, &market) {
         let because = drain.why.to_string();
         match (&drain.why, drain.instead.as_slice()) {
@@ -135,9 +150,10 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
     (decision, explanation)
 }
 
-/// Packs, and puts pods that have room where they have it.
+/// Packs, and puts pods that have room where they have it. A node for pods alone whose node stands ready is not rented.
 fn rent(
     pods: &[Pod],
+    stood_by: &BTreeMap<String, String>,
     rows: &mut Rows,
     market: &Market,
     limits: Limits,
@@ -160,6 +176,15 @@ fn rent(
     for (number, new) in plan.new.iter().enumerate() {
         let mut pods = on_new.remove(&number).unwrap_or_default();
         pods.sort();
+        if pods.iter().all(|pod| stood_by.contains_key(pod)) {
+            let waiting = pods.into_iter().map(|pod| {
+                let because =
+                    format!("{} was rented for it and is ready, and does not take it", stood_by[&pod]);
+                Waiting { pod, because }
+            });
+            explanation.unplaced.extend(waiting);
+            continue;
+        }
         decision.wanted.push(Wanted { offers: few(offers_of(new, market)), pods });
     }
     let unplaced = plan.unplaced.into_iter();

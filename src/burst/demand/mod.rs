@@ -5,6 +5,7 @@
 
 mod budgets;
 mod decide;
+mod idle;
 mod look;
 mod rows;
 mod volumes;

@@ -131,7 +131,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     store.write(&record, Some(&held)).await.unwrap();
 
     let workers = Workers::new(api.clone(), Box::new(|_| Ok(UserData::new(Vec::new())?)));
-    workers.nodes().await.unwrap();
+    workers.nodes(&[]).await.unwrap();
     workers.requests().await.unwrap();
     let offer = Offer {
         instance_type: "m7i.large".into(),
@@ -144,10 +144,12 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     for work in [
         Work::Approve("csr-1".into()),
         Work::Cordon,
+        Work::Uncordon,
         Work::Evict { grace: None, respect_budgets: true },
         Work::Evict { grace: None, respect_budgets: false },
         Work::DropToken,
-        Work::DropNode,
+        Work::Label,
+        Work::DropNode(vec![]),
     ] {
         // A pod that comes in between, so that both ways have something to move.
         memory.lock().unwrap().objects.put(pod_on_it());

@@ -118,10 +118,14 @@ impl Workers {
         first
     }
 
-    async fn drop_node(&self, claim: &str) -> Result<(), kube::Error> {
+    async fn drop_node(&self, claim: &str, instances: &[String]) -> Result<(), kube::Error> {
         // Somebody else's node of that name is not for us to delete.
-        let node = self.api.object(NODE, None, claim).await?;
-        if node.is_some_and(|node| node["metadata"]["labels"][CLAIM] == claim) {
+        let is_ours = |node: &Value| {
+            let instance = node["spec"]["providerID"].as_str().and_then(|id| id.rsplit('/').next());
+            let is_known = instance.is_some_and(|id| instances.iter().any(|known| known == id));
+            is_known || node["metadata"]["labels"][CLAIM] == claim
+        };
+        if self.api.object(NODE, None, claim).await?.as_ref().is_some_and(is_ours) {
             self.api.delete(NODE, None, claim).await?;
             self.api.wait_until_gone(NODE, None, claim, Duration::from_secs(10)).await?;
         }
@@ -139,9 +143,15 @@ impl Workers {
 
 #[async_trait]
 impl Nodes for Workers {
-    async fn nodes(&self) -> Result<Vec<NodeSeen>, NodeError> {
+    async fn nodes(&self, claims: &[&Claim]) -> Result<Vec<NodeSeen>, NodeError> {
         let action = "list the rented nodes";
-        let nodes = self.api.objects(NODE, None, CLAIM).await.map_err(|error| failed(action, &error))?;
+        let mut nodes = self.api.objects(NODE, None, "").await.map_err(|error| failed(action, &error))?;
+        nodes.retain(|node| {
+            let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            let provider_id = node["spec"]["providerID"].as_str().unwrap_or_default();
+            node["metadata"]["labels"][CLAIM].is_string()
+                || claims.iter().any(|claim| claim.owns(name, provider_id))
+        });
         if nodes.is_empty() {
             return Ok(Vec::new());
         }
@@ -185,11 +195,19 @@ impl Nodes for Workers {
                 let patch = json!({"spec": {"unschedulable": true}});
                 ("cordon the node", self.api.merge(NODE, None, claim, &patch).await.map(drop))
             }
+            Work::Uncordon => {
+                let patch = json!({"spec": {"unschedulable": null}});
+                ("uncordon the node", self.api.merge(NODE, None, claim, &patch).await.map(drop))
+            }
             Work::Evict { grace, respect_budgets } => {
                 ("move its pods", self.evict(claim, *grace, *respect_budgets).await)
             }
             Work::DropToken => ("delete its token", self.drop_token(claim).await),
-            Work::DropNode => ("delete the node", self.drop_node(claim).await),
+            Work::Label => {
+                let patch = json!({"metadata": {"labels": {CLAIM: claim}}});
+                ("label the node", self.api.merge(NODE, None, claim, &patch).await.map(drop))
+            }
+            Work::DropNode(instances) => ("delete the node", self.drop_node(claim, instances).await),
         };
         match done {
             // A node that is gone needs no cordon.
@@ -211,6 +229,7 @@ fn seen(node: &Value, on: &mut BTreeMap<String, Vec<String>>) -> NodeSeen {
         cordoned: node["spec"]["unschedulable"] == true,
         pods: on.remove(&name).unwrap_or_default(),
         notice: node["metadata"]["annotations"][NOTICE].is_string(),
+        labelled: node["metadata"]["labels"][CLAIM] == name.as_str(),
         name,
     }
 }
@@ -286,7 +305,7 @@ mod tests {
         memory.objects.put(node("cp1", &json!({"metadata": {"labels": {}}})));
         memory.objects.put(pod("a", "burst-1"));
         let (workers, _) = workers(memory).await;
-        let found = workers.nodes().await.unwrap();
+        let found = workers.nodes(&[]).await.unwrap();
         let names: Vec<&str> = found.iter().map(|node| node.name.as_str()).collect();
         assert_eq!(names, ["burst-1", "burst-2", "burst-3"]);
         assert!(found[0].ready && !found[0].cordoned && !found[0].notice);
@@ -330,16 +349,55 @@ mod tests {
         let (workers, memory) = workers(memory).await;
         let count = |kind: &str| memory.lock().unwrap().objects.of(kind).len();
         workers.work("burst-1", &Work::Cordon).await.unwrap();
-        assert!(workers.nodes().await.unwrap()[0].cordoned);
+        assert!(workers.nodes(&[]).await.unwrap()[0].cordoned);
+        workers.work("burst-1", &Work::Uncordon).await.unwrap();
+        assert!(!workers.nodes(&[]).await.unwrap()[0].cordoned);
         let evict = Work::Evict { grace: Some(Duration::from_secs(90)), respect_budgets: true };
         workers.work("burst-1", &evict).await.unwrap();
         assert_eq!(count("Pod"), 0);
-        workers.work("cp1", &Work::DropNode).await.unwrap();
+        workers.work("cp1", &Work::DropNode(vec![])).await.unwrap();
         assert_eq!(count("Node"), 2, "nobody claims it");
         for _ in 0..2 {
-            workers.work("burst-1", &Work::DropNode).await.unwrap();
+            workers.work("burst-1", &Work::DropNode(vec![])).await.unwrap();
             workers.work("burst-1", &Work::Cordon).await.unwrap();
         }
         assert_eq!(count("Node"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_node_without_its_label_is_known_by_its_instance_and_somebody_elses_of_that_name_is_not() {
+        let bare = |name: &str, provider_id: Value| {
+            node(name, &json!({"metadata": {"labels": {}}, "spec": {"providerID": provider_id}}))
+        };
+        let mut memory = Memory::default();
+        memory.objects.put(bare("burst-1", json!("aws:///eu-central-1a/i-1")));
+        memory.objects.put(bare("burst-2", json!("aws:///eu-central-1a/i-9")));
+        memory.objects.put(bare("burst-3", json!("")));
+        memory.objects.put(bare("cp1", json!("aws:///eu-central-1a/i-1")));
+        let (workers, memory) = workers(memory).await;
+        let claims = ["burst-1", "burst-2", "burst-3"].map(|name| {
+            let mut claim = Claim::new(name.into(), vec![], vec![], Time(0));
+            claim.former.extend(["i-1".to_owned(), String::new()]);
+            claim
+        });
+        let own: Vec<&Claim> = claims.iter().collect();
+        let found = workers.nodes(&own).await.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].name.as_str(), found[0].labelled), ("burst-1", false));
+        workers.work("burst-1", &Work::Label).await.unwrap();
+        assert!(workers.nodes(&own).await.unwrap()[0].labelled);
+        memory.lock().unwrap().objects.put(bare("burst-1", json!("aws:///eu-central-1a/i-1")));
+        for claim in ["burst-1", "burst-2", "burst-3"] {
+            workers.work(claim, &Work::DropNode(vec!["i-1".to_owned()])).await.unwrap();
+        }
+        let left: Vec<Value> = memory
+            .lock()
+            .unwrap()
+            .objects
+            .of("Node")
+            .iter()
+            .map(|it| it["metadata"]["name"].clone())
+            .collect();
+        assert_eq!(left, ["burst-2", "burst-3", "cp1"]);
     }
 }

@@ -28,7 +28,7 @@ pub enum Kind {
     Claim,
     /// What belonged to nobody is being ended.
     Collected,
-    /// A pod that no offer can serve.
+    /// A pod that nothing is rented for though it waits.
     Unplaced,
     /// Nodes are wanted and not launched.
     HeldBack,

@@ -104,6 +104,7 @@ impl Service {
             types: &offered.types,
             offers: &offered.offers,
             has: &has,
+            in_vain: view.in_vain(),
             spent,
             now,
         };
@@ -223,7 +224,7 @@ impl Service {
             self.say(Kind::Collected, id, "belongs to no claim: it is being ended");
         }
         for pod in &explanation.unplaced {
-            self.standing(Kind::Unplaced, &pod.pod, &format!("no offer can serve it: {}", pod.because));
+            self.standing(Kind::Unplaced, &pod.pod, &format!("nothing is rented for it: {}", pod.because));
         }
         match &report.held_back {
             Some(reason) => self.standing(Kind::HeldBack, "", &format!("nothing is launched: {reason}")),

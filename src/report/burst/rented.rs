@@ -163,7 +163,7 @@ pub fn turn(done: &Done, troubles: &[String]) -> String {
         let _ = writeln!(text, "has room: {} on {}", pod.pod, pod.because);
     }
     for pod in unplaced {
-        let _ = writeln!(text, "no offer can serve {}: {}", pod.pod, pod.because);
+        let _ = writeln!(text, "nothing is rented for {}: {}", pod.pod, pod.because);
     }
     if let Some(report) = &done.report {
         for claim in &report.planned {

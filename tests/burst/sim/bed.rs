@@ -174,7 +174,7 @@ impl Bed {
             let (name, ends) =
                 (format!("default/p{}", world.rng.u32(..)), world.now + lasts.as_millis() as u64);
             let kept = world.rng.u8(0..10) == 0;
-            let pod = super::world::Pod { node: None, ends, kept, leaving_at: None };
+            let pod = super::world::Pod { node: None, ends, kept, refused: false, leaving_at: None };
             world.pods.insert(name, pod);
         }
     }

@@ -10,7 +10,10 @@ use hoist::burst::{
     offer::Offer,
 };
 
-use super::{bed::Handle, world::World};
+use super::{
+    bed::Handle,
+    world::{Node, World},
+};
 
 fn conflict(what: &str) -> LedgerError {
     LedgerError::Conflict { what: what.to_owned() }
@@ -129,13 +132,15 @@ impl LeaseStore for Handle {
 
 #[async_trait]
 impl Nodes for Handle {
-    async fn nodes(&self) -> Result<Vec<NodeSeen>, NodeError> {
+    async fn nodes(&self, claims: &[&Claim]) -> Result<Vec<NodeSeen>, NodeError> {
         let seen = |world: &mut World| {
             let on = |name: &str| {
                 let is_on = |node: &Option<String>| node.as_deref() == Some(name);
                 world.pods.iter().filter(|(_, pod)| is_on(&pod.node)).map(|(pod, _)| pod.clone()).collect()
             };
-            let nodes = world.nodes.iter();
+            let owned = |name: &str, id: &str| claims.iter().any(|claim| claim.owns(name, id));
+            let nodes =
+                world.nodes.iter().filter(|(name, node)| node.labelled || owned(name, &node.provider_id));
             nodes
                 .map(|(name, node)| NodeSeen {
                     name: name.clone(),
@@ -144,6 +149,7 @@ impl Nodes for Handle {
                     cordoned: node.cordoned,
                     pods: on(name),
                     notice: node.notice,
+                    labelled: node.labelled,
                 })
                 .collect()
         };
@@ -179,9 +185,9 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
             world.requests.retain(|it| it.name != *request);
             world.approved.insert(request.clone());
         }
-        Work::Cordon => {
+        Work::Cordon | Work::Uncordon => {
             if let Some(node) = world.nodes.get_mut(claim) {
-                node.cordoned = true;
+                node.cordoned = *work == Work::Cordon;
             }
         }
         Work::Evict { grace, respect_budgets } => {
@@ -196,8 +202,16 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
         Work::DropToken => {
             world.join_tokens.remove(claim);
         }
-        Work::DropNode => {
-            world.nodes.remove(claim);
+        Work::Label => {
+            if let Some(node) = world.nodes.get_mut(claim) {
+                node.labelled = true;
+            }
+        }
+        Work::DropNode(instances) => {
+            let ours = |node: &Node| node.labelled || instances.contains(&node.instance);
+            if world.nodes.get(claim).is_some_and(ours) {
+                world.nodes.remove(claim);
+            }
             world.join_tokens.remove(claim);
             world.requests.retain(|it| it.common_name != format!("system:node:{claim}"));
         }

@@ -94,6 +94,8 @@ pub struct Pod {
     pub ends: u64,
     /// A budget keeps it where it is.
     pub kept: bool,
+    /// The scheduler never takes it, for a reason of its own.
+    pub refused: bool,
     pub leaving_at: Option<u64>,
 }
 
@@ -103,6 +105,8 @@ pub struct Node {
     pub ready_at: u64,
     pub cordoned: bool,
     pub notice: bool,
+    /// Whether it has the label of its claim.
+    pub labelled: bool,
 }
 
 pub struct World {
@@ -274,6 +278,7 @@ impl World {
                     ready_at: now + 8_000,
                     cordoned: false,
                     notice: false,
+                    labelled: true,
                 };
                 self.nodes.insert(claim, node);
             }
@@ -305,7 +310,7 @@ impl World {
                 *left = left.saturating_sub(1);
             }
         }
-        for pod in self.pods.values_mut().filter(|pod| pod.node.is_none()) {
+        for pod in self.pods.values_mut().filter(|pod| pod.node.is_none() && !pod.refused) {
             if let Some((name, left)) = room.iter_mut().find(|(_, left)| **left > 0) {
                 *left -= 1;
                 pod.node = Some(name.clone());

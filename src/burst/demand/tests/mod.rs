@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     burst::{
-        claim::{Claim, Phase, Why},
+        claim::{Claim, InVain, Phase, Why},
         controller::{Caps, Decision},
         offer::{Architecture, Capacity, InstanceType, Money, Offer},
         time::Time,
@@ -88,6 +88,7 @@ struct Scene {
     burst: Burst,
     spent: Money,
     waits: Waits,
+    in_vain: InVain,
 }
 
 impl Scene {
@@ -115,6 +116,7 @@ impl Scene {
             types: &types,
             offers: &offers,
             has: &|_| true,
+            in_vain: &self.in_vain,
             spent: self.spent,
             now,
         };

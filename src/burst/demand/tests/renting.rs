@@ -45,6 +45,67 @@ fn a_clock_that_is_behind_makes_no_pod_wait_for_ever() {
 }
 
 #[test]
+fn nothing_is_rented_for_a_pod_that_a_node_did_not_help_until_it_is_changed_or_an_hour_is_over() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({})), pod("b", json!({}))]);
+    let (decision, _) = scene.decide();
+    let waiter = &decision.waiting["web/a"];
+    assert_eq!((decision.waiting.len(), waiter.since), (2, Time(NOW.0 - 60_000)), "the scheduler says so");
+    scene.in_vain.learn([&waiter.mark], NOW);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(wanted(&decision), [("m7i.large", vec!["web/b"])]);
+    assert_eq!((explanation.waiting, explanation.unplaced[0].pod.as_str()), (2, "web/a"));
+    insta::assert_snapshot!(explanation.unplaced[0].because, @"a node was rented for it once, and nothing ever ran there: the scheduler refuses this pod for a reason that hoist does not know. `kubectl describe pod -n web a` says which; nothing more is rented for it before 2026-01-02T04:05:00Z");
+    assert_eq!(scene.decide_at(Time(NOW.0 + 3_600_000)).0.wanted.len(), 2, "an hour later");
+    for (why, change) in [
+        ("made anew", json!({"metadata": {"uid": "another"}})),
+        ("it tolerates more", json!({"spec": {"tolerations": [{"operator": "Exists"}]}})),
+    ] {
+        scene.seen.pods = told(vec![pod("a", change)]);
+        assert_eq!(wanted(&scene.decide().0), [("m7i.large", vec!["web/a"])], "{why}");
+    }
+    // What schedulers and controllers note down on a pod changes nothing.
+    let noted = json!({"metadata": {"annotations": {"tried": "9"}, "resourceVersion": "9"}});
+    scene.seen.pods = told(vec![pod("a", noted)]);
+    assert_eq!(scene.decide().0.wanted, []);
+}
+
+/// A node can turn out smaller than its type, or have a taint that nobody knew of.
+#[test]
+fn a_pod_whose_node_is_ready_and_does_not_take_it_gets_no_second_one() {
+    let mut scene = Scene::with_pods(vec![pod("a", json!({}))]);
+    scene.seen.nodes = told(vec![node("burst-1", "1", json!({"hoist.dev/claim": "burst-1"}))]);
+    scene.claims = vec![claim("burst-1", Phase::Ready, &["web/a"])];
+    scene.claims[0].idle_since = Some(scene.claims[0].since);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(decision.wanted, []);
+    let because = "burst-1 was rented for it and is ready, and does not take it";
+    assert_eq!(explanation.unplaced[0].because, because);
+    let rents = |scene: &mut Scene| scene.decide().0.wanted.len();
+    scene.seen.pods.extend(told(vec![pod("b", json!({}))]));
+    assert_eq!(wanted(&scene.decide().0), [("m7i.large", vec!["web/b"])]);
+    scene.seen.pods.truncate(1);
+    scene.claims[0].since = Time(NOW.0 - 60_001);
+    scene.claims[0].idle_since = Some(scene.claims[0].since);
+    assert_eq!(rents(&mut scene), 1, "the pod is younger than that node");
+    scene.claims[0].since = NOW;
+    assert_eq!(rents(&mut scene), 1, "something runs on it, or has");
+    scene.claims[0].idle_since = Some(NOW);
+    assert_eq!(rents(&mut scene), 0);
+    scene.seen.nodes[0].spec.get_or_insert_default().unschedulable = Some(true);
+    assert_eq!(rents(&mut scene), 1, "somebody has cordoned it");
+}
+
+#[test]
+fn pods_of_other_schedulers_are_no_demand() {
+    let of = |scheduler: &str| pod(scheduler, json!({"spec": {"schedulerName": scheduler}}));
+    let mut scene = Scene::with_pods(vec![of("default-scheduler"), of("volcano")]);
+    let (decision, explanation) = scene.decide();
+    assert_eq!(wanted(&decision), [("m7i.large", vec!["web/default-scheduler"])]);
+    assert_eq!(explanation.unplaced.len(), 1);
+    assert_eq!(explanation.unplaced[0].because, "its scheduler is volcano, whose rules hoist does not know");
+}
+
+#[test]
 fn a_pod_that_no_offer_can_serve_is_told_why() {
     let stranger = pod("stranger", json!({"spec": {"tolerations": []}}));
     let gpu = json!([{"name": "a", "resources": {"requests": {"nvidia.com/gpu": "1"}}}]);
