@@ -160,7 +160,10 @@ mod tests {
             Some("/etc/machine-id")
         );
         let name = read("iscsi/initiatorname.iscsi");
-        assert!(name.starts_with("InitiatorName=iqn.1993-08.org.debian:") && !name.contains(":01:aaa"), "{name}");
+        assert!(
+            name.starts_with("InitiatorName=iqn.1993-08.org.debian:") && !name.contains(":01:aaa"),
+            "{name}"
+        );
         let nqn = read("nvme/hostnqn");
         assert_eq!(nqn, format!("nqn.2014-08.org.nvmexpress:uuid:{}", read("nvme/hostid")));
     }
