@@ -1,7 +1,11 @@
 //! Workers in EC2: what they need of the rest, and what EC2 would refuse.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
 use crate::{
-    inventory::{Connection, Inventory},
+    inventory::{Connection, Host, Inventory},
     yaml::{Document, Problem, listed},
 };
 
@@ -39,6 +43,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     inside(document, problems);
     names(document, problems);
     connection(document, problems);
+    reached(document, problems);
     ranges(document, problems);
 }
 
@@ -145,6 +150,53 @@ fn names(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             )
             .label("reserved")
             .help("names with `aws:` are AWS's, and with `hoist.dev/` hoist's"),
+        );
+    }
+}
+
+/// What instances would ask for in vain: the gateway leads to the machines that are nodes, and to nothing else of the office.
+fn reached(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    if !inventory.burst.has_gateway() {
+        return;
+    }
+    let around = |host: &Host| Ipv4Net::new_assert(host.address, 24).trunc();
+    let lan: Vec<Ipv4Net> = match inventory.burst.lan.is_empty() {
+        true => inventory.hosts.values().map(around).collect(),
+        false => inventory.burst.lan.clone(),
+    };
+    let is_node = |address| inventory.hosts.values().any(|host| host.is_node() && host.address == address);
+    let hidden = |url: &str| {
+        let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let name = authority.split(['/', ':']).next().unwrap_or_default();
+        let address: Ipv4Addr = name.parse().ok()?;
+        (lan.iter().any(|net| net.contains(&address)) && !is_node(address)).then_some(address)
+    };
+    let mut asked: Vec<(Vec<String>, &str)> = Vec::new();
+    asked.extend(
+        inventory.artifacts.url.iter().map(|url| (vec!["artifacts".into(), "url".into()], url.as_str())),
+    );
+    for (registry, mirrors) in &inventory.cluster.registries {
+        asked.extend(mirrors.iter().enumerate().map(|(index, mirror)| {
+            let path = ["cluster", "registries", registry, &index.to_string(), "url"].map(str::to_owned);
+            (path.to_vec(), mirror.url.as_str())
+        }));
+    }
+    let proxy =
+        inventory.cluster.proxy.iter().flat_map(|proxy| [("http", &proxy.http), ("https", &proxy.https)]);
+    asked.extend(proxy.filter_map(|(key, url)| {
+        Some((["cluster", "proxy", key].map(str::to_owned).to_vec(), url.as_deref()?))
+    }));
+    for (path, url) in asked {
+        let Some(address) = hidden(url) else { continue };
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        problems.push(
+            Problem::new(document.tree.at(&path), format!("workers in EC2 do not reach {address}"))
+                .label("in the office, and no node")
+                .help(
+                    "the gateway leads them to the nodes and to the internet alone: have it on a node, or where the internet \
+                     reaches it, or set `burst.connection` to `vpn` or `routed`",
+                ),
         );
     }
 }

@@ -22,6 +22,8 @@ mod price {
     pub const ADDRESS: f64 = 0.005;
     pub const NAT: f64 = 0.045;
     pub const VPN: f64 = 0.05;
+    /// A t4g.nano on demand.
+    pub const NANO: f64 = 0.0042;
     /// It has a price for a month.
     pub const KEY: f64 = 1.0 / super::HOURS;
 }
@@ -67,7 +69,7 @@ fn ways(network: &Network) -> String {
                 if network.office.is_empty() { String::from("anywhere") } else { list(&network.office) };
             format!(
                 "Machines dial one gateway ({}) at UDP port {WIREGUARD}, from {office}.\n\
-                 Workers reach {lan} and the internet through it; nothing else reaches them.\n",
+                 Workers reach the nodes in {lan} and the internet through it; nothing else reaches them.\n",
                 network.gateway_type
             )
         }
@@ -100,7 +102,10 @@ fn costs(network: &Network) -> String {
         row("VPN", price::VPN);
     }
     let more = match network.connection {
-        Connection::Gateway => format!("the gateway, a {} with a small disk", network.gateway_type),
+        Connection::Gateway => match network.gateway_type.as_str() {
+            "t4g.nano" => format!("the gateway, a t4g.nano ({} an hour) with a small disk", price::NANO),
+            other => format!("the gateway, a {other} with a small disk"),
+        },
         Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT", price::NAT),
     };
     format!(
