@@ -216,7 +216,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             (format!("{TIME_OUT}E1122 reflector.go:138] Failed to watch *v1.Node: {refused}"), "API server's address"),
             // The verdict counts before what was said earlier, and a cause before what follows from it.
             (format!("{refused}\n[ERROR Port-6443]: Port 6443 is in use"), "a port"),
-            (format!("listen tcp: address already in use\nerror execution phase x: y\nwrite: no space left on device"), "disk is full"),
+            ("listen tcp: address already in use\nerror execution phase x: y\nwrite: no space left on device".into(), "disk is full"),
             (format!("{refused}\nx509: certificate has expired or is not yet valid: current time"), "clocks"),
             (format!("E: no space left on device{TIME_OUT}"), "disk is full"),
         ] {
