@@ -1,4 +1,4 @@
-//! What a packed Helm chart says of itself: its own values and their schema, and the charts in it.
+//! What a packed Helm chart says of itself: its own values and their schema, its folder `crds/`, and the charts in it.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// Charts in charts in charts.
 const MAX_DEPTH: usize = 5;
 
-/// A chart as far as values are concerned.
+/// A chart as far as values and its folder `crds/` are concerned.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chart {
     /// The values that it comes with.
@@ -27,6 +27,10 @@ pub struct Chart {
     pub schema: Option<Value>,
     /// The charts in it, by the keys that their values have.
     pub charts: BTreeMap<String, Chart>,
+    /// Which values switch those charts on, by the same keys.
+    pub conditions: BTreeMap<String, String>,
+    /// The objects in its own folder `crds/`.
+    pub crds: Vec<Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -40,6 +44,8 @@ struct Dependency {
     name: String,
     #[serde(default)]
     alias: Option<String>,
+    #[serde(default)]
+    condition: Option<String>,
 }
 
 impl Chart {
@@ -98,6 +104,18 @@ impl Chart {
             }
             None => Metadata::default(),
         };
+        for (path, content) in files.iter().filter(|(path, _)| path.starts_with(at.join("crds"))) {
+            let text = String::from_utf8_lossy(content);
+            let objects = serde_yaml::from_multiple::<Value>(&text)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            chart.crds.extend(objects.into_iter().filter(|object| object["kind"].is_string()));
+        }
+        for dependency in &metadata.dependencies {
+            let key = dependency.alias.as_ref().unwrap_or(&dependency.name);
+            if let Some(condition) = &dependency.condition {
+                chart.conditions.insert(key.clone(), condition.clone());
+            }
+        }
         for (name, inner) in Chart::inner(files, &at.join("charts"), depth)? {
             let mut keys: Vec<&str> = Vec::new();
             for dependency in metadata.dependencies.iter().filter(|dependency| dependency.name == name) {
@@ -145,7 +163,20 @@ impl Chart {
 fn matters(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     matches!(name, "Chart.yaml" | "values.yaml" | "values.schema.json")
+        || is_definition(path)
         || name.ends_with(".tgz") && path.parent().is_some_and(|folder| folder.ends_with("charts"))
+}
+
+/// Whether Helm takes it for a manifest of a folder `crds/`, of the chart or of one in it.
+fn is_definition(path: &Path) -> bool {
+    let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+    let mut inner = &parts[..];
+    while let ["charts", _, rest @ ..] = inner {
+        inner = rest;
+    }
+    let manifest =
+        path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|it| ending == *it));
+    manifest && inner.len() > 1 && inner[0] == "crds"
 }
 
 #[cfg(test)]
@@ -168,6 +199,10 @@ pub(super) mod tests {
         let mut packer = archive.into_inner().unwrap();
         packer.flush().unwrap();
         packer.finish().unwrap()
+    }
+
+    pub fn unpacked(packed: &[u8]) -> Chart {
+        Chart::unpack(packed, 0).unwrap()
     }
 
     #[test]

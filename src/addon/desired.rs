@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{Definition, Error, SecretObject, chart::Chart, order, saved::Saved, secret, values};
+use super::{Definition, Error, SecretObject, chart::Chart, crds, order, saved::Saved, secret, values};
 use crate::{
     artifact::{self, Index},
     cluster,
@@ -42,6 +42,8 @@ pub struct Desired {
 pub struct Release {
     pub chart: artifact::Chart,
     pub values: Map<String, Value>,
+    /// The CustomResourceDefinitions that Helm makes once and never changes.
+    pub crds: Vec<Value>,
 }
 
 /// A Secret with what is in it, which no message shows.
@@ -233,7 +235,8 @@ impl Maker<'_> {
             ));
             return Ok(None);
         };
-        for mistake in values::mistakes(&Chart::load(&packed.path)?, &values) {
+        let loaded = Chart::load(&packed.path)?;
+        for mistake in values::mistakes(&loaded, &values) {
             // The nearest of the two that said something there.
             let theirs = said(user, &mistake.path);
             let keys = mistake.path.join(".");
@@ -246,7 +249,8 @@ impl Maker<'_> {
             };
             mistakes.push(format!("{place}: {}", mistake.what));
         }
-        Ok(Some(Release { chart: packed.clone(), values }))
+        let crds = crds::of(&loaded, &values);
+        Ok(Some(Release { chart: packed.clone(), values, crds }))
     }
 
     fn place(&self, file: &str) -> String {
@@ -333,7 +337,7 @@ pub(super) mod tests {
             size: 1,
         };
         let Value::Object(values) = values else { panic!() };
-        Release { chart, values }
+        Release { chart, values, crds: Vec::new() }
     }
 
     /// An add-on that installs nothing.

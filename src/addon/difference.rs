@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Desired, Error, Observed, Secret, Status,
+    Desired, Error, Observed, Secret, Status, crds,
     gate::{Gate, gate},
     identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
     remove, upgrade,
@@ -116,6 +116,8 @@ impl Difference {
                 let declared = Declared { namespace: namespace.clone(), objects: installed.objects.clone() };
                 difference.changes.extend(api.drift(&declared).await?.iter().map(upgrade::mend));
             }
+            let definitions = crds::changes(api, wanted, installed.is_some()).await?;
+            difference.changes.splice(0..0, definitions);
             difference.release = !difference.changes.is_empty();
         } else if let Some(left) = remove::installed(name, namespace, observed) {
             difference.changes.extend(upgrade::leave(left));

@@ -4,6 +4,7 @@
 //! anything is changed; helm runs on a control plane, everything else goes through the API server; gates use it.
 
 mod chart;
+mod crds;
 mod definition;
 mod desired;
 mod difference;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Observed, Release, State, Status,
+    Observed, Release, State, Status, crds,
     helm::{self, Helm, Said},
     identity::labelled,
     install::Install,
@@ -41,6 +41,8 @@ impl Install<'_> {
                 helm.repair(stuck, desired.definition.timeout).await.map_err(|error| self.host(error))?;
             self.judge(said, None, ROLLED_BACK)?;
         }
+        // Before the pods of the new version, which know them. Those of the old one go on: what is stored stays as it is.
+        api.mend(&crds::declared(release)).await.map_err(|error| self.kube(error))?;
         let deadline = Instant::now() + Duration::from_secs(desired.definition.timeout.into());
         let shared = observed.also_of(namespace, &desired.name).is_some();
         loop {

@@ -10,7 +10,7 @@ use crate::{
 
 /// What a chart that is not there yet changes.
 pub(super) fn install(desired: &Desired, release: &Release) -> Change {
-    let Release { chart, values } = release;
+    let Release { chart, values, .. } = release;
     let summary =
         format!("install chart {} {} into {}", chart.name, chart.version, desired.definition.namespace);
     values_change(Change::new(summary), &Map::new(), values)
@@ -18,7 +18,7 @@ pub(super) fn install(desired: &Desired, release: &Release) -> Change {
 
 /// What differs between a release that is wanted and the one that is installed.
 pub(super) fn changes(wanted: &Release, installed: &Installed) -> Vec<Change> {
-    let Release { chart, values } = wanted;
+    let Release { chart, values, .. } = wanted;
     let mut changes = Vec::new();
     match installed.status {
         Status::Pending => changes.push(Change::new(format!(

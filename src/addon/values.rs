@@ -208,6 +208,7 @@ mod tests {
                 json!({"properties": {"replicas": {"type": "integer"}, "later": {"type": "string"}}}),
             ),
             charts: [(String::from("db"), inner)].into(),
+            ..Chart::default()
         }
     }
 

@@ -99,7 +99,8 @@ pub async fn run(mut clock: Clock) -> Result<Exit, Failure> {
     }
     clock.part("hoist apply");
     eprintln!("\n$ hoist sample -i {}", file.display());
-    let exit = sample::run(&sample::Args { inventory: InventoryArg { file: file.clone() } }).await?;
+    let exit =
+        sample::run(&sample::Args { inventory: InventoryArg { file: file.clone() }, image: None }).await?;
     clock.part("hoist sample");
     println!();
     for (name, seconds) in &clock.parts {

@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     Failure,
-    shared::{InventoryArg, connect},
+    shared::{InventoryArg, cache, connect, home},
 };
 use crate::{
+    artifact,
     cluster::{
         self,
         reach::{Target, reach},
@@ -27,19 +28,38 @@ const REACHED: Duration = Duration::from_secs(60);
 
 /// Deploys a small application (three replicas, a ConfigMap, a Service) and reaches it from outside the cluster
 /// through every node.
+///
+/// Its image comes with the artifacts that `hoist lab setup` makes. Other clusters need `--image`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist sample -i inventory/lab.yaml")]
+#[command(
+    after_help = "Examples:\n  hoist sample -i inventory/lab.yaml\n  hoist sample -i office.yaml --image docker.io/library/busybox:1.36"
+)]
 pub struct Args {
     #[command(flatten)]
     pub inventory: InventoryArg,
+
+    /// An image with busybox that nodes have or can pull, in place of hoist's own.
+    #[arg(long)]
+    pub image: Option<String>,
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
+    let sample = match &args.image {
+        Some(image) => Sample::with_image(image.clone()),
+        None => {
+            let sample = Sample::default();
+            let index = match artifact::supply(&inventory, &args.inventory.file, &home(), &cache()?) {
+                Err(artifact::Error::Missing { .. }) => None,
+                index => Some(index?),
+            };
+            sample.is_at_hand(index.as_ref())?;
+            sample
+        }
+    };
     let control_planes = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
     let session = connect(&inventory, control_planes).await?;
     let api = cluster::api(&inventory, &session).await?;
-    let sample = Sample::default();
     for applied in sample.deploy(&api, RUNNING, &mut |_| {}).await? {
         eprintln!("{} {}", applied.object, applied.change);
     }

@@ -78,7 +78,8 @@ impl Carrier {
     ) -> Stop {
         let what = self.shared.late.redact(&what);
         let output: Vec<String> = output.iter().map(|line| self.shared.late.redact(line)).collect();
-        let known = diagnose(&output).or_else(|| diagnose(std::slice::from_ref(&what)));
+        let api = self.api_addresses();
+        let known = diagnose(&output, &api).or_else(|| diagnose(std::slice::from_ref(&what), &api));
         let (cause, known_next) = known.unzip();
         let shown = output.len().saturating_sub(SHOWN_LINES);
         Stop::Failed(Failure {
@@ -92,6 +93,15 @@ impl Carrier {
                 "mend it, then run the same command again: it goes on from here".to_string()
             }),
         })
+    }
+
+    /// Where this host and others reach the API server, as far as its templates know of one.
+    fn api_addresses(&self) -> Vec<String> {
+        let (cluster, host) = (self.target.context.get("cluster"), self.target.context.get("host"));
+        [(&cluster["endpoint"], &cluster["port"]), (&host["address"], &cluster["api_port"])]
+            .into_iter()
+            .filter_map(|(address, port)| Some(format!("{}:{}", address.as_str()?, port.as_u64()?)))
+            .collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod overlay;
 mod ping;
 mod pools;
 mod ports;
+mod recommended;
 pub mod repair;
 mod resolver;
 mod services;
@@ -141,6 +142,7 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     findings.push(swap::from_survey(host, survey));
     findings.extend(conntrack::from_survey(inventory, host, survey));
     findings.extend(sizes::from_survey(inventory, host, survey));
+    findings.push(recommended::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
     findings.extend(logins::from_survey(host, survey));
     findings.extend(services::from_survey(host, survey));

@@ -91,8 +91,7 @@ impl Kind for Package {
         let timeout = Duration::from_secs(1800);
         let Some(files) = &self.files else {
             // Apt's lists may be older than the repository, and an installation may have been cut off: both are mended
-            // once, when the first try fails.
-            // told to wait for a lock; dnf waits by itself, and refreshes by itself.
+            // once, when the first try fails. Apt is told to wait for a lock; dnf waits and refreshes by itself.
             let text = format!(
                 "if command -v apt-get >/dev/null; then\n\
                  export DEBIAN_FRONTEND=noninteractive\n\

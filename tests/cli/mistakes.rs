@@ -67,6 +67,23 @@ fn artifacts_that_are_not_there() {
 }
 
 #[test]
+fn the_sample_needs_an_image_before_it_needs_a_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let home = artifacts.join("kubernetes-1.20.2");
+    std::fs::create_dir_all(&home).unwrap();
+    let index = "kubernetes: 1.20.2\norigin: a test\nfiles: []\nimages: []\n";
+    std::fs::write(home.join("index.yaml"), index).unwrap();
+    // With artifacts that lack it, and without artifacts.
+    for place in [artifacts, folder.path().join("none")] {
+        let file = inventory(folder.path(), &MINIMAL.replace("ARTIFACTS", place.to_str().unwrap()));
+        let (exit, errors) = golden(folder.path(), &["sample", "-i", &file]);
+        assert_eq!(exit, 1, "{errors}");
+        insta::assert_snapshot!("sample-without-image", errors);
+    }
+}
+
+#[test]
 fn a_host_of_no_inventory() {
     let (exit, output, errors) = ask(&["trust", "-i", "inventory/lab.yaml", "w9"]);
     assert_eq!((exit, output.as_str()), (64, ""));
