@@ -246,7 +246,11 @@ impl Fleet {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(HOIST);
         command.args(arguments).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK").env("NO_COLOR", "1");
-        command.env("XDG_STATE_HOME", self.path("state")).env("HOME", self.folder.path());
+        // Nor is what other tests and labs made in this machine's cache of any concern here.
+        command
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("HOME", self.folder.path())
+            .env_remove("HOIST_CACHE");
         command.env("HOIST_INVENTORY", self.path("inventory.yaml")).env("USER", "ada");
         command
     }

@@ -152,8 +152,9 @@ fn what_only_reads_the_cluster_needs_one_control_plane() {
     let ran = crate::bed::Ran::of(fleet.command(&["status"])).exits(69);
     assert!(ran.stdout.contains("w2     unreachable   failed to connect to w2"), "{ran}");
     fleet.stop(0);
-    for verb in ["status", "kubeconfig", "sample"] {
-        crate::bed::Ran::of(fleet.command(&[verb])).exits(69).says("cp1 cannot be used");
+    let sample = ["sample", "--image", "docker.io/library/busybox:1.36"];
+    for arguments in [&["status"][..], &["kubeconfig"], &sample] {
+        crate::bed::Ran::of(fleet.command(arguments)).exits(69).says("cp1 cannot be used");
     }
 }
 
