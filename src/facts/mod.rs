@@ -1,12 +1,14 @@
 //! What is observed of a host before anything is decided: one script, one typed result.
 
 mod etcd;
+mod owners;
 
 use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use etcd::{Etcd, Listed};
+pub use owners::Owners;
 
 use crate::transport::{self, Host, Script};
 

@@ -16,7 +16,7 @@ use super::{
     ways::{Way, ways},
 };
 use crate::{
-    facts::{self, Facts},
+    facts::{self, Facts, Owners},
     inventory::Inventory,
     transport::{self, Host, Target},
 };
@@ -237,12 +237,12 @@ async fn pool_addresses(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Findi
     let questions = pools::questions(inventory, &facts);
     let asked = questions.by_host.iter().filter_map(|(name, addresses)| {
         let host = hosts.iter().find(|host| host.name == *name)?;
-        Some(async move { (name, pools::ask(&*host.host, addresses).await) })
+        Some(async move { (name.as_str(), Owners::ask(&*host.host, addresses).await) })
     });
     let (mut findings, mut answers) = (Vec::new(), Vec::new());
     for (name, answer) in join_all(asked).await {
         match answer {
-            Ok(answer) => answers.push(answer),
+            Ok(answer) => answers.push((name, answer)),
             Err(error) => findings.push(unanswered(name, &error)),
         }
     }

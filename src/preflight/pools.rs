@@ -1,7 +1,7 @@
 //! The addresses that MetalLB shall give to services: whether nodes are in their network, and whether machines have them
 //! already. What a DHCP server will hand out later, nobody tells.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
@@ -10,9 +10,8 @@ use super::{
     is_node,
 };
 use crate::{
-    facts::Facts,
+    facts::{Facts, Owners},
     inventory::{Inventory, Metallb, Pool, Protocol},
-    transport::{self, Error, Script, quote},
 };
 
 const NETWORK: Check = Check {
@@ -28,8 +27,6 @@ const FREE: Check = Check {
 
 /// So many addresses are asked for; the kernel remembers 1024 neighbours.
 const MOST: usize = 256;
-/// The kernel's three questions, and time to start as many programs as there are addresses.
-const TIMEOUT: Duration = Duration::from_secs(40);
 /// Where kube-proxy keeps the addresses of services in its mode `ipvs`, on every node.
 const IPVS: &str = "kube-ipvs0";
 
@@ -72,57 +69,17 @@ pub fn questions(inventory: &Inventory, facts: &BTreeMap<&str, &Facts>) -> Quest
     questions
 }
 
-/// What a host answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    pub host: String,
-    /// Addresses and the MAC addresses, in lower case, that answered for them.
-    owners: Vec<(Ipv4Addr, String)>,
-    /// How many addresses nobody has.
-    free: usize,
-    unasked: Option<String>,
-}
-
-/// Asks a host.
-///
-/// # Errors
-/// When the host is lost, or the script does not end.
-pub async fn ask(host: &dyn transport::Host, addresses: &[Ipv4Addr]) -> Result<Answer, Error> {
-    let words: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
-    let text = format!("addresses={}\n{}", quote(&words.join(" ")), include_str!("pools.sh"));
-    let output = host.run(Script::new(text).timeout(TIMEOUT)).await?;
-    Ok(Answer::parse(host.name(), &String::from_utf8_lossy(&output.stdout)))
-}
-
-impl Answer {
-    /// Reads the answer of the script. Lines it does not know are passed over.
-    fn parse(host: &str, answer: &str) -> Answer {
-        let mut parsed = Answer { host: host.to_owned(), ..Answer::default() };
-        for (key, value) in answer.lines().filter_map(|line| line.split_once('=')) {
-            match key {
-                "owner" => parsed.owners.extend(
-                    value.split_once(' ').and_then(|(ip, mac)| Some((ip.parse().ok()?, mac.to_lowercase()))),
-                ),
-                "nobody" => parsed.free += 1,
-                "unasked" => parsed.unasked = Some(value.to_owned()),
-                _ => {}
-            }
-        }
-        parsed
-    }
-}
-
-/// Judges all answers, with the facts of all hosts that were asked anything.
+/// Judges the answers of hosts, by their names, with the facts of all hosts that were asked anything.
 pub fn judge(
     inventory: &Inventory,
     facts: &BTreeMap<&str, &Facts>,
     questions: &Questions,
-    answers: &[Answer],
+    answers: &[(&str, Owners)],
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> = questions.lost.iter().map(|range| lost(*range)).collect();
     findings.extend(held(inventory, facts));
-    for answer in answers {
-        findings.push(taken(facts, answer, questions));
+    for (host, answer) in answers {
+        findings.push(taken(facts, host, answer, questions));
     }
     findings
 }
@@ -155,8 +112,7 @@ fn held(inventory: &Inventory, facts: &BTreeMap<&str, &Facts>) -> Vec<Finding> {
 
 const TAKEN: &str = "take the address out of the pool, or from that machine; an address that a DHCP server hands out comes back";
 
-fn taken(facts: &BTreeMap<&str, &Facts>, answer: &Answer, questions: &Questions) -> Finding {
-    let host = answer.host.as_str();
+fn taken(facts: &BTreeMap<&str, &Facts>, host: &str, answer: &Owners, questions: &Questions) -> Finding {
     if let Some(reason) = &answer.unasked {
         return FREE.skipped(host, reason.clone());
     }
@@ -210,7 +166,8 @@ mod tests {
         let all = fleet.all_facts();
         let facts: BTreeMap<&str, &Facts> = all.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
         let questions = questions(&fleet.inventory, &facts);
-        let answers: Vec<Answer> = answer.iter().map(|answer| Answer::parse("cp1", answer)).collect();
+        let answers: Vec<(&str, Owners)> =
+            answer.iter().map(|answer| ("cp1", Owners::parse(answer))).collect();
         let findings = judge(&fleet.inventory, &facts, &questions, &answers);
         findings.into_iter().map(|finding| (finding.severity, finding.observed)).collect()
     }

@@ -1,6 +1,6 @@
 //! Addresses for services that another machine answers for: two machines with one address are both reached now and then.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc};
 
 use futures::future::try_join_all;
 use indexmap::IndexMap;
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::{
     addon::Error,
-    facts::Facts,
+    facts::{Facts, Owners},
     inventory::{Inventory, Metallb, Pool, Protocol},
     kube::{Api, Kind},
-    transport::{self, Host, Script, quote},
+    transport::Host,
     yaml,
 };
 
@@ -21,8 +21,6 @@ const SERVICE: Kind = Kind::new("v1", "Service");
 /// So many addresses one host asks for, all at once. Of more, the first half of these, which MetalLB gives first, and the
 /// others evenly from the rest.
 const MOST: u64 = 32;
-/// The kernel's three questions, once a second, and some more.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Looks by ARP whether machines answer for addresses that MetalLB shall give and that the cluster does not have yet, from
 /// one host in each network. Gives what is worth a word: what was not asked for, and where nobody could ask.
@@ -55,7 +53,9 @@ pub async fn pools(
         !skipped && own.iter().all(|range| !range.contains(address))
     };
     let (questions, mut told) = questions(inventory, hosts, facts, &ranges, &given);
-    let answers = try_join_all(questions.iter().map(|question| ask(&*hosts[&question.host], question)));
+    let answers = try_join_all(
+        questions.iter().map(|question| Owners::ask(&*hosts[&question.host], &question.addresses)),
+    );
     // A host that is lost now is told of by who has to change it.
     let Ok(answers) = answers.await else {
         told.push(format!("who has MetalLB's addresses could not be asked: {UNASKED}"));
@@ -161,43 +161,9 @@ fn sample(ranges: &[Pool]) -> (u64, Vec<Ipv4Addr>) {
     (all, indexes.into_iter().filter_map(at).collect())
 }
 
-/// What a host answers.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Answer {
-    /// Addresses and the MAC addresses, in lower case, that answered for them.
-    owners: Vec<(Ipv4Addr, String)>,
-    /// Addresses of its own.
-    own: Vec<Ipv4Addr>,
-    unasked: Option<String>,
-}
-
-async fn ask(host: &dyn Host, question: &Question) -> Result<Answer, transport::Error> {
-    let words: Vec<String> = question.addresses.iter().map(Ipv4Addr::to_string).collect();
-    let text = format!("addresses={}\n{}", quote(&words.join(" ")), include_str!("arp.sh"));
-    let output = host.run(Script::new(text).timeout(TIMEOUT)).await?;
-    Ok(Answer::parse(&String::from_utf8_lossy(&output.stdout)))
-}
-
-impl Answer {
-    fn parse(text: &str) -> Answer {
-        let mut answer = Answer::default();
-        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            match key {
-                "owner" => answer.owners.extend(
-                    value.split_once(' ').and_then(|(ip, mac)| Some((ip.parse().ok()?, mac.to_lowercase()))),
-                ),
-                "own" => answer.own.extend(value.parse::<Ipv4Addr>()),
-                "unasked" => answer.unasked = Some(value.to_owned()),
-                _ => {}
-            }
-        }
-        answer
-    }
-}
-
 /// Who has addresses without being the cluster. A node that answers without having the address announces it for whatever
 /// the cluster runs.
-fn strangers(facts: &IndexMap<String, Facts>, answer: &Answer, question: &Question) -> Vec<String> {
+fn strangers(facts: &IndexMap<String, Facts>, answer: &Owners, question: &Question) -> Vec<String> {
     let of = |mac: &str| {
         let has = |facts: &&Facts| facts.interfaces.iter().any(|interface| interface.mac == mac);
         facts.iter().find(|(_, facts)| has(facts))
@@ -352,15 +318,6 @@ mod tests {
         assert!(
             told.unwrap()[0].starts_with("cp1 could not ask who has MetalLB's addresses: there is no ip")
         );
-    }
-
-    #[tokio::test]
-    async fn a_shell_understands_the_question() {
-        let host = transport::Local::open("here").await.unwrap();
-        let question = Question { host: "here".into(), addresses: vec![Ipv4Addr::LOCALHOST], all: 1 };
-        let answer = ask(&host, &question).await.unwrap();
-        let without_ip = answer.unasked.as_deref() == Some("there is no ip (iproute2) on the host");
-        assert!(without_ip || answer.own == [Ipv4Addr::LOCALHOST], "{answer:?}");
     }
 
     #[test]
