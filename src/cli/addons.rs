@@ -8,13 +8,16 @@ use super::{Failure, request::Request, shared::home};
 use crate::{
     addon::{self, Crew, Desired, Difference, Ended, Observed, Sources, observe, refuse},
     artifact::{File, Index},
-    cluster::{self, Session},
+    cluster::Session,
     engine::{AddonPlan, Events, Journal, Plan},
     exit::Exit,
+    inventory::Inventory,
     kube::{self, Api},
     task::Change,
 };
 
+/// What stands in a plan for what is not known.
+pub(super) const UNKNOWN: &str = "compare it with the cluster, which does not answer now";
 /// So many add-ons are compared at the same time.
 const AT_ONCE: usize = 4;
 
@@ -53,54 +56,50 @@ impl Addons {
         Ok(Addons { desired, helm })
     }
 
-    /// Adds to a plan what differs. A cluster that does not answer makes the exit code.
-    pub async fn compare(
+    /// Adds to a plan what a cluster gets that is not there yet.
+    ///
+    /// # Errors
+    /// What would keep an add-on from working.
+    pub async fn ahead(
         &self,
-        request: &Request,
+        inventory: &Inventory,
         session: &Session,
         plan: &mut Plan,
-    ) -> Result<Exit, Failure> {
-        let inventory = request.inventory();
-        if !request.is_whole() {
-            return Ok(Exit::Ok);
-        }
-        if cluster::first(inventory, &session.facts).is_none() {
-            tell(refuse::pools(None, inventory, &session.hosts, &session.facts).await?);
-            let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
-            plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
-            return Ok(Exit::Ok);
-        }
-        let looked = async {
-            let api = cluster::api(inventory, session).await?;
-            let observed = observe(&api).await?;
-            tell(refuse::classes(&api, &self.desired).await?);
-            tell(refuse::pools(Some(&api), inventory, &session.hosts, &session.facts).await?);
-            Ok::<_, addon::Error>((self.differences(&api, &observed).await?, observed))
-        };
-        match looked.await {
-            Ok((differences, observed)) => {
-                let differ = differences.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
-                plan.addons = differ.map(|(desired, difference)| planned(desired, difference)).collect();
-                let unwanted: BTreeSet<String> =
-                    self.unwanted(&observed).into_iter().map(|(name, _)| name).collect();
-                plan.unwanted = unwanted.into_iter().collect();
-                Ok(Exit::Ok)
-            }
-            // Nothing is missed where none are wanted.
-            Err(_) if self.desired.is_empty() => Ok(Exit::Ok),
-            Err(error @ (addon::Error::Access(_) | addon::Error::Api(_))) => {
-                let failure = Failure::from(error);
-                let change = Change::new("compare it with the cluster, which does not answer now");
-                let unknown = |desired: &Desired| AddonPlan {
-                    addon: desired.name.clone(),
-                    changes: vec![change.clone()],
-                };
-                plan.addons = self.desired.iter().map(unknown).collect();
-                eprintln!("add-ons cannot be compared with the cluster: {}", failure.report);
-                Ok(failure.exit)
-            }
-            Err(error) => Err(error.into()),
-        }
+    ) -> Result<(), addon::Error> {
+        tell(refuse::pools(None, inventory, &session.hosts, &session.facts).await?);
+        let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
+        plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
+        Ok(())
+    }
+
+    /// Adds to a plan what differs in the cluster.
+    ///
+    /// # Errors
+    /// When the API server does not answer, and what would keep an add-on from working.
+    pub async fn compare(
+        &self,
+        api: &Api,
+        inventory: &Inventory,
+        session: &Session,
+        plan: &mut Plan,
+    ) -> Result<(), addon::Error> {
+        let observed = observe(api).await?;
+        tell(refuse::classes(api, &self.desired).await?);
+        tell(refuse::pools(Some(api), inventory, &session.hosts, &session.facts).await?);
+        let differences = self.differences(api, &observed).await?;
+        let differ = differences.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
+        plan.addons = differ.map(|(desired, difference)| planned(desired, difference)).collect();
+        let unwanted: BTreeSet<String> = self.unwanted(&observed).into_iter().map(|(name, _)| name).collect();
+        plan.unwanted = unwanted.into_iter().collect();
+        Ok(())
+    }
+
+    /// Adds to a plan that nobody knows what differs.
+    pub fn unknown(&self, plan: &mut Plan) {
+        let change = Change::new(UNKNOWN);
+        let unknown =
+            |desired: &Desired| AddonPlan { addon: desired.name.clone(), changes: vec![change.clone()] };
+        plan.addons = self.desired.iter().map(unknown).collect();
     }
 
     /// What differs of each.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Failure,
     addons::{Addons, Tools},
+    live,
     request::{EngineArgs, Request, command_line, lock, read_plan},
     shared::{InventoryArg, Output, home, print, tell_unreached},
 };
@@ -82,7 +83,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let mut work = request.open(index.as_ref(), Some(&lock())).await?;
     let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
     let mut plan = work.plan(contents, args.engine.forks.into()).await;
-    let silent = addons.compare(&request, &work.session, &mut plan).await?;
+    let silent = live::compare(&addons, &request, &work.session, &mut plan).await?;
     let unreached = std::mem::take(&mut work.session.unreached);
     let lost = tell_unreached(unreached, inventory.hosts.len());
     if let Some(saved) = &saved {
@@ -180,8 +181,15 @@ impl Job<'_> {
                 events: events.clone(),
                 forks: self.args.engine.forks.into(),
             });
+            let marked = live::mark(inventory, session, plan, &events).await;
             self.addons.carry_out(request, session, tools.clone(), true, &mut addons).await;
-            nodes = self.nodes(session, &ended).await;
+            nodes = match marked {
+                Ok(given) => {
+                    ended.changes += given;
+                    self.nodes(session, &ended).await
+                }
+                Err(failure) => Err(failure),
+            };
             match (&nodes, &tools) {
                 (Ok(_), _) => self.addons.carry_out(request, session, tools, false, &mut addons).await,
                 (Err(_), Some(tools)) => self.addons.not_begun(plan, &tools.events, &mut addons),

@@ -18,6 +18,7 @@ mod interview;
 mod inventory;
 mod kubeconfig;
 pub mod lab;
+mod live;
 mod lock;
 mod man;
 mod plan;

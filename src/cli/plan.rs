@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{
     Failure,
     addons::Addons,
+    live,
     request::{EngineArgs, Request},
     shared::{InventoryArg, Output, print, tell_unreached},
 };
@@ -38,7 +39,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let mut work = request.open(index.as_ref(), None).await?;
     let contents = args.diff || args.output == Output::Json;
     let mut plan = work.plan(contents, args.engine.forks.into()).await;
-    let silent = addons.compare(&request, &work.session, &mut plan).await?;
+    let silent = live::compare(&addons, &request, &work.session, &mut plan).await?;
     if let Some(path) = &args.out {
         SavedPlan::new(request.source(contents)?, &work.subjects, &plan).write(path)?;
     }

@@ -25,8 +25,8 @@ pub(super) struct Kubeadm {
     registry: String,
     /// The repository of CoreDNS, without its last word.
     dns: String,
-    /// Keeps workloads away from control planes.
-    taint: String,
+    /// The key of the taint that keeps workloads away from control planes.
+    pub taint: String,
     images: Defaults,
 }
 
@@ -119,7 +119,7 @@ impl Kubeadm {
     }
 
     /// Taints as kubeadm's nodeRegistration has them. A host that is only a control plane keeps workloads away.
-    fn taints(&self, host: &Host) -> Vec<Value> {
+    pub fn taints(&self, host: &Host) -> Vec<Value> {
         let mut taints = taints(&host.taints);
         if host.has(Role::ControlPlane) && !host.has(Role::Worker) {
             taints.push(json!({"key": self.taint, "effect": "NoSchedule"}));

@@ -9,6 +9,7 @@ pub mod health;
 mod kubeadm;
 pub mod kubeconfig;
 pub mod limited;
+pub mod marks;
 mod members;
 pub mod packages;
 pub mod reach;

@@ -128,7 +128,7 @@ pub(super) fn roles(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<St
             // Not earlier, for it waits until etcd lives.
             roles.push("etcd-client");
         }
-        roles.extend([node, "labels"]);
+        roles.push(node);
         if inventory.burst.has_gateway() {
             roles.push("tunnel");
         }
@@ -206,18 +206,12 @@ fn api_names(inventory: &Inventory) -> Vec<String> {
 }
 
 pub(super) fn host_context(inventory: &Inventory, name: &str, host: &Host, index: Option<&Index>) -> Value {
-    let pairs = |divider: &str| {
-        let words = host.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        words.collect::<Vec<_>>().join(divider)
-    };
     let mut context = json!({
         "name": name,
         "address": host.address,
         "pod_subnet": pod_subnet(inventory, host),
         "control_plane": host.has(Role::ControlPlane),
         "labels": host.labels,
-        "label_words": pairs(" "),
-        "label_selector": pairs(","),
     });
     if let Some(index) = index {
         context["binaries"] = binaries(inventory, index);

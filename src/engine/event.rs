@@ -37,6 +37,8 @@ pub enum Event {
     HostFailed { host: String, failure: Failure },
     /// A host stops here because of another one.
     HostBlocked { host: String, role: String, step: String, by: String },
+    /// A node has the labels and taints that the inventory gives it.
+    NodeMarked { node: String, summary: String },
     /// An add-on's work begins.
     AddonStarted { addon: String, changes: usize },
     /// A step of it is about to be made.

@@ -43,7 +43,7 @@ pub use library::Library;
 pub use lint::lint;
 pub use lock::Lock;
 pub use log::Log;
-pub use plan::{AddonPlan, HostPlan, Plan, PlannedChange, Unread};
+pub use plan::{AddonPlan, HostPlan, NodePlan, Plan, PlannedChange, Unread};
 pub use reference::{role_reference, role_schema};
 pub use role::{Copy, RoleFile, TaskSpec, Template};
 pub use run::{Bystander, Outcome, Run, Subject, observe_all};

@@ -12,12 +12,23 @@ pub struct Plan {
     /// Hosts about which nothing can be said.
     #[serde(default)]
     pub unread: Vec<Unread>,
+    /// The nodes whose labels or taints differ in the cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodePlan>,
     /// The add-ons with changes, in the order in which they are installed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<AddonPlan>,
     /// The add-ons that hoist installed and that nobody wants any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwanted: Vec<String>,
+}
+
+/// What would change of a node, which is an object in the cluster and not on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePlan {
+    pub node: String,
+    pub change: Change,
 }
 
 /// Everything that would change of an add-on.
@@ -58,9 +69,9 @@ impl Plan {
         self.hosts.iter().map(|host| host.changes.len()).sum()
     }
 
-    /// Whether nothing would change, neither on hosts nor of add-ons.
+    /// Whether nothing would change, neither on hosts nor of nodes and add-ons.
     pub fn is_empty(&self) -> bool {
-        self.changes() == 0 && self.addons.is_empty()
+        self.changes() == 0 && self.nodes.is_empty() && self.addons.is_empty()
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AddonPlan, Error, HostPlan, Plan, PlannedChange, Subject, digest, event::moment};
+use super::{AddonPlan, Error, HostPlan, NodePlan, Plan, PlannedChange, Subject, digest, event::moment};
 use crate::disk::write_private;
 
 /// The version of the format. Another one is refused.
@@ -50,6 +50,9 @@ pub struct SavedPlan {
     /// Hosts that could not be reached or used.
     unread: Vec<String>,
     hosts: Vec<SavedHost>,
+    /// The nodes whose labels or taints differ.
+    #[serde(default)]
+    nodes: Vec<NodePlan>,
     /// The add-ons with changes.
     #[serde(default)]
     addons: Vec<AddonPlan>,
@@ -81,6 +84,7 @@ impl SavedPlan {
             source,
             unread: plan.unread.iter().map(|unread| unread.host.clone()).collect(),
             hosts: subjects.iter().zip(&plan.hosts).map(host).collect(),
+            nodes: plan.nodes.clone(),
             addons: plan.addons.clone(),
         }
     }
@@ -152,20 +156,24 @@ impl SavedPlan {
         for host in now.hosts.iter().filter(|host| !known(host)) {
             found.push(format!("{}: is not in the plan, and answers now", host.host));
         }
-        for before in &self.addons {
-            match now.addons.iter().find(|addon| addon.addon == before.addon) {
-                None => found.push(format!("add-on {}: holds by now", before.addon)),
-                Some(now) if now != before => {
-                    found.push(format!("add-on {}: differs otherwise", before.addon))
-                }
-                Some(_) => {}
-            }
-        }
-        let known = |addon: &&AddonPlan| self.addons.iter().any(|before| before.addon == addon.addon);
-        for addon in now.addons.iter().filter(|addon| !known(addon)) {
-            found.push(format!("add-on {}: does not hold any more", addon.addon));
-        }
+        named(&self.nodes, &now.nodes, |node| format!("node {}: labels and taints", node.node), &mut found);
+        named(&self.addons, &now.addons, |addon| format!("add-on {}", addon.addon), &mut found);
         found
+    }
+}
+
+/// What differs between two lists of things that differ, each told apart by its name.
+fn named<T: PartialEq>(before: &[T], now: &[T], name: impl Fn(&T) -> String, found: &mut Vec<String>) {
+    let twin = |list: &[T], one: &T| list.iter().position(|other| name(other) == name(one));
+    for one in before {
+        match twin(now, one).map(|index| &now[index]) {
+            None => found.push(format!("{}: holds by now", name(one))),
+            Some(other) if other != one => found.push(format!("{}: differs otherwise", name(one))),
+            Some(_) => {}
+        }
+    }
+    for one in now.iter().filter(|one| twin(before, one).is_none()) {
+        found.push(format!("{}: does not hold any more", name(one)));
     }
 }
 
@@ -299,6 +307,15 @@ mod tests {
             plan.differences(&now),
             ["add-on a: differs otherwise", "add-on b: holds by now", "add-on c: does not hold any more"]
         );
+    }
+
+    #[test]
+    fn nodes_are_part_of_the_plan() {
+        let (mut plan, now) = (saved(&[]), saved(&[]));
+        plan.nodes = vec![NodePlan { node: "w1".into(), change: Change::new("x") }];
+        assert!(plan.still_fits(&plan).is_ok());
+        assert_eq!(plan.differences(&now), ["node w1: labels and taints: holds by now"]);
+        assert_eq!(now.differences(&plan), ["node w1: labels and taints: does not hold any more"]);
     }
 
     #[test]

@@ -204,10 +204,11 @@ pub struct Host {
     /// Where it stands: one of `sites`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
-    /// Labels of the node, as in `kubectl label`.
+    /// Labels of the node, as in `kubectl label`. One that is changed here is changed there, and one that is taken out here is
+    /// taken away; those that somebody else gave stay.
     #[serde(default)]
     pub labels: IndexMap<String, String>,
-    /// Taints of the node, as in `kubectl taint`: `key=value:Effect` or `key:Effect`.
+    /// Taints of the node, as in `kubectl taint`: `key=value:Effect` or `key:Effect`. They follow changes as labels do.
     #[serde(default)]
     pub taints: Vec<String>,
     /// The part of the pod network that this host takes. Default: the /24 that its address points to, so that

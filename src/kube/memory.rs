@@ -181,6 +181,12 @@ impl Memory {
     /// Merges. Applying, which is forced here as it is by hoist, makes what is missing; a dry run writes nothing.
     fn patch(&mut self, key: &(String, String, String), patch: &Value, query: &str) -> Answer {
         let applies = query.contains("force=true");
+        let version = &patch["metadata"]["resourceVersion"];
+        if !version.is_null()
+            && let Some(refusal) = self.objects.refusal(key, version)
+        {
+            return refusal;
+        }
         let homeless = !key.1.is_empty()
             && self.objects.of("Namespace").iter().all(|it| it["metadata"]["name"] != key.1);
         let mut object = match self.objects.kept.get(key) {

@@ -21,6 +21,10 @@ pub fn plan(plan: &Plan, diffs: bool) -> String {
         let _ = writeln!(text, "{}", style(named(&hosts)).bold());
         host_changes(&mut text, changes, diffs);
     }
+    for node in &plan.nodes {
+        let _ = writeln!(text, "{}", style(format!("node {}", node.node)).bold());
+        one_change(&mut text, &node.change, diffs);
+    }
     text.push_str(&addons(&plan.addons, diffs));
     for name in &plan.unwanted {
         let _ =
@@ -50,6 +54,13 @@ pub fn summary(plan: &Plan) -> String {
         unread => format!(", and {} could not be read", count(unread, "host")),
     };
     let verb = |number, one, many| if number == 1 { one } else { many };
+    let nodes = match plan.nodes.len() {
+        0 => String::new(),
+        nodes => {
+            let differ = verb(nodes, "differs", "differ");
+            format!("{} {differ} in labels or taints.\n", count(nodes, "node"))
+        }
+    };
     let addons = match plan.addons.len() {
         0 => String::new(),
         addons => format!("{} {}.\n", count(addons, "add-on"), verb(addons, "differs", "differ")),
@@ -58,12 +69,13 @@ pub fn summary(plan: &Plan) -> String {
         format!("Nothing can be said{unread}.\n")
     } else if changes == 0 {
         let hold = verb(statements, "holds", "hold");
-        format!("Nothing to change: {} {hold} on {hosts}{unread}.\n", count(statements, "statement"))
+        let nothing = if plan.is_empty() { "Nothing to change: " } else { "" };
+        format!("{nothing}{} {hold} on {hosts}{unread}.\n", count(statements, "statement"))
     } else {
         let hold = verb(changes, "does", "do");
         format!("{changes} of {} on {hosts} {hold} not hold{unread}.\n", count(statements, "statement"))
     };
-    hosts + &addons
+    hosts + &nodes + &addons
 }
 
 /// The hosts with changes, those with the same changes together, in the order of the first of each.
@@ -131,7 +143,7 @@ fn one_change(text: &mut String, change: &Change, diffs: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{HostPlan, Unread};
+    use crate::engine::{HostPlan, NodePlan, Unread};
 
     fn sample() -> Plan {
         let change = |role: &str, change| PlannedChange { role: role.into(), step: "a step".into(), change };
@@ -188,6 +200,22 @@ mod tests {
             ~ set a value
                 a: 0 -> 2
         40 of 80 statements on 40 hosts do not hold.
+        ");
+    }
+
+    #[test]
+    fn nodes_are_shown_after_hosts() {
+        let change =
+            Change::new("set the labels and taints of the node").attribute("label disk", "ssd", "hdd");
+        let nodes = vec![NodePlan { node: "w1".into(), change }];
+        let host = HostPlan { host: "w1".into(), statements: 3, changes: vec![] };
+        let shown = plan(&Plan { hosts: vec![host], nodes, ..Plan::default() }, false);
+        insta::assert_snapshot!(shown, @r"
+        node w1
+            ~ set the labels and taints of the node
+                label disk: ssd -> hdd
+        3 statements hold on 1 host.
+        1 node differs in labels or taints.
         ");
     }
 

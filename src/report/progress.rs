@@ -112,6 +112,7 @@ fn words(event: &Event) -> Option<(&str, String)> {
         Event::NotPassedOn { host, step, reason } => {
             (host, format!("{step}: others do not get it from here: {reason}"))
         }
+        Event::NodeMarked { node, summary } => (node, summary.clone()),
         Event::AddonStarted { addon, changes } => (addon, count(*changes, "change")),
         Event::AddonStep { addon, step } => (addon, step.clone()),
         Event::AddonWaits { addon, reason } => (addon, format!("waits: {reason}")),

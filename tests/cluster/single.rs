@@ -10,9 +10,13 @@ const WORKERS: &str =
 #[ignore = "needs root and the lab: run tests/run"]
 fn single() {
     let stage = Stage::new("cluster-single", include_str!("../../inventory/lab.yaml"));
-    let both = ("roles: [control-plane]", "roles: [control-plane, worker]");
-    let inventory = stage.inventory("inventory.yaml", &[(WORKERS, ""), both]);
-    let inventory = text(&inventory).to_owned();
+    let said = |marks: &str| {
+        let both = format!("roles: [control-plane, worker]{marks}");
+        let inventory =
+            stage.inventory("inventory.yaml", &[(WORKERS, ""), ("roles: [control-plane]", &both)]);
+        text(&inventory).to_owned()
+    };
+    let inventory = said(", labels: {disk: ssd}, taints: [slow:PreferNoSchedule]");
     eprintln!();
     stage.step("one node", || stage.hoist(&["lab", "up", "-i", &inventory]).exits(0));
     stage.step("a cluster on it, and nothing to change", || {
@@ -23,6 +27,28 @@ fn single() {
     stage.step("an application runs on it", || {
         stage.hoist(&["sample"]).exits(0).says("answers through cp1");
         stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
+    });
+    stage.step("labels and taints follow the inventory", || {
+        let marks = |expected: &str| {
+            let path = "jsonpath={.metadata.labels.disk}/{.metadata.labels.mine}/{.spec.taints[*].key}";
+            let ran = stage.kubectl(&["get", "node", "cp1", "-o", path]).exits(0);
+            assert_eq!(ran.stdout, expected, "{ran}");
+        };
+        marks("ssd//slow");
+        stage.kubectl(&["label", "node", "cp1", "mine=yes"]).exits(0);
+        said(", labels: {disk: hdd, node-role.kubernetes.io/db: ''}, taints: [fast=1:PreferNoSchedule]");
+        let plan = stage
+            .hoist(&["plan"])
+            .exits(2)
+            .says("label disk: ssd -> hdd")
+            .says("label node-role.kubernetes.io/db");
+        plan.says("taint slow:PreferNoSchedule: set -> (none)").says("1 node differs in labels or taints");
+        stage.hoist(&["apply", "--limit", "cp1"]).exits(0).says("set the labels and taints of the node");
+        marks("hdd/yes/fast");
+        said("");
+        stage.hoist(&["apply"]).exits(0);
+        marks("/yes/");
+        stage.hoist(&["plan"]).exits(0).says("Nothing to change");
     });
     stage.step("it reboots", || {
         stage.reboot("cp1");

@@ -20,12 +20,11 @@ const SSHD: &str = "/usr/sbin/sshd";
 const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 
 /// Roles in place of the built-in ones. Each leaves a file in the shared folder `vars.root`.
-const ROLES: [(&str, &str); 13] = [
+const ROLES: [(&str, &str); 12] = [
     ("base", "tasks: []"),
     ("containerd", "tasks: []"),
     ("kubernetes", "tasks: []"),
     ("bridge", "tasks: []"),
-    ("labels", "tasks: []"),
     ("hardening", "tasks: []"),
     ("hardened", "tasks: []"),
     ("watches", "tasks: []"),

@@ -27,9 +27,14 @@ fn of_node(
 ) {
     for (key, value) in labels {
         let path = [place, &["labels", key]].concat();
-        if let Err(reason) = label_key(key) {
+        let refused = match label_key(key) {
+            Err(reason) => Some((reason, KEY_HELP)),
+            Ok(()) if OF_KUBELETS.contains(&key.as_str()) => Some(("the kubelet gives it", KUBELET_HELP)),
+            Ok(()) => None,
+        };
+        if let Some((reason, help)) = refused {
             let mistake = format!("`{key}` cannot be a label of {name}");
-            problems.push(Problem::new(document.tree.key_at(&path), mistake).label(reason).help(KEY_HELP));
+            problems.push(Problem::new(document.tree.key_at(&path), mistake).label(reason).help(help));
         }
         if !value.is_empty() && !is_name(value) {
             let mistake = format!("`{value}` cannot be the value of a label");
@@ -46,6 +51,17 @@ fn of_node(
         }
     }
 }
+
+/// What kubelets say of their nodes, again whenever they start:
+/// https://kubernetes.io/docs/reference/labels-annotations-taints/
+const OF_KUBELETS: [&str; 5] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+];
+const KUBELET_HELP: &str = "leave it out: every node has it, and what the kubelet says of itself wins";
 
 const NAME_HELP: &str =
     "write at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";

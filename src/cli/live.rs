@@ -1,0 +1,100 @@
+//! What lives in the cluster and not on its hosts, as a part of `plan` and `apply`: the labels and taints of nodes, and
+//! add-ons.
+
+use super::{
+    Failure,
+    addons::{Addons, UNKNOWN},
+    request::Request,
+};
+use crate::{
+    addon,
+    cluster::{self, AccessError, Session, marks},
+    engine::{Event, Events, NodePlan, Plan},
+    exit::Exit,
+    inventory::Inventory,
+    task::Change,
+};
+
+/// Adds to a plan what differs in the cluster. One that does not answer makes the exit code. Single roles are none of the
+/// cluster's business, and add-ons none of single hosts'.
+pub async fn compare(
+    addons: &Addons,
+    request: &Request,
+    session: &Session,
+    plan: &mut Plan,
+) -> Result<Exit, Failure> {
+    let inventory = request.inventory();
+    if request.scope.only.is_some() {
+        return Ok(Exit::Ok);
+    }
+    let names: Vec<String> = plan.hosts.iter().map(|host| host.host.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let looked = async {
+        let api = match cluster::api(inventory, session).await {
+            Err(AccessError::NoCluster) => {
+                plan.nodes = planned(marks::differences(inventory, names.iter().copied(), &[]));
+                return if request.is_whole() {
+                    addons.ahead(inventory, session, plan).await
+                } else {
+                    Ok(())
+                };
+            }
+            api => api?,
+        };
+        plan.nodes = planned(marks::compare(&api, inventory, &names).await?);
+        if request.is_whole() { addons.compare(&api, inventory, session, plan).await } else { Ok(()) }
+    };
+    match looked.await {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error @ (addon::Error::Access(_) | addon::Error::Api(_))) => {
+            let failure = Failure::from(error);
+            plan.nodes = unknown(inventory, &names);
+            addons.unknown(plan);
+            // Nothing is missed where nothing is wanted.
+            if plan.nodes.is_empty() && plan.addons.is_empty() {
+                return Ok(Exit::Ok);
+            }
+            eprintln!("labels, taints and add-ons cannot be compared with the cluster: {}", failure.report);
+            Ok(failure.exit)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives nodes the labels and taints of a plan, and says how many nodes were given some.
+pub async fn mark(
+    inventory: &Inventory,
+    session: &Session,
+    plan: &Plan,
+    events: &Events,
+) -> Result<usize, Failure> {
+    if plan.nodes.is_empty() {
+        return Ok(0);
+    }
+    let names: Vec<&str> = plan.nodes.iter().map(|node| node.node.as_str()).collect();
+    let api = cluster::api(inventory, session).await?;
+    let mut given = 0;
+    let mut done = |difference: &marks::Difference| {
+        given += 1;
+        let (node, summary) = (difference.node.clone(), difference.change.summary.clone());
+        events.send(Event::NodeMarked { node, summary });
+    };
+    marks::give(&api, inventory, &names, &mut done).await?;
+    Ok(given)
+}
+
+fn planned(differences: Vec<marks::Difference>) -> Vec<NodePlan> {
+    let plan = |difference: marks::Difference| NodePlan { node: difference.node, change: difference.change };
+    differences.into_iter().map(plan).collect()
+}
+
+/// The nodes of which somebody said something.
+fn unknown(inventory: &Inventory, names: &[&str]) -> Vec<NodePlan> {
+    let marked = names.iter().filter(|name| {
+        inventory
+            .hosts
+            .get(**name)
+            .is_some_and(|host| host.is_node() && !(host.labels.is_empty() && host.taints.is_empty()))
+    });
+    marked.map(|name| NodePlan { node: name.to_string(), change: Change::new(UNKNOWN) }).collect()
+}

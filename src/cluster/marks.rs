@@ -1,0 +1,408 @@
+//! Labels and taints of nodes, as the inventory says them.
+//!
+//! A node's own credentials may set neither reserved labels nor any taint once it has joined
+//! (https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction), so an administrator's
+//! do. What hoist gave is written down on the node, so that it is taken away when the inventory says it no more; what others
+//! gave is left alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use super::kubeadm::Kubeadm;
+use crate::{
+    inventory::Inventory,
+    kube::{Api, Error, Kind},
+    task::Change,
+};
+
+const NODE: Kind = Kind::new("v1", "Node");
+/// The annotation that says what hoist gave.
+const GIVEN: &str = "hoist.dev/given";
+/// What a plan says of a label or a taint that is not there.
+const NONE: &str = "(none)";
+/// So often a node is asked for that has only just joined, or that somebody else changes at the same moment; a second apart.
+const LOOKS: usize = 30;
+
+/// The keys of labels, and the taints as `key:Effect`, that hoist gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Given {
+    #[serde(default)]
+    labels: BTreeSet<String>,
+    #[serde(default)]
+    taints: BTreeSet<String>,
+}
+
+/// What would change of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    pub node: String,
+    pub change: Change,
+    /// What merges into the object; nothing where there is no such node yet.
+    patch: Option<Value>,
+}
+
+/// What differs of these hosts, with the cluster's Node objects. A host that is no node yet has its taints from kubeadm when it
+/// joins, and its labels differ.
+pub fn differences<'a>(
+    inventory: &Inventory,
+    names: impl IntoIterator<Item = &'a str>,
+    nodes: &[Value],
+) -> Vec<Difference> {
+    let kubeadm = Kubeadm::of(inventory);
+    let differing = names.into_iter().filter_map(|name| {
+        let host = inventory.hosts.get(name).filter(|host| host.is_node())?;
+        let wanted = Marks {
+            labels: &host.labels,
+            taints: kubeadm.as_ref().map(|kubeadm| kubeadm.taints(host)).unwrap_or_default(),
+            control_plane: kubeadm.as_ref().map(|kubeadm| kubeadm.taint.as_str()).unwrap_or_default(),
+        };
+        let node = nodes.iter().find(|node| node["metadata"]["name"] == name);
+        wanted.difference(name, node)
+    });
+    differing.collect()
+}
+
+/// What differs of these hosts in the cluster.
+///
+/// # Errors
+/// When the API server does not answer, or refuses.
+pub async fn compare(api: &Api, inventory: &Inventory, names: &[&str]) -> Result<Vec<Difference>, Error> {
+    Ok(differences(inventory, names.iter().copied(), &api.objects(NODE, None, "").await?))
+}
+
+/// Gives these nodes what differs, and says each one that was given something. A node that has only just joined is waited for.
+///
+/// # Errors
+/// When the API server does not answer, or refuses, and when somebody else changes the node all the time.
+pub async fn give(
+    api: &Api,
+    inventory: &Inventory,
+    names: &[&str],
+    done: &mut (dyn FnMut(&Difference) + Send),
+) -> Result<(), Error> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let mut left = 0;
+        for difference in compare(api, inventory, names).await? {
+            left += 1;
+            let Some(patch) = &difference.patch else { continue };
+            match api.merge(NODE, None, &difference.node, patch).await {
+                Ok(_) => {
+                    left -= 1;
+                    done(&difference);
+                }
+                // It changed, or went, since it was read.
+                Err(Error::Refused { status: 404 | 409, .. }) if looks < LOOKS => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // That a host is no node at all is told by who waits for nodes.
+        if left == 0 || looks == LOOKS {
+            return Ok(());
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What a node shall have.
+struct Marks<'a> {
+    labels: &'a IndexMap<String, String>,
+    taints: Vec<Value>,
+    /// The key of the taint that keeps workloads from control planes. kubeadm gives it, so nobody else does.
+    control_plane: &'a str,
+}
+
+impl Marks<'_> {
+    fn difference(&self, name: &str, node: Option<&Value>) -> Option<Difference> {
+        let nothing = json!({"metadata": {}, "spec": {"taints": self.taints}});
+        let live = node.unwrap_or(&nothing);
+        let given: Given = live["metadata"]["annotations"][GIVEN]
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let shall = Given {
+            labels: self.labels.keys().cloned().collect(),
+            taints: self
+                .taints
+                .iter()
+                .filter(|taint| taint["key"] != self.control_plane)
+                .map(short)
+                .collect(),
+        };
+        let mut change = Change::new("set the labels and taints of the node");
+        let mut patch = json!({"metadata": {}});
+        let labels = self.labels(&live["metadata"]["labels"], &given);
+        if !labels.is_empty() {
+            for (key, (from, to)) in &labels {
+                let word = |value: &Option<String>| value.clone().unwrap_or_else(|| NONE.to_owned());
+                change = change.attribute(&format!("label {key}"), word(from), word(to));
+            }
+            let labels: Map<String, Value> =
+                labels.into_iter().map(|(key, (_, to))| (key, to.map_or(Value::Null, Value::from))).collect();
+            patch["metadata"]["labels"] = Value::Object(labels);
+        }
+        let (taints, changed) = self.taints(&live["spec"]["taints"], &given);
+        if !changed.is_empty() {
+            let changed_to_evict =
+                changed.iter().any(|(taint, _, to)| taint.ends_with(":NoExecute") && to != NONE);
+            for (taint, from, to) in changed {
+                change = change.attribute(&format!("taint {taint}"), from, to);
+            }
+            if changed_to_evict {
+                change.disrupts = Some(String::from("pods that do not tolerate the taint: they are evicted"));
+            }
+            patch["spec"] = json!({"taints": taints});
+            // The list is replaced as a whole: only the one that was read.
+            patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+        }
+        if shall != given {
+            let text = (shall != Given::default()).then(|| serde_json::to_string(&shall).ok()).flatten();
+            if change.details.is_empty() {
+                change = change.attribute("what of them is hoist's", "not written down", "written down");
+            }
+            patch["metadata"]["annotations"] = json!({GIVEN: text});
+        }
+        let patch = node.map(|_| patch);
+        (!change.details.is_empty()).then(|| Difference { node: name.to_owned(), change, patch })
+    }
+
+    /// By key what a label is, and what it shall be.
+    fn labels(&self, live: &Value, given: &Given) -> BTreeMap<String, (Option<String>, Option<String>)> {
+        let wanted = self.labels.iter().map(|(key, value)| (key, Some(value)));
+        let gone = given.labels.iter().filter(|key| !self.labels.contains_key(*key)).map(|key| (key, None));
+        let both = wanted.chain(gone).map(|(key, to)| {
+            let from = live[key.as_str()].as_str().map(String::from);
+            (key.clone(), (from, to.cloned()))
+        });
+        both.filter(|(_, (from, to))| from != to).collect()
+    }
+
+    /// All taints that the node shall have, and what changes: the taint, what it is, and what it shall be.
+    fn taints(&self, live: &Value, given: &Given) -> (Vec<Value>, Vec<(String, String, String)>) {
+        let live = live.as_array().map(Vec::as_slice).unwrap_or_default();
+        let find = |taints: &[Value], taint: &Value| {
+            taints.iter().find(|other| short(other) == short(taint)).cloned()
+        };
+        let (mut taints, mut changed) = (Vec::new(), Vec::new());
+        for taint in live {
+            match find(&self.taints, taint) {
+                Some(wanted) if value(&wanted) == value(taint) => taints.push(taint.clone()),
+                Some(wanted) => {
+                    changed.push((short(taint), value(taint).to_owned(), value(&wanted).to_owned()));
+                    taints.push(wanted);
+                }
+                None if given.taints.contains(&short(taint)) || taint["key"] == self.control_plane => {
+                    changed.push((short(taint), shown(taint), NONE.to_owned()));
+                }
+                None => taints.push(taint.clone()),
+            }
+        }
+        for wanted in self.taints.iter().filter(|wanted| find(live, wanted).is_none()) {
+            changed.push((short(wanted), NONE.to_owned(), shown(wanted)));
+            taints.push(wanted.clone());
+        }
+        (taints, changed)
+    }
+}
+
+/// By which taints are told apart: `key:Effect`.
+fn short(taint: &Value) -> String {
+    let word = |what: &str| taint[what].as_str().unwrap_or_default();
+    format!("{}:{}", word("key"), word("effect"))
+}
+
+fn value(taint: &Value) -> &str {
+    taint["value"].as_str().unwrap_or_default()
+}
+
+/// What a taint says beside its key and its effect.
+fn shown(taint: &Value) -> String {
+    match value(taint) {
+        "" => "set".to_owned(),
+        value => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{
+        inventory,
+        kube::{
+            fake::{Fake, SERVER},
+            memory::Memory,
+        },
+    };
+
+    /// w2 of the sample has the label `disk: hdd` and the taint `storage=slow:PreferNoSchedule`.
+    fn inventory(change: impl Fn(&mut Inventory)) -> Inventory {
+        let text = include_str!("../../inventory/three.yaml");
+        let mut inventory = inventory::parse("three.yaml", text).unwrap().inventory;
+        change(&mut inventory);
+        inventory
+    }
+
+    fn node(name: &str, labels: Value, taints: Value, given: Option<&str>) -> Value {
+        let annotations = given.map(|given| json!({GIVEN: given}));
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "resourceVersion": "7", "labels": labels,
+            "annotations": annotations}, "spec": {"taints": taints}})
+    }
+
+    /// The attributes that change of w2, as `what: from -> to`, and the patch.
+    fn seen(inventory: &Inventory, nodes: &[Value]) -> (Vec<String>, Value) {
+        let found = differences(inventory, ["w2"], nodes);
+        let Some(found) = found.into_iter().next() else { return (vec![], Value::Null) };
+        let said = found.change.details.iter().map(|detail| match detail {
+            crate::task::Detail::Attribute { name, from, to } => format!("{name}: {from} -> {to}"),
+            other => panic!("{other:?}"),
+        });
+        (said.collect(), found.patch.unwrap_or_default())
+    }
+
+    const SLOW: &str = r#"{"labels":["disk"],"taints":["storage:PreferNoSchedule"]}"#;
+
+    fn slow() -> Value {
+        json!([{"key": "storage", "value": "slow", "effect": "PreferNoSchedule"}])
+    }
+
+    #[test]
+    fn what_is_as_it_shall_be_differs_in_nothing_whatever_others_gave() {
+        let mut taints = slow();
+        taints
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}));
+        let live = node("w2", json!({"disk": "hdd", "somebody": "else"}), taints, Some(SLOW));
+        assert_eq!(seen(&inventory(|_| ()), &[live]), (vec![], Value::Null));
+    }
+
+    #[test]
+    fn a_host_that_is_no_node_yet_gets_labels_and_its_taints_from_kubeadm() {
+        assert_eq!(
+            seen(&inventory(|_| ()), &[]),
+            (vec!["label disk: (none) -> hdd".to_owned()], Value::Null)
+        );
+        assert!(differences(&inventory(|_| ()), ["cp1"], &[]).is_empty(), "only what kubeadm gives");
+    }
+
+    #[test]
+    fn what_the_inventory_says_anew_is_given_and_what_it_says_no_more_is_taken() {
+        let live = || vec![node("w2", json!({"disk": "hdd", "somebody": "else"}), slow(), Some(SLOW))];
+        let other = inventory(|inventory| {
+            let host = &mut inventory.hosts["w2"];
+            host.labels = [("node-role.kubernetes.io/db".to_owned(), String::new())].into_iter().collect();
+            host.taints = vec!["db=yes:NoExecute".to_owned()];
+        });
+        let disrupts = differences(&other, ["w2"], &live()).remove(0).change.disrupts;
+        assert_eq!(disrupts.as_deref(), Some("pods that do not tolerate the taint: they are evicted"));
+        let (said, patch) = seen(&other, &live());
+        assert_eq!(
+            said,
+            [
+                "label disk: hdd -> (none)",
+                "label node-role.kubernetes.io/db: (none) -> ",
+                "taint storage:PreferNoSchedule: slow -> (none)",
+                "taint db:NoExecute: (none) -> yes",
+            ]
+        );
+        assert_eq!(
+            patch,
+            json!({
+                "metadata": {
+                    "labels": {"disk": null, "node-role.kubernetes.io/db": ""},
+                    "annotations": {GIVEN: r#"{"labels":["node-role.kubernetes.io/db"],"taints":["db:NoExecute"]}"#},
+                    "resourceVersion": "7",
+                },
+                "spec": {"taints": [{"key": "db", "value": "yes", "effect": "NoExecute"}]},
+            })
+        );
+        let none = inventory(|inventory| {
+            inventory.hosts["w2"].labels.clear();
+            inventory.hosts["w2"].taints.clear();
+        });
+        let (said, patch) = seen(&none, &live());
+        assert_eq!((said.len(), &patch["metadata"]["annotations"]), (2, &json!({GIVEN: null})));
+        // What nobody wrote down is not known to be hoist's.
+        assert_eq!(seen(&none, &[node("w2", json!({"disk": "hdd"}), slow(), None)]), (vec![], Value::Null));
+    }
+
+    #[test]
+    fn a_value_that_differs_is_replaced_in_its_place() {
+        let fast = json!([{"key": "storage", "value": "fast", "effect": "PreferNoSchedule"}, {"key": "x", "effect": "NoSchedule"}]);
+        let (said, patch) = seen(&inventory(|_| ()), &[node("w2", json!({"disk": "ssd"}), fast, Some(SLOW))]);
+        assert_eq!(said, ["label disk: ssd -> hdd", "taint storage:PreferNoSchedule: fast -> slow"]);
+        assert_eq!(
+            (&patch["spec"]["taints"][0]["value"], &patch["spec"]["taints"][1]["key"]),
+            (&json!("slow"), &json!("x"))
+        );
+    }
+
+    #[test]
+    fn a_cluster_from_before_learns_what_is_hoists() {
+        let (said, patch) = seen(&inventory(|_| ()), &[node("w2", json!({"disk": "hdd"}), slow(), None)]);
+        assert_eq!(said, ["what of them is hoist's: not written down -> written down"]);
+        assert_eq!(patch, json!({"metadata": {"annotations": {GIVEN: SLOW}}}));
+    }
+
+    #[test]
+    fn a_control_plane_that_becomes_a_worker_too_takes_workloads() {
+        let tainted = json!([{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]);
+        let live = node("cp1", json!({}), tainted.clone(), None);
+        assert!(differences(&inventory(|_| ()), ["cp1"], std::slice::from_ref(&live)).is_empty());
+        let both = inventory(|inventory| inventory.hosts["cp1"].roles.push(inventory::Role::Worker));
+        let found = differences(&both, ["cp1"], &[live]);
+        assert_eq!(found[0].patch.as_ref().unwrap()["spec"]["taints"], json!([]));
+        let back = differences(&inventory(|_| ()), ["cp1"], &[node("cp1", json!({}), json!([]), None)]);
+        assert_eq!(back[0].patch.as_ref().unwrap()["spec"]["taints"][0]["key"], tainted[0]["key"]);
+    }
+
+    #[tokio::test]
+    async fn a_node_gets_what_differs_even_when_somebody_changes_it_at_the_same_moment() {
+        let memory = Arc::new(Mutex::new(Memory::default()));
+        memory.lock().unwrap().objects.put(node("w2", json!({}), json!([]), None));
+        let (kept, writes) = (memory.clone(), AtomicUsize::new(0));
+        let answer = move |_: usize, request: &str, body: &[u8]| {
+            let mut memory = kept.lock().unwrap();
+            if request.starts_with("PATCH") && writes.fetch_add(1, Ordering::Relaxed) == 0 {
+                let node = memory.objects.find_mut("Node", "w2").unwrap();
+                node["metadata"]["resourceVersion"] = json!("8");
+                node["spec"]["taints"] =
+                    json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
+            }
+            memory.answer(request, body)
+        };
+        let fake = Fake::serve(SERVER, answer).await;
+        let api = crate::kube::connect(fake.host(), &Fake::kubeconfig(&fake.ca)).await.unwrap();
+        let (inventory, mut given) = (inventory(|_| ()), Vec::new());
+        for _ in 0..2 {
+            give(&api, &inventory, &["w2"], &mut |done| given.push(done.node.clone())).await.unwrap();
+        }
+        assert_eq!(given, ["w2"], "once");
+        let mut memory = memory.lock().unwrap();
+        let node = memory.objects.find_mut("Node", "w2").unwrap();
+        let keys: Vec<&str> = node["spec"]["taints"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|taint| taint["key"].as_str().unwrap())
+            .collect();
+        assert_eq!(keys, ["node.kubernetes.io/not-ready", "storage"]);
+        assert_eq!(
+            (&node["metadata"]["labels"]["disk"], &node["metadata"]["annotations"][GIVEN]),
+            (&json!("hdd"), &json!(SLOW))
+        );
+    }
+}
