@@ -46,6 +46,20 @@ const SIGNS: &[Sign] = &[
         ),
     },
     Sign {
+        says: &["unable to find a match: "],
+        means: (
+            "the host's package repositories do not have the package",
+            "check /etc/yum.repos.d there (`dnf repolist`) and the package's name in that distribution",
+        ),
+    },
+    Sign {
+        says: &["failed to download metadata for repo"],
+        means: (
+            "the host does not reach one of its package repositories",
+            "check `dnf repolist` there, the proxy in /etc/dnf/dnf.conf, and its way to the repository",
+        ),
+    },
+    Sign {
         says: &["temporary failure resolving"],
         means: (
             "the host cannot resolve names",
@@ -199,6 +213,8 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             ("haproxy: cannot bind socket (Address already in use) [0.0.0.0:6443]".into(), "a port"),
             ("\t[ERROR SystemVerification]: missing required cgroups: memory".into(), "cgroups"),
             ("E: Unable to locate package containerd".into(), "repositories"),
+            ("Error: Unable to find a match: containerd.io".into(), "repositories"),
+            ("Error: Failed to download metadata for repo 'baseos': Cannot prepare internal mirrorlist".into(), "repositories"),
             ("sh: 3: /opt/x/run: Permission denied".into(), "noexec"),
             (
                 format!(r#"error execution phase preflight: couldn't validate the identity of the API Server: Get "https://10.0.0.5:6443/api/v1/namespaces/kube-public/configmaps/cluster-info?timeout=10s": {refused}"#),

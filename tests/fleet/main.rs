@@ -5,6 +5,7 @@
 mod skip;
 
 mod bed;
+mod dnf;
 mod files;
 mod limits;
 mod mounts;
