@@ -46,6 +46,20 @@ const SIGNS: &[Sign] = &[
         ),
     },
     Sign {
+        says: &["unable to find a match: "],
+        means: (
+            "the host's package repositories do not have the package",
+            "check /etc/yum.repos.d there (`dnf repolist`) and the package's name in that distribution",
+        ),
+    },
+    Sign {
+        says: &["failed to download metadata for repo"],
+        means: (
+            "the host does not reach one of its package repositories",
+            "check `dnf repolist` there, the proxy in /etc/dnf/dnf.conf, and its way to the repository",
+        ),
+    },
+    Sign {
         says: &["temporary failure resolving"],
         means: (
             "the host cannot resolve names",
@@ -57,6 +71,14 @@ const SIGNS: &[Sign] = &[
         means: (
             "a security module or a mount option forbids it",
             "look at `ausearch -m avc` or `dmesg` there",
+        ),
+    },
+    Sign {
+        // In the words of a shell, which is root's.
+        says: &["sh: ", ": permission denied"],
+        means: (
+            "a file has no mode to be run, its file system is mounted noexec, or a security module forbids it",
+            "look at `ls -l FILE`, `findmnt -T FILE` and `dmesg` there",
         ),
     },
     Sign { says: &["[error port-", "is in use"], means: PORT_TAKEN },
@@ -177,7 +199,8 @@ error: error execution phase wait-control-plane: failed while waiting for the co
         let lines: Vec<String> = output.lines().map(String::from).collect();
         let api = ["10.0.0.5:6443", "api.example.lan:8443"].map(String::from);
         let (cause, _) = diagnose(&lines, &api)?;
-        let parts = ["disk is full", "a port", "clocks", "cgroups", "API server's address", "repositories"];
+        let parts =
+            ["disk is full", "a port", "clocks", "cgroups", "API server's address", "repositories", "noexec"];
         Some(parts.into_iter().find(|part| cause.contains(part)).unwrap_or(cause))
     }
 
@@ -190,6 +213,9 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             ("haproxy: cannot bind socket (Address already in use) [0.0.0.0:6443]".into(), "a port"),
             ("\t[ERROR SystemVerification]: missing required cgroups: memory".into(), "cgroups"),
             ("E: Unable to locate package containerd".into(), "repositories"),
+            ("Error: Unable to find a match: containerd.io".into(), "repositories"),
+            ("Error: Failed to download metadata for repo 'baseos': Cannot prepare internal mirrorlist".into(), "repositories"),
+            ("sh: 3: /opt/x/run: Permission denied".into(), "noexec"),
             (
                 format!(r#"error execution phase preflight: couldn't validate the identity of the API Server: Get "https://10.0.0.5:6443/api/v1/namespaces/kube-public/configmaps/cluster-info?timeout=10s": {refused}"#),
                 "API server's address",
@@ -228,6 +254,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
     fn what_says_nothing_has_no_cause() {
         for output in [
             "something new",
+            "Error from server: open /etc/x: permission denied",
             TIME_OUT,
             NO_KUBELET,
             NO_SCHEDULER,

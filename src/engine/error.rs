@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::PathBuf};
 
+use super::Mistake;
 use crate::{exit::Exit, transport, yaml};
 
 /// Why roles could not be compiled or a run not be carried out at all.
@@ -27,9 +28,9 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Role(#[from] yaml::Problems),
-    #[error("failed to render {place}: {reason}")]
-    #[diagnostic(help("{help}"))]
-    Template { place: String, reason: String, help: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Template(Box<Mistake>),
     #[error("two roles provide \"{name}\": {first} and {second}")]
     #[diagnostic(help("rename one of them"))]
     ProvidedTwice { name: String, first: String, second: String },
@@ -80,19 +81,10 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn template(place: &str, error: minijinja::Error) -> Error {
-        let Reason { words, help, name, line, .. } = reason(&error);
-        let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-        let place = name.as_deref().unwrap_or(place);
-        Error::Template { place: format!("{place}{line}"), reason: words, help: help.to_string() }
-    }
-
     /// The same, saying for which statement a template was rendered.
     pub(super) fn used_by(self, user: &str) -> Error {
         match self {
-            Error::Template { place, reason, help } => {
-                Error::Template { place: format!("{place} (for {user})"), reason, help }
-            }
+            Error::Template(mistake) => mistake.used_by(user).into(),
             other => other,
         }
     }

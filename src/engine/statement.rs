@@ -1,6 +1,6 @@
 //! Where a mistake of a statement stands in its role's file, found again only when there is one.
 
-use super::{Error, Library, error::reason};
+use super::{Error, Library, Mistake, error::reason, mistake::line};
 use crate::yaml::{self, Problem, Problems, Span};
 
 /// A statement of a role, as errors speak of it.
@@ -25,13 +25,10 @@ impl<'a> Statement<'a> {
     pub fn text(&self, path: &[&str], text: &str, error: minijinja::Error) -> Error {
         let told = reason(&error);
         if told.name.as_deref().is_some_and(|name| name != self.words && name != EXPRESSION) {
-            return Error::template(&self.words, error).used_by(&self.words);
+            return Mistake::of_template(self.library, "", &error).used_by(&self.words).into();
         }
-        // Where the language tells no range, it may tell the line.
-        let line =
-            |number: usize| text.split_inclusive('\n').take(number.saturating_sub(1)).map(str::len).sum();
         let range = told.range.unwrap_or_else(|| {
-            let start = told.line.map(line).unwrap_or_default();
+            let start = line(text, told.line.unwrap_or(1)).start;
             start..start
         });
         self.problem(path, Some((range.start, range.len().max(1))), &told.core, told.help)

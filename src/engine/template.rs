@@ -6,7 +6,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value};
 
 use super::{
-    Context, Error, Library,
+    Context, Error, Library, Mistake,
     syntax::{Operator, Syntax},
 };
 
@@ -49,7 +49,7 @@ impl Templates {
         let text = self.library.template(path)?;
         self.environment
             .render_named_str(path, &text, context.value())
-            .map_err(|error| Error::template(path, error))
+            .map_err(|error| Mistake::of_template(&self.library, path, &error).into())
     }
 
     /// A string that is no file of its own; `place` is what errors call it.
@@ -57,7 +57,8 @@ impl Templates {
     /// # Errors
     /// When it is no template, or uses what is not there.
     pub fn text(&self, place: &str, text: &str, context: &Context) -> Result<String, Error> {
-        self.string(place, text, context).map_err(|error| Error::template(place, error))
+        self.string(place, text, context)
+            .map_err(|error| Mistake::of_text(&self.library, place, &error).into())
     }
 
     /// A string of a role; `name` is what the language's own errors call it.
@@ -110,26 +111,29 @@ impl Templates {
                 continue;
             }
             let syntax = self.syntax(&path)?;
-            let unknown = |reason: &str, help: &str| Error::Template {
-                place: path.clone(),
-                reason: reason.to_string(),
-                help: help.to_string(),
+            let unknown = |offset: usize, length: usize, reason: &str, help: &str| {
+                Mistake::at(&self.library, &path, offset..offset + length, reason, help)
             };
             for name in &syntax.names {
                 match name.split('.').collect::<Vec<_>>()[..] {
                     ["late", value, ..] => names.insert(value.to_string()),
                     ["late"] => {
                         return Err(unknown(
+                            syntax.offset_of(name),
+                            name.len(),
                             "it does not say which late value it uses",
                             "write `late.NAME.KEY`",
-                        ));
+                        )
+                        .into());
                     }
                     _ => continue,
                 };
             }
             for include in syntax.includes() {
-                let computed =
-                    || unknown("it includes a template whose name is computed", "write the name there");
+                let computed = || {
+                    let reason = "it includes a template whose name is computed";
+                    unknown(include.offset, 1, reason, "write the name there")
+                };
                 open.push(include.path.ok_or_else(computed)?);
             }
         }
@@ -142,7 +146,8 @@ impl Templates {
     /// When it is missing or is no template.
     pub(super) fn syntax(&self, path: &str) -> Result<Syntax, Error> {
         let text = self.library.template(path)?;
-        Syntax::of_template(&self.environment, path, &text).map_err(|error| Error::template(path, error))
+        Syntax::of_template(&self.environment, path, &text)
+            .map_err(|error| Mistake::of_template(&self.library, path, &error).into())
     }
 
     /// Whether the template language has this filter or test. It has no list of them, but refuses what it does not know

@@ -61,7 +61,9 @@ pub enum Error {
     Jump { host: String, hop: String, cause: Arc<Error> },
 
     #[error("the connection to {host} was lost ({reason})")]
-    #[diagnostic(help("run the same command again: it goes on from where it stopped"))]
+    #[diagnostic(help(
+        "when the machine answers again, run the same command again: it goes on from where it stopped"
+    ))]
     Lost { host: String, reason: String },
 
     #[error("the key of {host} is unknown: {address} showed {found}")]

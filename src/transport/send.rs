@@ -16,7 +16,7 @@ use super::{
     Error, Output, Peer, Script, Transfer,
     frame::{Input, quote},
     root::{Opener, RootShell, Slot},
-    shell::{Exchange, Failure},
+    shell::{Exchange, Failure, on_the_way},
 };
 
 /// Bytes read and written at a time.
@@ -24,6 +24,10 @@ const CHUNK: usize = 256 << 10;
 
 /// How long a host may take neither to read nor to answer.
 const STALL: Duration = Duration::from_secs(60);
+
+/// The most that is between this program and a shell when no write waits any more, in bytes: the window of an SSH
+/// channel and the buffers of a TCP connection.
+const MOST_UNDERWAY: u64 = 8 << 20;
 
 /// Slower than this, in bytes a second, no host computes a digest.
 const SLOWEST_DIGEST: u64 = 10 << 20;
@@ -295,6 +299,10 @@ async fn stream(
             sent += count as u64;
             progress(sent);
         }
+        // Written is not arrived: a slow link still has much of it.
+        let arrival = STALL + on_the_way((sent - offset).min(MOST_UNDERWAY));
+        let Ok(received) = timeout(arrival, exchange.line(1)).await else { return Err(stalled(&exchange)) };
+        received?;
     }
     Ok((offset.unwrap_or(0), answer(exchange.finish(verify).await?)))
 }

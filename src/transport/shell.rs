@@ -22,6 +22,14 @@ use super::{
     frame::{Demux, Input, Nonce, encode},
 };
 
+/// A link that is slower than this, in bytes a second, counts as broken.
+const SLOWEST_LINK: u64 = 16 << 10;
+
+/// How long so many bytes may be on their way to a host that lives.
+pub(crate) fn on_the_way(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST_LINK)
+}
+
 /// Most bytes that are kept of each stream of a script.
 pub(crate) const LIMIT: usize = 64 << 20;
 
@@ -270,9 +278,10 @@ impl Exchange<'_> {
         self.drive(bytes, Goal::Written).await
     }
 
-    /// Waits for the end of the script.
+    /// Waits for the end of the script. What it takes to bring it there is not held against it.
     pub(crate) async fn finish(mut self, patience: Duration) -> Result<Output, Failure> {
         let frame = std::mem::take(&mut self.frame);
+        let patience = patience + on_the_way(frame.len() as u64);
         match timeout(patience, self.drive(&frame, Goal::End)).await {
             Ok(driven) => driven?,
             Err(_) => return Err(Failure::Timeout { tail: self.tail() }),

@@ -103,7 +103,7 @@ impl Source {
     }
 
     /// Line and column of a place in its file, both from 1; the column counts characters.
-    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
+    pub fn position(&self, offset: usize) -> (usize, usize) {
         let Part { text, start, .. } = self.part(offset);
         position(text, offset - start)
     }
@@ -158,7 +158,9 @@ impl SourceCode for Source {
         let inner = Span::from((span.offset().saturating_sub(start), span.len()));
         let found = text.read_span(&inner, before, after)?;
         let shown = Span::from((found.span().offset() + start, found.span().len()));
-        let (line, column, count) = (found.line(), found.column(), found.line_count());
+        // In characters, as everywhere: miette counts bytes.
+        let column = position(text, found.span().offset()).1 - 1;
+        let (line, count) = (found.line(), found.line_count());
         Ok(Box::new(MietteSpanContents::new_named(name.to_owned(), found.data(), shown, line, column, count)))
     }
 }

@@ -170,7 +170,7 @@ tasks:
         ("", "", "17:28", "undefined value"),
         ("{{ vars.missing.name }}", "{{ vars.text | nobody }}", "17:36", "unknown filter"),
         ("{{ vars.missing.name }}", "{{ vars.text", "18:9", "unexpected `{`"),
-        ("{{ vars.missing.name }}", "{% include 'broken.txt' %}", "", "broken.txt, line 2"),
+        ("{{ vars.missing.name }}", "{% include 'broken.txt' %}", "", "templates/broken.txt:2:8"),
         ("when: item.name == host.name", "when: item.nobody == host.name", "9:11", "undefined value"),
         ("when: item.name == host.name", "when: item.name ==", "9:", "unexpected end"),
         ("when: item.name == host.name", "when: host.name", "9:11", "neither true nor false"),
@@ -204,10 +204,73 @@ Error:
     assert_eq!(shown(&compiled(&bed, json!({})).unwrap_err()), expected);
 }
 
+/// Whatever is wrong in a template, and however deep: its file, line and column, and for whom it was rendered.
 #[test]
-fn a_template_that_does_not_render_says_for_whom() {
-    let role = "tasks: [{name: greets, template: {source: a.txt, path: /x}}]\n";
-    let bed = Bed::new(&[("one", role)], &[("a.txt", "hello\n{{ vars.nobody }}\n")]);
-    let error = compiled(&bed, json!({})).unwrap_err().to_string();
-    assert!(error.contains("a.txt, line 2 (for roles/one/role.yaml, task \"greets\")"), "{error}");
+fn a_template_that_does_not_render_is_shown_where_it_is_wrong() {
+    for (wrong, place, says) in [
+        ("{{ vars.nobody }}", "2:10", "undefined value: `vars.nobody` is undefined"),
+        ("{{ vars.nobody.name }}", "2:14", "undefined value: `vars.nobody` is undefined"),
+        ("{{ host.name | nobody }}", "2:22", "unknown filter: filter nobody is unknown"),
+        ("{% if host.name is nobody %}{% endif %}", "2:26", "unknown test: test nobody is unknown"),
+        ("{{ nobody(1) }}", "2:", "nobody is unknown"),
+        ("{{ host.name", "3:1", "syntax error: unexpected identifier"),
+        ("{% for x in %}", "2:", "syntax error"),
+        ("{{ 1 / 0 }}", "2:", "invalid operation"),
+        ("{{ host.name | join(1, 2, 3) }}", "2:22", "value is not a string"),
+        ("{% include 'nothing.txt' %}", "2:", "nothing.txt"),
+        ("{% if true %}", "", "unexpected end of input"),
+    ] {
+        let text = format!("first\n    \u{e9} {wrong}\nlast\n");
+        let role = "tasks: [{name: greets, template: {source: a.txt, path: /x}}]\n";
+        // Itself, in what it includes, and in what a string of the role includes.
+        let including = "one\ntwo\n{% include 'deep/b.txt' %}\n";
+        let string = "tasks: [{name: greets, file: {path: /x, content: \"{% include 'deep/b.txt' %}\"}}]\n";
+        for (role, templates, file) in [
+            (role, [("a.txt", text.as_str()), ("unused", "")], "a.txt"),
+            (role, [("a.txt", including), ("deep/b.txt", &text)], "deep/b.txt"),
+            (string, [("a.txt", ""), ("deep/b.txt", &text)], "deep/b.txt"),
+        ] {
+            let bed = Bed::new(&[("one", role)], &templates);
+            let error = compiled(&bed, json!({})).unwrap_err();
+            let (line, text) = (error.to_string(), shown(&error));
+            let at = format!("templates/{file}:{place}");
+            assert!(line.starts_with(&format!("failed to render {at}")), "{wrong}: {text}");
+            assert!(line.contains("(for roles/one/role.yaml, task \"greets\")"), "{wrong}: {line}");
+            assert!(line.contains(says), "{wrong}: {line}");
+            assert!(text.contains(&format!("[{at}")) && text.contains(wrong), "{wrong}: {text}");
+            assert!(text.contains("here"), "{wrong}: {text}");
+        }
+    }
+    let bed = Bed::new(
+        &[("one", "tasks: [{name: greets, template: {source: a.txt, path: /x}}]\n")],
+        &[("a.txt", "hello\n  {{ vars.nobody }}, hello\n")],
+    );
+    let expected = r#"  x failed to render templates/a.txt:2:6 (for roles/one/role.yaml, task "greets"): undefined value: `vars.nobody` is undefined
+   ,-[templates/a.txt:2:6]
+ 1 | hello
+ 2 |   {{ vars.nobody }}, hello
+   :      ^^^^^|^^^^^
+   :           `-- here
+   `----
+  help: a name in it is not defined: check its spelling, or give it a value under `vars`
+"#;
+    assert_eq!(shown(&compiled(&bed, json!({})).unwrap_err()), expected);
+}
+
+/// What a run could not know before it begins is a mistake before it.
+#[test]
+fn a_template_of_late_values_that_cannot_be_looked_through_has_its_place() {
+    let role = "tasks: [{name: joins, command: {run: cat, creates: /x, stdin: {template: a.txt}}}]\n";
+    for (text, place, says) in [
+        ("x\n{{ late }}\n", "2:4", "it does not say which late value it uses"),
+        ("x\n\n{% include vars.name %}\n", "3:12", "whose name is computed"),
+        ("x\n{{ late.join.token\n", "2:14", "unexpected end of input"),
+    ] {
+        let bed = Bed::new(&[("one", role)], &[("a.txt", text)]);
+        let error = compiled(&bed, json!({"name": "b.txt"})).unwrap_err();
+        let line = error.to_string();
+        assert!(line.starts_with(&format!("failed to render templates/a.txt:{place} (for ")), "{line}");
+        assert!(line.contains(says), "{line}");
+        assert!(shown(&error).contains(&format!("[templates/a.txt:{place}")), "{}", shown(&error));
+    }
 }

@@ -164,7 +164,10 @@ tasks:
         }
         let failure = ran.failure("a");
         assert!(failure.what.contains("the cable was pulled"), "{failure}");
-        assert_eq!(failure.next, "run the same command again: it goes on from where it stopped");
+        assert_eq!(
+            failure.next,
+            "when the machine answers again, run the same command again: it goes on from where it stopped"
+        );
         assert_eq!(failure.output, Vec::<String>::new());
         // What the journal says has begun has an end.
         let count = |state: &str| ran.journal.lines().filter(|line| line.contains(state)).count();

@@ -72,11 +72,11 @@ fn a_task_states_exactly_one_thing() {
 fn an_undefined_variable_has_its_place() {
     let file = "tasks:\n  - name: greets\n    template: {source: greeting.txt, path: /x}\n";
     let (_, shown) = refused(&[("one", file)], &[("greeting.txt", "hello\n\n{{ vars.nmae }}\n")]);
-    assert!(shown.contains("greeting.txt, line 3") && shown.contains("not defined"), "{shown}");
+    assert!(shown.contains("templates/greeting.txt:3:4") && shown.contains("not defined"), "{shown}");
 
     let included = ("greeting.txt", "{% include \"deep.txt\" %}\n");
     let (_, shown) = refused(&[("one", file)], &[included, ("deep.txt", "hello\n{{ vars.nmae }}\n")]);
-    assert!(shown.contains("deep.txt, line 2"), "{shown}");
+    assert!(shown.contains("templates/deep.txt:2:4"), "{shown}");
 
     let inline = "tasks:\n  - name: cleans\n    absent: {path: '/{{ vars.nmae }}'}\n";
     let (_, shown) = refused(&[("one", inline)], &[]);

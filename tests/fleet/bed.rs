@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -178,11 +178,16 @@ impl Fleet {
         }
     }
 
-    /// Ends a host, by its place in the list.
+    /// Ends a host with all that runs there, by its place in the list.
     pub fn stop(&mut self, index: usize) {
         let server = &mut self.servers[index];
         server.kill().unwrap();
         server.wait().unwrap();
+    }
+
+    /// Starts a host again that was ended. What it had in memory is gone, its /run and its /etc among it.
+    pub fn boot(&mut self, index: usize) {
+        self.serve(&address(index));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -287,7 +292,10 @@ fn ip(arguments: &[&str]) {
 
 impl Ran {
     pub fn of(mut command: Command) -> Ran {
-        let output = command.output().unwrap();
+        Ran::ended(command.output().unwrap())
+    }
+
+    pub fn ended(output: Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { exit: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }

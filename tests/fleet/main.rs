@@ -5,9 +5,12 @@
 mod skip;
 
 mod bed;
+mod dnf;
 mod files;
 mod limits;
+mod mounts;
 mod plans;
+mod reboots;
 mod runs;
 mod turns;
 mod unreached;

@@ -102,3 +102,31 @@ fn a_plan_that_cannot_be_written_is_an_error() {
         .exits(71)
         .says("failed to write the plan");
 }
+
+/// What is wrong in a file of the library is shown there, and nothing is begun.
+#[test]
+fn a_mistake_in_a_template_is_shown_where_it_stands() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    fleet.role(
+        "greets",
+        "tasks:
+  - name: first
+    file: {path: '{{ vars.root }}/first', content: x}
+  - name: greets
+    template: {source: greeting.txt, path: '{{ vars.root }}/greeting'}",
+    );
+    fleet.write("roles/templates/greeting.txt", "hello\n{% include 'deep.txt' %}\n");
+    for (wrong, column, says) in [
+        ("{{ vars.nobody }}", 8, "undefined value: `vars.nobody` is undefined"),
+        ("{{ host.name | nobody }}", 20, "unknown filter: filter nobody is unknown"),
+        ("{% for %}", 12, "syntax error"),
+    ] {
+        fleet.write("roles/templates/deep.txt", &format!("one\nand {wrong}\n"));
+        for verb in ["plan", "apply"] {
+            let ran = fleet.hoist(verb, &["--only", "greets"]).exits(65).says(wrong).says(says);
+            let ran = ran.says("(for roles/greets/role.yaml, task \"greets\")");
+            ran.says(&format!("[templates/deep.txt:2:{column}]"));
+        }
+    }
+    assert_eq!(fleet.left(), Vec::<String>::new());
+}

@@ -11,10 +11,15 @@ use crate::{
 
 /// The target, reached through the proxy.
 pub fn through(sshd: &Sshd, proxy: &Proxy) -> Target {
-    let target = Target { port: proxy.port, ..sshd.target() };
+    through_port(sshd, proxy.port)
+}
+
+/// The target, reached by another port.
+pub fn through_port(sshd: &Sshd, port: u16) -> Target {
+    let target = Target { port, ..sshd.target() };
     let known = std::fs::read_to_string(sshd.path("known_hosts")).unwrap();
-    let file = sshd.path(&format!("known_hosts_{}", proxy.port));
-    std::fs::write(&file, known.replace(&format!(":{} ", sshd.port), &format!(":{} ", proxy.port))).unwrap();
+    let file = sshd.path(&format!("known_hosts_{port}"));
+    std::fs::write(&file, known.replace(&format!(":{} ", sshd.port), &format!(":{port} "))).unwrap();
     Target { known_hosts: vec![file], connect_timeout: Duration::from_secs(5), ..target }
 }
 

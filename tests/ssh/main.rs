@@ -16,5 +16,6 @@ mod prompts;
 mod proxy;
 mod scripts;
 mod shells;
+mod slow;
 mod sudo;
 mod user;
