@@ -5,6 +5,7 @@ mod bed;
 mod etcd;
 mod families;
 mod kubeadm;
+mod once;
 mod samples;
 mod tunnel;
 mod volumes;
