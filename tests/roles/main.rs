@@ -2,6 +2,7 @@
 
 mod balancers;
 mod bed;
+mod control_plane;
 mod etcd;
 mod families;
 mod kubeadm;
