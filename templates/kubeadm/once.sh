@@ -1,4 +1,5 @@
-{# The mark is there while kubeadm is at work. When it is found, a run was killed in the middle or kubeadm failed, and
+{# These remarks stay here: each byte counts in what a rented machine is given.
+   The mark is there while kubeadm is at work. When it is found, a run was killed in the middle or kubeadm failed, and
    what that run made is taken back first. A cluster that somebody else made has no mark and is never touched. #}
 kubeadm_once() {
 	mark=/var/lib/hoist/kubeadm-at-work
@@ -14,6 +15,7 @@ kubeadm_once() {
 	# Whoever initialises has made everything of what is there; who joins, of what the cluster has.
 	touch /etc/kubernetes/kubelet-settings.applied
 	[ "$1" != init ] || touch /etc/kubernetes/api-names.applied /etc/kubernetes/kubeadm.applied
+	${kubeadm_after:-:}
 {% if cluster.etcd.external %}
 	rm -rf /var/lib/hoist/pki
 {% endif %}
@@ -21,9 +23,9 @@ kubeadm_once() {
 	rmdir /var/lib/hoist 2>/dev/null || :
 }
 
-# What fails to join may do so because the API server was just busy elsewhere. So it is tried twice.
+{# What fails to join may do so because the API server was just busy elsewhere. So it is tried twice. #}
 kubeadm_join() {
-	# In memory and not in a file, for there is a token in it.
+	{# In memory and not in a file, for there is a token in it. #}
 	input=$(cat) begun=$(date +%s) said=/var/lib/hoist/kubeadm-said
 	{ kubeadm_attempt "$@" 2>&1; echo $? > $mark; } | tee $said
 	status=$(cat $mark)
@@ -37,18 +39,18 @@ kubeadm_join() {
 		}
 	fi
 	rm -f $said
-	# On a full disk not even that is written.
+	{# On a full disk not even that is written. #}
 	return ${status:-1}
 }
 
 kubeadm_attempt() { printf '%s\n' "$input" | { ${kubeadm_before:-:} && kubeadm "$@"; }; }
 
-# Not where kubeadm's checks refuse: there somebody else's may be in its way, and they would see the same again. Not when
-# it has waited for minutes. And not once the cluster may know this host, which then has to make room for it first.
+{# Not where kubeadm's checks refuse: there somebody else's may be in its way, and they would see the same again. Not when
+   it has waited for minutes. And not once the cluster may know this host, which then has to make room for it first. #}
 kubeadm_may_try_again() {
 	[ -s $said ] && ! grep -qF '[ERROR ' $said && [ $(($(date +%s) - begun)) -lt 180 ] || return
 {% if not cluster.etcd.external %}
-	# A control plane whose kubelet was begun may be a member of etcd.
+	{# A control plane whose kubelet was begun may be a member of etcd. #}
 	[ ! -e /etc/kubernetes/admin.conf ] || [ ! -e /var/lib/kubelet/config.yaml ] || return
 {% endif %}
 	[ ! -e /etc/kubernetes/kubelet.conf ]

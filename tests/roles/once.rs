@@ -38,6 +38,7 @@ const PROGRAMS: [(&str, &str); 5] = [
         "echo \"$*\" >> $root/calls\n\
          case $1 in\n\
          reset) rm -rf $etc/*.conf $etc/manifests $etc/pki/* $lib/kubelet; echo '[reset] Stopping the kubelet'; exit ;;\n\
+         init) [ \"$2\" != phase ] || { . $root/own; exit; } ;;\n\
          join) cat > $root/input.$(ls $root/outcomes | head -n 1) ;;\n\
          esac\n\
          next=$root/outcomes/$(ls $root/outcomes | head -n 1)\n\
@@ -85,6 +86,14 @@ fn step(etcd: &str, host: &str) -> (String, Option<String>) {
     }
     context.set("late", values);
     (text.clone(), stdin.as_ref().map(|stdin| templates.file(&stdin.template, &context).unwrap()))
+}
+
+/// What a control plane is made of, as its settings would have it and, beside `kubeadm`, as it was made.
+fn manifests(apiserver: &str) -> String {
+    format!(
+        "mkdir -p $etc/manifests && echo '{apiserver}' > $etc/manifests/kube-apiserver.yaml && \
+         echo same > $etc/manifests/kube-scheduler.yaml"
+    )
 }
 
 fn each_shell(etcd: &str, host: &str, outcomes: &[&str], then: impl Fn(&Bed)) {
@@ -171,6 +180,26 @@ fn who_joins_at_once_is_left_alone() {
             assert!(!bed.path("lib/hoist").exists(), "nothing is left of the attempt");
             assert!(bed.path("etc/kubelet-settings.applied").exists());
             assert!(!bed.keeps_the_token());
+        });
+    }
+}
+
+#[test]
+fn settings_that_a_control_plane_joined_with_are_not_carried_over_again() {
+    let (same, failing) = (manifests("as the cluster"), manifests("as the cluster") + "\nexit 1");
+    for (own, applied) in [(&same, true), (&manifests("another"), false), (&failing, false)] {
+        let joined = format!("{}\n{JOINED} $etc/admin.conf", manifests("as the cluster"));
+        each_shell("external", "cp2", &[&joined], |bed| {
+            fs::write(bed.path("own"), own).unwrap();
+            let output = bed.run();
+            assert!(output.status.success(), "{output:?}");
+            let phase = format!("init phase control-plane all --config {}/etc/kubeadm.yaml", bed.root());
+            assert_eq!(bed.calls(), [JOIN, &phase]);
+            assert_eq!(bed.path("etc/kubeadm.applied").exists(), applied, "{own}");
+            // Until its turn has come it stays as it was made.
+            let manifest = fs::read_to_string(bed.path("etc/manifests/kube-apiserver.yaml")).unwrap();
+            assert_eq!(manifest, "as the cluster\n");
+            assert!(!bed.path("lib/hoist").exists(), "nothing is left of the comparison");
         });
     }
 }
