@@ -1,23 +1,34 @@
-//! What a run asks before its first change: everything that needs no traffic between hosts and takes them no time.
+//! What a run asks before its first change: everything that takes hosts a few seconds at most.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 use indexmap::IndexMap;
 
 use super::{
     Finding, Subject,
     examine::clocks,
-    foreign, from_facts, kernel, merge, occupied, services, sizes,
+    firewall, foreign, from_facts, is_node, kernel, merge,
+    neighbours::Neighbours,
+    occupied, ports, services, sizes,
     survey::{self, Depth},
     vip,
+    ways::{self, Way},
 };
-use crate::{facts::Facts, inventory::Inventory, transport::Host};
+use crate::{
+    facts::Facts,
+    inventory::{self, Inventory},
+    transport::Host,
+};
 
-/// What [`from_facts`] tells, and where there are hosts that are no nodes yet, what one more question to them tells:
-/// whether another program has their ports or the virtual address, what is left there of another cluster, whether packages can be installed and
-/// the disks be written, what the network plugin needs of the kernel, and whether the clocks of all hosts agree. Nobody is asked where all hosts are nodes: then a
-/// run repairs a cluster that works.
+/// How long ports are tried in all: as long as a single one, and those that had to wait for it.
+const WALK: Duration = Duration::from_secs(8);
+
+/// What [`from_facts`] tells, and where there are new hosts, what one more question to them tells: whether another program has
+/// their ports or the virtual address, what is left there of another cluster, whether packages can be installed and the disks be
+/// written, what the network plugin needs of the kernel, which firewalls there are, and whether the clocks of all hosts agree;
+/// and meanwhile, whether new hosts and all that answer reach each other's ports. Nobody is asked where no host is new: then
+/// a run repairs a cluster that works.
 ///
 /// A host that does not answer is no finding: the run itself will tell.
 pub async fn before(
@@ -26,10 +37,12 @@ pub async fn before(
     facts: &IndexMap<String, Facts>,
 ) -> Vec<Finding> {
     let mut findings = from_facts(inventory, facts);
-    let new: Vec<(&str, &dyn Host, &Facts)> = hosts
+    let new: Vec<New> = hosts
         .iter()
-        .filter_map(|(name, host)| Some((name.as_str(), &**host, facts.get(name)?)))
-        .filter(|(.., facts)| !facts.kubernetes.joined)
+        .filter_map(|(name, host)| {
+            let (own, facts) = (inventory.hosts.get(name)?, facts.get(name)?);
+            is_new(own, facts).then_some(New { name, host: &**host, own, facts })
+        })
         .collect();
     if new.is_empty() {
         return findings;
@@ -37,21 +50,61 @@ pub async fn before(
     // First, while they are idle, so that the answers come at once.
     findings.extend(clocks(hosts.values().map(|host| &**host)).await);
     findings.extend(virtual_address(inventory, hosts, facts).await);
-    let surveys = join_all(new.into_iter().map(|(name, host, facts)| async move {
-        let own = inventory.hosts.get(name)?;
-        let survey =
-            survey::ask(host, name, &occupied::ports(inventory, own), None, Depth::Quick).await.ok()?;
-        Some((name, own, facts, survey))
+    let surveys = join_all(new.iter().map(|host| async move {
+        let ports = occupied::ports(inventory, host.own);
+        let survey = survey::ask(host.host, host.name, &ports, None, Depth::Quick).await.ok()?;
+        Some((host, survey))
     }));
-    for (name, host, facts, survey) in surveys.await.into_iter().flatten() {
-        let subject = Subject { name, host, facts, survey: Some(&survey) };
-        findings.push(occupied::taken(inventory, &subject, &survey));
-        findings.extend(foreign::from_survey(&subject, &survey));
-        findings.push(services::packages(&subject, &survey));
-        findings.push(sizes::options(&subject, &survey));
-        findings.extend(kernel::network(inventory, &subject, &survey));
+    let (surveys, walked) = futures::join!(surveys, walk(inventory, hosts, &new));
+    let surveys: Vec<_> = surveys.into_iter().flatten().collect();
+    for (New { name, own: host, facts, .. }, survey) in &surveys {
+        let subject = Subject { name, host, facts, survey: Some(survey) };
+        findings.push(occupied::taken(inventory, &subject, survey));
+        findings.extend(foreign::from_survey(&subject, survey));
+        findings.push(services::packages(&subject, survey));
+        findings.push(sizes::options(&subject, survey));
+        findings.extend(kernel::network(inventory, &subject, survey));
+        findings.push(firewall::firewall(inventory, &subject, survey));
     }
+    let blocks = |name: &str, port| {
+        let (_, survey) = surveys.iter().find(|(host, _)| host.name == name)?;
+        firewall::blocks(survey, port)
+    };
+    findings.extend(ports::judge(&walked, blocks, Neighbours::new(inventory).sample().as_deref()));
     merge(findings)
+}
+
+/// A host that is to become what it is not yet.
+struct New<'a> {
+    name: &'a str,
+    host: &'a dyn Host,
+    own: &'a inventory::Host,
+    facts: &'a Facts,
+}
+
+fn is_new(host: &inventory::Host, facts: &Facts) -> bool {
+    if is_node(host) { !facts.kubernetes.joined } else { !facts.etcd.is_member() }
+}
+
+/// Tries the ports that hosts will use on each other, where one of the two is new. Not those of services, which may be closed,
+/// and not the way to a host that does not answer: its ports say nothing of the network.
+async fn walk(
+    inventory: &Inventory,
+    hosts: &IndexMap<String, Arc<dyn Host>>,
+    new: &[New<'_>],
+) -> Vec<(Way, ports::Reached)> {
+    let names: Vec<&str> = hosts.keys().map(String::as_str).collect();
+    let is_new = |name: &str| new.iter().any(|host| host.name == name);
+    let ways = ways::ways(inventory, &names).into_iter().filter(|way| {
+        hosts.contains_key(&way.to)
+            && !ways::is_service(way.address.port())
+            && (is_new(&way.from) || is_new(&way.to))
+    });
+    let walks = ways::by_host(ways).into_iter().filter_map(|(from, ways)| {
+        let host = hosts.get(&from)?;
+        Some(ports::walk_for(WALK, &**host, ways))
+    });
+    stream::iter(walks).buffered(ports::WALKERS).concat().await
 }
 
 /// Whether somebody else has the virtual address. Not where a control plane lives: it may well be one of them.
@@ -74,7 +127,7 @@ async fn virtual_address(
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{net::TcpListener, sync::Mutex};
 
     use async_trait::async_trait;
 
@@ -84,10 +137,13 @@ mod tests {
         transport::{Destination, Error, Local, Output, Script, Stream, Transfer},
     };
 
-    /// A shell of this machine under another name, whose clock shows another time.
+    /// A shell of this machine under another name, whose clock shows another time and whose packets to some addresses are
+    /// sent back. It reaches all others, where nothing listens.
     struct Shifted {
         shell: Local,
         minutes: i32,
+        blocked: Vec<Destination>,
+        tried: Arc<Mutex<Vec<String>>>,
     }
 
     #[async_trait]
@@ -106,15 +162,28 @@ mod tests {
         }
 
         async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
-            self.shell.forward(to).await
+            self.tried.lock().unwrap().push(format!("{} {to}", self.name()));
+            let reason = if self.blocked.contains(&to) { "No route to host" } else { "Connection refused" };
+            Err(Error::Forward { host: self.name().into(), to: to.to_string(), reason: reason.into() })
         }
     }
 
     async fn shells(minutes: i32) -> IndexMap<String, Arc<dyn Host>> {
+        network(minutes, &[], &Arc::default()).await
+    }
+
+    /// Nobody reaches these addresses; what is tried is written down.
+    async fn network(
+        minutes: i32,
+        blocked: &[&str],
+        tried: &Arc<Mutex<Vec<String>>>,
+    ) -> IndexMap<String, Arc<dyn Host>> {
         let mut hosts: IndexMap<String, Arc<dyn Host>> = IndexMap::new();
         for (name, minutes) in [("cp1", 0), ("w1", 0), ("w2", minutes)] {
             let shell = Local::open(name).await.unwrap();
-            hosts.insert(name.to_owned(), Arc::new(Shifted { shell, minutes }));
+            let blocked = blocked.iter().map(|address| address.parse().unwrap()).collect();
+            let host = Shifted { shell, minutes, blocked, tried: tried.clone() };
+            hosts.insert(name.to_owned(), Arc::new(host));
         }
         hosts
     }
@@ -180,5 +249,61 @@ mod tests {
         fleet.facts("cp1").kubernetes.joined = true;
         let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
         assert_eq!(errors(&found, "ports-taken"), [] as [&str; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_new_hosts_do_not_reach_stops_it_and_nodes_are_not_tried_among_themselves() {
+        let mut fleet = Fleet::three();
+        let tried = Arc::default();
+        let hosts = network(0, &["192.168.18.211:10250"], &tried).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let [error] = &errors(&found, "ports")[..] else { panic!("{found:#?}") };
+        assert!(error.starts_with("cp1,w2: w1:10250: No route to host"), "{error}");
+        assert_eq!(tried.lock().unwrap().len(), 8, "no ports of services: {tried:?}");
+        assert!(found.iter().any(|finding| finding.check == "firewall"));
+
+        // One more host for a cluster: what is tried begins or ends there.
+        for name in ["cp1", "w1"] {
+            fleet.facts(name).kubernetes.joined = true;
+        }
+        tried.lock().unwrap().clear();
+        let mut hosts = hosts;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert_eq!(errors(&found, "ports").len(), 1);
+        let expected = [
+            "cp1 192.168.18.212:10250",
+            "w1 192.168.18.212:10250",
+            "w2 192.168.18.201:6443",
+            "w2 192.168.18.201:10250",
+            "w2 192.168.18.211:10250",
+        ];
+        assert_eq!(*tried.lock().unwrap(), expected);
+
+        // A node that does not answer says nothing of the network.
+        hosts.shift_remove("w1");
+        tried.lock().unwrap().clear();
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert_eq!(errors(&found, "ports"), [] as [&str; 0]);
+        assert_eq!(tried.lock().unwrap().len(), 3);
+
+        fleet.facts("w2").kubernetes.joined = true;
+        tried.lock().unwrap().clear();
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert!(tried.lock().unwrap().is_empty() && errors(&found, "ports").is_empty());
+    }
+
+    #[test]
+    fn members_of_etcd_are_as_little_new_as_nodes() {
+        let text = include_str!("../../inventory/ha.yaml");
+        let inventory = inventory::parse("ha.yaml", text).unwrap().inventory;
+        let mut facts = Facts::default();
+        let new = |name: &str, facts: &Facts| is_new(&inventory.hosts[name], facts);
+        assert!(new("witness", &facts) && new("cp1", &facts));
+        facts.etcd.data = true;
+        assert!(!new("witness", &facts) && new("cp1", &facts));
+        facts.kubernetes.joined = true;
+        assert!(!new("cp1", &facts));
+        facts.etcd.interrupted = true;
+        assert!(new("witness", &facts));
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all, stream};
-use indexmap::IndexMap;
 
 use super::{
     Subject, alone, clock,
@@ -13,7 +12,7 @@ use super::{
     occupied, overlay, ping, pools, ports, repair, storage,
     survey::{self, Depth, Survey},
     surveyed, surveyed_together, together, vip,
-    ways::{Way, ways},
+    ways::{self, Way, ways},
 };
 use crate::{
     facts::{self, Facts, Owners},
@@ -34,9 +33,6 @@ const ANSWERED: Check = Check {
 
 /// How many hosts are connected to at the same time: a handshake is work for both sides.
 const HANDSHAKES: usize = 64;
-
-/// From how many hosts connections to others are tried at the same time.
-const WALKERS: usize = 64;
 
 /// What was found, and what went wrong while looking.
 pub struct Examination {
@@ -160,16 +156,13 @@ async fn survey_all(inventory: &Inventory, hosts: &[Reachable]) -> Vec<Result<Su
 /// The connections between hosts, which take none of the hosts' shells.
 async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> (Vec<Finding>, Vec<(Way, ports::Reached)>) {
     let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-    let mut by_host: IndexMap<String, Vec<Way>> = IndexMap::new();
-    for way in ways(inventory, &names) {
-        by_host.entry(way.from.clone()).or_default().push(way);
-    }
+    let by_host = ways::by_host(ways(inventory, &names));
     let walks = hosts.iter().map(|Reachable { name, host, .. }| {
         let ways = by_host.get(name).cloned().unwrap_or_default();
         async move { (ports::forwarding(inventory, &**host).await, ports::walk(&**host, ways).await) }
     });
     let (mut findings, mut walked) = (Vec::new(), Vec::new());
-    let mut answers = stream::iter(walks).buffered(WALKERS);
+    let mut answers = stream::iter(walks).buffered(ports::WALKERS);
     while let Some((forwarding, ways)) = answers.next().await {
         findings.extend(forwarding);
         walked.extend(ways);

@@ -58,7 +58,8 @@ pub fn blocks(survey: &Survey, port: u16) -> Option<String> {
         .or_else(|| survey.rules.iter().find(general).cloned())
 }
 
-fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
+/// Firewalls on a host.
+pub fn firewall(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let seen = drops(survey);
     if !seen.is_empty() {
         let ports: Vec<String> = used_of(inventory, host.name).iter().map(u16::to_string).collect();

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use indexmap::IndexMap;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     finding::{Check, Finding},
@@ -30,6 +30,8 @@ const FORWARDING: Check = Check {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections one host is asked to open at the same time.
 const AT_ONCE: usize = 32;
+/// From how many hosts connections to others are tried at the same time.
+pub const WALKERS: usize = 64;
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +48,22 @@ pub enum Reached {
     Unknown(String),
 }
 
-/// Tries these ways, which all begin at `host`, and whether it may open connections at all.
+/// Tries these ways, which all begin at `host`.
 pub async fn walk(host: &dyn transport::Host, ways: Vec<Way>) -> Vec<(Way, Reached)> {
-    let tries = ways.into_iter().map(|way| async move {
+    tries(host, ways).collect().await
+}
+
+/// The same as far as it gets in this time: what is not known by then is left out.
+pub async fn walk_for(time: Duration, host: &dyn transport::Host, ways: Vec<Way>) -> Vec<(Way, Reached)> {
+    tries(host, ways).take_until(sleep(time)).collect().await
+}
+
+fn tries(host: &dyn transport::Host, ways: Vec<Way>) -> impl Stream<Item = (Way, Reached)> {
+    let tries = ways.into_iter().map(move |way| async move {
         let reached = attempt(host, way.address).await;
         (way, reached)
     });
-    stream::iter(tries).buffered(AT_ONCE).collect().await
+    stream::iter(tries).buffered(AT_ONCE)
 }
 
 /// Opens one connection from a host, and closes it.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use indexmap::IndexMap;
+
 use super::{is_node, neighbours::Neighbours};
 use crate::inventory::{Cilium, Host, Inventory, Role, Routing};
 
@@ -47,6 +49,15 @@ pub fn ways(inventory: &Inventory, from: &[&str]) -> Vec<Way> {
         }
     }
     ways
+}
+
+/// Ways by the host where they begin.
+pub fn by_host(ways: impl IntoIterator<Item = Way>) -> IndexMap<String, Vec<Way>> {
+    let mut by_host: IndexMap<String, Vec<Way>> = IndexMap::new();
+    for way in ways {
+        by_host.entry(way.from.clone()).or_default().push(way);
+    }
+    by_host
 }
 
 /// Every port that others use on this host, node ports aside.
@@ -114,8 +125,6 @@ fn ports(inventory: &Inventory, source: &Host, target: &Host) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use indexmap::IndexMap;
-
     use super::*;
     use crate::{inventory, preflight::tests::Fleet};
 

@@ -1,5 +1,10 @@
 //! Several hosts that are really different, and what is between them.
 
+use hoist::{
+    cluster::{Session, Visit},
+    preflight::before,
+};
+
 use super::{
     hosts::{Hosts, has_ping},
     preflight, said,
@@ -190,4 +195,40 @@ fn the_rule_that_closes_a_port_is_named() {
     let expected =
         "error cp1: w1:10250: no answer (on w1: nft: table inet guard, chain input: tcp dport 10250 drop)";
     assert_eq!(said(&findings, "ports")[0], expected);
+}
+
+/// What `apply` asks before its first change, of hosts of which none is a node yet.
+#[test]
+fn a_run_stops_before_its_first_change_where_a_firewall_closes_a_port() {
+    let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
+    let inventory = hoist::inventory::load(&hosts.inventory()).unwrap().inventory;
+    let visits: Vec<Visit> = inventory.hosts.keys().map(|name| Visit { name, lock: None }).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let open = Session::open(&inventory, std::path::Path::new("/nonexistent"), &visits);
+    let session = runtime.block_on(open).unwrap();
+    assert_eq!(session.hosts.len(), 3, "{:?}", session.unreached);
+    let closed = || {
+        let begun = std::time::Instant::now();
+        let found = runtime.block_on(before(&inventory, &session.hosts, &session.facts));
+        let ports = found.into_iter().filter(|finding| finding.check == "ports");
+        let said: Vec<String> = ports
+            .map(|finding| {
+                format!("{:?} {}: {}", finding.severity, finding.hosts.join(","), finding.observed)
+            })
+            .collect();
+        (said, begun.elapsed())
+    };
+    let (said, took) = closed();
+    assert_eq!(said, ["Ok cp1,w1,w2: all 8 ways are open"]);
+    eprintln!("asked before the first change of three hosts: {took:.1?}");
+    let rules =
+        "table inet guard { chain input { type filter hook input priority 0; tcp dport 10250 drop; }; }";
+    let set = hosts.inside(1, move || std::process::Command::new("nft").arg(rules).output());
+    if !set.is_ok_and(|output| output.status.success()) {
+        return skip("there is no nft (Debian: nftables), or it makes no rules here");
+    }
+    let (said, took) = closed();
+    let rule = "nft: table inet guard, chain input: tcp dport 10250 drop";
+    assert_eq!(said, [format!("Error cp1,w2: w1:10250: no answer (on w1: {rule})")]);
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
 }

@@ -83,6 +83,7 @@ pub fn late() -> serde_json::Value {
         "join": {"token": "TOKEN", "ca_hash": "HASH"},
         "place": {"made": "yes"},
         "settings": {"are": "there"},
+        "encryption": {"file": "ENCRYPTION"},
         "etcd_ca": {"certificate": "CERTIFICATE", "key": "KEY"},
         "etcd_client": {"ca": "CA", "certificate": "CERTIFICATE"},
         "pki": {

@@ -2,9 +2,11 @@
 
 mod balancers;
 mod bed;
+mod control_plane;
 mod etcd;
 mod families;
 mod kubeadm;
+mod once;
 mod samples;
 mod tunnel;
 mod volumes;

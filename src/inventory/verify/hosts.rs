@@ -57,12 +57,30 @@ pub(super) fn unusable(address: Ipv4Addr) -> Option<&'static str> {
     }
 }
 
+/// How many control planes are supported, as of etcd's members: more make writing slower and survive nothing that these do
+/// not. https://etcd.io/docs/v3.6/faq/#what-is-maximum-cluster-size
+const CONTROL_PLANES: usize = 7;
+
 fn control_plane(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-    if document.complete && document.value.with_role(Role::ControlPlane).next().is_none() {
+    if !document.complete {
+        return;
+    }
+    let planes: Vec<&str> = document.value.with_role(Role::ControlPlane).map(|(name, _)| name).collect();
+    if planes.is_empty() {
         problems.push(
             Problem::new(document.tree.key_at(&["hosts"]), "no host has the role `control-plane`")
                 .label("none of these")
                 .help("add `control-plane` to the roles of one host"),
+        );
+    }
+    if let Some(first) = planes.get(CONTROL_PLANES) {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["hosts", first, "roles"]),
+                format!("{} hosts have the role `control-plane`: a cluster has one to seven", planes.len()),
+            )
+            .label("the eighth")
+            .help("take the role from the others, which can be workers; three or five are enough for most clusters"),
         );
     }
 }
