@@ -10,6 +10,7 @@ mod desired;
 mod difference;
 mod error;
 pub mod gate;
+mod gateway_api;
 mod helm;
 mod identity;
 mod install;

@@ -65,6 +65,7 @@ impl Addons {
             return Ok(Exit::Ok);
         }
         if cluster::first(inventory, &session.facts).is_none() {
+            refuse::gateway_api(None, &self.desired).await?;
             tell(refuse::pools(None, inventory, &session.hosts, &session.facts).await?);
             let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
             plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
@@ -74,6 +75,7 @@ impl Addons {
             let api = cluster::api(inventory, session).await?;
             let observed = observe(&api).await?;
             tell(refuse::classes(&api, &self.desired).await?);
+            refuse::gateway_api(Some(&api), &self.desired).await?;
             tell(refuse::pools(Some(&api), inventory, &session.hosts, &session.facts).await?);
             Ok::<_, addon::Error>((self.differences(&api, &observed).await?, observed))
         };
