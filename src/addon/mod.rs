@@ -28,6 +28,7 @@ mod secret;
 mod shown;
 mod stop;
 mod through_helm;
+mod tidy;
 mod turns;
 mod upgrade;
 mod values;
