@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Desired, Error, Observed, Secret, Status, crds,
     gate::{Gate, gate},
+    gateway_api,
     identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
     remove, upgrade,
 };
@@ -118,6 +119,10 @@ impl Difference {
             }
             let definitions = crds::changes(api, wanted, installed.is_some()).await?;
             difference.changes.splice(0..0, definitions);
+            // Where it is not installed yet, helm makes it.
+            if installed.is_some() && gateway_api::lacks(api, desired).await? {
+                difference.changes.push(gateway_api::change());
+            }
             difference.release = !difference.changes.is_empty();
         } else if let Some(left) = remove::installed(name, namespace, observed) {
             difference.changes.extend(upgrade::leave(left));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What hoist keeps on control planes for add-ons.
-const FOLDER: &str = "/var/lib/hoist/addons";
+pub(super) const FOLDER: &str = "/var/lib/hoist/addons";
 /// How it is run there.
 const SCRIPT: &str = include_str!("helm.sh");
 /// Revisions that Helm keeps of each release.
@@ -44,7 +44,7 @@ impl<'a> Helm<'a> {
         release: Option<&Release>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Helm<'a>, transport::Error> {
-        let path = format!("{FOLDER}/helm-{}", short(&program.sha256));
+        let path = format!("{FOLDER}/{}", program_name(program));
         let mut files = vec![Transfer {
             source: program.path.clone(),
             destination: path.clone(),
@@ -154,7 +154,17 @@ impl Said {
 }
 
 fn chart_path(release: &Release) -> String {
-    format!("{FOLDER}/{}-{}.tgz", release.chart.name, short(&release.chart.sha256))
+    format!("{FOLDER}/{}", chart_name(release))
+}
+
+/// What a chart is called in the folder.
+pub(super) fn chart_name(release: &Release) -> String {
+    format!("{}-{}.tgz", release.chart.name, short(&release.chart.sha256))
+}
+
+/// What Helm's program is called there.
+pub(super) fn program_name(program: &File) -> String {
+    format!("helm-{}", short(&program.sha256))
 }
 
 /// The words of an upgrade. Values come through standard input, so that they are in no list of processes.

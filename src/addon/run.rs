@@ -53,6 +53,9 @@ impl Crew<'_> {
     /// before, and gets these.
     pub async fn carry_out(&self, addons: &[&Desired], ended: &mut Ended) {
         turns::take(addons, self.forks, &self.events, ended, |addon| self.one(addon)).await;
+        if ended.unfinished().is_empty() && ended.changes() > 0 {
+            self.tidy().await;
+        }
     }
 
     async fn one(&self, desired: &Desired) -> Outcome {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Observed, Release, State, Status, crds,
+    Observed, Release, State, Status, crds, gateway_api,
     helm::{self, Helm, Said},
     identity::labelled,
     install::Install,
@@ -44,6 +44,8 @@ impl Install<'_> {
         // Before the pods of the new version, which know them. Those of the old one go on: what is stored stays as it is.
         api.mend(&crds::declared(release)).await.map_err(|error| self.kube(error))?;
         let deadline = Instant::now() + Duration::from_secs(desired.definition.timeout.into());
+        let there = observed.release(namespace, &desired.name).is_some();
+        let lacks = there && gateway_api::lacks(api, desired).await.map_err(|error| self.kube(error))?;
         let shared = observed.also_of(namespace, &desired.name).is_some();
         loop {
             let watch = Watch::default();
@@ -77,7 +79,7 @@ impl Install<'_> {
             let objects = declared.objects.iter().filter(differs).cloned().collect();
             api.mend(&Declared { objects, ..declared }).await.map_err(|error| self.kube(error))?;
         }
-        Ok(())
+        if lacks { self.serve_gateways(api).await } else { Ok(()) }
     }
 
     /// Helm on the control plane, with a chart if one is to be installed.

@@ -66,6 +66,7 @@ impl Addons {
         session: &Session,
         plan: &mut Plan,
     ) -> Result<(), addon::Error> {
+        refuse::gateway_api(None, &self.desired).await?;
         tell(refuse::pools(None, inventory, &session.hosts, &session.facts).await?);
         let ahead = self.desired.iter().map(|desired| (desired, Difference::ahead(desired)));
         plan.addons = ahead.map(|(desired, difference)| planned(desired, difference)).collect();
@@ -85,6 +86,7 @@ impl Addons {
     ) -> Result<(), addon::Error> {
         let observed = observe(api).await?;
         tell(refuse::classes(api, &self.desired).await?);
+        refuse::gateway_api(Some(api), &self.desired).await?;
         tell(refuse::pools(Some(api), inventory, &session.hosts, &session.facts).await?);
         let differences = self.differences(api, &observed).await?;
         let differ = differences.into_iter().filter(|(_, difference)| !difference.changes.is_empty());

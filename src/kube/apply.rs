@@ -14,7 +14,7 @@ use similar::TextDiff;
 use super::{
     api::Api,
     error::Error,
-    hidden::hide_listed,
+    hidden::{hide_keyed, hide_listed},
     manifest::{Manifest, ObjectName, parse},
 };
 
@@ -209,6 +209,9 @@ pub(super) fn unified(before: Option<&DynamicObject>, after: &DynamicObject) -> 
     }
     for object in [&mut old, &mut new] {
         hide_listed(object);
+        if object["kind"] != json!("Secret") {
+            hide_keyed(object);
+        }
         // `kubectl apply` keeps a copy of the whole object here.
         let copy = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
         if let Some(copy) = object.pointer_mut(copy) {
@@ -286,6 +289,24 @@ mod tests {
         };
         let diff = unified(Some(&workload("hunter1", "web:1")), &workload("hunter2", "web:2"));
         assert!(diff.contains("web:2") && diff.contains("DB_PASSWORD") && !diff.contains("hunter"), "{diff}");
+    }
+
+    #[test]
+    fn a_diff_of_settings_has_no_password() {
+        let map = |value: &str, port: u16| {
+            object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"},
+                          "data": {"token": value, "web.conf": format!("password: {value}\nport: {port}\n")}}))
+        };
+        let diff = unified(Some(&map("hunter1", 80)), &map("hunter2", 81));
+        assert!(diff.contains("port: 81") && diff.contains("password: (hidden)"), "{diff}");
+        assert!(!diff.contains("hunter"), "{diff}");
+        let pod = |value: &str, image: &str| {
+            object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+                "spec": {"containers": [{"image": image, "args": [format!("--password={value}"), "--token", value]}]}}))
+        };
+        let diff = unified(Some(&pod("hunter1", "web:1")), &pod("hunter2", "web:2"));
+        assert!(diff.contains("--password=(hidden)") && diff.contains("web:2"), "{diff}");
+        assert!(!diff.contains("hunter"), "{diff}");
     }
 
     #[test]

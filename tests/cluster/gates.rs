@@ -1,9 +1,8 @@
 //! Gates on real nodes: pods of the sandbox image that are asked and that answer, what a gate says when the network, the
 //! plugin or a volume fails, and that nothing of it is left.
 //!
-//! Images of add-ons cannot be had here. So the test itself does what MetalLB would do, and what only Cilium,
-//! ingress-nginx, cert-manager, Longhorn and metrics-server could answer is tested in `src/addon/gate` against answers that were
-//! written by hand.
+//! Images of add-ons cannot be had here. So the test itself does what MetalLB, KEDA and External Secrets would do, and what
+//! only others could answer is tested in `src/addon/gate` against answers that were written by hand.
 
 use std::{
     fs,
@@ -48,6 +47,8 @@ fn gates() {
     stage.step("an address answers from outside, and moves when its announcer dies", || {
         address(&stage, &cast)
     });
+    stage.step("a deployment gets replicas for work, and none without", || scaled(&stage, &cast));
+    stage.step("a Secret comes from a store and follows it", || fetched(&stage, &cast));
 }
 
 /// Connections to the nodes, as a run has them.
@@ -182,29 +183,29 @@ fn lost_volume(stage: &Stage, cast: &Cast) {
     nothing_is_left(stage);
 }
 
+/// Kinds whose objects may have any fields.
+fn define(stage: &Stage, cast: &Cast, group: &str, version: &str, kinds: &[(&str, &str)]) {
+    for (plural, kind) in kinds {
+        let schema =
+            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        cast.apply(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced",
+                     "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
+                     "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]}}));
+        let name = format!("crd/{plural}.{group}");
+        stage.kubectl(&["wait", "--for=condition=Established", &name]).exits(0);
+    }
+}
+
 const SERVICE: Kind = Kind::new("v1", "Service");
 const POD: Kind = Kind::new("v1", "Pod");
 const ANNOUNCER: Kind = Kind::new("metallb.io/v1beta1", "ServiceL2Status");
 
 fn address(stage: &Stage, cast: &Cast) {
-    for (plural, kind) in [("ipaddresspools", "IPAddressPool"), ("servicel2statuses", "ServiceL2Status")] {
-        let schema =
-            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-        cast.apply(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.metallb.io")},
-            "spec": {"group": "metallb.io", "scope": "Namespaced",
-                     "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
-                     "versions": [{"name": "v1beta1", "served": true, "storage": true, "schema": schema}]}}));
-    }
+    let kinds = [("ipaddresspools", "IPAddressPool"), ("servicel2statuses", "ServiceL2Status")];
+    define(stage, cast, "metallb.io", "v1beta1", &kinds);
     cast.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "metallb-system"}}));
-    stage
-        .kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/ipaddresspools.metallb.io",
-            "crd/servicel2statuses.metallb.io",
-        ])
-        .exits(0);
     cast.apply(&json!({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
         "metadata": {"name": "lab", "namespace": "metallb-system"}, "spec": {"addresses": ["10.77.0.200-10.77.0.209"]}}));
     for node in ["w1", "w2"] {
@@ -300,4 +301,92 @@ fn metallb(stage: &Stage, cast: &Cast, over: impl Fn() -> bool) {
     if !announcer.is_empty() {
         stage.on(&announcer, &format!("ip addr del {ADDRESS}/32 dev host0"));
     }
+}
+
+const DEPLOYMENT: Kind = Kind::new("apps/v1", "Deployment");
+const SCALER: Kind = Kind::new("autoscaling/v1", "HorizontalPodAutoscaler");
+const SCALED: Kind = Kind::new("keda.sh/v1alpha1", "ScaledObject");
+const STORE: Kind = Kind::new("external-secrets.io/v1", "SecretStore");
+const EXTERNAL: Kind = Kind::new("external-secrets.io/v1", "ExternalSecret");
+const SECRET: Kind = Kind::new("v1", "Secret");
+
+/// Passes a gate while an operator does its work again and again, in the namespace of the object that it looks for.
+fn operated(
+    cast: &Cast,
+    gate: &str,
+    namespace: &str,
+    of: Kind,
+    operate: impl Fn(&Value, &str),
+) -> Result<Proof, Closed> {
+    thread::scope(|threads| {
+        let run = threads.spawn(|| cast.pass(gate, namespace, &[]));
+        while !run.is_finished() {
+            thread::sleep(Duration::from_millis(200));
+            let label = format!("hoist.dev/gate={gate}");
+            let found = cast.runtime.block_on(cast.api.objects(of, None, &label)).unwrap();
+            if let Some(object) = found.first().filter(|it| it["metadata"]["deletionTimestamp"].is_null()) {
+                operate(object, object["metadata"]["namespace"].as_str().unwrap());
+            }
+        }
+        run.join().unwrap()
+    })
+}
+
+/// KEDA's part is the test's; the deployment's pods are made by the cluster, and run.
+fn scaled(stage: &Stage, cast: &Cast) {
+    define(stage, cast, "keda.sh", "v1alpha1", &[("scaledobjects", "ScaledObject")]);
+    let proof = operated(cast, "scaled-by-events", "keda", SCALED, |object, namespace| {
+        cast.runtime.block_on(async {
+            // It scales nothing: its target is not there.
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "nobody"});
+            let _ = cast
+                .api
+                .create(json!({"apiVersion": SCALER.api_version, "kind": SCALER.kind,
+                    "metadata": {"name": "keda-hpa-gate", "namespace": namespace},
+                    "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 2}}))
+                .await;
+            let labels = object["spec"]["triggers"][0]["metadata"]["podSelector"].as_str().unwrap();
+            let work = cast.api.objects(POD, Some(namespace), labels).await.unwrap();
+            let patch = json!({"spec": {"replicas": work.len()}});
+            let name = object["spec"]["scaleTargetRef"]["name"].as_str().unwrap();
+            // The namespace may be going already.
+            let _ = cast.api.merge(DEPLOYMENT, Some(namespace), name, &patch).await;
+        });
+    })
+    .unwrap();
+    assert!(
+        proof.seen[0].starts_with("a deployment without replicas got 2 for as many pods of work, after"),
+        "{proof:?}"
+    );
+    assert!(
+        proof.seen[1].starts_with("its HPA was made by KEDA; without work it had none again"),
+        "{proof:?}"
+    );
+    nothing_is_left(stage);
+}
+
+fn fetched(stage: &Stage, cast: &Cast) {
+    let kinds = [("secretstores", "SecretStore"), ("externalsecrets", "ExternalSecret")];
+    define(stage, cast, "external-secrets.io", "v1", &kinds);
+    let proof = operated(cast, "secret-fetched", "external-secrets", EXTERNAL, |external, namespace| {
+        cast.runtime.block_on(async {
+            let store = external["spec"]["secretStoreRef"]["name"].as_str().unwrap();
+            let Some(store) = cast.api.object(STORE, Some(namespace), store).await.unwrap() else { return };
+            let held = &store["spec"]["provider"]["fake"]["data"][0];
+            assert_eq!(held["key"], external["spec"]["data"][0]["remoteRef"]["key"]);
+            let name = external["spec"]["target"]["name"].as_str().unwrap();
+            let key = external["spec"]["data"][0]["secretKey"].as_str().unwrap();
+            // The namespace may be going already.
+            let _ = cast
+                .api
+                .create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}}))
+                .await;
+            let patch = json!({"stringData": {key: held["value"]}});
+            let _ = cast.api.merge(SECRET, Some(namespace), name, &patch).await;
+        });
+    })
+    .unwrap();
+    assert!(proof.seen[0].starts_with("what a throw-away store holds was in a Secret after"), "{proof:?}");
+    assert!(proof.seen[1].starts_with("what was changed in the store was in it after"), "{proof:?}");
+    nothing_is_left(stage);
 }

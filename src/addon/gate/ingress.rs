@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn each_way_has_its_backend_and_a_strange_name_has_none() {
-        let came = |status: u16, body: &str| Ok(Answer { status, body: body.to_owned() });
+        let came =
+            |status: u16, body: &str| Ok(Answer { status, headers: Vec::new(), body: body.to_owned() });
         assert_eq!(wrongly(&came(200, "one"), Some("one")), None);
         assert_eq!(wrongly(&came(404, "nginx"), None), None);
         assert_eq!(wrongly(&came(200, "two"), Some("one")).unwrap(), "status 200 and \"one\"");

@@ -8,17 +8,24 @@ mod backup;
 mod certificate;
 mod cilium;
 mod dns;
+mod from_node;
 mod ground;
 mod http;
 mod ingress;
 mod inside;
+mod login;
 mod metallb;
 mod metrics;
+mod monitoring;
 mod outside;
 mod pods;
 mod policy;
+mod prometheus;
 mod reach;
+mod registry;
 mod retry;
+mod scaled;
+mod secrets;
 #[cfg(test)]
 pub(super) mod testing;
 mod volume;
@@ -125,8 +132,13 @@ pub static GATES: &[&dyn Gate] = &[
     &ingress::IngressAnswers,
     &metallb::MetallbAddress,
     &metrics::MetricsAnswered,
+    &monitoring::ClientsMeasured,
     &policy::PolicyDrops,
+    &prometheus::TargetsScraped,
     &reach::PodsReachEachOther,
+    &registry::ImageKept,
+    &scaled::ScaledByEvents,
+    &secrets::SecretFetched,
     &volume::VolumeMoves,
 ];
 

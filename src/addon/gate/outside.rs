@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Bench,
@@ -58,7 +58,7 @@ pub(super) async fn ask(
 pub(super) async fn certificate(bench: &Bench<'_>, to: SocketAddr, name: &str) -> Result<Vec<u8>, String> {
     let mut refusal = String::new();
     for (_, place) in places(bench) {
-        let shown = async { handshake(open(bench, &place, to).await?, name).await };
+        let shown = async { Ok(handshake(open(bench, &place, to).await?, name).await?.1) };
         match timeout(PATIENCE, shown).await {
             Ok(Ok(certificate)) => return Ok(certificate),
             Ok(Err(reason)) => refusal = reason,
@@ -84,12 +84,17 @@ async fn open(bench: &Bench<'_>, place: &Place, to: SocketAddr) -> Result<Box<dy
         }
         Place::Host(host) => host.forward(to).await,
     };
-    opened.map_err(|error| match error {
+    opened.map_err(refusal)
+}
+
+/// Why no connection came about, in words.
+pub(super) fn refusal(error: transport::Error) -> String {
+    match error {
         transport::Error::Refused { .. } => "connection refused".to_owned(),
         transport::Error::NoAnswer { seconds, .. } => format!("no answer within {seconds} s"),
         transport::Error::Unreachable { reason, .. } => reason,
         other => other.to_string(),
-    })
+    }
 }
 
 /// One question and its answer on an open connection.
@@ -104,7 +109,11 @@ pub(super) async fn exchange(
     http::read(&came)
 }
 
-async fn handshake(stream: Box<dyn Stream>, name: &str) -> Result<Vec<u8>, String> {
+/// TLS on an open connection, and the certificate, as DER, that was shown; it is not verified.
+pub(super) async fn handshake(
+    stream: Box<dyn Stream>,
+    name: &str,
+) -> Result<(TlsStream<Box<dyn Stream>>, Vec<u8>), String> {
     let words = |error: &dyn std::fmt::Display| format!("no TLS: {error}");
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -117,10 +126,11 @@ async fn handshake(stream: Box<dyn Stream>, name: &str) -> Result<Vec<u8>, Strin
     let stream =
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| words(&error))?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    shown.map(|certificate| certificate.to_vec()).ok_or_else(|| "no TLS: no certificate was shown".to_owned())
+    let shown = shown.map(|certificate| certificate.to_vec());
+    Ok((stream, shown.ok_or_else(|| "no TLS: no certificate was shown".to_owned())?))
 }
 
-/// Takes any certificate: nothing is said on this connection, the certificate is only looked at.
+/// Takes any certificate: it is only looked at, or compared, before anything is said on the connection.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

@@ -80,16 +80,7 @@ pub(super) async fn start(
 ) -> Result<Vec<Pod>, Closed> {
     account(bench, ground).await?;
     for wish in wishes {
-        let host = host(bench, wish.node)?;
-        let image = String::from_utf8_lossy(&host.run(Script::new(IMAGE)).await?.stdout).trim().to_owned();
-        if image.is_empty() {
-            return Err(Closed::observed(
-                format!("/etc/containerd/config.toml on {} names no sandbox image", wish.node),
-                "the image that every node has for sandboxes",
-                "`hoist apply` writes that file",
-            ));
-        }
-        make(bench, manifest(ground, wish, &image), Duration::from_secs(30)).await?;
+        make(bench, pod(bench, ground, wish).await?, Duration::from_secs(30)).await?;
     }
     let mut running = Vec::new();
     let mut retry = Retry::new(bench, "pods", RUN);
@@ -124,6 +115,20 @@ pub(super) async fn start(
             return Err(Closed::observed(observed, "all of them", help));
         }
     }
+}
+
+/// A pod to be made, of the image that its node has: for who makes it, or has a controller make it.
+pub(super) async fn pod(bench: &Bench<'_>, ground: &Ground, wish: &Wish<'_>) -> Result<Value, Closed> {
+    let host = host(bench, wish.node)?;
+    let image = String::from_utf8_lossy(&host.run(Script::new(IMAGE)).await?.stdout).trim().to_owned();
+    if image.is_empty() {
+        return Err(Closed::observed(
+            format!("/etc/containerd/config.toml on {} names no sandbox image", wish.node),
+            "the image that every node has for sandboxes",
+            "`hoist apply` writes that file",
+        ));
+    }
+    Ok(manifest(ground, wish, &image))
 }
 
 /// Deletes a pod and waits until it is gone.

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Bench, Closed, Gate, Proof, pods::Pod};
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
 
 type Scripted = Box<dyn FnMut(&str, &str) -> (i32, String) + Send>;
 type Forwarded = Box<dyn Fn(SocketAddr) -> &'static str + Send>;
+type Asked = Box<dyn FnMut(SocketAddr, &str) -> (u16, String) + Send>;
 type Page = Box<dyn FnMut(usize) -> (u16, String) + Send>;
 
 /// How hosts behave.
@@ -32,6 +33,7 @@ type Page = Box<dyn FnMut(usize) -> (u16, String) + Send>;
 struct Behaviour {
     script: Option<Scripted>,
     forward: Option<Forwarded>,
+    asked: Option<Asked>,
 }
 
 /// What the API server answers before it looks into its memory.
@@ -156,6 +158,11 @@ impl Cluster {
         self.behaviour.lock().unwrap().forward = Some(Box::new(answer));
     }
 
+    /// What is answered where a host forwards to: status, and headers with an empty line and the body, for a whole question.
+    pub fn on_question(&mut self, answer: impl FnMut(SocketAddr, &str) -> (u16, String) + Send + 'static) {
+        self.behaviour.lock().unwrap().asked = Some(Box::new(answer));
+    }
+
     /// What the API server answers at a path, by turn.
     pub fn answers(&mut self, path: &str, answer: impl FnMut(usize) -> (u16, String) + Send + 'static) {
         self.special.lock().unwrap().pages.insert(path.to_owned(), (0, Box::new(answer)));
@@ -254,6 +261,11 @@ impl Host for Told {
     }
 
     async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
+        if self.behaviour.lock().unwrap().asked.is_some() {
+            let (theirs, ours) = tokio::io::duplex(1 << 20);
+            tokio::spawn(answer(theirs, to, self.behaviour.clone()));
+            return Ok(Box::new(ours));
+        }
         let Some(page) = self.behaviour.lock().unwrap().forward.as_ref().map(|answer| answer(to)) else {
             return Err(Error::Forward {
                 host: self.name.clone(),
@@ -269,4 +281,23 @@ impl Host for Told {
         });
         Ok(Box::new(ours))
     }
+}
+
+/// Reads a whole question and answers it.
+async fn answer(mut stream: tokio::io::DuplexStream, to: SocketAddr, behaviour: Arc<Mutex<Behaviour>>) {
+    let mut came = String::new();
+    let length = |came: &str| {
+        let (head, body) = came.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        Some(body.len() >= length.map_or(0, |length| length.parse().unwrap()))
+    };
+    while length(&came) != Some(true) {
+        let mut bytes = vec![0; 1 << 16];
+        let read = stream.read(&mut bytes).await.unwrap();
+        assert_ne!(read, 0, "a question is cut off: {came}");
+        came += std::str::from_utf8(&bytes[..read]).unwrap();
+    }
+    let (status, rest) = behaviour.lock().unwrap().asked.as_mut().unwrap()(to, &came);
+    stream.write_all(format!("HTTP/1.0 {status} X\r\n{rest}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
 }

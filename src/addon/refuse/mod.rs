@@ -5,3 +5,5 @@ mod pools;
 
 pub use classes::{classes, makes_class};
 pub use pools::pools;
+
+pub use super::gateway_api::refuse as gateway_api;

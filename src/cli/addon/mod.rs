@@ -224,6 +224,7 @@ impl View {
 
     async fn diff(&self, only: Option<&str>, output: Output) -> Result<Exit, Failure> {
         tell(refuse::classes(&self.api, &self.addons.desired).await?);
+        refuse::gateway_api(Some(&self.api), &self.addons.desired).await?;
         let found = self.differences(only).await?;
         let differ = found.into_iter().filter(|(_, difference)| !difference.changes.is_empty());
         let plans: Vec<AddonPlan> = differ

@@ -1,0 +1,120 @@
+//! A user for a moment, as `htpasswd -B` writes users: a name, and a password that is nowhere but in this program.
+
+use base64::{
+    Engine as _,
+    alphabet::BCRYPT,
+    engine::general_purpose::{GeneralPurpose, NO_PAD},
+};
+use blowfish::Blowfish;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::http::basic;
+use crate::addon::made_up;
+
+/// What names of such users begin with; then the second at which they were made up.
+const PREFIX: &str = "hoist-gate-";
+/// Seconds after which one was left by a run that was killed.
+const LONGEST: i64 = 20 * 60;
+/// Rounds, as a power of two: the least that bcrypt has. The password is random, and gone in minutes.
+const COST: u32 = 4;
+
+/// A user that is made up.
+pub(super) struct User {
+    pub name: String,
+    password: SecretString,
+    salt: [u8; 16],
+}
+
+impl User {
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn new() -> Result<User, getrandom::Error> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt)?;
+        let name = format!("{PREFIX}{}-{:08x}", Timestamp::now().as_second(), getrandom::u32()?);
+        Ok(User { name, password: made_up(32)?, salt })
+    }
+
+    /// What stands after `Authorization:`.
+    pub fn login(&self) -> SecretString {
+        basic(&self.name, &self.password)
+    }
+
+    /// The users of a file, with this one and without those that killed runs have left.
+    pub fn added(&self, users: &str) -> String {
+        let line = format!("{}:{}", self.name, hash(&self.password, self.salt));
+        let users = self.removed(users);
+        let end = if users.is_empty() || users.ends_with('\n') { "" } else { "\n" };
+        format!("{users}{end}{line}\n")
+    }
+
+    /// The users of a file, without this one and those that killed runs have left. Where none of them is in it, nothing is
+    /// changed.
+    pub fn removed(&self, users: &str) -> String {
+        let now = Timestamp::now().as_second();
+        let stays = |line: &&str| {
+            let name = line.split(':').next().unwrap_or_default();
+            let made = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<i64>().ok());
+            name != self.name && made.is_none_or(|made| now - made < LONGEST)
+        };
+        users.split_inclusive('\n').filter(stays).collect()
+    }
+}
+
+/// bcrypt, as `$2y$`: Provos and Mazières, *A Future-Adaptable Password Scheme* (USENIX 1999), over a password that is
+/// shorter than 72 bytes.
+fn hash(password: &SecretString, salt: [u8; 16]) -> String {
+    let key: Vec<u8> = password.expose_secret().bytes().chain([0]).collect();
+    let mut state = Blowfish::bc_init_state();
+    state.salted_expand_key(&salt, &key);
+    for _ in 0..1 << COST {
+        state.bc_expand_key(&key);
+        state.bc_expand_key(&salt);
+    }
+    let mut hashed = Vec::new();
+    for half in b"OrpheanBeholderScryDoubt".chunks_exact(8) {
+        let word = |at: usize| u32::from_be_bytes([half[at], half[at + 1], half[at + 2], half[at + 3]]);
+        let mut pair = [word(0), word(4)];
+        for _ in 0..64 {
+            pair = state.bc_encrypt(pair);
+        }
+        hashed.extend(pair.iter().flat_map(|word| word.to_be_bytes()));
+    }
+    let base64 = GeneralPurpose::new(&BCRYPT, NO_PAD);
+    // The last byte was never part of it.
+    format!("$2y${COST:02}${}{}", base64.encode(salt), base64.encode(&hashed[..23]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_what_others_make_of_it() {
+        // libxcrypt 4.4: `perl -e 'print crypt("hunter2", "\$2y\$04\$abcdefghijklmnopqrstuu")'`.
+        let salt = GeneralPurpose::new(&BCRYPT, NO_PAD).decode("abcdefghijklmnopqrstuu").unwrap();
+        assert_eq!(
+            hash(&SecretString::from("hunter2"), salt.try_into().unwrap()),
+            "$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"
+        );
+    }
+
+    #[test]
+    fn a_user_comes_and_goes_and_nobody_else_does() {
+        let user = User::new().unwrap();
+        let theirs = "ada:$2y$05$aaaa\n# a comment\nbob:$2y$05$bbbb";
+        let with = user.added(theirs);
+        let line = with.strip_prefix(theirs).unwrap().trim();
+        assert!(line.starts_with(&format!("{}:$2y$04$", user.name)), "{line}");
+        assert_eq!(line.split(':').nth(1).unwrap().len(), 60);
+        assert!(!with.contains(user.password.expose_secret()));
+        assert_eq!(user.removed(&with).trim_end(), theirs);
+        assert_eq!(user.removed(theirs), theirs, "as it is");
+        // Of another run: one that may be alive, and one that was killed.
+        let alive = User::new().unwrap().added(theirs);
+        assert_eq!(user.removed(&alive), alive);
+        let killed = format!("hoist-gate-1700000000-00000000:$2y$04$x\n{theirs}");
+        assert_eq!(user.removed(&killed), theirs);
+    }
+}
