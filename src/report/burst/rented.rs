@@ -165,6 +165,9 @@ pub fn turn(done: &Done, troubles: &[String]) -> String {
     for pod in unplaced {
         let _ = writeln!(text, "nothing is rented for {}: {}", pod.pod, pod.because);
     }
+    if let Some(reason) = &done.would_wait {
+        let _ = writeln!(text, "nothing would be launched now: {reason}");
+    }
     if let Some(report) = &done.report {
         for claim in &report.planned {
             let _ = writeln!(text, "claimed: {claim}");
@@ -188,7 +191,8 @@ pub fn turn_json(done: &Done, troubles: &[String]) -> Value {
     json!({
         "wanted": wanted.collect::<Vec<_>>(), "removed": done.decision.removed, "explanation": done.explanation,
         "spent": dollars(done.spent),
-        "planned": report.map(|it| &it.planned), "held_back": report.and_then(|it| it.held_back.as_ref()),
+        "planned": report.map(|it| &it.planned),
+        "held_back": report.and_then(|it| it.held_back.as_ref()).or(done.would_wait.as_ref()),
         "troubles": troubles.iter().chain(report.iter().flat_map(|it| &it.troubles)).collect::<Vec<_>>(),
     })
 }

@@ -39,9 +39,12 @@ impl Records for Handle {
 #[async_trait]
 impl Checks for Handle {
     async fn impaired(&self, id: &str) -> Result<bool, CloudError> {
-        self.call(|world| match world.roll(world.faults.cut_before) {
-            true => Err(CloudError::unanswered(Order::Describe("InstanceStatus"), "connection reset")),
-            false => Ok(world.faults.impaired.contains(id)),
+        self.stall("status").await;
+        self.call(|world| {
+            match world.roll(world.faults.cut_before) || world.faults.stalls.contains("status") {
+                true => Err(CloudError::unanswered(Order::Describe("InstanceStatus"), "connection reset")),
+                false => Ok(world.faults.impaired.contains(id)),
+            }
         })
         .await
     }
