@@ -395,3 +395,27 @@ fn one_turn_waits_until_it_knows_the_gateway_and_a_look_tells_that_there_is_none
     assert_eq!(once(true).would_wait, None);
     assert_eq!(once(false).report.unwrap().held_back, None, "the first look of this process has shown it");
 }
+
+/// Workers need not wait until it has booted, but those that it would be of no use to are not rented for ever.
+#[test]
+fn a_gateway_that_nobody_reaches_has_no_more_workers_rented() {
+    let play = Play::new(11);
+    play.bed.world().has_gateway = true;
+    play.bed.world().faults.unreached = true;
+    play.bed.world().faults.no_join = 100;
+    tells(&play.bed, "cp1");
+    play.bed.add_pods(2, Duration::from_secs(600 * MINUTE));
+    play.run(4 * MINUTE);
+    assert_eq!(play.bed.world().machines.len(), 2, "a worker boots while the gateway does");
+    play.run(180 * MINUTE);
+    assert_eq!(play.bed.world().machines.len(), 2, "and no other does");
+    assert_eq!(play.bed.world().alive().count(), 1, "the gateway");
+    let status = play.bed.world().status.clone().unwrap();
+    assert!(status.held_back.unwrap().starts_with("no machine reaches the gateway"));
+    assert!(status.gateway.unwrap().trouble.unwrap().starts_with("no machine reaches the gateway"));
+    // Somebody opens the port.
+    play.bed.world().faults = Default::default();
+    play.run(5 * MINUTE);
+    assert_eq!(play.phases(), [Phase::Ready]);
+    assert_eq!(play.bed.world().status.clone().unwrap().gateway.unwrap().answered, 1);
+}

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 pub use board::Boards;
 pub use joining::{Joining, Unwritten, Writer};
-pub use machines::TUNNEL_KEY;
+pub use machines::{TUNNEL_ANSWERED, TUNNEL_KEY};
 pub use nodes::{CLAIM, NOTICE, Workers};
 
 use super::claim::{LedgerError, Version};

@@ -13,8 +13,8 @@ use crate::burst::gateway::{Keeper, Kept};
 /// What the last look has come to.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// Whether workers would find the machines.
-    pub is_there: bool,
+    /// Why workers would not find the machines.
+    pub hindrance: Option<&'static str>,
     /// None: there shall be no gateway, or `trouble` says why nothing is known of it.
     pub kept: Option<Kept>,
     /// Why there was no look.
@@ -58,7 +58,7 @@ impl Beside {
                     Ok(kept) => (kept, None),
                     Err(error) => (None, Some(error.to_string())),
                 };
-                let told = Told { is_there: keeper.is_there(), kept, trouble };
+                let told = Told { hindrance: keeper.hindrance(), kept, trouble };
                 shared.heard.send_if_modified(|heard| {
                     let counts = heard.term == term;
                     if counts {

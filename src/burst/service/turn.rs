@@ -140,15 +140,15 @@ impl Service {
         }
         // A look that goes on says nothing yet.
         let known = connection.keeper.as_ref().map(Beside::told);
-        let there = known.is_none_or(|told| told.is_some_and(|told| told.is_there));
-        let waits = !there && !decision.wanted.is_empty();
+        let hindrance = known.and_then(|told| told.map_or(Some(NO_WAY), |told| told.hindrance));
+        let waits = hindrance.is_some() && !decision.wanted.is_empty();
         if waits {
             // They would not find the machines, and be paid for until they are given up.
             decision.wanted.clear();
         }
         let mut report = connection.controller.carry_out(view, &decision).await?;
-        if waits {
-            report.held_back.get_or_insert_with(|| NO_WAY.to_owned());
+        if let Some(hindrance) = hindrance.filter(|_| waits) {
+            report.held_back.get_or_insert_with(|| hindrance.to_owned());
         }
         // All of it was done.
         self.memory.forget(Kind::Trouble, "turn");

@@ -197,10 +197,11 @@ pub fn turn_json(done: &Done, troubles: &[String]) -> Value {
     })
 }
 
-/// `i-0a1b at 203.0.113.7:51820, lets in 4; without a key: w3`
+/// `i-0a1b at 203.0.113.7:51820, lets in 4, answers 3; without a key: w3`
 fn gateway(kept: &Kept) -> String {
     let instance = kept.instance.as_deref().unwrap_or("none yet");
-    let mut words = format!("{instance} at {}, lets in {}", kept.endpoint, kept.machines);
+    let mut words =
+        format!("{instance} at {}, lets in {}, answers {}", kept.endpoint, kept.machines, kept.answered);
     if !kept.without_key.is_empty() {
         words += &format!("; without a key: {} (`hoist apply`)", kept.without_key.join(" "));
     }
@@ -280,6 +281,7 @@ mod tests {
                     endpoint: "203.0.113.7:51820".parse().unwrap(),
                     instance: Some("i-0a1b".into()),
                     machines: 4,
+                    answered: 3,
                     without_key: vec!["w3".into()],
                     unknown: vec!["w4".into()],
                     trouble: None,

@@ -54,6 +54,8 @@ pub struct Faults {
     pub scrawled: bool,
     /// EC2 does not mind who has an interface.
     pub interfaces_are_shared: bool,
+    /// The gateway runs, and nobody reaches it.
+    pub unreached: bool,
     /// Instances whose checks fail.
     pub impaired: BTreeSet<String>,
 }
