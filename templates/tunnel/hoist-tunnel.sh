@@ -28,12 +28,16 @@ stands() {
 }
 
 # A node may write this to itself and to no other, so nobody else's packets come under its key.
+note() { ask annotate --overwrite node '{{ host.name }}' "hoist.dev/$1=$2"; }
 own=$(wg pubkey < "$key")
-known=$(ask get node '{{ host.name }}' -o jsonpath='{.metadata.annotations.hoist\.dev/tunnel-key}') || unanswered
-if [ "$known" != "$own" ]; then
+notes='{.metadata.annotations.hoist\.dev/tunnel-key} {.metadata.annotations.hoist\.dev/tunnel-answered}'
+known=$(ask get node '{{ host.name }}' -o jsonpath="$notes") || unanswered
+if [ "${known% *}" != "$own" ]; then
   to_do
-  ask annotate --overwrite node '{{ host.name }}' "hoist.dev/tunnel-key=$own"
+  note tunnel-key "$own"
 fi
+# Whether the gateway answers: written when it changes.
+answered() { if [ "${known##* }" != "$1" ]; then note tunnel-answered "$1"; fi; }
 
 # Whatever the API server answers, or does not, the tunnel stays as it is. Nodes may not ask before there was a gateway.
 if [ -e "$file" ]; then said=$(gateway) || unanswered; else said=$(gateway 2> /dev/null) || exit 0; fi
@@ -44,6 +48,7 @@ if [ $# -eq 0 ]; then
     to_do
     systemctl -q disable --now wg-quick@hoist.service
     rm -f "$file"
+    answered no
   fi
   exit 0
 fi
@@ -92,3 +97,6 @@ rm -f "$file.new"
 if [ "$check" ]; then exit 0; fi
 # WireGuard follows whoever last sent something that was right; workers' packets may have come another way.
 wg set hoist peer "$2" endpoint "$1"
+# They shake hands every two minutes.
+last=$(wg show hoist latest-handshakes | cut -f 2)
+if [ $(($(date +%s) - ${last:-0})) -lt 180 ]; then answered yes; else answered no; fi

@@ -176,10 +176,10 @@ fn one_that_the_network_has_no_more_is_ended_and_forgotten() {
     let bed = Bed::new(5);
     tells(&bed, "cp1");
     let mut before = keeper(&bed.handle(), Duration::ZERO);
-    assert!(before.is_there() || keep(&bed, &mut before, 10).instance.is_some());
-    assert!(before.is_there() && instances(&bed) == (1, 1));
+    assert!(before.hindrance().is_none() || keep(&bed, &mut before, 10).instance.is_some());
+    assert!(before.hindrance().is_none() && instances(&bed) == (1, 1));
     let mut after = of(&bed.handle(), Duration::ZERO, false);
-    assert!(after.is_there(), "workers find the machines in another way");
+    assert!(after.hindrance().is_none(), "workers find the machines in another way");
     for _ in 0..60 {
         assert_eq!(now(after.keep()).unwrap(), None);
         bed.world().pass(2_000);

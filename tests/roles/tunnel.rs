@@ -49,8 +49,9 @@ impl Machine {
             fs::write(&path, format!("#!/bin/sh\ncd {here}\n{text}\n")).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         };
-        let wg = "show) [ -e active ];; *) echo wg \"$@\" >> calls;; esac";
-        program("wg", &format!("case $1 in pubkey) echo {KEY};; {wg}"));
+        let handshakes = "[ ! -e handshake ] || printf 'KEY\\t%s\\n' \"$(cat handshake)\"";
+        let others = "show*) [ -e active ];; *) echo wg \"$@\" >> calls;; esac";
+        program("wg", &format!("case $* in pubkey) echo {KEY};; *handshakes) {handshakes};; {others}"));
         program(
             "ip",
             "case $* in *'show root'*) cat routes 2>/dev/null;; *) [ ! -e active ] || echo there dev hoist scope link;; esac",
@@ -63,8 +64,8 @@ impl Machine {
         program(
             "kubectl",
             "case $* in\n\
-             *annotate*) for word; do :; done; echo \"${word#*=}\" > annotation;;\n\
-             *'get node'*) [ ! -e annotation ] || cat annotation;;\n\
+             *annotate*) for word; do :; done; name=${word%%=*}; echo \"${word#*=}\" > \"${name#*/}\";;\n\
+             *'get node'*) touch tunnel-key tunnel-answered; echo \"$(cat tunnel-key) $(cat tunnel-answered)\";;\n\
              *'get configmap'*) [ -e map ] || { echo Forbidden >&2; exit 1; }; cat map;;\n\
              esac",
         );
@@ -92,6 +93,11 @@ impl Machine {
         fs::write(self.at("map"), text).unwrap();
     }
 
+    /// What it has written on its node.
+    fn noted(&self, name: &str) -> String {
+        fs::read_to_string(self.at(name)).unwrap_or_default().trim().to_owned()
+    }
+
     fn conf(&self) -> Option<String> {
         fs::read_to_string(self.at("hoist.conf")).ok()
     }
@@ -105,9 +111,9 @@ fn mode(path: &Path) -> u32 {
 fn it_tells_its_key_and_dials_as_soon_as_there_is_a_gateway() {
     let machine = Machine::new();
     assert_eq!(machine.run(&["--check"]).0, 1);
-    assert!(!machine.at("annotation").exists(), "a check changes nothing");
+    assert_eq!(machine.noted("tunnel-key"), "", "a check changes nothing");
     assert_eq!(machine.run(&[]), (0, vec![]));
-    assert_eq!(fs::read_to_string(machine.at("annotation")).unwrap().trim(), KEY);
+    assert_eq!((machine.noted("tunnel-key").as_str(), machine.noted("tunnel-answered").as_str()), (KEY, ""));
     assert_eq!((machine.run(&["--check"]), machine.conf()), ((0, vec![]), None), "there is no gateway yet");
 
     machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
@@ -165,6 +171,32 @@ fn it_follows_the_gateway_and_ends_with_it() {
     assert_eq!(machine.run(&[]).0, 0);
     assert!(machine.conf().is_none() && !machine.at("active").exists());
     assert_eq!((machine.run(&[]), machine.run(&["--check"])), ((0, vec![]), (0, vec![])));
+}
+
+#[test]
+fn it_tells_whether_the_gateway_answers() {
+    let machine = Machine::new();
+    machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
+    let handshake = |seconds_ago: u64| {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        fs::write(machine.at("handshake"), (now - seconds_ago).to_string()).unwrap();
+    };
+    let told = || {
+        assert_eq!(machine.run(&[]).0, 0);
+        assert_eq!(machine.run(&["--check"]), (0, vec![]), "this is no change to be made");
+        machine.noted("tunnel-answered")
+    };
+    assert_eq!(told(), "no", "there was no handshake");
+    handshake(5);
+    assert_eq!(machine.run(&["--check"]), (0, vec![]));
+    assert_eq!(machine.noted("tunnel-answered"), "no");
+    assert_eq!(told(), "yes");
+    handshake(200);
+    assert_eq!(told(), "no");
+    handshake(5);
+    assert_eq!(told(), "yes");
+    machine.told("");
+    assert_eq!(told(), "no");
 }
 
 #[test]

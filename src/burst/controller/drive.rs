@@ -218,6 +218,7 @@ impl Controller {
     async fn act(&mut self, claim: &Claim, action: Action, report: &mut Report) -> Option<Answer> {
         let now = self.around.clock.now();
         let name = &claim.name;
+        let cloud = self.around.cloud.clone();
         match action {
             Action::Prepare(offer) => {
                 let number = claim.attempt + 1;
@@ -228,7 +229,7 @@ impl Controller {
             }
             Action::Launch(request) => {
                 report.launches += 1;
-                let answer = self.around.cloud.launch(&request).await;
+                let answer = self.holding(cloud.launch(&request)).await;
                 // A launch has its own pause, and a refusal of one says nothing about other calls.
                 if answer.as_ref().is_err_and(|error| error.kind == Kind::Throttled) {
                     self.pace.take_in(&answer, now);
@@ -242,7 +243,7 @@ impl Controller {
                 });
             }
             Action::Console(id) => {
-                if let Ok(output) = self.around.cloud.console_output(&id).await
+                if let Ok(output) = self.holding(cloud.console_output(&id)).await
                     && let Err(error) = self.around.ledger.keep_console(name, &output).await
                 {
                     report.troubles.push(error.to_string());
@@ -255,7 +256,7 @@ impl Controller {
             }
             Action::Terminate(ids) => self.terminate(&ids, report).await,
             Action::Delete(leftover) => {
-                if let Err(error) = self.around.cloud.delete(&leftover).await {
+                if let Err(error) = self.holding(cloud.delete(&leftover)).await {
                     report.troubles.push(error.to_string());
                 }
             }
@@ -301,7 +302,8 @@ impl Controller {
 
     /// All at once, and if EC2 refuses because of one of them, one by one.
     pub(super) async fn terminate(&mut self, ids: &[String], report: &mut Report) {
-        for error in terminate(self.around.cloud.as_ref(), ids).await {
+        let cloud = self.around.cloud.clone();
+        for error in self.holding(terminate(cloud.as_ref(), ids)).await {
             let now = self.around.clock.now();
             report.troubles.push(error.to_string());
             self.pace.take_in::<()>(&Err(error), now);

@@ -121,15 +121,16 @@ impl Controller {
         self.around.nodes.nodes(&claims).await
     }
 
-    async fn look_at_cloud(&self) -> Result<CloudView, CloudError> {
-        let instances = self.around.cloud.instances().await?;
-        let leftovers = self.around.cloud.leftovers().await?;
+    async fn look_at_cloud(&mut self) -> Result<CloudView, CloudError> {
+        let cloud = self.around.cloud.clone();
+        let instances = self.holding(cloud.instances()).await?;
+        let leftovers = self.holding(cloud.leftovers()).await?;
         Ok(CloudView { instances, leftovers })
     }
 
     /// Asks by id for what the tags did not show.
     async fn look_at_missing(
-        &self,
+        &mut self,
         view: &mut CloudView,
         claims: &[(Claim, Version)],
     ) -> Result<(), CloudError> {
@@ -141,7 +142,8 @@ impl Controller {
             .map(str::to_owned)
             .collect();
         if !missing.is_empty() {
-            view.instances.extend(self.around.cloud.instances_by_id(&missing).await?);
+            let cloud = self.around.cloud.clone();
+            view.instances.extend(self.holding(cloud.instances_by_id(&missing)).await?);
         }
         Ok(())
     }

@@ -157,6 +157,20 @@ impl Controller {
         }
         Ok(leads)
     }
+
+    /// Waits for EC2, which may take half a minute, and keeps the lease meanwhile. Whether it was kept is asked before the
+    /// next step that needs it.
+    async fn holding<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let clock = self.around.clock.clone();
+        let mut call = std::pin::pin!(call);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut call => return answer,
+                () = clock.sleep(Candidate::DURATION / 3) => drop(self.leads().await),
+            }
+        }
+    }
 }
 
 /// Keeps away from EC2 while it throttles or does not answer: 2 s, then twice that each time, up to 60 s.

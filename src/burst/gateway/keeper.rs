@@ -32,11 +32,11 @@ use crate::{
 /// Where machines and the gateway tell each other their keys.
 #[async_trait]
 pub trait Meeting: Send + Sync {
-    /// The key of each machine that has told it, by its name.
+    /// What machines have told, by their names.
     ///
     /// # Errors
-    /// They cannot be read.
-    async fn keys(&self) -> Result<BTreeMap<String, PublicKey>, LedgerError>;
+    /// It cannot be read.
+    async fn machines(&self) -> Result<BTreeMap<String, Machine>, LedgerError>;
 
     /// The gateway's own, which is made where there is none. Every instance has the same, or machines would have to learn a
     /// new one.
@@ -60,6 +60,14 @@ pub trait Meeting: Send + Sync {
     /// # Errors
     /// Something could not be deleted.
     async fn forget(&self) -> Result<(), LedgerError>;
+}
+
+/// What a machine has told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    pub key: PublicKey,
+    /// Whether the gateway has answered it within the last three minutes. A gateway that ends is noticed as late.
+    pub is_answered: bool,
 }
 
 /// What machines are told.
@@ -102,6 +110,8 @@ pub struct Kept {
     pub instance: Option<String>,
     /// How many machines it lets in.
     pub machines: usize,
+    /// How many of them it has answered lately, as they say.
+    pub answered: usize,
     /// Nodes of the inventory that have told no key, or one that another has told, too.
     pub without_key: Vec<String>,
     /// Nodes that have told a key and that the inventory does not have, as this process was given it.
@@ -113,11 +123,15 @@ pub struct Kept {
 /// Machines that are installed tell their keys one after the other, and each change makes another gateway of it: for so
 /// long none may have come.
 pub const SETTLED: Duration = Duration::from_secs(20);
-/// Between two looks at a gateway that is as it should be, or at EC2 when it refuses or does not answer. With the 30 s for which EC2's checks may fail, and the 30 to 60 s
-/// that its successor takes, workers are cut off for less than the 300 s after which Kubernetes moves their pods.
+/// Between two looks at a gateway that is as it should be, or at EC2 when it refuses or does not answer. With the 30 s for
+/// which EC2's checks may fail, and the 30 to 60 s that its successor takes, workers are cut off for less than the 300 s
+/// after which Kubernetes moves their pods.
 const CALM: Duration = Duration::from_secs(10);
 /// Between two looks while it comes or goes.
 const BUSY: Duration = Duration::from_secs(2);
+/// A gateway boots while workers do, so they need not wait for it. One that no machine reaches by then does not come by itself:
+/// more workers would be paid for, and not join.
+const COMING: Duration = Duration::from_secs(5 * 60);
 /// The longest pause while EC2 refuses or does not answer: doubled each time.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Between two looks for one that nobody wants any more.
@@ -134,6 +148,8 @@ pub struct Keeper {
     machines: Option<(BTreeMap<String, PublicKey>, Time)>,
     /// What EC2 showed last, when, and for how long that has to do.
     last: Option<(Option<Kept>, Time, Duration)>,
+    /// Why workers would not find the machines, as far as was seen last.
+    hindrance: Option<&'static str>,
     /// How often in a row EC2 has refused or not answered.
     troubles: u32,
 }
@@ -145,13 +161,13 @@ impl Keeper {
         let endpoint =
             plan.made.gateway.as_ref().map(|gateway| SocketAddrV4::new(gateway.address, WIREGUARD));
         let plan = endpoint.map(|endpoint| (plan, endpoint));
-        Keeper { around, plan, settled, key: None, machines: None, last: None, troubles: 0 }
+        let hindrance = plan.is_some().then_some(NOT_THERE);
+        Keeper { around, plan, settled, key: None, machines: None, last: None, hindrance, troubles: 0 }
     }
 
-    /// Whether workers would find the machines now, as far as was seen last.
-    pub fn is_there(&self) -> bool {
-        let kept = self.last.as_ref().and_then(|(kept, ..)| kept.as_ref());
-        self.plan.is_none() || kept.is_some_and(|kept| kept.instance.is_some())
+    /// Why workers would not find the machines, as far as was seen last. None: they do, or will when they have booted.
+    pub fn hindrance(&self) -> Option<&'static str> {
+        self.hindrance
     }
 
     /// One turn, by one that leads: what is known of the gateway, where there shall be one. EC2 not answering is no error: it is
@@ -176,7 +192,7 @@ impl Keeper {
         // What is not as it should be without EC2's doing is looked at again soon: machines tell their keys.
         let rest = match (&kept.0.trouble, kept.1) {
             (Some(_), Looked::Asked) => CALM.saturating_mul(1 << self.troubles.min(3)).min(LONGEST),
-            (None, Looked::Well) => CALM,
+            (_, Looked::Well) => CALM,
             _ => BUSY,
         };
         self.troubles = if kept.0.trouble.is_some() { self.troubles.saturating_add(1) } else { 0 };
@@ -206,11 +222,12 @@ impl Keeper {
     }
 
     async fn kept(&mut self, endpoint: SocketAddrV4, now: Time) -> Result<(Kept, Looked), LedgerError> {
-        let (machines, unknown) = self.meet(endpoint).await?;
+        self.hindrance = Some(NOT_THERE);
+        let (machines, answered, unknown) = self.meet(endpoint).await?;
         let nodes = self.addresses();
         let without_key = nodes.keys().filter(|name| !machines.contains_key(*name)).cloned().collect();
-        let mut kept =
-            Kept { endpoint, instance: None, machines: machines.len(), without_key, unknown, trouble: None };
+        let (instance, trouble, count) = (None, None, machines.len());
+        let mut kept = Kept { endpoint, instance, machines: count, answered, without_key, unknown, trouble };
         if machines.is_empty() {
             let trouble =
                 "no machine has a key yet, so that nobody could dial it: `hoist apply` gives them one";
@@ -219,6 +236,7 @@ impl Keeper {
         }
         let (record, _) = self.around.records.gateway().await?;
         kept.instance = record.instance().map(str::to_owned);
+        self.hindrance = hindrance(&record, answered, now);
         let wanted = match self.wanted(&machines, &nodes) {
             Ok(wanted) => wanted,
             Err(trouble) => return Ok((Kept { trouble: Some(trouble), ..kept }, Looked::Not)),
@@ -241,24 +259,29 @@ impl Keeper {
         )
         .await?;
         kept.instance = done.record.instance().map(str::to_owned);
+        self.hindrance = hindrance(&done.record, answered, now);
         let refused = || done.record.refused.as_ref().map(|refusal| refusal.reason.clone());
         let trouble = done.trouble.as_ref().map(ToString::to_string).or_else(refused);
-        kept.trouble = trouble.or_else(|| short_lived(&done.record));
+        let unreached = self.hindrance.filter(|it| *it == UNREACHED).map(str::to_owned);
+        kept.trouble = trouble.or_else(|| short_lived(&done.record)).or(unreached);
         let well = is_well(&done.record, &wanted);
         Ok((kept, if well { Looked::Well } else { Looked::Asked }))
     }
 
-    /// Learns the machines' keys, and tells machines what they should know. The second are those that nobody knows.
+    /// Learns what machines tell, and tells machines what they should know. The second is how many of them the gateway
+    /// answers, the third are those that nobody knows.
     async fn meet(
         &mut self,
         endpoint: SocketAddrV4,
-    ) -> Result<(BTreeMap<String, PublicKey>, Vec<String>), LedgerError> {
+    ) -> Result<(BTreeMap<String, PublicKey>, usize, Vec<String>), LedgerError> {
         let meeting = self.around.meeting.as_ref();
         if self.key.is_none() {
             self.key = Some(meeting.own_key().await?);
         }
-        let (told, before) = (meeting.keys().await?, meeting.known().await?);
-        let key_of = |name: &String| told.get(name).or_else(|| before.machines.get(name)).cloned();
+        let (told, before) = (meeting.machines().await?, meeting.known().await?);
+        let key_of = |name: &String| {
+            told.get(name).map(|machine| &machine.key).or_else(|| before.machines.get(name)).cloned()
+        };
         let nodes = self.addresses();
         let own = self.key.as_ref().map(PrivateKey::public);
         let mut machines: BTreeMap<String, PublicKey> =
@@ -271,7 +294,9 @@ impl Keeper {
         if known != before {
             meeting.tell(&known).await?;
         }
-        Ok((machines, unknown))
+        let is_answered = |name: &&String| told.get(*name).is_some_and(|machine| machine.is_answered);
+        let answered = machines.keys().filter(is_answered).count();
+        Ok((machines, answered, unknown))
     }
 
     /// The machines that are nodes, by name. Others are of no interest to workers.
@@ -307,6 +332,19 @@ enum Looked {
     Not,
     Asked,
     Well,
+}
+
+const NOT_THERE: &str = "the gateway to the machines is not there yet";
+const UNREACHED: &str = "no machine reaches the gateway: `wg show hoist` on a machine tells its last handshake; UDP 51820 \
+                         has to be allowed to go out";
+
+/// Why workers would not find the machines. One that comes is waited for only if the one before it has not ended early.
+fn hindrance(record: &Record, answered: usize, now: Time) -> Option<&'static str> {
+    let Some(launch) = record.launch.as_ref().filter(|launch| launch.instance.is_some()) else {
+        return Some(NOT_THERE);
+    };
+    let comes = launch.asked.is_some_and(|asked| now.since(asked) < COMING) && record.short == 0;
+    (answered == 0 && !comes).then_some(UNREACHED)
 }
 
 fn short_lived(record: &Record) -> Option<String> {

@@ -18,7 +18,7 @@ mod record;
 mod turn;
 mod user_data;
 
-pub use keeper::{Around, Keeper, Kept, Known, Meeting, Plan, SETTLED};
+pub use keeper::{Around, Keeper, Kept, Known, Machine, Meeting, Plan, SETTLED};
 pub use keys::{PrivateKey, PublicKey};
 pub use launch::wanted;
 pub use machine::{Next, Seen, answered, next};

@@ -11,7 +11,7 @@ use super::{NAMESPACE, Store, gateway::GATEWAY, ledger::SECRET, unavailable};
 use crate::{
     burst::{
         claim::LedgerError,
-        gateway::{Known, Meeting, PrivateKey, PublicKey},
+        gateway::{Known, Machine, Meeting, PrivateKey},
     },
     kube::{self, Kind},
 };
@@ -20,20 +20,23 @@ const NODE: Kind = Kind::new("v1", "Node");
 const MAP: Kind = Kind::new("v1", "ConfigMap");
 /// On a node: the key by which its machine dials the gateway. The role `tunnel` writes it.
 pub const TUNNEL_KEY: &str = "hoist.dev/tunnel-key";
+/// On a node: whether the gateway answers its machine, `yes` or `no`. Likewise.
+pub const TUNNEL_ANSWERED: &str = "hoist.dev/tunnel-answered";
 /// The Secret of the gateway's own key.
 const KEY: &str = "gateway-key";
 
 #[async_trait]
 impl Meeting for Store {
-    async fn keys(&self) -> Result<BTreeMap<String, PublicKey>, LedgerError> {
+    async fn machines(&self) -> Result<BTreeMap<String, Machine>, LedgerError> {
         let nodes = self.api.objects(NODE, None, "").await.map_err(|error| unavailable(&error))?;
-        let key = |node: &Value| {
+        let machine = |node: &Value| {
             let name = node["metadata"]["name"].as_str()?;
+            let annotations = &node["metadata"]["annotations"];
             // One that is not understood is none: its machine writes it again.
-            let key = node["metadata"]["annotations"][TUNNEL_KEY].as_str()?.parse().ok()?;
-            Some((name.to_owned(), key))
+            let key = annotations[TUNNEL_KEY].as_str()?.parse().ok()?;
+            Some((name.to_owned(), Machine { key, is_answered: annotations[TUNNEL_ANSWERED] == "yes" }))
         };
-        Ok(nodes.iter().filter_map(key).collect())
+        Ok(nodes.iter().filter_map(machine).collect())
     }
 
     async fn own_key(&self) -> Result<PrivateKey, LedgerError> {
@@ -135,15 +138,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn machines_tell_their_keys_on_their_nodes() {
+    async fn machines_tell_their_keys_and_whether_they_are_answered_on_their_nodes() {
         let (store, memory) = store().await;
         let key = PrivateKey::generate().unwrap().public();
-        let node = |name: &str, key: &str| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": {TUNNEL_KEY: key}}});
-        let bare = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "w2"}});
-        for node in [node("cp1", &key.to_string()), node("w1", "no key"), bare] {
+        let mut node = |name: &str, annotations: Value| {
+            let metadata = json!({"name": name, "annotations": annotations});
+            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
             memory.lock().unwrap().objects.put(node);
-        }
-        assert_eq!(store.keys().await.unwrap(), [("cp1".to_owned(), key)].into());
+        };
+        let text = key.to_string();
+        node("cp1", json!({TUNNEL_KEY: text}));
+        node("cp2", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "yes"}));
+        node("cp3", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "no"}));
+        node("w1", json!({TUNNEL_KEY: "no key", TUNNEL_ANSWERED: "yes"}));
+        node("w2", Value::Null);
+        let machine = |name: &str, is_answered| (name.to_owned(), Machine { key: key.clone(), is_answered });
+        let expected = [machine("cp1", false), machine("cp2", true), machine("cp3", false)];
+        assert_eq!(store.machines().await.unwrap(), expected.into());
     }
 
     #[tokio::test]

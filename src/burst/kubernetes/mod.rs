@@ -8,6 +8,7 @@
 
 mod board;
 mod gateway;
+mod joining;
 mod lease;
 mod ledger;
 mod machines;
@@ -17,8 +18,9 @@ use gateway::GATEWAY;
 use serde_json::{Value, json};
 
 pub use board::Boards;
-pub use machines::TUNNEL_KEY;
-pub use nodes::{CLAIM, Joining, NOTICE, Unwritten, Workers, Writer};
+pub use joining::{Joining, Unwritten, Writer};
+pub use machines::{TUNNEL_ANSWERED, TUNNEL_KEY};
+pub use nodes::{CLAIM, NOTICE, Workers};
 
 use super::claim::{LedgerError, Version};
 use crate::kube::{self, Api};
@@ -69,8 +71,8 @@ impl Store {
     }
 }
 
-/// What others may do. A token's bearer: ask for a certificate, which is signed for open claims alone, and read what `kubeadm join`
-/// reads; kubeadm's own roles for that have other names in other versions. Nodes: read where the gateway is.
+/// What others may do. A token's bearer: ask for a certificate, which is signed for open claims alone, and read what
+/// `kubeadm join` reads; kubeadm's own roles for that have other names in other versions. Nodes: read where the gateway is.
 fn rights() -> Vec<Value> {
     let group = json!({"apiGroup": RBAC, "kind": "Group", "name": GROUP});
     let object = |kind: &str, name: &str, namespace: Option<&str>, more: Value| {

@@ -4,6 +4,7 @@
 //! can be rented, and [`Line`]s are told to whoever reads them. Everything else that a person should know is kept in the
 //! cluster, where `hoist burst status` finds it.
 
+mod beside;
 mod clock;
 mod market;
 mod settings;
@@ -19,6 +20,7 @@ use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use beside::{Beside, Told};
 pub use clock::SystemClock;
 pub use market::{Known, ask, keep};
 pub use settings::{Missing, rules, settings, zones};
@@ -31,7 +33,7 @@ use super::{
     claim::LedgerError,
     controller::{self, Clock, Controller},
     demand::{Explanation, Look, Rules, Waits, Wish},
-    gateway::{Keeper, Kept},
+    gateway::{Kept, Records},
     join, network,
     offer::Money,
     time::Time,
@@ -84,9 +86,24 @@ pub enum Error {
 pub struct Connection {
     pub controller: Controller,
     /// Of the gateway at which machines and workers meet, where hoist keeps one. None for who launches nothing.
-    pub keeper: Option<Keeper>,
+    pub keeper: Option<Beside>,
+    /// What is written down of the gateway, where there shall be one: for who only looks.
+    pub written: Option<Arc<dyn Records>>,
     pub look: Box<dyn Look>,
     pub board: Box<dyn Board>,
+}
+
+impl Connection {
+    /// What goes on beside the turns, and never ends.
+    fn keeping(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let keeping = self.keeper.as_mut().map(Beside::keep);
+        async move {
+            match keeping {
+                Some(keeping) => keeping.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// The way to the API server.
@@ -146,6 +163,8 @@ pub struct Service {
     pub wish: Option<Wish>,
     /// What was shown last.
     pub shown: Option<Status>,
+    /// One turn has to do: it waits until it is known whether the gateway is there.
+    pub once: bool,
 }
 
 impl Service {
@@ -158,7 +177,8 @@ impl Service {
         tell: Box<dyn FnMut(&Line) + Send>,
     ) -> Service {
         let (memory, waits) = (Memory::default(), Waits::default());
-        Service { connect, rules, clock, known, identity, tell, memory, waits, wish: None, shown: None }
+        let (wish, shown, once) = (None, None, false);
+        Service { connect, rules, clock, known, identity, tell, memory, waits, wish, shown, once }
     }
 
     /// Turns until somebody ends it; then gives the lease back. While the API server is away it goes on trying.
@@ -184,8 +204,34 @@ impl Service {
         Ok(())
     }
 
-    /// Turns over one way to the API server, until it breaks or somebody ends it.
+    /// One turn and no more; the lease is given back. With `only_look`, as [`Service::turn`].
+    ///
+    /// # Errors
+    /// As [`Service::turn`].
+    pub async fn once(&mut self, connection: &mut Connection, only_look: bool) -> Result<Outcome, Error> {
+        self.once = true;
+        let keeping = connection.keeping();
+        let outcome = tokio::select! {
+            // It never ends.
+            () = keeping => return Ok(Outcome::Standby),
+            outcome = self.turn(connection, only_look) => outcome?,
+        };
+        if !only_look {
+            connection.controller.release().await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Turns over one way to the API server, until it breaks or somebody ends it; and the gateway beside them.
     async fn serve(&mut self, connection: &mut Connection, stop: &mut Stop) {
+        let keeping = connection.keeping();
+        tokio::select! {
+            () = keeping => {}
+            () = self.turns(connection, stop) => {}
+        }
+    }
+
+    async fn turns(&mut self, connection: &mut Connection, stop: &mut Stop) {
         let mut failures = 0;
         while !stop.is_asked() {
             let begun = self.clock.now();

@@ -6,13 +6,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
 
-use super::{Connection, Error};
+use super::{Beside, Connection, Error};
 use crate::{
     burst::{
         cloud::Cloud,
         controller::{Clock, Controller, Settings, Surroundings},
         demand::Cluster,
-        gateway::{Around, Checks, Keeper, Plan},
+        gateway::{Around, Checks, Keeper, Plan, Records},
         kubernetes::{Boards, Store, Workers, Writer},
     },
     kube::{Api, Kind},
@@ -30,6 +30,8 @@ pub struct Parts {
     pub identity: String,
     /// What this process keeps it with, or ends one that is not wanted any more.
     pub gateway: Option<Gateway>,
+    /// Whether there shall be a gateway, whoever keeps it.
+    pub has_gateway: bool,
 }
 
 /// What the gateway is kept with.
@@ -45,12 +47,13 @@ pub struct Gateway {
 /// # Errors
 /// The API server does not answer, or refuses.
 pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
-    let Parts { api, cloud, clock, writer, settings, identity, gateway } = parts;
+    let Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway } = parts;
     let store = Arc::new(Store::open(api.clone()).await?);
     let keeper = gateway.map(|Gateway { plan, checks, settled }| {
         let (cloud, records, meeting, clock) = (cloud.clone(), store.clone(), store.clone(), clock.clone());
-        Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled)
+        Beside::new(Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled))
     });
+    let written = has_gateway.then(|| -> Arc<dyn Records> { store.clone() });
     let around = Surroundings {
         cloud,
         ledger: store.clone(),
@@ -60,6 +63,7 @@ pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
     };
     Ok(Connection {
         keeper,
+        written,
         controller: Controller::new(around, settings, identity),
         look: Box::new(Cluster::new(api.clone())),
         board: Box::new(Boards::new(api)),

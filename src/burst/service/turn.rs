@@ -2,18 +2,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Connection, Error, Kind, Known, Line, Service, Status};
+use super::{Beside, Connection, Error, Kind, Known, Line, Service, Status, Told};
 use crate::burst::{
     claim::{Claim, Phase},
     controller::{Controller, Decision, Report, View},
     demand::{Explanation, Situation, Wish, decide},
-    gateway::{Keeper, Kept},
+    gateway::Kept,
     offer::{Capacity, Money},
     time::Time,
 };
 
 /// How often the status is written when only its numbers change.
 const SHOW: Duration = Duration::from_secs(60);
+
+const NO_WAY: &str = "the gateway to the machines is not there yet";
 
 /// What came of a turn.
 pub enum Outcome {
@@ -28,6 +30,8 @@ pub struct Done {
     pub explanation: Explanation,
     /// None: nothing was to be carried out.
     pub report: Option<Report>,
+    /// Why nothing would be launched now, though nodes are wanted, where nothing was to be carried out.
+    pub would_wait: Option<String>,
     pub spent: Money,
     /// Something else than claims and pods is on its way: the gateway.
     pub busy: bool,
@@ -82,6 +86,7 @@ impl Service {
                 Some(view) => view,
                 None => {
                     self.memory.forget(Kind::Lead, "this controller");
+                    connection.keeper.iter().for_each(Beside::forget);
                     self.standing(Kind::Lead, "another controller", "leads; this one waits");
                     return Ok(Outcome::Standby);
                 }
@@ -92,6 +97,7 @@ impl Service {
         if !only_look {
             self.standing(Kind::Lead, "this controller", "leads");
             self.told_of(&view);
+            connection.keeper.iter().for_each(Beside::begin);
         }
         let (seen, wish) = (connection.look.look().await?, self.wish(connection).await?);
         let now = self.clock.now();
@@ -114,29 +120,39 @@ impl Service {
             explanation.unplaced.clear();
         }
         if only_look {
+            let is_there = match &connection.written {
+                Some(records) => records.gateway().await?.0.instance().is_some(),
+                None => true,
+            };
+            let would_wait = (!is_there && !decision.wanted.is_empty()).then(|| NO_WAY.to_owned());
+            let (report, busy) = (None, false);
             return Ok(Outcome::Done(Box::new(Done {
                 decision,
                 explanation,
-                report: None,
+                report,
+                would_wait,
                 spent,
-                busy: false,
+                busy,
             })));
         }
-        let there = connection.keeper.as_ref().is_none_or(Keeper::is_there);
-        let waits = !there && !decision.wanted.is_empty();
+        if let Some(keeper) = connection.keeper.as_ref().filter(|_| self.once) {
+            keeper.first().await;
+        }
+        // A look that goes on says nothing yet.
+        let known = connection.keeper.as_ref().map(Beside::told);
+        let hindrance = known.and_then(|told| told.map_or(Some(NO_WAY), |told| told.hindrance));
+        let waits = hindrance.is_some() && !decision.wanted.is_empty();
         if waits {
             // They would not find the machines, and be paid for until they are given up.
             decision.wanted.clear();
         }
         let mut report = connection.controller.carry_out(view, &decision).await?;
-        if waits {
-            report
-                .held_back
-                .get_or_insert_with(|| String::from("the gateway to the machines is not there yet"));
+        if let Some(hindrance) = hindrance.filter(|_| waits) {
+            report.held_back.get_or_insert_with(|| hindrance.to_owned());
         }
         // All of it was done.
         self.memory.forget(Kind::Trouble, "turn");
-        let gateway = self.keep(connection).await;
+        let gateway = connection.keeper.as_ref().and_then(Beside::told).and_then(|told| self.heard(told));
         self.told(&explanation, &report, &troubles);
         let status = Status {
             at: now,
@@ -151,7 +167,8 @@ impl Service {
         };
         self.show(connection, status).await;
         let busy = waits || gateway.as_ref().is_some_and(|it| it.instance.is_none());
-        Ok(Outcome::Done(Box::new(Done { decision, explanation, report: Some(report), spent, busy })))
+        let (report, would_wait) = (Some(report), None);
+        Ok(Outcome::Done(Box::new(Done { decision, explanation, report, would_wait, spent, busy })))
     }
 
     /// Shows the status, if it is news or old. That it cannot be shown stops nothing.
@@ -178,20 +195,15 @@ impl Service {
         }
     }
 
-    /// Keeps the gateway. What hinders that hinders nothing else: nodes are drained, and given back.
-    async fn keep(&mut self, connection: &mut Connection) -> Option<Kept> {
-        match connection.keeper.as_mut()?.keep().await {
-            Ok(kept) => {
-                if let Some(kept) = &kept {
-                    self.told_of_gateway(kept);
-                }
-                kept
-            }
-            Err(error) => {
-                self.standing(Kind::Trouble, "gateway", &error.to_string());
-                None
-            }
+    /// What hinders the gateway hinders nothing else: nodes are drained, and given back.
+    fn heard(&mut self, told: Told) -> Option<Kept> {
+        if let Some(trouble) = &told.trouble {
+            self.standing(Kind::Trouble, "gateway", trouble);
         }
+        if let Some(kept) = &told.kept {
+            self.told_of_gateway(kept);
+        }
+        told.kept
     }
 
     fn told_of_gateway(&mut self, kept: &Kept) {

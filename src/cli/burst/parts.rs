@@ -72,7 +72,9 @@ impl Connect for Way {
         }
         let clock = Arc::new(SystemClock);
         let identity = self.identity.clone();
-        surroundings(Parts { api, cloud, clock, writer, settings, identity, gateway }).await
+        let has_gateway = self.inventory.burst.has_gateway();
+        let parts = Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway };
+        surroundings(parts).await
     }
 }
 

@@ -107,10 +107,7 @@ mod with_aws {
             known.send_replace(ask(&mut Catalog::default(), &market, &burst, &zones, clock.as_ref()).await);
             let mut connection = way.connect().await?;
             let mut service = Service::new(Box::new(way), rules, clock, receiver, identity, Box::new(told));
-            let outcome = service.turn(&mut connection, args.dry_run).await?;
-            if !args.dry_run {
-                connection.controller.release().await.map_err(service::Error::from)?;
-            }
+            let outcome = service.once(&mut connection, args.dry_run).await?;
             let troubles = known.borrow().troubles.clone();
             return shown(args.output, &outcome, &troubles);
         }

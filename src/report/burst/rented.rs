@@ -165,6 +165,9 @@ pub fn turn(done: &Done, troubles: &[String]) -> String {
     for pod in unplaced {
         let _ = writeln!(text, "nothing is rented for {}: {}", pod.pod, pod.because);
     }
+    if let Some(reason) = &done.would_wait {
+        let _ = writeln!(text, "nothing would be launched now: {reason}");
+    }
     if let Some(report) = &done.report {
         for claim in &report.planned {
             let _ = writeln!(text, "claimed: {claim}");
@@ -188,15 +191,17 @@ pub fn turn_json(done: &Done, troubles: &[String]) -> Value {
     json!({
         "wanted": wanted.collect::<Vec<_>>(), "removed": done.decision.removed, "explanation": done.explanation,
         "spent": dollars(done.spent),
-        "planned": report.map(|it| &it.planned), "held_back": report.and_then(|it| it.held_back.as_ref()),
+        "planned": report.map(|it| &it.planned),
+        "held_back": report.and_then(|it| it.held_back.as_ref()).or(done.would_wait.as_ref()),
         "troubles": troubles.iter().chain(report.iter().flat_map(|it| &it.troubles)).collect::<Vec<_>>(),
     })
 }
 
-/// `i-0a1b at 203.0.113.7:51820, lets in 4; without a key: w3`
+/// `i-0a1b at 203.0.113.7:51820, lets in 4, answers 3; without a key: w3`
 fn gateway(kept: &Kept) -> String {
     let instance = kept.instance.as_deref().unwrap_or("none yet");
-    let mut words = format!("{instance} at {}, lets in {}", kept.endpoint, kept.machines);
+    let mut words =
+        format!("{instance} at {}, lets in {}, answers {}", kept.endpoint, kept.machines, kept.answered);
     if !kept.without_key.is_empty() {
         words += &format!("; without a key: {} (`hoist apply`)", kept.without_key.join(" "));
     }
@@ -276,6 +281,7 @@ mod tests {
                     endpoint: "203.0.113.7:51820".parse().unwrap(),
                     instance: Some("i-0a1b".into()),
                     machines: 4,
+                    answered: 3,
                     without_key: vec!["w3".into()],
                     unknown: vec!["w4".into()],
                     trouble: None,

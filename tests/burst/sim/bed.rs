@@ -19,12 +19,14 @@ use hoist::burst::{
 
 use super::{cluster, world::World};
 
+const STOPPED: u32 = u32::MAX;
+
 /// One controller's way to the world. Every call has two places where its controller can be stopped: before and after
 /// its effect.
 #[derive(Clone)]
 pub struct Handle {
     world: Arc<Mutex<World>>,
-    /// At how many further places to stop.
+    /// At how many further places to stop; [`STOPPED`] while it is.
     stop: Arc<Mutex<Option<u32>>>,
 }
 
@@ -41,6 +43,15 @@ impl Handle {
         answer
     }
 
+    /// Waits as long as this is so.
+    pub async fn while_it(&self, is_so: impl Fn(&World) -> bool) {
+        std::future::poll_fn(|_| match is_so(&lock(&self.world)) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
     /// Goes on, or waits once to be polled again.
     async fn place(&self) {
         let mut waited = false;
@@ -49,10 +60,10 @@ impl Handle {
             match *stop {
                 Some(0) if !waited => {
                     waited = true;
-                    *stop = None;
+                    *stop = Some(STOPPED);
                     Poll::Pending
                 }
-                Some(left) if !waited => {
+                Some(left) if !waited && left != STOPPED => {
                     *stop = Some(left - 1);
                     Poll::Ready(())
                 }
@@ -73,8 +84,16 @@ impl Clock for Handle {
         lock(&self.world).shown()
     }
 
+    /// Lets whoever works beside go on, too.
     async fn sleep(&self, duration: Duration) {
+        self.while_it(|_| *self.stop.lock().unwrap() == Some(STOPPED)).await;
         lock(&self.world).pass(duration.as_millis() as u64);
+        let mut waited = false;
+        std::future::poll_fn(|_| match std::mem::replace(&mut waited, true) {
+            false => Poll::Pending,
+            true => Poll::Ready(()),
+        })
+        .await;
     }
 }
 
@@ -229,6 +248,7 @@ impl Bed {
             let _ = finish(&mut (Box::pin(turn(&mut rest[0].0, &world)) as Running));
         }
         lock(&world).say("the controller goes on");
+        *handle.stop.lock().unwrap() = None;
         finish(&mut running)
     }
 }

@@ -122,6 +122,8 @@ impl LeaseStore for Handle {
             if found.as_ref() != version {
                 return Err(conflict("the lease"));
             }
+            let now = world.now;
+            world.calls.entry("lease").or_default().push(now);
             world.version += 1;
             world.lease = Some((record.clone(), world.version));
             Ok(())

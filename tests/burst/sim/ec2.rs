@@ -27,7 +27,7 @@ fn before(world: &mut World, order: Order, name: &'static str) -> Result<(), Clo
     if world.faults.denied.contains(name) {
         return Err(refuse(order, 403, "UnauthorizedOperation"));
     }
-    if world.faults.silent.contains(name) {
+    if world.faults.silent.contains(name) || world.faults.stalls.contains(name) {
         return Err(CloudError::unanswered(order, "no answer within 30 s"));
     }
     if world.roll(world.faults.throttle) {
@@ -195,13 +195,23 @@ fn delete(world: &mut World, leftover: &Leftover) -> Result<(), CloudError> {
     after(world, order, ())
 }
 
+impl Handle {
+    /// As long as a call of this kind takes.
+    pub async fn stall(&self, name: &'static str) {
+        let until = self.call(|world| world.faults.stalls.contains(name).then(|| world.now + 25_000)).await;
+        self.while_it(|world| until.is_some_and(|until| world.now < until)).await;
+    }
+}
+
 #[async_trait]
 impl Cloud for Handle {
     async fn launch(&self, request: &RunInstances) -> Result<Instance, CloudError> {
+        self.stall("launch").await;
         self.call(|world| launch(world, request)).await
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, CloudError> {
+        self.stall("describe").await;
         self.call(|world| describe(world, None)).await
     }
 

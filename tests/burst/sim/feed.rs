@@ -1,13 +1,15 @@
 //! What the program that runs reads and shows, simulated: pods and nodes as Kubernetes has them, and the board.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use hoist::{
     burst::{
         claim::LedgerError,
         controller::Controller,
         demand::{Look, Seen, Wish},
-        gateway::SETTLED,
-        service::{Board, Connect, Connection, Error, Status},
+        gateway::{Records, SETTLED},
+        service::{Beside, Board, Connect, Connection, Error, Status},
     },
     kube,
 };
@@ -104,10 +106,12 @@ impl Connect for Road {
         }
         handle.call(|world| world.ways += 1).await;
         let has_gateway = handle.call(|world| world.has_gateway).await;
-        let keeper = has_gateway.then(|| keeper(handle, SETTLED));
+        let keeper = has_gateway.then(|| Beside::new(keeper(handle, SETTLED)));
+        let written = has_gateway.then(|| -> Arc<dyn Records> { Arc::new(handle.clone()) });
         let around = cluster::all(handle.clone());
         Ok(Connection {
             keeper,
+            written,
             controller: Controller::new(around, settings(), (*name).to_owned()),
             look: Box::new(handle.clone()),
             board: Box::new(handle.clone()),

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use hoist::burst::{
     claim::{LedgerError, Version},
-    cloud::{CloudError, Order},
-    gateway::{Checks, Known, Meeting, PrivateKey, PublicKey, Record, Records},
+    cloud::{CloudError, Order, State},
+    gateway::{Checks, Known, Machine, Meeting, NAME, PrivateKey, PublicKey, Record, Records},
 };
 
-use super::{bed::Handle, world::World};
+use super::{
+    bed::Handle,
+    world::{self, World},
+};
 
 #[async_trait]
 impl Records for Handle {
@@ -39,9 +42,12 @@ impl Records for Handle {
 #[async_trait]
 impl Checks for Handle {
     async fn impaired(&self, id: &str) -> Result<bool, CloudError> {
-        self.call(|world| match world.roll(world.faults.cut_before) {
-            true => Err(CloudError::unanswered(Order::Describe("InstanceStatus"), "connection reset")),
-            false => Ok(world.faults.impaired.contains(id)),
+        self.stall("status").await;
+        self.call(|world| {
+            match world.roll(world.faults.cut_before) || world.faults.stalls.contains("status") {
+                true => Err(CloudError::unanswered(Order::Describe("InstanceStatus"), "connection reset")),
+                false => Ok(world.faults.impaired.contains(id)),
+            }
         })
         .await
     }
@@ -49,8 +55,19 @@ impl Checks for Handle {
 
 #[async_trait]
 impl Meeting for Handle {
-    async fn keys(&self) -> Result<BTreeMap<String, PublicKey>, LedgerError> {
-        Ok(self.call(|world| world.met.0.clone()).await)
+    /// All of them are answered half a minute after the gateway has begun to run.
+    async fn machines(&self) -> Result<BTreeMap<String, Machine>, LedgerError> {
+        self.call(|world| {
+            let at = world.now.saturating_sub(30_000);
+            let is_up = |(_, it): (_, &world::Machine)| {
+                it.instance.claim.as_deref() == Some(NAME)
+                    && it.state(at).is_some_and(|(it, _)| it == State::Running)
+            };
+            let is_answered = !world.faults.unreached && world.alive().any(is_up);
+            let machine = |key: &PublicKey| Machine { key: key.clone(), is_answered };
+            Ok(world.met.0.iter().map(|(name, key)| (name.clone(), machine(key))).collect())
+        })
+        .await
     }
 
     async fn own_key(&self) -> Result<PrivateKey, LedgerError> {

@@ -44,6 +44,8 @@ pub struct Faults {
     pub quota: BTreeMap<Capacity, u32>,
     pub full: BTreeSet<String>,
     pub denied: BTreeSet<&'static str>,
+    /// Orders that EC2 does not answer within 25 s, nor then.
+    pub stalls: BTreeSet<&'static str>,
     /// Orders that EC2 never answers.
     pub silent: BTreeSet<&'static str>,
     /// The API server does not answer.
@@ -52,6 +54,8 @@ pub struct Faults {
     pub scrawled: bool,
     /// EC2 does not mind who has an interface.
     pub interfaces_are_shared: bool,
+    /// The gateway runs, and nobody reaches it.
+    pub unreached: bool,
     /// Instances whose checks fail.
     pub impaired: BTreeSet<String>,
 }
