@@ -2,16 +2,21 @@
 
 use std::{
     fs::File,
+    io::{BufRead, BufReader},
     process::Stdio,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::stage::{Stage, text};
+use crate::{
+    moments::{Moment, Progress},
+    stage::{Stage, text},
+};
 
 /// The cluster that runs are killed on.
 pub struct Bed {
     pub stage: Stage,
+    hosts: usize,
     /// How many of its hosts are nodes.
     nodes: usize,
     damages: &'static [Damage],
@@ -20,7 +25,12 @@ pub struct Bed {
 impl Bed {
     /// One control plane and two workers.
     pub fn three_nodes(stage: Stage) -> Bed {
-        Bed { stage, nodes: 3, damages: &[Damage::WorkerReset, Damage::ArtifactsLost, Damage::Drift] }
+        Bed {
+            stage,
+            hosts: 3,
+            nodes: 3,
+            damages: &[Damage::WorkerReset, Damage::ArtifactsLost, Damage::Drift],
+        }
     }
 
     /// Three members of etcd, two control planes behind a virtual address, two workers.
@@ -32,7 +42,7 @@ impl Bed {
             Damage::MemberLost,
             Damage::ControlPlaneLost,
         ];
-        Bed { stage, nodes: 4, damages }
+        Bed { stage, hosts: 7, nodes: 4, damages }
     }
 
     /// One run makes everything true, and the next finds nothing to do.
@@ -48,7 +58,7 @@ impl Bed {
     }
 }
 
-/// What is done to the cluster so that a run has something to do, and how long that run takes about, in seconds.
+/// What is done to the cluster so that a run has something to do, and how long its longest step takes about, in seconds.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
     /// Nodes that never saw hoist.
@@ -66,13 +76,11 @@ enum Damage {
 }
 
 impl Damage {
-    /// The longest time after which the run is killed.
-    fn seconds(self) -> f64 {
+    fn longest_step(self) -> f64 {
         match self {
-            Damage::FreshNodes | Damage::ControlPlaneLost => 60.0,
-            Damage::WorkerReset | Damage::MemberLost => 15.0,
-            Damage::ArtifactsLost => 3.0,
-            Damage::Drift => 1.5,
+            Damage::FreshNodes | Damage::ControlPlaneLost => 20.0,
+            Damage::WorkerReset | Damage::MemberLost => 8.0,
+            Damage::ArtifactsLost | Damage::Drift => 1.0,
         }
     }
 
@@ -119,33 +127,57 @@ pub fn at_random(bed: &Bed, seed: u64, kills: u32, from_nothing: bool) {
         begins = false;
         damage.inflict(bed);
         let begun = Instant::now();
-        let mut delays = Vec::new();
+        let mut moments = Vec::new();
         for _ in 0..random.u32(1..=5).min(left) {
-            // Some early, some late: the beginning of a run is the shortest part of it.
-            let delay = damage.seconds() * random.f64() * random.f64();
-            delays.push(format!("{delay:.2}"));
-            // One that had ended before it could be killed does not count.
-            left -= u32::from(killed_after(&bed.stage, Duration::from_secs_f64(delay)));
+            let moment = Moment::any(&mut random, damage.longest_step());
+            // One that had ended before it could be killed does not count, and left nothing for another one to do.
+            if !killed_at(bed, moment) {
+                break;
+            }
+            left -= 1;
+            moments.push(match moment {
+                Moment::Before(delay) => format!("{:.2} s after its start", delay.as_secs_f64()),
+                Moment::Within { part, later } => {
+                    format!("at {:.0} % and {:.2} s", 100.0 * part, later.as_secs_f64())
+                }
+            });
         }
         bed.mended();
         eprintln!(
-            "\n    {damage:?}, killed after {} s, mended after {:.1} s; {left} to go",
-            delays.join(" s, "),
+            "\n    {damage:?}, killed {}, mended after {:.1} s; {left} to go",
+            moments.join(", "),
             begun.elapsed().as_secs_f64()
         );
     }
 }
 
 /// Whether the run was still at work when it was killed.
-fn killed_after(stage: &Stage, delay: Duration) -> bool {
+fn killed_at(bed: &Bed, moment: Moment) -> bool {
+    let stage = &bed.stage;
     let log = stage.path("killed.log");
     let errors = File::create(&log).unwrap();
-    let mut command = stage.command(&["apply"]);
-    let mut child = command.stdout(Stdio::null()).stderr(errors).spawn().unwrap();
-    thread::sleep(delay);
+    let mut command = stage.command(&["apply", "--output", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    match moment {
+        Moment::Before(delay) => thread::sleep(delay),
+        Moment::Within { part, later } => {
+            let mut progress = Progress::default();
+            while !progress.reached(bed.hosts, part) {
+                // Where it ends it was not to be killed.
+                let Some(line) = lines.next() else { break };
+                let line = line.unwrap();
+                progress.hear(&serde_json::from_str(&line).unwrap());
+                stage.hear(&line);
+            }
+            thread::sleep(later);
+        }
+    }
     let at_work = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
     child.wait().unwrap();
+    // What it had said when it died may end in the middle of a line.
+    lines.map_while(Result::ok).for_each(|line| stage.hear(&line));
     stage.hear(&std::fs::read_to_string(&log).unwrap());
     at_work
 }

@@ -5,6 +5,7 @@
 
 mod interruptions;
 mod kills;
+mod moments;
 mod refusals;
 mod secrets;
 #[path = "../support/stage.rs"]
