@@ -95,10 +95,7 @@ pub(super) fn change() -> Change {
 impl Install<'_> {
     /// Starts the operator again, and waits until it has taken the class that helm has made.
     pub(super) async fn serve_gateways(&self, api: &Api) -> Result<(), Stop> {
-        let mark = json!({"spec": {"template": {"metadata": {"annotations": {AGAIN: Timestamp::now().to_string()}}}}});
-        api.merge(DEPLOYMENT, Some(self.namespace()), OPERATOR, &mark)
-            .await
-            .map_err(|error| self.kube(error))?;
+        start_again(api, self.namespace()).await.map_err(|error| self.kube(error))?;
         let deadline = Instant::now() + TAKEN;
         loop {
             let class = api.object(CLASS, None, NAME).await.map_err(|error| self.kube(error))?;
@@ -113,6 +110,13 @@ impl Install<'_> {
             self.wait(reason).await;
         }
     }
+}
+
+/// What `kubectl rollout restart` does.
+async fn start_again(api: &Api, namespace: &str) -> Result<(), kube::Error> {
+    let annotations = json!({AGAIN: Timestamp::now().to_string()});
+    let mark = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+    api.merge(DEPLOYMENT, Some(namespace), OPERATOR, &mark).await.map(drop)
 }
 
 /// Whether the operator has taken a class; in words, why not.
@@ -202,6 +206,21 @@ mod tests {
             json!({"apiVersion": CLASS.api_version, "kind": CLASS.kind, "metadata": {"name": "cilium"}}),
         );
         assert_eq!(find().await, (false, vec![]));
+    }
+
+    #[tokio::test]
+    async fn the_operator_is_started_again_and_nothing_else_of_it_changes() {
+        let mut cluster = Cluster::new(&[]).await;
+        let spec = json!({"replicas": 2, "template": {"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": []}}});
+        cluster.put(json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec,
+                           "metadata": {"name": OPERATOR, "namespace": "kube-system"}}));
+        start_again(cluster.bench("n").api, "kube-system").await.unwrap();
+        let mut after = cluster.object("Deployment", OPERATOR)["spec"].clone();
+        let annotations = after["template"]["metadata"]["annotations"].as_object_mut().unwrap();
+        assert!(
+            annotations.remove(AGAIN).is_some_and(|at| at.as_str().unwrap().parse::<Timestamp>().is_ok())
+        );
+        assert_eq!(after, spec);
     }
 
     #[test]

@@ -230,6 +230,11 @@ fn addons() {
         stage.hoist(&["apply", text(&plan)]).exits(0);
         stage.hoist(&["apply", text(&plan)]).exits(3).says("add-on site: holds by now");
         assert_eq!(page(&stage), "two");
+        assert_eq!(
+            stage.on("cp1", "ls /var/lib/hoist/addons | grep -c '^web-'").trim(),
+            "1",
+            "the old chart is gone"
+        );
         assert!(!stage.holds_on("cp1", &format!("{ADMIN} -n site get configmap more")));
         nothing_left(&stage);
     });
@@ -277,6 +282,7 @@ fn addons() {
         let gone = "remove the release site (chart web 1.1.0): its chart is not declared any more";
         stage.hoist(&["plan"]).exits(2).says(gone);
         stage.hoist(&["apply"]).exits(0).says("remove chart web 1.1.0");
+        assert!(!stage.holds_on("cp1", "ls /var/lib/hoist/addons | grep '^web-'"), "nobody needs it");
         assert!(!stage.holds_on("cp1", &format!("{ADMIN} -n site get deployment site")));
         assert!(
             !stage.holds_on("cp1", &format!("{ADMIN} -n site get secrets -l owner=helm -o name | grep ."))

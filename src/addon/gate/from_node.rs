@@ -44,3 +44,24 @@ async fn in_time(asked: impl Future<Output = Result<Answer, String>>) -> Result<
     let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
     timeout(PATIENCE, asked).await.unwrap_or_else(late)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::fake::{Answer as Page, Fake};
+
+    #[tokio::test]
+    async fn nothing_is_said_to_who_shows_another_certificate() {
+        let server = Fake::start("registry.test", |_, _| Page::Json(200, "{}".to_owned())).await;
+        let (host, to) = (server.host(), server.address);
+        let (_, shown) = outside::handshake(host.forward(to).await.unwrap(), "registry.test").await.unwrap();
+        let question = Question::new("registry.test", "/v2/");
+        let refused = ask_securely(&*host, to, b"another", &question).await.unwrap_err();
+        assert_eq!(refused, "it shows another certificate than the one in its Secret");
+        assert!(server.requests.lock().unwrap().is_empty(), "nor a login");
+        let answer = ask_securely(&*host, to, &shown, &question).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "{}"));
+        let plain = ask(&*host, to, &question).await;
+        assert!(plain.is_err(), "{plain:?}");
+    }
+}

@@ -312,9 +312,12 @@ fn pods_mark() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
-
-    use std::sync::Mutex;
+    use std::{
+        collections::BTreeMap,
+        io::{Read as _, Write as _},
+        process::Stdio,
+        sync::{Arc, Mutex},
+    };
 
     use super::*;
     use crate::addon::gate::testing::Cluster;
@@ -375,8 +378,8 @@ mod tests {
         }
     }
 
-    async fn cluster(kept: Kept) -> (Cluster, Arc<Mutex<Kept>>) {
-        let kept = Arc::new(Mutex::new(kept));
+    /// A registry's objects. `reads` is told its users when its pod was touched.
+    async fn site(reads: impl Fn(String) + Send + 'static) -> Cluster {
         let mut cluster = Cluster::new(&["w1"]).await;
         let metadata = |name: &str| json!({"name": name, "namespace": "registry", "labels": {"app.kubernetes.io/name": "registry"}});
         cluster.put(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata("registry"),
@@ -385,22 +388,64 @@ mod tests {
         cluster.put(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("users"),
                            "data": {"htpasswd": STANDARD.encode(THEIRS)}}));
         cluster.settings("host", "registry.test");
-        let users = Arc::new(Mutex::new(String::new()));
-        let (reads, answers) = (users.clone(), kept.clone());
-        // It knows them when its pod was touched.
         cluster.on_write(move |objects| {
             let read =
                 STANDARD.decode(text(&objects.find_mut("Secret", "users").unwrap()["data"]["htpasswd"]));
             let pod = objects.find_mut("Pod", "registry-1").unwrap();
             if pod["metadata"]["annotations"][LOOK].is_string() {
-                *reads.lock().unwrap() = String::from_utf8(read.unwrap()).unwrap();
+                reads(String::from_utf8(read.unwrap()).unwrap());
             }
         });
+        cluster
+    }
+
+    async fn cluster(kept: Kept) -> (Cluster, Arc<Mutex<Kept>>) {
+        let kept = Arc::new(Mutex::new(kept));
+        let users = Arc::new(Mutex::new(String::new()));
+        let (reads, answers) = (users.clone(), kept.clone());
+        let mut cluster = site(move |text| *reads.lock().unwrap() = text).await;
         cluster.on_question(move |to, question| {
             assert_eq!(to.to_string(), "10.96.0.7:80");
             answers.lock().unwrap().answer(question, &users.lock().unwrap())
         });
         (cluster, kept)
+    }
+
+    /// Distribution itself, as Debian packs it.
+    #[tokio::test]
+    #[ignore = "needs the program docker-registry: run it by name"]
+    async fn distribution_itself_keeps_an_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let (users, data) = (folder.path().join("htpasswd"), folder.path().join("data"));
+        std::fs::write(&users, THEIRS).unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}, cache: {{blobdescriptor: inmemory}}}}\n\
+             auth: {{htpasswd: {{realm: registry.test, path: {}}}}}\nhttp: {{addr: \"{free}\"}}\n",
+            data.display(),
+            users.display()
+        );
+        std::fs::write(folder.path().join("config.yml"), config).unwrap();
+        let mut command = std::process::Command::new("docker-registry");
+        command.arg("serve").arg(folder.path().join("config.yml"));
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let file = users.clone();
+        let mut cluster = site(move |text| std::fs::write(&file, text).unwrap()).await;
+        cluster.on_question(move |_, question| {
+            let mut came = String::new();
+            // It is about to listen.
+            let Ok(mut stream) = std::net::TcpStream::connect(free) else { return (503, "\r\n".to_owned()) };
+            stream.write_all(question.as_bytes()).unwrap();
+            stream.read_to_string(&mut came).unwrap();
+            let (head, rest) = came.split_once("\r\n").unwrap();
+            (head.split(' ').nth(1).unwrap().parse().unwrap(), rest.to_owned())
+        });
+        let proof = cluster.pass(&ImageKept, "registry").await;
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let proof = proof.unwrap();
+        assert_eq!(proof.seen[1], "an image of 64 KiB was pushed, read back by its digests, and deleted");
+        assert_eq!(std::fs::read_to_string(&users).unwrap(), THEIRS);
     }
 
     fn users_now(cluster: &Cluster) -> String {
