@@ -1,11 +1,6 @@
 //! A user for a moment, as `htpasswd -B` writes users: a name, and a password that is nowhere but in this program.
 
-use base64::{
-    Engine as _,
-    alphabet::BCRYPT,
-    engine::general_purpose::{GeneralPurpose, NO_PAD},
-};
-use blowfish::Blowfish;
+use bcrypt::{BcryptError, Version, hash_with_salt};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -23,17 +18,21 @@ const COST: u32 = 4;
 pub(super) struct User {
     pub name: String,
     password: SecretString,
-    salt: [u8; 16],
+    hash: String,
 }
 
 impl User {
     /// # Errors
-    /// When the system gives no random numbers.
-    pub fn new() -> Result<User, getrandom::Error> {
+    /// In words, when the system gives no random numbers.
+    pub fn new() -> Result<User, String> {
+        let random = |error: getrandom::Error| format!("no random numbers: {error}");
         let mut salt = [0; 16];
-        getrandom::fill(&mut salt)?;
-        let name = format!("{PREFIX}{}-{:08x}", Timestamp::now().as_second(), getrandom::u32()?);
-        Ok(User { name, password: made_up(32)?, salt })
+        getrandom::fill(&mut salt).map_err(random)?;
+        let number = getrandom::u32().map_err(random)?;
+        let name = format!("{PREFIX}{}-{number:08x}", Timestamp::now().as_second());
+        let password = made_up(32).map_err(random)?;
+        let hash = hash(&password, salt).map_err(|error| error.to_string())?;
+        Ok(User { name, password, hash })
     }
 
     /// What stands after `Authorization:`.
@@ -43,7 +42,7 @@ impl User {
 
     /// The users of a file, with this one and without those that killed runs have left.
     pub fn added(&self, users: &str) -> String {
-        let line = format!("{}:{}", self.name, hash(&self.password, self.salt));
+        let line = format!("{}:{}", self.name, self.hash);
         let users = self.removed(users);
         let end = if users.is_empty() || users.ends_with('\n') { "" } else { "\n" };
         format!("{users}{end}{line}\n")
@@ -62,40 +61,28 @@ impl User {
     }
 }
 
-/// bcrypt, as `$2y$`: Provos and Mazières, *A Future-Adaptable Password Scheme* (USENIX 1999), over a password that is
-/// shorter than 72 bytes.
-fn hash(password: &SecretString, salt: [u8; 16]) -> String {
-    let key: Vec<u8> = password.expose_secret().bytes().chain([0]).collect();
-    let mut state = Blowfish::bc_init_state();
-    state.salted_expand_key(&salt, &key);
-    for _ in 0..1 << COST {
-        state.bc_expand_key(&key);
-        state.bc_expand_key(&salt);
-    }
-    let mut hashed = Vec::new();
-    for half in b"OrpheanBeholderScryDoubt".chunks_exact(8) {
-        let word = |at: usize| u32::from_be_bytes([half[at], half[at + 1], half[at + 2], half[at + 3]]);
-        let mut pair = [word(0), word(4)];
-        for _ in 0..64 {
-            pair = state.bc_encrypt(pair);
-        }
-        hashed.extend(pair.iter().flat_map(|word| word.to_be_bytes()));
-    }
-    let base64 = GeneralPurpose::new(&BCRYPT, NO_PAD);
-    // The last byte was never part of it.
-    format!("$2y${COST:02}${}{}", base64.encode(salt), base64.encode(&hashed[..23]))
+/// Never fails with a salt of this length and this cost.
+fn hash(password: &SecretString, salt: [u8; 16]) -> Result<String, BcryptError> {
+    Ok(hash_with_salt(password.expose_secret(), COST, salt)?.format_for_version(Version::TwoY))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     #[test]
     fn a_hash_is_what_others_make_of_it() {
         // libxcrypt 4.4: `perl -e 'print crypt("hunter2", "\$2y\$04\$abcdefghijklmnopqrstuu")'`.
-        let salt = GeneralPurpose::new(&BCRYPT, NO_PAD).decode("abcdefghijklmnopqrstuu").unwrap();
+        let salt = base64::engine::GeneralPurpose::new(
+            &base64::alphabet::BCRYPT,
+            base64::engine::general_purpose::NO_PAD,
+        )
+        .decode("abcdefghijklmnopqrstuu")
+        .unwrap();
         assert_eq!(
-            hash(&SecretString::from("hunter2"), salt.try_into().unwrap()),
+            hash(&SecretString::from("hunter2"), salt.try_into().unwrap()).unwrap(),
             "$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm"
         );
     }

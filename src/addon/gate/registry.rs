@@ -63,14 +63,13 @@ impl Gate for ImageKept {
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
-        let random = |error: getrandom::Error| {
+        let user = User::new().map_err(|why| {
             Closed::observed(
-                format!("no random numbers: {error}"),
-                "some",
-                "the system of this machine gives none",
+                why,
+                "a user that is made up",
+                "the system of this machine gives no random numbers",
             )
-        };
-        let user = User::new().map_err(random)?;
+        })?;
         let done = prove(bench, &user).await;
         let gone = users(bench, |text| user.removed(text)).await;
         // What the gate saw is what matters; the next run takes the user away, and so does the next apply.
