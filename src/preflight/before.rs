@@ -21,7 +21,7 @@ use crate::{
     transport::Host,
 };
 
-/// How long ports are tried in all: as long as a single one, and those that had to wait for it.
+/// How long ports are tried in all, once: as long as a single one, and those that had to wait for it.
 const WALK: Duration = Duration::from_secs(8);
 
 /// What [`from_facts`] tells, and where there are new hosts, what one more question to them tells: whether another program has
@@ -102,9 +102,21 @@ async fn walk(
     });
     let walks = ways::by_host(ways).into_iter().filter_map(|(from, ways)| {
         let host = hosts.get(&from)?;
-        Some(ports::walk_for(WALK, &**host, ways))
+        Some(walk_from(&**host, ways))
     });
     stream::iter(walks).buffered(ports::WALKERS).concat().await
+}
+
+/// What is silent is tried twice: a machine that is just busy must not stop a run.
+async fn walk_from(host: &dyn Host, ways: Vec<Way>) -> Vec<(Way, ports::Reached)> {
+    let walked = ports::walk_for(WALK, host, ways).await;
+    let (silent, mut walked): (Vec<_>, Vec<_>) =
+        walked.into_iter().partition(|(_, reached)| *reached == ports::Reached::Silence);
+    if !silent.is_empty() {
+        let ways = silent.into_iter().map(|(way, _)| way).collect();
+        walked.extend(ports::walk_for(WALK, host, ways).await);
+    }
+    walked
 }
 
 /// Whether somebody else has the virtual address. Not where a control plane lives: it may well be one of them.
@@ -137,6 +149,9 @@ mod tests {
         transport::{Destination, Error, Local, Output, Script, Stream, Transfer},
     };
 
+    /// The clock of a host that does not get to open a connection at the first try.
+    const BUSY: i32 = 1;
+
     /// A shell of this machine under another name, whose clock shows another time and whose packets to some addresses are
     /// sent back. It reaches all others, where nothing listens.
     struct Shifted {
@@ -162,8 +177,14 @@ mod tests {
         }
 
         async fn forward(&self, to: Destination) -> Result<Box<dyn Stream>, Error> {
-            self.tried.lock().unwrap().push(format!("{} {to}", self.name()));
-            let reason = if self.blocked.contains(&to) { "No route to host" } else { "Connection refused" };
+            let way = format!("{} {to}", self.name());
+            let mut tried = self.tried.lock().unwrap();
+            let reason = match (self.blocked.contains(&to), tried.contains(&way)) {
+                (true, _) => "No route to host",
+                (false, false) if self.minutes == BUSY => "Connection timed out",
+                (false, _) => "Connection refused",
+            };
+            tried.push(way);
             Err(Error::Forward { host: self.name().into(), to: to.to_string(), reason: reason.into() })
         }
     }
@@ -290,6 +311,16 @@ mod tests {
         tried.lock().unwrap().clear();
         let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
         assert!(tried.lock().unwrap().is_empty() && errors(&found, "ports").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_only_busy_stops_nobody() {
+        let fleet = Fleet::three();
+        let tried = Arc::default();
+        let hosts = network(BUSY, &[], &tried).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        assert_eq!(errors(&found, "ports"), [] as [&str; 0]);
+        assert_eq!(tried.lock().unwrap().len(), 8 + 3, "w2 tries its three ways twice: {tried:?}");
     }
 
     #[test]

@@ -230,5 +230,5 @@ fn a_run_stops_before_its_first_change_where_a_firewall_closes_a_port() {
     let (said, took) = closed();
     let rule = "nft: table inet guard, chain input: tcp dport 10250 drop";
     assert_eq!(said, [format!("Error cp1,w2: w1:10250: no answer (on w1: {rule})")]);
-    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+    assert!(took < std::time::Duration::from_secs(30), "{took:?}");
 }
