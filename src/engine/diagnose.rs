@@ -21,6 +21,11 @@ const PORT_TAKEN: (&str, &str) = (
     "find it with `ss -ltnp` there and stop it, then run the same command again",
 );
 
+const TOKEN: (&str, &str) = (
+    "the token to join with has expired or was deleted, or the controller manager, which signs it, does not run",
+    "run the same command again, which asks for a new one; if that fails, look at `crictl ps -a` on the control planes",
+);
+
 const SIGNS: &[Sign] = &[
     Sign { says: &["no space left on device"], means: DISK_FULL },
     Sign { says: &["you don't have enough free space in"], means: DISK_FULL },
@@ -97,6 +102,16 @@ const SIGNS: &[Sign] = &[
     Sign { says: &["not run on a host using cgroup v1"], means: CGROUPS },
     Sign { says: &["[error systemverification]", "cgroup"], means: CGROUPS },
     Sign { says: &["expected cgroupspath to be of format"], means: CGROUPS },
+    // kubeadm, cmd/kubeadm/app/discovery/token and app/util/pubkeypin.
+    Sign { says: &["could not find a jws signature in the cluster-info"], means: TOKEN },
+    Sign { says: &["token id", "is invalid for this cluster or it has expired"], means: TOKEN },
+    Sign {
+        says: &["none of the public keys", "are pinned"],
+        means: (
+            "another cluster answers at the API server's address",
+            "check `cluster.endpoint` in the inventory, and who has that address: `hoist preflight`",
+        ),
+    },
 ];
 
 /// Where the API server should be and nothing is. Last, for it follows from much else that is said beside it.
@@ -213,6 +228,14 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             ("haproxy: cannot bind socket (Address already in use) [0.0.0.0:6443]".into(), "a port"),
             ("\t[ERROR SystemVerification]: missing required cgroups: memory".into(), "cgroups"),
             ("E: Unable to locate package containerd".into(), "repositories"),
+            (
+                r#"error execution phase preflight: couldn't validate the identity of the API Server: could not find a JWS signature in the cluster-info ConfigMap for token ID "abcdef""#.into(),
+                "token",
+            ),
+            (
+                r#"cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "sha256:ab" are pinned"#.into(),
+                "another cluster",
+            ),
             ("Error: Unable to find a match: containerd.io".into(), "repositories"),
             ("Error: Failed to download metadata for repo 'baseos': Cannot prepare internal mirrorlist".into(), "repositories"),
             ("sh: 3: /opt/x/run: Permission denied".into(), "noexec"),
