@@ -2,10 +2,7 @@
 //!
 //! The cloud is listed before the claims: a claim is written before its launch, so whatever EC2 shows has one by then.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     claim::{Claim, Phase},
@@ -58,11 +55,7 @@ impl Collection {
             // Whoever keeps the gateway ends what has its name.
             .filter(|instance| instance.claim.as_deref() != Some(gateway::NAME))
             .collect();
-        let names: BTreeSet<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
-        let leftovers: Vec<_> = leftovers
-            .iter()
-            .filter(|leftover| leftover.claim.as_deref().is_none_or(|claim| !names.contains(claim)))
-            .collect();
+        let leftovers: Vec<_> = leftovers.iter().filter(|leftover| !is_needed(leftover, claims)).collect();
         let ids = instances.iter().map(|instance| &instance.id).chain(leftovers.iter().map(|it| &it.id));
         let before = std::mem::take(&mut self.seen);
         self.seen = ids.map(|id| (id.clone(), before.get(id).map_or(now, |first| now.min(*first)))).collect();
@@ -84,6 +77,16 @@ impl Collection {
                 .collect(),
         }
     }
+}
+
+/// Whether a claim answers for it. While the instance of a claim runs, what belongs to that is in use; what is free is left of
+/// an attempt before it.
+fn is_needed(leftover: &Leftover, claims: &[&Claim]) -> bool {
+    let of = claims.iter().find(|claim| leftover.claim.as_deref() == Some(&claim.name));
+    of.is_some_and(|claim| {
+        let runs = (Phase::Running..=Phase::Draining).contains(&claim.phase);
+        leftover.in_use || !runs || claim.former.is_empty()
+    })
 }
 
 /// Whether a claim answers for this instance: it is the one of its attempt, or the claim is being ended, which goes on
@@ -168,6 +171,26 @@ mod tests {
         let open = Claim::new("burst-1".into(), vec![], vec![], at(0));
         volume.claim = Some("burst-1".into());
         assert_eq!(collection.look(&[], &[volume], &[&open], at(320)), Orphans::default());
+    }
+
+    #[test]
+    fn what_a_former_attempt_has_left_is_deleted_while_the_claim_lives() {
+        let leftover = |id: &str, in_use| {
+            let claim = Some("burst-1".to_owned());
+            Leftover { id: id.into(), resource: Resource::Volume, claim, in_use }
+        };
+        let all = [leftover("vol-1", false), leftover("vol-2", true)];
+        let deleted = |phase: Phase, former: &[&str]| -> Vec<String> {
+            let mut claim = Claim::new("burst-1".into(), vec![], vec![], at(0));
+            (claim.phase, claim.former) = (phase, former.iter().map(ToString::to_string).collect());
+            let mut collection = Collection::default();
+            collection.look(&[], &all, &[&claim], at(0));
+            let looked = collection.look(&[], &all, &[&claim], at(300));
+            looked.leftovers.into_iter().map(|it| it.id).collect()
+        };
+        assert_eq!(deleted(Phase::Ready, &["i-1"]), ["vol-1"]);
+        assert_eq!(deleted(Phase::Launched, &["i-1"]), [""; 0], "its own disk is not attached yet");
+        assert_eq!(deleted(Phase::Ready, &[]), [""; 0], "it is the first attempt");
     }
 
     #[test]

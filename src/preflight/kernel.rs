@@ -145,6 +145,25 @@ fn modules(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let names = |modules: &[&(String, bool)]| {
         modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
+    let tunnel = inventory.burst.has_gateway()
+        && survey.modules.iter().any(|(name, there)| name == "wireguard" && !there)
+        && missing.is_empty();
+    match host.facts.packages.as_str() {
+        "apt" if tunnel => {
+            let words =
+                "wireguard is missing: its program wireguard-go, which is slower, makes the tunnel to EC2";
+            return MODULES.ok(host.name, format!("{}; {words}", names(&there)));
+        }
+        // The role `tunnel` stops there, unless wireguard-go is installed.
+        _ if tunnel => {
+            return MODULES.warning(
+                host.name,
+                "missing: wireguard, for the tunnel to EC2",
+                "boot a newer kernel of the distribution, or install wireguard-go: packages of this one have none",
+            );
+        }
+        _ => {}
+    }
     if missing.is_empty() {
         return MODULES.ok(host.name, names(&there));
     }
@@ -248,6 +267,30 @@ mod tests {
         assert_eq!(say(&fleet, "kernel-modules"), Ok);
         fleet.inventory.addons.cilium.get_or_insert_default().encryption = Some(true);
         assert_eq!(say(&fleet, "kernel-modules"), Error, "packets are encrypted");
+    }
+
+    #[test]
+    fn a_machine_without_wireguard_makes_its_tunnel_to_ec2_with_a_program() {
+        let mut fleet = Fleet::three();
+        let burst = &mut fleet.inventory.burst;
+        (burst.region, burst.subnets) = (Some("eu-central-1".into()), vec!["172.16.0.0/22".parse().unwrap()]);
+        assert!(burst.has_gateway());
+        let finding = |fleet: &Fleet| {
+            let hosts = fleet.subjects();
+            modules(&fleet.inventory, &hosts[1], hosts[1].survey.unwrap())
+        };
+        assert!(!finding(&fleet).observed.contains("wireguard-go"), "its kernel has it");
+        for (_, there) in fleet.survey("w1").modules.iter_mut().filter(|(name, _)| name == "wireguard") {
+            *there = false;
+        }
+        fleet.facts("w1").packages = "apt".into();
+        let found = finding(&fleet);
+        assert_eq!(found.severity, Ok);
+        assert!(found.observed.contains("wireguard-go"), "{}", found.observed);
+        fleet.facts("w1").packages = "dnf".into();
+        assert_eq!(finding(&fleet).severity, Warning, "there it is no package");
+        fleet.inventory.burst.connection = crate::inventory::Connection::Vpn;
+        assert_eq!(finding(&fleet).severity, Ok);
     }
 
     #[test]

@@ -84,6 +84,7 @@ if [ "$(cat "$file.new")" != "$(cat "$file" 2> /dev/null)" ] || ! stands; then
       rm -f "$file.new"
       echo "this machine has a route into $network already, where the workers in EC2 are (burst.subnets):" >&2
       ip -4 route show root "$network" >&2
+      if [ -z "$check" ]; then answered no; fi
       exit 1
     fi
   done

@@ -139,7 +139,7 @@ pub async fn runs_with_its_own_rights(admin: &Api, ca: &Path, address: SocketAdd
     let (instance_type, zone) = (kind.name.clone(), format!("{REGION}a"));
     let offer = Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(40_000) };
     let offered =
-        Offered { types: [(kind.name.clone(), kind)].into(), offers: vec![offer], remarks: Vec::new() };
+        Offered { types: [(kind.name.clone(), kind)].into(), offers: vec![offer], ..Offered::default() };
     let known = Known { asked: true, offered, troubles: Vec::new() };
     let told: Arc<Mutex<Vec<Line>>> = Arc::default();
     let kept = told.clone();

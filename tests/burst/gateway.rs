@@ -29,9 +29,11 @@ fn wanted(configuration: &str) -> Wanted {
 }
 
 /// All that hold the interface.
-fn held(world: &World) -> Vec<&String> {
-    let lives =
-        |machine: &Machine| machine.state(world.now).is_some_and(|(state, _)| state != State::Terminated);
+pub fn held(world: &World) -> Vec<&String> {
+    let lives = |machine: &Machine| {
+        machine.instance.claim.as_deref() == Some(gateway::NAME)
+            && machine.state(world.now).is_some_and(|(state, _)| state != State::Terminated)
+    };
     world.machines.iter().filter(|(_, machine)| lives(machine)).map(|(id, _)| id).collect()
 }
 
@@ -54,7 +56,7 @@ fn killed(bed: &Bed, wanted: Option<&Wanted>, place: u32) {
     check(&bed.world());
 }
 
-fn check(world: &World) {
+pub fn check(world: &World) {
     let held = held(world);
     if held.len() > 1 {
         fail(world, &format!("two at once: {held:?}"));
@@ -133,7 +135,7 @@ fn run(seed: u64, hides: bool) {
 }
 
 /// It dies.
-fn end_one(world: &mut World) {
+pub fn end_one(world: &mut World) {
     let at = world.now;
     let Some(id) = held(world).first().map(|id| (*id).clone()) else { return };
     world.say(format!("{id} dies"));

@@ -1,6 +1,10 @@
 //! Who keeps the gateway: whom it lets in, when it is made anew, and that nothing is rented before it is there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use hoist::{
     burst::{
@@ -17,23 +21,23 @@ use super::sim::{
     bed::{Handle, now},
 };
 
-/// Two control planes, a worker, and a host that has etcd alone.
-fn inventory() -> Inventory {
+/// Two control planes, a worker, and a host that has etcd alone. Read once: it is asked for thousands of times.
+static INVENTORY: LazyLock<Inventory> = LazyLock::new(|| {
     let text = "cluster: {name: office, kubernetes: \"1.36.2\", etcd: external, endpoint: {address: 192.168.18.9}}\n\
         hosts:\n  cp1: {address: 192.168.18.11, roles: [control-plane]}\n  \
         cp2: {address: 192.168.18.12, roles: [control-plane]}\n  w1: {address: 192.168.18.13, roles: [worker]}\n  \
         e1: {address: 192.168.18.14, roles: [etcd]}\n\
         burst: {region: eu-central-1, subnets: [172.16.0.0/22], max_instances: 2, monthly_budget: 20}\n";
     inventory::parse("office.yaml", text).unwrap().inventory
-}
+});
 
 pub fn keeper(outside: &Handle, settled: Duration) -> Keeper {
     of(outside, settled, true)
 }
 
 /// For a network with a gateway, or one that has it no more.
-fn of(outside: &Handle, settled: Duration, has_gateway: bool) -> Keeper {
-    let inventory = inventory();
+pub fn of(outside: &Handle, settled: Duration, has_gateway: bool) -> Keeper {
+    let inventory = INVENTORY.clone();
     let network = Network::of(&inventory).unwrap();
     let gateway = Gateway {
         address: "203.0.113.7".parse().unwrap(),

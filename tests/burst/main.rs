@@ -9,6 +9,7 @@ mod keeper;
 mod launches;
 mod lives;
 mod refused;
+mod roads;
 mod runs;
 mod service;
 mod sim;

@@ -10,7 +10,7 @@ use super::{
 /// In two halves, for two cores.
 const HALF: u64 = 250;
 
-fn faults(bed: &Bed) -> Faults {
+pub fn faults(bed: &Bed) -> Faults {
     let mut world = bed.world();
     let rng = &mut world.rng;
     // Each fault in about half of the worlds.

@@ -61,17 +61,24 @@ impl Clock for Until {
 pub struct Play {
     pub bed: Bed,
     told: Arc<Mutex<Vec<Line>>>,
+    /// What the gateway costs in an hour.
+    gateway: Option<Money>,
 }
 
 impl Play {
     pub fn new(seed: u64) -> Play {
-        Play { bed: Bed::new(seed), told: Arc::default() }
+        Play { bed: Bed::new(seed), told: Arc::default(), gateway: None }
     }
 
     fn service(&self, clock: Arc<dyn Clock>, name: &'static str) -> Service {
         let known = Known {
             asked: true,
-            offered: Offered { types: settings().types, offers: offers(), remarks: Vec::new() },
+            offered: Offered {
+                types: settings().types,
+                offers: offers(),
+                gateway: self.gateway,
+                remarks: Vec::new(),
+            },
             troubles: Vec::new(),
         };
         let burst = hoist::inventory::Burst::default();
@@ -418,4 +425,43 @@ fn a_gateway_that_nobody_reaches_has_no_more_workers_rented() {
     play.run(5 * MINUTE);
     assert_eq!(play.phases(), [Phase::Ready]);
     assert_eq!(play.bed.world().status.clone().unwrap().gateway.unwrap().answered, 1);
+}
+
+#[test]
+fn what_the_gateway_costs_is_set_aside() {
+    // The month's 100 dollars are less than 730 hours of it.
+    for (price, launches) in [(Money(4_200), 1), (Money(140_000), 0)] {
+        let mut play = Play::new(12);
+        play.gateway = Some(price);
+        play.bed.add_pods(2, Duration::from_secs(30 * MINUTE));
+        play.run(5 * MINUTE);
+        assert_eq!(play.launches(), launches, "{price}");
+        assert_eq!(play.bed.world().status.clone().unwrap().gateway_price, Some(price));
+    }
+}
+
+/// Between the first pod that waits and its node, what is neither EC2's time, nor the machine's, nor a pause that was asked
+/// for: until EC2 is asked, and until the certificates of the node are signed.
+#[test]
+fn hoist_itself_takes_less_than_three_seconds_of_the_way_to_a_node() {
+    let wait = Duration::from_secs(u64::from(hoist::inventory::Burst::default().after_seconds))
+        + hoist::burst::controller::Batch::default().idle;
+    for seed in 100..130 {
+        let play = Play::new(seed);
+        let pause = play.bed.world().rng.u64(0..10_000);
+        play.bed.world().pass(pause);
+        play.bed.add_pods(2, Duration::from_secs(30 * MINUTE));
+        let begun = play.bed.world().now;
+        play.run(3 * MINUTE);
+        let world = play.bed.world();
+        let (claim, _) = world.claims.values().next().unwrap();
+        let asked = claim.launch.as_ref().unwrap().asked.unwrap();
+        let until_asked = asked.since(Time(begun)) - wait;
+        assert!(claim.own_share(wait).unwrap() <= until_asked, "as the controller sees it");
+        let in_order = [Phase::Planned, Phase::Launching, Phase::Launched, Phase::Running, Phase::Ready];
+        assert!(in_order.map(|phase| claim.times[&phase]).is_sorted(), "{:?}", claim.times);
+        let signing: u64 = world.signing.iter().sum();
+        let own = until_asked + Duration::from_millis(signing);
+        assert!(own < Duration::from_secs(3), "seed {seed}: {until_asked:?} and {signing} ms");
+    }
 }

@@ -12,7 +12,10 @@ mod market;
 mod seen;
 mod vain;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +137,12 @@ pub struct Claim {
     /// Also the Node's name, and in the instance's tag.
     pub name: String,
     pub created: Time,
+    /// Since when the first of its pods has waited, as its controller saw it.
+    #[serde(default)]
+    pub demanded: Option<Time>,
+    /// When each phase was last begun, to tell where time went.
+    #[serde(default)]
+    pub times: BTreeMap<Phase, Time>,
     /// Where to launch, best first.
     pub offers: Vec<Offer>,
     /// For whom, as `namespace/name`; or the name of a worker that a person wants, which has no slash.
@@ -171,6 +180,8 @@ impl Claim {
         Self {
             name,
             created: now,
+            demanded: None,
+            times: BTreeMap::from([(Phase::Planned, now)]),
             offers,
             pods,
             replaces: None,
@@ -195,6 +206,13 @@ impl Claim {
     /// The workers that a person wants and that this one stands for: it stays when nothing runs on it.
     pub fn workers(&self) -> impl Iterator<Item = &String> {
         self.pods.iter().filter(|pod| !pod.contains('/'))
+    }
+
+    /// How long hoist itself has taken, from the first pod that waited to the present question to EC2: without `wait`, which
+    /// is how long pods and batches are to wait. Nothing where no pod asked for it, or EC2 was not asked.
+    pub fn own_share(&self, wait: Duration) -> Option<Duration> {
+        let asked = self.launch.as_ref()?.asked?;
+        Some(asked.since(self.demanded?).saturating_sub(wait))
     }
 
     /// Whether it is ready and nothing that counts has run on it since it became so.

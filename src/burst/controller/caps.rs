@@ -7,6 +7,9 @@ use crate::burst::{
     offer::{InstanceType, Money, Offer},
 };
 
+/// Hours, as AWS reckons a month.
+pub const MONTH: u64 = 730;
+
 /// Upper bounds over all claims together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
@@ -25,6 +28,18 @@ impl Default for Caps {
 }
 
 impl Caps {
+    /// What is left when something beside the claims costs this much an hour, all the time: it is set aside for a whole
+    /// month, so that a cap errs on the cheap side.
+    #[must_use]
+    pub fn beside(self, hourly: Money) -> Caps {
+        let less = |cap: Money, by: u64| Money(cap.0.saturating_sub(by));
+        Caps {
+            hourly: self.hourly.map(|cap| less(cap, hourly.0)),
+            monthly: self.monthly.map(|cap| less(cap, hourly.0.saturating_mul(MONTH))),
+            ..self
+        }
+    }
+
     /// Whether this offer may be added to these claims. A claim that ends counts until EC2 says that it is gone, for
     /// until then it costs.
     pub fn allow(&self, offer: &Offer, open: &[&Claim], types: &BTreeMap<String, InstanceType>) -> bool {
@@ -92,6 +107,18 @@ mod tests {
         assert!(
             monthly.is_spent(Money(10)) && !monthly.is_spent(Money(9)) && !none.is_spent(Money(u64::MAX))
         );
+    }
+
+    #[test]
+    fn what_stands_beside_the_claims_is_set_aside() {
+        let caps = Caps { hourly: Some(Money(124)), monthly: Some(Money(7_400)), ..Caps::default() };
+        let left = caps.beside(Money(4));
+        assert_eq!((left.hourly, left.monthly), (Some(Money(120)), Some(Money(4_480))));
+        assert!(allow(left, &claims(2)) && !allow(caps.beside(Money(5)), &claims(2)));
+        assert!(!left.is_spent(Money(4_479)) && left.is_spent(Money(4_480)));
+        assert_eq!(caps.beside(Money(11)).monthly, Some(Money(0)), "nothing is left to rent for");
+        let none = Caps { hourly: None, monthly: None, ..caps };
+        assert_eq!(none.beside(Money(4)), none);
     }
 
     #[test]

@@ -170,8 +170,11 @@ impl Controller {
     }
 
     /// Writes a claim down, if it changed, and what is learnt from the change.
-    async fn record(&self, view: &mut View, index: usize, after: Claim, now: Time) -> Result<(), Error> {
+    async fn record(&self, view: &mut View, index: usize, mut after: Claim, now: Time) -> Result<(), Error> {
         let (claim, version) = &view.claims[index];
+        if after.phase != claim.phase {
+            after.times.insert(after.phase, now);
+        }
         if after == *claim {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use miette::Diagnostic;
 
-pub use caps::Caps;
+pub use caps::{Caps, MONTH};
 pub use disrupt::{Policy, Unwanted};
 pub(super) use drive::terminate;
 pub use lease::{Candidate, LeaseStore, Record};
@@ -128,8 +128,9 @@ impl Controller {
         }
     }
 
-    /// From now on these types can be rented.
-    pub fn know(&mut self, types: &BTreeMap<String, InstanceType>) {
+    /// From now on these types can be rented, within these caps.
+    pub fn know(&mut self, types: &BTreeMap<String, InstanceType>, caps: Caps) {
+        self.settings.caps = caps;
         if self.settings.types != *types {
             self.settings.types.clone_from(types);
         }

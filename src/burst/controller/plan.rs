@@ -95,6 +95,8 @@ impl Controller {
             }
             let mut claim = Claim::new(self.name(number, now), offers, pods, now);
             claim.replaces = replaces;
+            claim.demanded =
+                claim.pods.iter().filter_map(|pod| decision.waiting.get(pod)).map(|it| it.since).min();
             let version = self.around.ledger.create(&claim).await?;
             report.planned.push(claim.name.clone());
             view.claims.push((claim, version));

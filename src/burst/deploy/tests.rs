@@ -163,6 +163,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
         controller: "a".into(),
         spent: Money(0),
         gateway: None,
+        gateway_price: None,
         explanation: Explanation::default(),
         held_back: None,
         troubles: vec![],
@@ -177,7 +178,7 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     let kept = store.keep_gateway(&record, None).await.unwrap();
     store.keep_gateway(&record, Some(&kept)).await.unwrap();
     store.own_key().await.unwrap();
-    store.keys().await.unwrap();
+    store.machines().await.unwrap();
     for _ in 0..2 {
         let known = store.known().await.unwrap();
         store.tell(&known).await.unwrap();

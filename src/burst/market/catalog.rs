@@ -28,6 +28,8 @@ pub struct Offered {
     /// By name.
     pub types: BTreeMap<String, InstanceType>,
     pub offers: Vec<Offer>,
+    /// What an hour of the gateway costs, where there shall be one and its price is known.
+    pub gateway: Option<Money>,
     /// What the inventory allows or names and is not offered, and why.
     pub remarks: Vec<String>,
 }
@@ -109,7 +111,8 @@ impl Catalog {
             true => self.on_demand.value.get(name).copied(),
             false => said.get(name).copied(),
         };
-        let mut offered = Offered::default();
+        let gateway = Some(&burst.gateway_type).filter(|_| burst.has_gateway());
+        let mut offered = Offered { gateway: gateway.and_then(|name| on_demand(name)), ..Offered::default() };
         let mut priceless = BTreeSet::new();
         for told in admitted {
             let Some(kind) = &told.kind else { continue };
@@ -167,6 +170,13 @@ impl Catalog {
                 remarks.push("`burst.instances` allows no type that this region has".to_owned());
             }
         }
+        let is_known = self.on_demand.asked.is_some() || !burst.prices.is_empty();
+        if burst.has_gateway() && is_known && offered.gateway.is_none() {
+            let name = &burst.gateway_type;
+            remarks.push(format!(
+                "AWS and `burst.prices` tell no price of the gateway, a {name}: no limit counts it"
+            ));
+        }
         remarks
     }
 }
@@ -177,7 +187,7 @@ fn wants_spot(burst: &Burst) -> bool {
 
 /// The inventory's prices stand in for the list, where a company does not let anybody read it.
 fn wants_list(burst: &Burst) -> bool {
-    burst.capacity.contains(&Capacity::OnDemand) && burst.prices.is_empty()
+    (burst.capacity.contains(&Capacity::OnDemand) || burst.has_gateway()) && burst.prices.is_empty()
 }
 
 /// The first few.
@@ -299,5 +309,29 @@ mod tests {
         burst.instances.types = vec!["c7i.large".into(), "t9.large".into()];
         let remarks = catalog.offered(&burst, &[ZONE.to_owned()]).remarks;
         assert!(remarks[0].ends_with("do not boot on: t9.large"), "{remarks:?}");
+    }
+
+    #[tokio::test]
+    async fn the_gateways_price_is_known_or_it_is_told_that_no_limit_counts_it() {
+        let (aws, mut catalog) = (Aws::default(), Catalog::default());
+        let mut burst = Burst {
+            region: Some("eu-central-1".into()),
+            subnets: vec!["172.16.0.0/22".parse().unwrap()],
+            capacity: vec![Capacity::Spot],
+            gateway_type: "m7i.large".into(),
+            ..Burst::default()
+        };
+        assert_eq!(catalog.offered(&burst, &[]).remarks, [""; 0], "AWS was not asked yet");
+        catalog.refresh(&aws, &burst, Time(0)).await;
+        assert_eq!(aws.was_asked(), "types zones spot list", "the gateway is rented on demand");
+        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(120_000)));
+        burst.gateway_type = "t4g.nano".into();
+        let offered = catalog.offered(&burst, &[]);
+        let untold = |remark: &String| remark.contains("no price of the gateway, a t4g.nano");
+        assert!(offered.gateway.is_none() && offered.remarks.iter().any(untold), "{:?}", offered.remarks);
+        burst.prices.insert("t4g.nano".into(), 0.0048);
+        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(4_800)));
+        burst.connection = crate::inventory::Connection::Routed;
+        assert_eq!(catalog.offered(&burst, &[]).gateway, None);
     }
 }

@@ -138,6 +138,9 @@ pub struct Status {
     /// This month, millionths of a dollar.
     pub spent: Money,
     pub gateway: Option<Kept>,
+    /// What it costs in an hour, where there shall be one and that is known. So much of the limits is set aside for it.
+    #[serde(default)]
+    pub gateway_price: Option<Money>,
     pub explanation: Explanation,
     /// Why nothing is launched though nodes are wanted.
     pub held_back: Option<String>,

@@ -6,7 +6,7 @@ use super::{Beside, Connection, Error, Kind, Known, Line, Service, Status, Told}
 use crate::burst::{
     claim::{Claim, Phase},
     controller::{Controller, Decision, Report, View},
-    demand::{Explanation, Situation, Wish, decide},
+    demand::{Explanation, Rules, Situation, Wish, decide},
     gateway::Kept,
     offer::{Capacity, Money},
     time::Time,
@@ -76,7 +76,9 @@ impl Service {
     /// The API server did not answer, or what it keeps is not understood. The next turn goes on.
     pub async fn turn(&mut self, connection: &mut Connection, only_look: bool) -> Result<Outcome, Error> {
         let Known { asked, offered, troubles } = self.known.borrow().clone();
-        connection.controller.know(&offered.types);
+        let caps = self.rules.caps.beside(offered.gateway.unwrap_or_default());
+        let rules = Rules { caps, ..self.rules.clone() };
+        connection.controller.know(&offered.types, caps);
         for remark in &offered.remarks {
             self.standing(Kind::Market, "", remark);
         }
@@ -114,7 +116,7 @@ impl Service {
             spent,
             now,
         };
-        let (mut decision, mut explanation) = decide(&situation, &self.rules, &mut self.waits);
+        let (mut decision, mut explanation) = decide(&situation, &rules, &mut self.waits);
         if !asked {
             // Nobody knows yet what can be rented.
             explanation.unplaced.clear();
@@ -159,6 +161,7 @@ impl Service {
             controller: self.identity.clone(),
             spent,
             gateway: gateway.clone(),
+            gateway_price: offered.gateway,
             explanation: explanation.clone(),
             held_back: report.held_back.clone(),
             troubles: self.memory.recent(Kind::Trouble, now),

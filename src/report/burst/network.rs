@@ -50,7 +50,7 @@ pub fn network(network: &Network, burst: &Burst) -> String {
         text += &ways(network);
         let tags: Vec<String> = network.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let _ = writeln!(text, "Everything has the tags {}.\n", tags.join(", "));
-        text += &costs(network);
+        text += &costs(network, burst);
     }
     text += &quotas(network, burst);
     text
@@ -88,7 +88,7 @@ fn ways(network: &Network) -> String {
 }
 
 /// What the network costs although nothing is rented.
-fn costs(network: &Network) -> String {
+fn costs(network: &Network, burst: &Burst) -> String {
     let mut table = Table::new(["WITHOUT A WORKER", "AN HOUR", "A MONTH"]);
     let mut row = |what: &str, hour: f64| {
         table.row([what.to_owned(), format!("{hour:.4}"), format!("{:.2}", hour * HOURS)]);
@@ -101,11 +101,14 @@ fn costs(network: &Network) -> String {
     if network.connection == Connection::Vpn {
         row("VPN", price::VPN);
     }
+    let kind = network.gateway_type.as_str();
+    let gateway = burst.prices.get(kind).copied().or_else(|| (kind == "t4g.nano").then_some(price::NANO));
+    if let Some(hour) = gateway.filter(|_| network.connection == Connection::Gateway) {
+        row(&format!("the gateway, a {kind}"), hour);
+    }
     let more = match network.connection {
-        Connection::Gateway => match network.gateway_type.as_str() {
-            "t4g.nano" => format!("the gateway, a t4g.nano ({} an hour) with a small disk", price::NANO),
-            other => format!("the gateway, a {other} with a small disk"),
-        },
+        Connection::Gateway if gateway.is_some() => String::from("the gateway's small disk"),
+        Connection::Gateway => format!("the gateway, a {kind} with a small disk"),
         Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT", price::NAT),
     };
     format!(

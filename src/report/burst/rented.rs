@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::burst::{
     claim::Claim,
+    controller::MONTH,
     demand::{Explanation, Wish},
     gateway::Kept,
     offer::{Capacity, Money, Offer},
@@ -66,6 +67,10 @@ pub fn status(found: &Found) -> String {
     if let Some(kept) = found.status.as_ref().and_then(|status| status.gateway.as_ref()) {
         let _ = writeln!(text, "gateway     {}", gateway(kept));
     }
+    if let Some(price) = found.status.as_ref().and_then(|status| status.gateway_price) {
+        let month = Money(price.0.saturating_mul(MONTH));
+        let _ = writeln!(text, "set aside   {month} US dollars a month for the gateway, at {price} $/h");
+    }
     if let Some(status) = &found.status {
         let Explanation { waiting, young, .. } = status.explanation;
         let _ = writeln!(text, "waiting     {waiting} pods, {young} of them not for long enough yet");
@@ -118,6 +123,7 @@ pub fn status_json(found: &Found) -> Value {
         let offer = claim.offer();
         json!({
             "name": claim.name, "phase": claim.phase, "since": claim.since, "launched": claim.launched,
+            "times": claim.times, "demanded": claim.demanded, "asked": claim.launch.as_ref().and_then(|it| it.asked),
             "instance": claim.instance(), "address": claim.address, "for": claim.pods,
             "type": offer.map(|it| &it.instance_type), "zone": offer.map(|it| &it.zone),
             "capacity": offer.map(|it| it.capacity), "price": offer.map(|it| dollars(it.price)),
@@ -286,6 +292,7 @@ mod tests {
                     unknown: vec!["w4".into()],
                     trouble: None,
                 }),
+                gateway_price: Some(Money(4_200)),
                 explanation,
                 held_back: Some("EC2 does not answer launches".into()),
                 troubles: vec!["EC2 refused RunInstances: no answer: cut".into()],

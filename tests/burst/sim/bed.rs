@@ -291,6 +291,9 @@ fn pack(view: &View, world: &World) -> Decision {
     let covered: BTreeSet<&String> = open.iter().flat_map(|claim| &claim.pods).collect();
     let ready = view.nodes().iter().filter(|node| node.ready && !node.cordoned);
     let room: usize = ready.map(|node| World::ROOM.saturating_sub(node.pods.len())).sum();
+    if world.closed {
+        return Decision::default();
+    }
     let more = world.pending().count().saturating_sub(room + open.len() * World::ROOM);
     let pods: Vec<String> =
         world.pending().filter(|pod| !covered.contains(pod)).take(more).cloned().collect();

@@ -186,6 +186,8 @@ fn carry_out(world: &mut World, claim: &str, work: &Work) {
         Work::Approve(request) => {
             world.requests.retain(|it| it.name != *request);
             world.approved.insert(request.clone());
+            let waited = world.requested.get(request).map_or(0, |made| now - made);
+            world.signing.push(waited);
         }
         Work::Cordon | Work::Uncordon => {
             if let Some(node) = world.nodes.get_mut(claim) {

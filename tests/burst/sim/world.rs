@@ -143,6 +143,12 @@ pub struct World {
     pub join_tokens: BTreeMap<String, u64>,
     pub requests: Vec<CertificateRequest>,
     pub approved: BTreeSet<String>,
+    /// How many milliseconds each request has waited for its signature.
+    pub signing: Vec<u64>,
+    /// When requests were made.
+    pub requested: BTreeMap<String, u64>,
+    /// Nothing is rented, for want of a gateway.
+    pub closed: bool,
     pub nodes: BTreeMap<String, Node>,
     pub pods: BTreeMap<String, Pod>,
 
@@ -179,6 +185,9 @@ impl World {
             join_tokens: BTreeMap::new(),
             requests: Vec::new(),
             approved: BTreeSet::new(),
+            signing: Vec::new(),
+            requested: BTreeMap::new(),
+            closed: false,
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             wish: Wish::default(),
@@ -267,6 +276,7 @@ impl World {
             if !self.nodes.contains_key(&claim) && !self.approved.contains(&name) {
                 let valid = self.join_tokens.get(&claim).is_some_and(|until| now < *until);
                 if valid && !self.requests.iter().any(|request| request.name == name) {
+                    self.requested.insert(name.clone(), now);
                     self.requests.push(CertificateRequest {
                         name,
                         user: format!("system:bootstrap:{}", token_id(&claim)),
