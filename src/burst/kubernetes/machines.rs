@@ -141,7 +141,7 @@ mod tests {
     async fn machines_tell_their_keys_and_whether_they_are_answered_on_their_nodes() {
         let (store, memory) = store().await;
         let key = PrivateKey::generate().unwrap().public();
-        let mut node = |name: &str, annotations: Value| {
+        let node = |name: &str, annotations: Value| {
             let metadata = json!({"name": name, "annotations": annotations});
             let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
             memory.lock().unwrap().objects.put(node);
