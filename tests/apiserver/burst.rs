@@ -116,6 +116,7 @@ pub async fn runs_with_its_own_rights(admin: &Api, ca: &Path, address: SocketAdd
     settings.batch = Batch { idle: Duration::ZERO, longest: Duration::ZERO };
     let ec2 = Arc::new(Ec2::default());
     let parts = Parts {
+        has_gateway: false,
         api,
         cloud: ec2.clone(),
         clock: Arc::new(SystemClock),
