@@ -93,7 +93,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         eprint!("{}", report::plan::summary(&plan));
     }
     if request.scope.only.is_none() {
-        refuse_what_would_fail(inventory, &work.session, plan.changes() > 0).await?;
+        refuse_what_would_fail(inventory, &work.session, &plan).await?;
     }
     let Work { mut session, subjects, bystanders } = work;
     let job = Job { request: &request, args, addons: &addons, plan: &plan, begun };
@@ -224,11 +224,12 @@ impl Job<'_> {
 async fn refuse_what_would_fail(
     inventory: &Inventory,
     session: &Session,
-    changes: bool,
+    plan: &Plan,
 ) -> Result<(), Failure> {
-    let mut findings = match changes {
-        true => preflight::before(inventory, &session.hosts, &session.facts).await,
-        false => preflight::foreign(inventory, &session.facts),
+    let in_scope = |name: &str| plan.hosts.iter().any(|host| host.host == name);
+    let mut findings = match plan.changes() {
+        0 => preflight::foreign(inventory, &session.facts),
+        _ => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
     };
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() {

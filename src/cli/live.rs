@@ -41,7 +41,8 @@ pub async fn compare(
             }
             api => api?,
         };
-        plan.nodes = planned(marks::compare(&api, inventory, &names).await?);
+        let joined = |name: &str| session.facts.get(name).is_none_or(|facts| facts.kubernetes.joined);
+        plan.nodes = planned(marks::compare(&api, inventory, &names, joined).await?);
         if request.is_whole() { addons.compare(&api, inventory, session, plan).await } else { Ok(()) }
     };
     match looked.await {
@@ -61,17 +62,22 @@ pub async fn compare(
     }
 }
 
-/// Gives nodes the labels and taints of a plan, and says how many nodes were given some.
+/// Gives nodes the labels and taints that differ, and says how many nodes were given some. Of a run that changed hosts all
+/// are looked at again: one that joined anew has none.
 pub async fn mark(
     inventory: &Inventory,
     session: &Session,
     plan: &Plan,
     events: &Events,
 ) -> Result<usize, Failure> {
-    if plan.nodes.is_empty() {
+    let planned = plan.nodes.iter().map(|node| node.node.as_str());
+    let names: Vec<&str> = match plan.changes() {
+        0 => planned.collect(),
+        _ => plan.hosts.iter().map(|host| host.host.as_str()).collect(),
+    };
+    if names.is_empty() {
         return Ok(0);
     }
-    let names: Vec<&str> = plan.nodes.iter().map(|node| node.node.as_str()).collect();
     let api = cluster::api(inventory, session).await?;
     let mut given = 0;
     let mut done = |difference: &marks::Difference| {

@@ -60,7 +60,11 @@ pub fn differences<'a>(
         let host = inventory.hosts.get(name).filter(|host| host.is_node())?;
         let wanted = Marks {
             labels: &host.labels,
-            taints: kubeadm.as_ref().map(|kubeadm| kubeadm.taints(host)).unwrap_or_default(),
+            taints: kubeadm
+                .iter()
+                .flat_map(|kubeadm| kubeadm.taints(host))
+                .filter(|taint| !is_taken_away(taint))
+                .collect(),
             control_plane: kubeadm.as_ref().map(|kubeadm| kubeadm.taint.as_str()).unwrap_or_default(),
         };
         let node = nodes.iter().find(|node| node["metadata"]["name"] == name);
@@ -69,12 +73,20 @@ pub fn differences<'a>(
     differing.collect()
 }
 
-/// What differs of these hosts in the cluster.
+/// What differs of these hosts in the cluster. The object of a host that has not `joined` is a former one's, which goes when the
+/// host joins.
 ///
 /// # Errors
 /// When the API server does not answer, or refuses.
-pub async fn compare(api: &Api, inventory: &Inventory, names: &[&str]) -> Result<Vec<Difference>, Error> {
-    Ok(differences(inventory, names.iter().copied(), &api.objects(NODE, None, "").await?))
+pub async fn compare(
+    api: &Api,
+    inventory: &Inventory,
+    names: &[&str],
+    joined: impl Fn(&str) -> bool,
+) -> Result<Vec<Difference>, Error> {
+    let mut nodes = api.objects(NODE, None, "").await?;
+    nodes.retain(|node| node["metadata"]["name"].as_str().is_some_and(&joined));
+    Ok(differences(inventory, names.iter().copied(), &nodes))
 }
 
 /// Gives these nodes what differs, and says each one that was given something. A node that has only just joined is waited for.
@@ -91,7 +103,7 @@ pub async fn give(
     loop {
         looks += 1;
         let mut left = 0;
-        for difference in compare(api, inventory, names).await? {
+        for difference in compare(api, inventory, names, |_| true).await? {
             left += 1;
             let Some(patch) = &difference.patch else { continue };
             match api.merge(NODE, None, &difference.node, patch).await {
@@ -130,12 +142,7 @@ impl Marks<'_> {
             .unwrap_or_default();
         let shall = Given {
             labels: self.labels.keys().cloned().collect(),
-            taints: self
-                .taints
-                .iter()
-                .filter(|taint| taint["key"] != self.control_plane)
-                .map(short)
-                .collect(),
+            taints: self.taints.iter().filter(|taint| !self.is_kubeadms(taint)).map(short).collect(),
         };
         let mut change = Change::new("set the labels and taints of the node");
         let mut patch = json!({"metadata": {}});
@@ -174,6 +181,11 @@ impl Marks<'_> {
         (!change.details.is_empty()).then(|| Difference { node: name.to_owned(), change, patch })
     }
 
+    /// Whether it is the one that keeps workloads from control planes.
+    fn is_kubeadms(&self, taint: &Value) -> bool {
+        taint["key"] == self.control_plane && taint["effect"] == "NoSchedule"
+    }
+
     /// By key what a label is, and what it shall be.
     fn labels(&self, live: &Value, given: &Given) -> BTreeMap<String, (Option<String>, Option<String>)> {
         let wanted = self.labels.iter().map(|(key, value)| (key, Some(value)));
@@ -199,7 +211,7 @@ impl Marks<'_> {
                     changed.push((short(taint), value(taint).to_owned(), value(&wanted).to_owned()));
                     taints.push(wanted);
                 }
-                None if given.taints.contains(&short(taint)) || taint["key"] == self.control_plane => {
+                None if given.taints.contains(&short(taint)) || self.is_kubeadms(taint) => {
                     changed.push((short(taint), shown(taint), NONE.to_owned()));
                 }
                 None => taints.push(taint.clone()),
@@ -211,6 +223,15 @@ impl Marks<'_> {
         }
         (taints, changed)
     }
+}
+
+/// Whether somebody else takes such a taint away when a node is ready for its pods, such as Cilium its
+/// `node.cilium.io/agent-not-ready`. A node joins with it, and gets it never again.
+fn is_taken_away(taint: &Value) -> bool {
+    let key = taint["key"].as_str().unwrap_or_default();
+    key.ends_with("agent-not-ready")
+        || key.ends_with("uninitialized")
+        || key.starts_with("node.kubernetes.io/")
 }
 
 /// By which taints are told apart: `key:Effect`.
@@ -337,6 +358,17 @@ mod tests {
         assert_eq!((said.len(), &patch["metadata"]["annotations"]), (2, &json!({GIVEN: null})));
         // What nobody wrote down is not known to be hoist's.
         assert_eq!(seen(&none, &[node("w2", json!({"disk": "hdd"}), slow(), None)]), (vec![], Value::Null));
+    }
+
+    #[test]
+    fn what_others_take_away_from_a_ready_node_is_not_given_again() {
+        let cilium = "node.cilium.io/agent-not-ready=true:NoExecute";
+        let inventory = inventory(|inventory| inventory.hosts["w2"].taints.push(cilium.to_owned()));
+        let live = node("w2", json!({"disk": "hdd"}), slow(), Some(SLOW));
+        assert_eq!(seen(&inventory, &[live]), (vec![], Value::Null));
+        let mine = json!([{"key": "node-role.kubernetes.io/master", "effect": "NoExecute"}]);
+        let live = node("w1", json!({"disk": "ssd"}), mine, Some(r#"{"labels":["disk"]}"#));
+        assert!(differences(&inventory, ["w1"], &[live]).is_empty(), "not kubeadm's");
     }
 
     #[test]

@@ -214,8 +214,17 @@ error: error execution phase wait-control-plane: failed while waiting for the co
         let lines: Vec<String> = output.lines().map(String::from).collect();
         let api = ["10.0.0.5:6443", "api.example.lan:8443"].map(String::from);
         let (cause, _) = diagnose(&lines, &api)?;
-        let parts =
-            ["disk is full", "a port", "clocks", "cgroups", "API server's address", "repositories", "noexec"];
+        let parts = [
+            "disk is full",
+            "a port",
+            "clocks",
+            "cgroups",
+            "another cluster",
+            "API server's address",
+            "repositories",
+            "noexec",
+            "token to join",
+        ];
         Some(parts.into_iter().find(|part| cause.contains(part)).unwrap_or(cause))
     }
 
@@ -230,7 +239,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             ("E: Unable to locate package containerd".into(), "repositories"),
             (
                 r#"error execution phase preflight: couldn't validate the identity of the API Server: could not find a JWS signature in the cluster-info ConfigMap for token ID "abcdef""#.into(),
-                "token",
+                "token to join",
             ),
             (
                 r#"cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "sha256:ab" are pinned"#.into(),

@@ -49,6 +49,15 @@ pub(super) fn hide_keyed(value: &mut Value) {
             for (key, value) in map {
                 match value {
                     Value::String(text) if holds_secret(key) => *text = String::from(HIDDEN),
+                    // `password: 90210` is one, and `tokenSeconds: 90` is none.
+                    Value::Number(_) if is_secret(key) && ends_secretly(key) => *value = Value::from(HIDDEN),
+                    Value::Array(items) if holds_secret(key) => {
+                        items
+                            .iter_mut()
+                            .filter(|item| item.is_string())
+                            .for_each(|item| *item = Value::from(HIDDEN));
+                        items.iter_mut().for_each(hide_keyed);
+                    }
                     value => hide_keyed(value),
                 }
             }
@@ -56,6 +65,11 @@ pub(super) fn hide_keyed(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(hide_keyed),
         _ => {}
     }
+}
+
+fn ends_secretly(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["password", "passwd", "pin", "token", "secret"].iter().any(|end| key.ends_with(end))
 }
 
 fn holds_secret(key: &str) -> bool {
@@ -67,9 +81,14 @@ fn holds_secret(key: &str) -> bool {
 /// What is a setting of its own on a line: `password: x`, `password = x`, `- "token": x`.
 static LINE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"^([\s\-{,"']*)([A-Za-z0-9_.-]+)(["']?\s*[:=]\s*)(\S.*)$"#).ok());
-/// What is one among other words: `--password=x`, `--password x`, `password=x`, `"password": "x"`.
-static WORD: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_.-]+)(=|["']\s*:\s*|\s+)("[^"]*"|'[^']*'|[^\s"',;&]+)"#).ok());
+/// What is one among other words: `--password=x`, `password=x`, `"password": "x"`, `password: x`.
+static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"([A-Za-z0-9_.-]+)(=|["']\s*:\s*|:\s+)("[^"]*"|'[^']*'|[^\s"'][^\s]*)"#).ok()
+});
+/// A flag and its value as two words: `--password x`. Any other words beside each other are prose.
+static FLAG: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(^|[\s"'(,\[])(--?[A-Za-z0-9_.-]+\s+)("[^"]*"|'[^']*'|[^\s"'-]\S*)"#).ok()
+});
 
 /// A text without the passwords that settings and arguments in it say; nothing where there is none.
 fn told(text: &str) -> Option<String> {
@@ -104,21 +123,31 @@ fn told(text: &str) -> Option<String> {
 }
 
 fn words(line: &str) -> String {
-    let Some(form) = WORD.as_ref() else { return line.to_owned() };
-    let one = |found: &Captures<'_>| {
-        // Words beside each other are prose, but for a flag and its value.
-        let beside = found[2].trim().is_empty();
-        let is_flag = found[1].starts_with('-') && !found[3].starts_with('-');
-        let keeps = !is_secret(&found[1]) || is_open(&found[3]) || beside && !is_flag;
-        if keeps { found[0].to_owned() } else { format!("{}{}{HIDDEN}", &found[1], &found[2]) }
-    };
-    form.replace_all(line, one).into_owned()
+    let (Some(word), Some(flag)) = (WORD.as_ref(), FLAG.as_ref()) else { return line.to_owned() };
+    let keeps = |name: &str, value: &str| !is_secret(name) || is_open(value);
+    let line = word.replace_all(line, |found: &Captures<'_>| match keeps(&found[1], &found[3]) {
+        true => found[0].to_owned(),
+        false => format!("{}{}{HIDDEN}", &found[1], &found[2]),
+    });
+    let line = flag.replace_all(&line, |found: &Captures<'_>| match keeps(&found[2], &found[3]) {
+        true => found[0].to_owned(),
+        false => format!("{}{}{HIDDEN}", &found[1], &found[2]),
+    });
+    line.into_owned()
 }
 
-/// Whether a value says nothing by itself: it is switched on or off, stands elsewhere, or begins a map or a list.
+/// Whether a value says nothing by itself: it is switched on or off, stands elsewhere, or is no more than the beginning of a
+/// map or a list. What may be a password is hidden even where it may be none.
 fn is_open(value: &str) -> bool {
     let word = value.trim_matches(['"', '\'', ',', ' ']);
-    ["true", "false", "null", ""].contains(&word) || word.starts_with(['$', '{', '[', '&', '*', '!'])
+    let elsewhere = |open: &str, close: char| {
+        word.strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close))
+            .is_some_and(|name| !name.contains(close))
+    };
+    ["true", "false", "null", "", "{", "[", "{}", "[]", HIDDEN].contains(&word)
+        || elsewhere("${", '}')
+        || elsewhere("$(", ')')
 }
 
 /// Whether a text is a private key, or an address with a password (`postgres://user:password@host`).
@@ -160,6 +189,31 @@ mod tests {
                 json!(["--token=$(TOKEN)", "--token-file=(hidden)"]),
             ),
             (json!(["the token is made up", "a: b"]), json!(["the token is made up", "a: b"])),
+            // However many words stand before it, and whatever a password is made of.
+            (
+                json!([
+                    "serve --db-password=hun,ter2 --x",
+                    "exec now --token *hun;ter2 -v",
+                    "a --token 'x y' b"
+                ]),
+                json!([
+                    "serve --db-password=(hidden) --x",
+                    "exec now --token (hidden) -v",
+                    "a --token (hidden) b"
+                ]),
+            ),
+            (
+                json!(["--password=*hunter2", "DB_PASSWORD=$ecret1", "DB_PASSWORD=${SECRET}"]),
+                json!(["--password=(hidden)", "DB_PASSWORD=(hidden)", "DB_PASSWORD=${SECRET}"]),
+            ),
+            (
+                json!([
+                    "password: \"!hunter2\"\nadmin_password = $2a$10$abc\nauth: {user: ada, password: hunter2}"
+                ]),
+                json!([
+                    "password: (hidden)\nadmin_password = (hidden)\nauth: {user: ada, password: (hidden)"
+                ]),
+            ),
         ] {
             let mut shown = args.clone();
             hide_listed(&mut shown);

@@ -30,18 +30,21 @@ const WALK: Duration = Duration::from_secs(8);
 /// and meanwhile, whether new hosts and all that answer reach each other's ports. Nobody is asked where no host is new: then
 /// a run repairs a cluster that works.
 ///
+/// Only hosts `in_scope`, which the run may change, are new ones; what others are to become is no matter of this run's.
+///
 /// A host that does not answer is no finding: the run itself will tell.
 pub async fn before(
     inventory: &Inventory,
     hosts: &IndexMap<String, Arc<dyn Host>>,
     facts: &IndexMap<String, Facts>,
+    in_scope: &(dyn Fn(&str) -> bool + Sync),
 ) -> Vec<Finding> {
     let mut findings = from_facts(inventory, facts);
     let new: Vec<New> = hosts
         .iter()
         .filter_map(|(name, host)| {
             let (own, facts) = (inventory.hosts.get(name)?, facts.get(name)?);
-            is_new(own, facts).then_some(New { name, host: &**host, own, facts })
+            (in_scope(name) && is_new(own, facts)).then_some(New { name, host: &**host, own, facts })
         })
         .collect();
     if new.is_empty() {
@@ -55,7 +58,7 @@ pub async fn before(
         let survey = survey::ask(host.host, host.name, &ports, None, Depth::Quick).await.ok()?;
         Some((host, survey))
     }));
-    let (surveys, walked) = futures::join!(surveys, walk(inventory, hosts, &new));
+    let (surveys, walked) = futures::join!(surveys, walk(inventory, hosts, facts, &new));
     let surveys: Vec<_> = surveys.into_iter().flatten().collect();
     for (New { name, own: host, facts, .. }, survey) in &surveys {
         let subject = Subject { name, host, facts, survey: Some(survey) };
@@ -86,17 +89,25 @@ fn is_new(host: &inventory::Host, facts: &Facts) -> bool {
     if is_node(host) { !facts.kubernetes.joined } else { !facts.etcd.is_member() }
 }
 
-/// Tries the ports that hosts will use on each other, where one of the two is new. Not those of services, which may be closed,
-/// and not the way to a host that does not answer: its ports say nothing of the network.
+/// Tries the ports that hosts will use on each other, where one of the two is new and the other is, too, or is what it shall be
+/// already. Not those of services, which may be closed, and not the way to a host that does not answer: its ports say nothing
+/// of the network.
 async fn walk(
     inventory: &Inventory,
     hosts: &IndexMap<String, Arc<dyn Host>>,
+    facts: &IndexMap<String, Facts>,
     new: &[New<'_>],
 ) -> Vec<(Way, ports::Reached)> {
     let names: Vec<&str> = hosts.keys().map(String::as_str).collect();
     let is_new = |name: &str| new.iter().any(|host| host.name == name);
+    let counts = |name: &str| {
+        let known = inventory.hosts.get(name).zip(facts.get(name));
+        is_new(name) || known.is_some_and(|(own, facts)| !self::is_new(own, facts))
+    };
     let ways = ways::ways(inventory, &names).into_iter().filter(|way| {
         hosts.contains_key(&way.to)
+            && counts(&way.from)
+            && counts(&way.to)
             && !ways::is_service(way.address.port())
             && (is_new(&way.from) || is_new(&way.to))
     });
@@ -218,10 +229,10 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_is_ten_minutes_off_stops_a_run_before_its_first_change() {
         let mut fleet = Fleet::three();
-        let found = before(&fleet.inventory, &shells(0).await, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "clock"), [] as [&str; 0]);
         let late = shells(-10).await;
-        let found = before(&fleet.inventory, &late, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &late, &fleet.all_facts(), &|_| true).await;
         let [error] = &errors(&found, "clock")[..] else { panic!("{found:#?}") };
         assert!(
             error.starts_with("w2: 600.") && error.contains(" s behind") || error.starts_with("w2: 599."),
@@ -231,7 +242,7 @@ mod tests {
         for name in ["cp1", "w1", "w2"] {
             fleet.facts(name).kubernetes.joined = true;
         }
-        let found = before(&fleet.inventory, &late, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &late, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "clock"), [] as [&str; 0]);
     }
 
@@ -240,11 +251,11 @@ mod tests {
         let mut fleet = Fleet::three();
         fleet.inventory.cluster.endpoint.vip = Some([127, 0, 0, 1].into());
         let hosts = shells(0).await;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "vip-free"), ["cp1: cp1 has it, but not by a keepalived of hoist's"]);
         // Later it is one of them that has it.
         fleet.facts("cp1").kubernetes.control_plane = true;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "vip-free"), [] as [&str; 0]);
     }
 
@@ -252,9 +263,9 @@ mod tests {
     async fn what_the_network_plugin_needs_of_the_kernel_is_asked_before() {
         let mut fleet = Fleet::three();
         let asked = |found: &[Finding]| found.iter().any(|finding| finding.check == "cilium");
-        assert!(!asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts()).await));
+        assert!(!asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await));
         fleet.inventory.cluster.network.plugin = crate::inventory::Plugin::Cilium;
-        assert!(asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts()).await));
+        assert!(asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await));
     }
 
     #[tokio::test]
@@ -264,11 +275,11 @@ mod tests {
         let mut fleet = Fleet::three();
         fleet.inventory.cluster.endpoint.port = port;
         let hosts = shells(0).await;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         let taken = errors(&found, "ports-taken");
         assert!(taken.len() == 1 && taken[0].starts_with(&format!("cp1: {port} by ")), "{taken:?}");
         fleet.facts("cp1").kubernetes.joined = true;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "ports-taken"), [] as [&str; 0]);
     }
 
@@ -277,7 +288,7 @@ mod tests {
         let mut fleet = Fleet::three();
         let tried = Arc::default();
         let hosts = network(0, &["192.168.18.211:10250"], &tried).await;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         let [error] = &errors(&found, "ports")[..] else { panic!("{found:#?}") };
         assert!(error.starts_with("cp1,w2: w1:10250: No route to host"), "{error}");
         assert_eq!(tried.lock().unwrap().len(), 8, "no ports of services: {tried:?}");
@@ -289,7 +300,7 @@ mod tests {
         }
         tried.lock().unwrap().clear();
         let mut hosts = hosts;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "ports").len(), 1);
         let expected = [
             "cp1 192.168.18.212:10250",
@@ -303,13 +314,13 @@ mod tests {
         // A node that does not answer says nothing of the network.
         hosts.shift_remove("w1");
         tried.lock().unwrap().clear();
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "ports"), [] as [&str; 0]);
         assert_eq!(tried.lock().unwrap().len(), 3);
 
         fleet.facts("w2").kubernetes.joined = true;
         tried.lock().unwrap().clear();
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert!(tried.lock().unwrap().is_empty() && errors(&found, "ports").is_empty());
     }
 
@@ -318,7 +329,7 @@ mod tests {
         let fleet = Fleet::three();
         let tried = Arc::default();
         let hosts = network(BUSY, &[], &tried).await;
-        let found = before(&fleet.inventory, &hosts, &fleet.all_facts()).await;
+        let found = before(&fleet.inventory, &hosts, &fleet.all_facts(), &|_| true).await;
         assert_eq!(errors(&found, "ports"), [] as [&str; 0]);
         assert_eq!(tried.lock().unwrap().len(), 8 + 3, "w2 tries its three ways twice: {tried:?}");
     }

@@ -15,11 +15,11 @@ kubeadm_once() {
 	# Whoever initialises has made everything of what is there; who joins, of what the cluster has.
 	touch /etc/kubernetes/kubelet-settings.applied
 	[ "$1" != init ] || touch /etc/kubernetes/api-names.applied /etc/kubernetes/kubeadm.applied
-	${kubeadm_after:-:}
 {% if cluster.etcd.external %}
 	rm -rf /var/lib/hoist/pki
 {% endif %}
 	rm -f $mark || exit
+	${kubeadm_after:-:}
 	rmdir /var/lib/hoist 2>/dev/null || :
 }
 

@@ -43,9 +43,8 @@ impl User {
     /// The users of a file, with this one and without those that killed runs have left.
     pub fn added(&self, users: &str) -> String {
         let line = format!("{}:{}", self.name, self.hash);
-        let users = self.removed(users);
-        let end = if users.is_empty() || users.ends_with('\n') { "" } else { "\n" };
-        format!("{users}{end}{line}\n")
+        // First, so that what stood there is the same byte for byte when it is taken away, however it ends.
+        format!("{line}\n{}", self.removed(users))
     }
 
     /// The users of a file, without this one and those that killed runs have left. Where none of them is in it, nothing is
@@ -92,11 +91,11 @@ mod tests {
         let user = User::new().unwrap();
         let theirs = "ada:$2y$05$aaaa\n# a comment\nbob:$2y$05$bbbb";
         let with = user.added(theirs);
-        let line = with.strip_prefix(theirs).unwrap().trim();
+        let line = with.strip_suffix(theirs).unwrap().trim();
         assert!(line.starts_with(&format!("{}:$2y$04$", user.name)), "{line}");
         assert_eq!(line.split(':').nth(1).unwrap().len(), 60);
         assert!(!with.contains(user.password.expose_secret()));
-        assert_eq!(user.removed(&with).trim_end(), theirs);
+        assert_eq!(user.removed(&with), theirs, "to the byte");
         assert_eq!(user.removed(theirs), theirs, "as it is");
         // Of another run: one that may be alive, and one that was killed.
         let alive = User::new().unwrap().added(theirs);
