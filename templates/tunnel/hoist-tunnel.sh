@@ -38,6 +38,12 @@ if [ "${known% *}" != "$own" ]; then
 fi
 # Whether the gateway answers: written when it changes.
 answered() { if [ "${known##* }" != "$1" ]; then note tunnel-answered "$1"; fi; }
+# What does not come up answers nobody.
+fails() {
+  rm -f "$file.new"
+  answered no
+  exit 1
+}
 
 # Whatever the API server answers, or does not, the tunnel stays as it is. Nodes may not ask before there was a gateway.
 if [ -e "$file" ]; then said=$(gateway) || unanswered; else said=$(gateway 2> /dev/null) || exit 0; fi
@@ -89,15 +95,15 @@ if [ "$(cat "$file.new")" != "$(cat "$file" 2> /dev/null)" ] || ! stands; then
     fi
   done
   # What is killed in between finds no unit that is active, and begins again.
-  systemctl stop wg-quick@hoist.service
+  systemctl stop wg-quick@hoist.service || fails
   mv "$file.new" "$file"
-  systemctl -q enable wg-quick@hoist.service
-  systemctl start wg-quick@hoist.service
+  systemctl -q enable wg-quick@hoist.service || fails
+  systemctl start wg-quick@hoist.service || fails
 fi
 rm -f "$file.new"
 if [ "$check" ]; then exit 0; fi
 # WireGuard follows whoever last sent something that was right; workers' packets may have come another way.
-wg set hoist peer "$2" endpoint "$1"
+wg set hoist peer "$2" endpoint "$1" || fails
 # They shake hands every two minutes.
 last=$(wg show hoist latest-handshakes | cut -f 2)
 if [ $(($(date +%s) - ${last:-0})) -lt 180 ]; then answered yes; else answered no; fi

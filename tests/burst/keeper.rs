@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -11,11 +12,13 @@ use hoist::{
         cloud::State,
         gateway::{Around, Keeper, Kept, Plan, PrivateKey, SETTLED},
         network::{Gateway, Made, Network},
+        service::Beside,
     },
     engine::Library,
     inventory::{self, Inventory},
 };
 
+use super::gateway::end_one;
 use super::sim::{
     Bed,
     bed::{Handle, now},
@@ -190,4 +193,62 @@ fn one_that_the_network_has_no_more_is_ended_and_forgotten() {
     }
     assert_eq!(instances(&bed), (1, 0));
     assert_eq!(bed.world().met.1, Default::default(), "machines take their tunnels down");
+}
+
+/// Those whose role is older than that they say so: after an upgrade pods get their workers as before.
+#[test]
+fn machines_that_do_not_say_whether_they_reach_it_hinder_nothing() {
+    let bed = Bed::new(6);
+    for machine in ["cp1", "cp2"] {
+        tells(&bed, machine);
+    }
+    bed.world().faults.unsaid = true;
+    let mut keeper = keeper(&bed.handle(), Duration::ZERO);
+    let kept = keep(&bed, &mut keeper, 600);
+    assert_eq!((kept.answered, kept.trouble, keeper.hindrance()), (0, None, None));
+    (bed.world().faults.unsaid, bed.world().faults.unreached) = (false, true);
+    let kept = keep(&bed, &mut keeper, 20);
+    assert!(kept.trouble.unwrap().starts_with("no machine reaches the gateway"));
+    assert!(keeper.hindrance().is_some());
+}
+
+#[test]
+fn that_no_machine_reaches_it_is_no_reason_to_ask_ec2_more_seldom() {
+    let bed = Bed::new(7);
+    tells(&bed, "cp1");
+    bed.world().faults.unreached = true;
+    let mut keeper = keeper(&bed.handle(), Duration::ZERO);
+    assert!(keep(&bed, &mut keeper, 1200).trouble.unwrap().starts_with("no machine reaches"));
+    bed.world().faults.silent.insert("launch");
+    bed.world().calls.clear();
+    end_one(&mut bed.world());
+    keep(&bed, &mut keeper, 40);
+    let world = bed.world();
+    let times = &world.calls["launch"];
+    assert!(times.len() > 1 && times[1] - times[0] <= 12_000, "the first pause is the shortest: {times:?}");
+}
+
+#[test]
+fn a_look_that_was_asked_for_by_one_that_led_does_not_begin_and_what_it_knew_is_forgotten() {
+    let bed = Bed::new(8);
+    tells(&bed, "cp1");
+    let mut beside = Beside::new(keeper(&bed.handle(), Duration::ZERO));
+    let mut keeping = Box::pin(beside.keep());
+    let mut go_on = || assert!(keeping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let looks = || bed.world().calls.get("describe").map_or(0, Vec::len);
+    go_on();
+    beside.begin();
+    beside.forget();
+    go_on();
+    assert_eq!((looks(), instances(&bed), beside.told().is_none()), (0, (0, 0), true));
+    beside.begin();
+    go_on();
+    assert_eq!((looks(), instances(&bed), beside.told().is_some()), (1, (1, 1), true));
+    beside.begin();
+    go_on();
+    assert_eq!(looks(), 1, "the last look is not two seconds old");
+    beside.forget();
+    beside.begin();
+    go_on();
+    assert_eq!(looks(), 2, "it is another's");
 }

@@ -1,10 +1,14 @@
 //! One event in the life of a node at a time, and what exactly has to come of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use hoist::burst::{
     claim::{Phase, Why},
-    controller::Decision,
+    controller::{Decision, Wanted},
     offer::Money,
     time::Time,
 };
@@ -14,8 +18,8 @@ use super::{
     gates,
     sim::{
         Bed,
-        bed::now,
-        world::{Disk, Machine, Pod, START},
+        bed::{now, offers},
+        world::{Disk, Machine, Pod, START, World},
     },
 };
 
@@ -268,4 +272,62 @@ fn the_office_line_is_cut_for_an_hour() {
     bed.world().faults.denied.clear();
     bed.turns(300, 5);
     assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready; 2], 2), "nothing was judged blindly");
+}
+
+/// Another takes or renews the lease.
+fn another_leads(world: &mut World) {
+    let now = world.shown();
+    let (record, version) = world.lease.as_mut().unwrap();
+    (record.holder, record.renewed, *version) = (Some("another".into()), now, *version + 1);
+}
+
+#[test]
+fn who_has_lost_the_lead_since_the_look_writes_no_claim() {
+    for lost in [false, true] {
+        let mut bed = Bed::new(9);
+        let wanted = vec![Wanted { offers: offers(), pods: vec!["default/p1".into()] }];
+        let decision = Decision { wanted, ..Decision::default() };
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        now(bed.controller().carry_out(view, &decision)).unwrap();
+        bed.world().pass(3_000);
+        assert!(bed.world().claims.is_empty(), "more pods may come");
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        // What is between the two takes long.
+        bed.world().pass(16_000);
+        if lost {
+            another_leads(&mut bed.world());
+        }
+        let report = now(bed.controller().carry_out(view, &decision)).unwrap();
+        assert_eq!((report.planned.is_empty(), bed.world().claims.is_empty()), (lost, lost));
+    }
+}
+
+#[test]
+fn who_loses_the_lead_while_something_is_deleted_deletes_nothing_more() {
+    let mut bed = Bed::new(10);
+    bed.world().faults.stalls.insert("delete");
+    for name in ["vol-1", "vol-2", "vol-3"] {
+        let disk = Disk { claim: None, machine: None, is_volume: true, leaks: true, free: true };
+        bed.world().disks.insert(name.into(), disk);
+    }
+    let (world, decision) = (bed.world.clone(), Decision::default());
+    for _ in 0..100 {
+        world.lock().unwrap().pass(10_000);
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        let mut turn = Box::pin(bed.controller().carry_out(view, &decision));
+        let mut waited = false;
+        let report = loop {
+            match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(report) => break report.unwrap(),
+                Poll::Pending => another_leads(&mut world.lock().unwrap()),
+            }
+            waited = true;
+        };
+        if waited {
+            let deleted = world.lock().unwrap().calls["delete"].len();
+            assert_eq!((deleted, report.collected), (1, vec!["vol-1".to_owned()]));
+            return;
+        }
+    }
+    panic!("nothing is ever deleted");
 }

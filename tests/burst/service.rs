@@ -465,3 +465,19 @@ fn hoist_itself_takes_less_than_three_seconds_of_the_way_to_a_node() {
         assert!(own < Duration::from_secs(3), "seed {seed}: {until_asked:?} and {signing} ms");
     }
 }
+
+#[test]
+fn one_turn_keeps_the_lease_while_it_waits_for_the_gateway() {
+    let play = Play::new(13);
+    play.bed.world().has_gateway = true;
+    tells(&play.bed, "cp1");
+    play.run(3 * MINUTE);
+    play.bed.world().faults.stalls.insert("status");
+    play.bed.world().calls.clear();
+    let begun = play.bed.world().now;
+    let mut service = play.service(Arc::new(play.bed.handle()), "c1");
+    let mut connection = now(Road(play.bed.handle(), "c1").connect()).unwrap();
+    assert!(matches!(now(service.once(&mut connection, false)), Ok(Outcome::Done(_))));
+    assert!(play.bed.world().now - begun >= 25_000, "it has waited");
+    assert!(longest_without_lease(&play, begun) <= 6_000);
+}

@@ -50,7 +50,7 @@ impl Machine {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         };
         let handshakes = "[ ! -e handshake ] || printf 'KEY\\t%s\\n' \"$(cat handshake)\"";
-        let others = "show*) [ -e active ];; *) echo wg \"$@\" >> calls;; esac";
+        let others = "show*) [ -e active ];; *) [ ! -e unset ] || exit 1; echo wg \"$@\" >> calls;; esac";
         program("wg", &format!("case $* in pubkey) echo {KEY};; *handshakes) {handshakes};; {others}"));
         program(
             "ip",
@@ -59,7 +59,7 @@ impl Machine {
         program(
             "systemctl",
             "echo systemctl \"$@\" >> calls\n\
-             case $* in start*) touch active;; stop*|*disable*) rm -f active;; *is-active*) [ -e active ];; esac",
+             case $* in start*) [ ! -e broken ] || exit 1; touch active;; stop*|*disable*) rm -f active;; *is-active*) [ -e active ];; esac",
         );
         program(
             "kubectl",
@@ -197,6 +197,23 @@ fn it_tells_whether_the_gateway_answers() {
     assert_eq!(told(), "yes");
     machine.told("");
     assert_eq!(told(), "no");
+}
+
+/// What it said when the tunnel was up does not stay when that does not come up again.
+#[test]
+fn a_tunnel_that_does_not_come_up_is_not_answered() {
+    for broken in ["broken", "unset"] {
+        let machine = Machine::new();
+        machine.told(&format!("203.0.113.7:51820 {GATEWAY}"));
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        fs::write(machine.at("handshake"), now.to_string()).unwrap();
+        assert_eq!((machine.run(&[]).0, machine.noted("tunnel-answered").as_str()), (0, "yes"));
+        fs::write(machine.at(broken), "").unwrap();
+        machine.told(&format!("203.0.113.8:51820 {GATEWAY}"));
+        assert_eq!((machine.run(&[]).0, machine.noted("tunnel-answered").as_str()), (1, "no"), "{broken}");
+        fs::remove_file(machine.at(broken)).unwrap();
+        assert_eq!((machine.run(&[]).0, machine.noted("tunnel-answered").as_str()), (0, "yes"), "{broken}");
+    }
 }
 
 #[test]

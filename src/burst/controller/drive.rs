@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Candidate, Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
+    Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
     vain::unhelped,
 };
 use crate::burst::{
@@ -24,6 +24,10 @@ impl Controller {
     pub async fn carry_out(&mut self, mut view: View, decision: &Decision) -> Result<Report, Error> {
         let now = self.around.clock.now();
         let mut report = Report { troubles: std::mem::take(&mut view.troubles), ..Report::default() };
+        // What was between the look and the decision may have taken long.
+        if !self.leads_still().await? {
+            return Ok(report);
+        }
         self.plan(&mut view, decision, &mut report, now).await?;
         // A claim is launched only by one that led after the claim was written: whoever leads next has seen it.
         if !self.leads().await? {
@@ -36,7 +40,7 @@ impl Controller {
             self.drive(&mut view, index, &endings, decision, &mut report).await?;
         }
         self.close(&mut view, &mut report).await?;
-        self.collect(&view, &mut report).await;
+        self.collect(&view, &mut report).await?;
         Ok(report)
     }
 
@@ -83,8 +87,8 @@ impl Controller {
         let mut seen = self.seen(view, index, endings, decision);
         for _ in 0..EDGES {
             let now = self.around.clock.now();
-            // A turn with slow launches outlasts the lease; who leads no more must not touch another's tokens.
-            if now.since(self.led) >= Candidate::DURATION / 3 && !self.leads().await? {
+            // A turn with slow launches outlasts the lease.
+            if !self.leads_still().await? {
                 break;
             }
             let claim = view.claims[index].0.clone();
@@ -330,21 +334,27 @@ impl Controller {
         Ok(())
     }
 
-    async fn collect(&mut self, view: &View, report: &mut Report) {
+    async fn collect(&mut self, view: &View, report: &mut Report) -> Result<(), Error> {
         let now = self.around.clock.now();
-        let Some(cloud) = view.cloud.as_ref().filter(|_| self.collection.due(now)) else { return };
+        let Some(cloud) = view.cloud.as_ref().filter(|_| self.collection.due(now)) else { return Ok(()) };
         let claims: Vec<&Claim> = view.claims().collect();
         let orphans = self.collection.look(&cloud.instances, &cloud.leftovers, &claims, now);
-        if !orphans.instances.is_empty() {
+        if !orphans.instances.is_empty() && self.leads_still().await? {
             self.terminate(&orphans.instances, report).await;
+            report.collected = orphans.instances;
         }
-        for leftover in &orphans.leftovers {
-            if let Err(error) = self.around.cloud.delete(leftover).await {
+        let cloud = self.around.cloud.clone();
+        for leftover in orphans.leftovers {
+            // There may be many, and each may take half a minute.
+            if !self.leads_still().await? {
+                break;
+            }
+            if let Err(error) = self.holding(cloud.delete(&leftover)).await {
                 report.troubles.push(error.to_string());
             }
+            report.collected.push(leftover.id);
         }
-        report.collected = orphans.instances;
-        report.collected.extend(orphans.leftovers.into_iter().map(|leftover| leftover.id));
+        Ok(())
     }
 }
 

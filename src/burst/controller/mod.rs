@@ -159,9 +159,16 @@ impl Controller {
         Ok(leads)
     }
 
+    /// Whether we lead still: asked when that was known last a third of the lease ago. Who leads no more must not touch another's
+    /// claims and tokens.
+    async fn leads_still(&mut self) -> Result<bool, Error> {
+        let now = self.around.clock.now();
+        Ok(now.since(self.led) < Candidate::DURATION / 3 || self.leads().await?)
+    }
+
     /// Waits for EC2, which may take half a minute, and keeps the lease meanwhile. Whether it was kept is asked before the
     /// next step that needs it.
-    async fn holding<T>(&mut self, call: impl Future<Output = T>) -> T {
+    pub(in crate::burst) async fn holding<T>(&mut self, call: impl Future<Output = T>) -> T {
         let clock = self.around.clock.clone();
         let mut call = std::pin::pin!(call);
         loop {

@@ -66,8 +66,9 @@ pub trait Meeting: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub key: PublicKey,
-    /// Whether the gateway has answered it within the last three minutes. A gateway that ends is noticed as late.
-    pub is_answered: bool,
+    /// Whether the gateway has answered it within the last three minutes. A gateway that ends is noticed as late. None: it does
+    /// not say, as one that `hoist apply` has not been run for since machines say so, or it is away itself.
+    pub is_answered: Option<bool>,
 }
 
 /// What machines are told.
@@ -111,6 +112,7 @@ pub struct Kept {
     /// How many machines it lets in.
     pub machines: usize,
     /// How many of them it has answered lately, as they say.
+    #[serde(default)]
     pub answered: usize,
     /// Nodes of the inventory that have told no key, or one that another has told, too.
     pub without_key: Vec<String>,
@@ -165,6 +167,11 @@ impl Keeper {
         Keeper { around, plan, settled, key: None, machines: None, last: None, hindrance, troubles: 0 }
     }
 
+    /// What was seen before is of no use any more: the next turn looks anew.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
     /// Why workers would not find the machines, as far as was seen last. None: they do, or will when they have booted.
     pub fn hindrance(&self) -> Option<&'static str> {
         self.hindrance
@@ -190,12 +197,13 @@ impl Keeper {
         };
         let kept = self.kept(endpoint, now).await?;
         // What is not as it should be without EC2's doing is looked at again soon: machines tell their keys.
-        let rest = match (&kept.0.trouble, kept.1) {
-            (Some(_), Looked::Asked) => CALM.saturating_mul(1 << self.troubles.min(3)).min(LONGEST),
-            (_, Looked::Well) => CALM,
-            _ => BUSY,
+        let rest = match kept.1 {
+            Looked::Refused => CALM.saturating_mul(1 << self.troubles.min(3)).min(LONGEST),
+            Looked::Well => CALM,
+            Looked::Not | Looked::Asked => BUSY,
         };
-        self.troubles = if kept.0.trouble.is_some() { self.troubles.saturating_add(1) } else { 0 };
+        let refused = matches!(kept.1, Looked::Refused);
+        self.troubles = if refused { self.troubles.saturating_add(1) } else { 0 };
         self.last = Some((Some(kept.0.clone()), now, rest));
         Ok(Some(kept.0))
     }
@@ -223,7 +231,8 @@ impl Keeper {
 
     async fn kept(&mut self, endpoint: SocketAddrV4, now: Time) -> Result<(Kept, Looked), LedgerError> {
         self.hindrance = Some(NOT_THERE);
-        let (machines, answered, unknown) = self.meet(endpoint).await?;
+        let (machines, answers, unknown) = self.meet(endpoint).await?;
+        let answered = answers.iter().filter(|is_answered| **is_answered).count();
         let nodes = self.addresses();
         let without_key = nodes.keys().filter(|name| !machines.contains_key(*name)).cloned().collect();
         let (instance, trouble, count) = (None, None, machines.len());
@@ -236,7 +245,7 @@ impl Keeper {
         }
         let (record, _) = self.around.records.gateway().await?;
         kept.instance = record.instance().map(str::to_owned);
-        self.hindrance = hindrance(&record, answered, now);
+        self.hindrance = hindrance(&record, &answers, now);
         let wanted = match self.wanted(&machines, &nodes) {
             Ok(wanted) => wanted,
             Err(trouble) => return Ok((Kept { trouble: Some(trouble), ..kept }, Looked::Not)),
@@ -259,21 +268,27 @@ impl Keeper {
         )
         .await?;
         kept.instance = done.record.instance().map(str::to_owned);
-        self.hindrance = hindrance(&done.record, answered, now);
+        self.hindrance = hindrance(&done.record, &answers, now);
         let refused = || done.record.refused.as_ref().map(|refusal| refusal.reason.clone());
         let trouble = done.trouble.as_ref().map(ToString::to_string).or_else(refused);
+        let trouble = trouble.or_else(|| short_lived(&done.record));
+        let looked = match trouble {
+            _ if is_well(&done.record, &wanted) => Looked::Well,
+            Some(_) => Looked::Refused,
+            None => Looked::Asked,
+        };
+        // EC2 has no part in this, and is asked as often as before.
         let unreached = self.hindrance.filter(|it| *it == UNREACHED).map(str::to_owned);
-        kept.trouble = trouble.or_else(|| short_lived(&done.record)).or(unreached);
-        let well = is_well(&done.record, &wanted);
-        Ok((kept, if well { Looked::Well } else { Looked::Asked }))
+        kept.trouble = trouble.or(unreached);
+        Ok((kept, looked))
     }
 
-    /// Learns what machines tell, and tells machines what they should know. The second is how many of them the gateway
-    /// answers, the third are those that nobody knows.
+    /// Learns what machines tell, and tells machines what they should know. The second is whether the gateway
+    /// answers them, of those that say so, the third are those that nobody knows.
     async fn meet(
         &mut self,
         endpoint: SocketAddrV4,
-    ) -> Result<(BTreeMap<String, PublicKey>, usize, Vec<String>), LedgerError> {
+    ) -> Result<(BTreeMap<String, PublicKey>, Vec<bool>, Vec<String>), LedgerError> {
         let meeting = self.around.meeting.as_ref();
         if self.key.is_none() {
             self.key = Some(meeting.own_key().await?);
@@ -294,9 +309,8 @@ impl Keeper {
         if known != before {
             meeting.tell(&known).await?;
         }
-        let is_answered = |name: &&String| told.get(*name).is_some_and(|machine| machine.is_answered);
-        let answered = machines.keys().filter(is_answered).count();
-        Ok((machines, answered, unknown))
+        let answers = machines.keys().filter_map(|name| told.get(name)?.is_answered).collect();
+        Ok((machines, answers, unknown))
     }
 
     /// The machines that are nodes, by name. Others are of no interest to workers.
@@ -331,6 +345,8 @@ enum Looked {
     /// EC2 was not asked.
     Not,
     Asked,
+    /// It refused, did not answer, or ended what it gave.
+    Refused,
     Well,
 }
 
@@ -338,13 +354,15 @@ const NOT_THERE: &str = "the gateway to the machines is not there yet";
 const UNREACHED: &str = "no machine reaches the gateway: `wg show hoist` on a machine tells its last handshake; UDP 51820 \
                          has to be allowed to go out";
 
-/// Why workers would not find the machines. One that comes is waited for only if the one before it has not ended early.
-fn hindrance(record: &Record, answered: usize, now: Time) -> Option<&'static str> {
+/// Why workers would not find the machines. One that comes is waited for only if the one before it has not ended early. Where no
+/// machine says whether it is answered, nothing is known.
+fn hindrance(record: &Record, answers: &[bool], now: Time) -> Option<&'static str> {
     let Some(launch) = record.launch.as_ref().filter(|launch| launch.instance.is_some()) else {
         return Some(NOT_THERE);
     };
     let comes = launch.asked.is_some_and(|asked| now.since(asked) < COMING) && record.short == 0;
-    (answered == 0 && !comes).then_some(UNREACHED)
+    let is_silent = !answers.is_empty() && !answers.contains(&true);
+    (is_silent && !comes).then_some(UNREACHED)
 }
 
 fn short_lived(record: &Record) -> Option<String> {

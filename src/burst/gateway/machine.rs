@@ -70,21 +70,24 @@ fn take_in(record: &mut Record, seen: &Seen, now: Time) {
                 && launch.instance.as_ref().is_none_or(|id| *id == instance.id)
         });
         match (launch, instance.state) {
-            (Some(launch), State::Terminated) => {
-                let short = launch.asked.is_some_and(|asked| now.since(asked) < SHORT);
-                record.short = if short { record.short.saturating_add(1) } else { 0 };
-                // The first may have been an accident.
-                let (first, most) = AFTER_SHORT;
-                let wait = first.saturating_mul(1 << record.short.saturating_sub(2).min(6)).min(most);
-                record.pause = (record.short > 1).then(|| now.after(Duration::from_secs(wait)));
-                record.ended.clone_from(&instance.reason);
-                record.launch = None;
-            }
+            (Some(_), State::Terminated) => over(record, instance, now),
             (Some(launch), _) => launch.instance = Some(instance.id.clone()),
             (None, State::Terminated) => drop(record.ending.remove(&instance.id)),
             (None, _) => drop(record.ending.entry(instance.id.clone()).or_insert(now)),
         }
     }
+}
+
+/// It has ended, or is ending, and nobody here has asked for that: one that did so soon holds the next ones up.
+fn over(record: &mut Record, instance: &Instance, now: Time) {
+    let Some(launch) = record.launch.take() else { return };
+    let short = launch.asked.is_some_and(|asked| now.since(asked) < SHORT);
+    record.short = if short { record.short.saturating_add(1) } else { 0 };
+    // The first may have been an accident.
+    let (first, most) = AFTER_SHORT;
+    let wait = first.saturating_mul(1 << record.short.saturating_sub(2).min(6)).min(most);
+    record.pause = (record.short > 1).then(|| now.after(Duration::from_secs(wait)));
+    record.ended.clone_from(&instance.reason);
 }
 
 /// Whether the one that there is may stay.
@@ -100,10 +103,16 @@ fn judge(record: &mut Record, wanted: Option<&Wanted>, seen: &Seen, now: Time) {
     record.missing_since = since(record.missing_since, shown.is_none());
     record.impaired_since = since(record.impaired_since, seen.impaired);
     let long = |since: Option<Time>, limit: Duration| since.is_some_and(|since| now.since(since) >= limit);
-    let ended = shown.is_some_and(|instance| !matches!(instance.state, State::Pending | State::Running));
+    let is_over = |it: &&Instance| !matches!(it.state, State::Pending | State::Running);
     let stays = launch.asked.is_some_and(|asked| now >= asked && now.since(asked) < STAYS);
     let other = wanted.is_none_or(|wanted| wanted.configuration() != launch.configuration && !stays);
-    if ended || other || long(record.missing_since, MISSING) || long(record.impaired_since, IMPAIRED) {
+    let fails = long(record.missing_since, MISSING) || long(record.impaired_since, IMPAIRED);
+    // What powers itself off is seen on its way before it is seen at its end.
+    let ended = shown.filter(is_over);
+    if let Some(instance) = ended {
+        over(record, instance, now);
+    }
+    if ended.is_some() || other || fails {
         record.ending.insert(id, now);
         (record.launch, record.asked) = (None, None);
         (record.missing_since, record.impaired_since) = (None, None);
@@ -179,7 +188,7 @@ pub fn answered(record: &Record, answer: &Result<Instance, CloudError>, now: Tim
         // A token that was used before gives back what it gave then.
         Ok(instance) if instance.state.is_ending() => {
             record.ending.insert(instance.id.clone(), now);
-            record.launch = None;
+            over(&mut record, instance, now);
         }
         Ok(instance) => launch.instance = Some(instance.id.clone()),
         Err(error) => match error.kind {

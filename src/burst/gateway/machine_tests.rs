@@ -89,6 +89,7 @@ fn one_that_ended_is_replaced_at_once_and_one_that_is_ending_when_it_has() {
         assert_eq!((after.launch, after.terminate), (launches, vec![]), "{second}");
         record = after.record;
     }
+    assert_eq!(record.short, 1, "it counts on its way, and not again at its end");
     // A stopped one costs, and does nothing.
     let stopped = next(&running(), Some(&wanted("1")), &seen(&[instance("i-1", 1, State::Stopped)]), at(9));
     assert_eq!((stopped.launch, stopped.terminate), (false, vec!["i-1".to_owned()]));
@@ -175,25 +176,38 @@ fn a_refusal_that_somebody_has_to_cure_waits_for_that_and_others_for_half_a_minu
     assert!(next(&short, Some(&wanted("1")), &Seen::default(), Time(0)).launch);
 }
 
-#[test]
-fn those_that_end_soon_are_replaced_more_and_more_slowly() {
-    let (mut record, mut launches) = (Record::default(), Vec::new());
+/// Seconds at which one was asked for, when each begins to end as soon as it is there, and the record in the end. `ways`: what
+/// EC2 shows of each, second by second.
+fn launches_of_short_ones(ways: &[State]) -> (Vec<u64>, Record) {
+    let (mut record, mut launches, mut shown) = (Record::default(), Vec::new(), 0);
     for second in 0..3000 {
-        let before = record.attempt;
-        let ended = Instance {
-            reason: Some("Client.VolumeLimitExceeded".into()),
-            ..instance("i", before, State::Terminated)
-        };
-        let seen = if record.instance().is_some() { seen(&[ended]) } else { Seen::default() };
-        let after = next(&record, Some(&wanted("1")), &seen, at(second));
+        let (attempt, reason) = (record.attempt, Some("Client.VolumeLimitExceeded".into()));
+        let of = |state: &State| Instance { reason, ..instance(&format!("i-{attempt}"), attempt, *state) };
+        let instances: Vec<Instance> = ways.get(shown).map(of).into_iter().filter(|_| attempt > 0).collect();
+        shown += 1;
+        let after = next(&record, Some(&wanted("1")), &seen(&instances), at(second));
+        assert_eq!(after.terminate, [""; 0]);
         record = after.record;
         if after.launch {
             launches.push(second);
-            record = answered(&record, &Ok(instance("i", record.attempt, State::Pending)), at(second));
+            let given = instance(&format!("i-{}", record.attempt), record.attempt, State::Pending);
+            (record, shown) = (answered(&record, &Ok(given), at(second)), 0);
         }
     }
+    (launches, record)
+}
+
+#[test]
+fn those_that_end_soon_are_replaced_more_and_more_slowly() {
+    let (launches, record) = launches_of_short_ones(&[State::Terminated]);
     assert_eq!(launches, [0, 1, 12, 33, 74, 155, 316, 637, 1278, 1919, 2560]);
     assert_eq!(record.ended.as_deref(), Some("Client.VolumeLimitExceeded"));
+    // What powers itself off is seen on its way; it counts once.
+    let (launches, powered) =
+        launches_of_short_ones(&[State::ShuttingDown, State::ShuttingDown, State::Terminated]);
+    assert_eq!(launches, [0, 3, 14, 35, 76, 157, 318, 639, 1280, 1921, 2562]);
+    assert_eq!(powered.ended.as_deref(), Some("Client.VolumeLimitExceeded"));
+    assert_eq!(powered.short, record.short);
     // One that has lasted ends by accident.
     let lasted = Record { launch: running().launch, ..record };
     let after = next(&lasted, Some(&wanted("1")), &seen(&[instance("i-1", 1, State::Terminated)]), at(9000));

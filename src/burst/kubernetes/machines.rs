@@ -34,7 +34,9 @@ impl Meeting for Store {
             let annotations = &node["metadata"]["annotations"];
             // One that is not understood is none: its machine writes it again.
             let key = annotations[TUNNEL_KEY].as_str()?.parse().ok()?;
-            Some((name.to_owned(), Machine { key, is_answered: annotations[TUNNEL_ANSWERED] == "yes" }))
+            // What a machine that is away said last says nothing.
+            let said = annotations[TUNNEL_ANSWERED].as_str().filter(|_| is_ready(node));
+            Some((name.to_owned(), Machine { key, is_answered: said.map(|said| said == "yes") }))
         };
         Ok(nodes.iter().filter_map(machine).collect())
     }
@@ -114,6 +116,11 @@ impl Store {
     }
 }
 
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
 fn metadata(name: &str) -> Value {
     json!({"name": name, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "hoist"}})
 }
@@ -141,19 +148,33 @@ mod tests {
     async fn machines_tell_their_keys_and_whether_they_are_answered_on_their_nodes() {
         let (store, memory) = store().await;
         let key = PrivateKey::generate().unwrap().public();
-        let node = |name: &str, annotations: Value| {
+        let node = |name: &str, ready: &str, annotations: Value| {
             let metadata = json!({"name": name, "annotations": annotations});
-            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
+            let conditions = [
+                json!({"type": "DiskPressure", "status": "True"}),
+                json!({"type": "Ready", "status": ready}),
+            ];
+            let status = json!({"conditions": conditions});
+            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status});
             memory.lock().unwrap().objects.put(node);
         };
         let text = key.to_string();
-        node("cp1", json!({TUNNEL_KEY: text}));
-        node("cp2", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "yes"}));
-        node("cp3", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "no"}));
-        node("w1", json!({TUNNEL_KEY: "no key", TUNNEL_ANSWERED: "yes"}));
-        node("w2", Value::Null);
+        node("cp1", "True", json!({TUNNEL_KEY: text}));
+        node("cp2", "True", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "yes"}));
+        node("cp3", "True", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "no"}));
+        // What they said may be long ago.
+        node("cp4", "Unknown", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "yes"}));
+        node("cp5", "False", json!({TUNNEL_KEY: text, TUNNEL_ANSWERED: "no"}));
+        node("w1", "True", json!({TUNNEL_KEY: "no key", TUNNEL_ANSWERED: "yes"}));
+        node("w2", "True", Value::Null);
         let machine = |name: &str, is_answered| (name.to_owned(), Machine { key: key.clone(), is_answered });
-        let expected = [machine("cp1", false), machine("cp2", true), machine("cp3", false)];
+        let expected = [
+            machine("cp1", None),
+            machine("cp2", Some(true)),
+            machine("cp3", Some(false)),
+            machine("cp4", None),
+            machine("cp5", None),
+        ];
         assert_eq!(store.machines().await.unwrap(), expected.into());
     }
 

@@ -25,6 +25,8 @@ pub struct Told {
 struct Heard {
     /// How often this controller has ceased to lead.
     term: u64,
+    /// Whether it leads, as far as its turns have told.
+    leads: bool,
     told: Option<Told>,
 }
 
@@ -51,9 +53,21 @@ impl Beside {
         let (keeper, shared) = (self.keeper.take(), self.shared.clone());
         async move {
             let Some(mut keeper) = keeper else { return std::future::pending().await };
+            let mut last = 0;
             loop {
                 shared.asked.notified().await;
-                let term = shared.heard.borrow().term;
+                let (term, leads) = {
+                    let heard = shared.heard.borrow();
+                    (heard.term, heard.leads)
+                };
+                // It was asked while a look went on, and has ceased to lead since.
+                if !leads {
+                    continue;
+                }
+                // Another has kept the gateway meanwhile.
+                if std::mem::replace(&mut last, term) != term {
+                    keeper.forget();
+                }
                 let (kept, trouble) = match keeper.keep().await {
                     Ok(kept) => (kept, None),
                     Err(error) => (None, Some(error.to_string())),
@@ -72,12 +86,18 @@ impl Beside {
 
     /// By one that leads: asks for a look, unless one goes on.
     pub fn begin(&self) {
+        self.shared.heard.send_if_modified(|heard| {
+            heard.leads = true;
+            false
+        });
         self.shared.asked.notify_one();
     }
 
     /// This controller does not lead: what it knows is of no use to it.
     pub fn forget(&self) {
-        self.shared.heard.send_modify(|heard| *heard = Heard { term: heard.term + 1, told: None });
+        self.shared
+            .heard
+            .send_modify(|heard| *heard = Heard { term: heard.term + 1, leads: false, told: None });
     }
 
     /// Nothing before the first look.

@@ -138,7 +138,7 @@ impl Service {
             })));
         }
         if let Some(keeper) = connection.keeper.as_ref().filter(|_| self.once) {
-            keeper.first().await;
+            connection.controller.holding(keeper.first()).await;
         }
         // A look that goes on says nothing yet.
         let known = connection.keeper.as_ref().map(Beside::told);

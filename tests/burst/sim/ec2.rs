@@ -238,6 +238,7 @@ impl Cloud for Handle {
     }
 
     async fn delete(&self, leftover: &Leftover) -> Result<(), CloudError> {
+        self.stall("delete").await;
         self.call(|world| delete(world, leftover)).await
     }
 

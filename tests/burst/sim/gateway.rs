@@ -64,6 +64,7 @@ impl Meeting for Handle {
                     && it.state(at).is_some_and(|(it, _)| it == State::Running)
             };
             let is_answered = !world.faults.unreached && world.alive().any(is_up);
+            let is_answered = (!world.faults.unsaid).then_some(is_answered);
             let machine = |key: &PublicKey| Machine { key: key.clone(), is_answered };
             Ok(world.met.0.iter().map(|(name, key)| (name.clone(), machine(key))).collect())
         })

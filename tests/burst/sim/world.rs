@@ -56,6 +56,8 @@ pub struct Faults {
     pub interfaces_are_shared: bool,
     /// The gateway runs, and nobody reaches it.
     pub unreached: bool,
+    /// Machines do not say whether they reach it.
+    pub unsaid: bool,
     /// Instances whose checks fail.
     pub impaired: BTreeSet<String>,
 }
