@@ -1,7 +1,8 @@
 //! Ends everything that carries the cluster's tag, and says whether anything is left.
 //!
-//! Claims and the gateway come first, if they can be read: what was asked of EC2 and not answered has to be asked for again
-//! before it is known what to end. Then the tags are walked, whoever made what carries them, until two looks in a row show nothing.
+//! Claims and the gateway come first, if they can be read: what was asked of EC2 and not answered has to be asked for
+//! again before it is known what to end. Then the tags are walked, whoever made what carries them, until two looks in a
+//! row show nothing.
 
 use std::time::Duration;
 

@@ -16,9 +16,9 @@ use crate::{
 
 /// Logs in to a host with OpenSSH's client, or runs a command there; the exit status is that of ssh.
 ///
-/// The way there, user, keys, known_hosts and network namespace are those with which hoist itself connects;
-/// everything else is as your own configuration of ssh has it. Several words after `--` stay what they are here; a single one is a line
-/// of shell. To run a command as root on many hosts, see `hoist exec`.
+/// The way there, user, keys, known_hosts and network namespace are those with which hoist itself connects; everything
+/// else is as your own configuration of ssh has it. Several words after `--` stay what they are here; a single one is a
+/// line of shell. To run a command as root on many hosts, see `hoist exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist ssh -i inventory/lab.yaml cp1 -- journalctl -u kubelet -n 20")]
 pub struct Args {

@@ -18,7 +18,8 @@ const TRACKED: Check = Check {
 const LEAST: u64 = 131_072;
 const PER_PROCESSOR: u64 = 32_768;
 
-/// For hosts that will be nodes. Beyond the limit new connections are dropped, with a line in the kernel's log that nobody reads.
+/// For hosts that will be nodes. Beyond the limit new connections are dropped, with a line in the kernel's log that
+/// nobody reads.
 pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
     if !is_node(host.host) || host.facts.cpus == 0 {
         return None;

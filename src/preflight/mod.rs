@@ -71,11 +71,11 @@ struct Subject<'a> {
 /// What the facts alone tell, for a run that is about to change hosts. Hosts that are nodes already are not judged
 /// again, but new ones are compared with them, and a virtual address that they shall get is looked at.
 ///
-/// An error among the findings would ruin the run, and should stop it: a node of another cluster; a host that is no Linux with systemd; two
-/// hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks of the host
-/// inside those of pods or services; a virtual address that is not in the network of a control plane, or that another host
-/// has; too few processors or too little memory for kubeadm; no space; a kernel or
-/// control groups that the kubelet refuses.
+/// An error among the findings would ruin the run, and should stop it: a node of another cluster; a host that is no Linux
+/// with systemd; two hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks
+/// of the host inside those of pods or services; a virtual address that is not in the network of a control plane, or that
+/// another host has; too few processors or too little memory for kubeadm; no space; a kernel or control groups that the
+/// kubelet refuses.
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
     let subjects = subjects(inventory, facts);
     let new = |name: &str| facts.get(name).is_some_and(|facts| !facts.kubernetes.joined);

@@ -36,8 +36,9 @@ const SLOWEST_DIGEST: u64 = 10 << 20;
 const SLOWEST_PEER: u64 = 128 << 10;
 
 /// What the host does, given `dest`, `want`, `size` and `mode`, and to fetch the file itself from a neighbour, its
-/// address `peer` and `port`, and `own`, the address to come from; `beside` and `times` say where else there must be room. It answers with lines: first what it has (`have`,
-/// `send OFFSET` or `nospace NEEDED AVAILABLE PATH`), then how it went (`done`, `digest FOUND`, `peer WHY` …).
+/// address `peer` and `port`, and `own`, the address to come from; `beside` and `times` say where else there must be
+/// room. It answers with lines: first what it has (`have`, `send OFFSET` or `nospace NEEDED AVAILABLE PATH`), then how it
+/// went (`done`, `digest FOUND`, `peer WHY` …).
 ///
 /// The file grows next to its destination, never in /tmp, under a name made of its digest: so it is renamed within
 /// one file system, gets the security label of its folder, and can be continued by a later run.

@@ -1,8 +1,8 @@
 //! The life of one rented node, written down before EC2 is asked for it.
 //!
-//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused and `vain` whom no node helped, `ledger` keeps
-//! claims where a restarted controller finds them. The rule behind all of it: whatever may cost money has a claim, and a claim ends only when EC2 itself has
-//! said that nothing is left.
+//! `machine` and `ending` decide (pure), `market` remembers what EC2 refused and `vain` whom no node helped, `ledger`
+//! keeps claims where a restarted controller finds them. The rule behind all of it: whatever may cost money has a claim,
+//! and a claim ends only when EC2 itself has said that nothing is left.
 
 mod ending;
 mod ledger;

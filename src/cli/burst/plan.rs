@@ -14,8 +14,8 @@ use crate::{
     report,
 };
 
-/// Shows the network that workers in EC2 need and what it costs, for people, as a document for the tools that your company makes networks
-/// with, or the permissions that hoist needs there. Asks nobody and makes nothing.
+/// Shows the network that workers in EC2 need and what it costs, for people, as a document for the tools that your
+/// company makes networks with, or the permissions that hoist needs there. Asks nobody and makes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist burst plan -i inventory/burst.yaml\n  \
     hoist burst plan -i inventory/burst.yaml --as terraform > burst.tf\n  \
