@@ -98,8 +98,12 @@ async fn cluster(kept: Kept) -> (Cluster, Arc<Mutex<Kept>>) {
 
 /// Distribution itself, as Debian packs it.
 #[tokio::test]
-#[ignore = "needs the program docker-registry: run it by name"]
 async fn distribution_itself_keeps_an_image() {
+    if !std::path::Path::new("/usr/bin/docker-registry").exists() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "tests/run installs docker-registry");
+        eprintln!("skipped: there is no docker-registry");
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let (users, data) = (folder.path().join("htpasswd"), folder.path().join("data"));
     std::fs::write(&users, THEIRS).unwrap();
