@@ -28,9 +28,14 @@ printf '%s\n' "$holder" >/run/hoist.lock
 		esac
 		process=$2
 	done
-	while kill -0 $$ && { [ -z "$server" ] || [ -e /proc/"$server" ]; }; do
-		sleep 1
-	done
+	alive() { kill -0 $$ && { [ -z "$server" ] || [ -e /proc/"$server" ]; }; }
+	sleep 1
+	# A tail that looks once a second costs a host next to nothing, a `sleep` each second a process. Both tails are
+	# started for what takes longer, and where tail has no --pid they end at once, and sleep it is.
+	if alive; then
+		{ for process in $$ $server; do { tail -f /dev/null -s 1 --pid="$process" && echo gone; } & done; } 8>&- | read -r _
+	fi
+	while alive; do sleep 1; done
 	kill -0 $$ || exit 0
 	for signal in TERM TERM KILL; do
 		left=''

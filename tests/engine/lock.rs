@@ -1,6 +1,11 @@
 //! One run at a time on a host.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use hoist::{
     engine::{Error, Lock},
@@ -58,5 +63,49 @@ async fn a_host_without_flock_says_so() {
     match Lock::taken("cp1", &output).unwrap_err() {
         Error::Unlockable { reason, .. } => assert_eq!(reason, "flock is missing"),
         other => panic!("{other}"),
+    }
+}
+
+/// The keeper looks with tail(1), and where tail has no --pid with sleep(1): it must see the same.
+#[test]
+fn what_a_lost_connection_left_at_work_is_ended_and_the_lock_is_free() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: not root, so no file in /run");
+        return;
+    }
+    for (number, tools) in ["", "tail() { echo 'unrecognized option: pid' >&2; return 1; }\n"].iter().enumerate() {
+        let name = format!("hoist-keeper-test-{number}-{}", std::process::id());
+        let (lock, work) = (format!("/run/{name}.lock"), format!("/run/{name}.work"));
+        let script = Lock::new("hoist").script().replace("/run/hoist.lock", &lock);
+        let script = format!("{tools}( {script} )\necho $$ >{work}\nsleep 1000\n");
+        // The outer shell stands for the SSH server's process of the connection, the inner one for the root shell.
+        let mut server =
+            Command::new("sh").args(["-c", "setsid sh -c \"$0\"; :", &script]).spawn().unwrap();
+        let session = wait_for(|| fs::read_to_string(&work).ok().filter(|text| text.ends_with('\n')));
+        // Long enough for the keeper to have gone on from its first second.
+        sleep(Duration::from_millis(1500));
+        let free = || Command::new("flock").args(["-n", &lock, "true"]).status().unwrap().success();
+        assert!(!free(), "{tools}");
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let members = || {
+            let found = Command::new("ps").args(["-o", "args=", "-s", session.trim()]).output().unwrap();
+            String::from_utf8(found.stdout).unwrap()
+        };
+        wait_for(|| (free() && members().is_empty()).then_some(()));
+        fs::remove_file(&lock).unwrap();
+        fs::remove_file(&work).unwrap();
+    }
+}
+
+/// What `look` finds, within ten seconds.
+fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "it did not come");
+        sleep(Duration::from_millis(50));
     }
 }
