@@ -52,13 +52,15 @@ pub async fn before(
     }
     // First, while they are idle, so that the answers come at once.
     findings.extend(clocks(hosts.values().map(|host| &**host)).await);
-    findings.extend(virtual_address(inventory, hosts, facts).await);
     let surveys = join_all(new.iter().map(|host| async move {
         let ports = occupied::ports(inventory, host.own);
         let survey = survey::ask(host.host, host.name, &ports, None, Depth::Quick).await.ok()?;
         Some((host, survey))
     }));
-    let (surveys, walked) = futures::join!(surveys, walk(inventory, hosts, facts, &new));
+    // Nobody answers for an address that is free, which is a second in which the others need not wait.
+    let owners = virtual_address(inventory, hosts, facts);
+    let (owners, surveys, walked) = futures::join!(owners, surveys, walk(inventory, hosts, facts, &new));
+    findings.extend(owners);
     let surveys: Vec<_> = surveys.into_iter().flatten().collect();
     for (New { name, own: host, facts, .. }, survey) in &surveys {
         let subject = Subject { name, host, facts, survey: Some(survey) };
