@@ -2,6 +2,7 @@
 //! of faults in milliseconds. A run that breaks a rule prints its seed and what happened.
 
 mod cases;
+mod cut;
 mod destroy;
 mod gates;
 mod gateway;

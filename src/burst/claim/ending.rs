@@ -16,7 +16,9 @@ pub(super) fn draining(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Tim
         return end(claim, Phase::Draining, Why::Notice, now);
     }
     // A pod may have been bound between a look and the cordon: then it is not empty, and the pod stays where it is.
-    if claim.why == Some(Why::Empty) && !node.pods.is_empty() {
+    let has_pods = claim.why == Some(Why::Empty) && !node.pods.is_empty();
+    let is_back = claim.why == Some(Why::Broken) && node.ready;
+    if has_pods || is_back {
         return stay(claim, node.cordoned, now);
     }
     let notice = claim.why == Some(Why::Notice);
@@ -41,7 +43,8 @@ fn stay(claim: &mut Claim, cordoned: bool, now: Time) -> Vec<Action> {
     if cordoned {
         return vec![Action::Uncordon];
     }
-    (claim.why, claim.idle_since, claim.unneeded_since) = (None, None, None);
+    (claim.why, claim.unready_since) = (None, None);
+    (claim.idle_since, claim.unneeded_since) = (None, None);
     go(claim, Phase::Ready, now)
 }
 

@@ -15,6 +15,9 @@ pub struct Limits {
     pub ready: Duration,
     /// Ready once and not since: as long as the node itself waits before it powers off would be too long.
     pub unready: Duration,
+    /// For how long EC2 must have answered, and the way to the nodes been there, before a node is blamed for not being
+    /// ready: nodes that a cut line kept away need a moment to come back.
+    pub settled: Duration,
     /// How long evictions respect budgets (PodDisruptionBudget); after that, pods are deleted.
     pub budgets: Duration,
     /// How long a drain takes at most.
@@ -44,6 +47,7 @@ impl Default for Limits {
             join: minutes(6),
             ready: minutes(10),
             unready: minutes(30),
+            settled: minutes(5),
             budgets: minutes(15),
             drain: minutes(30),
             notice_budgets: seconds(20),

@@ -163,7 +163,8 @@ fn ready(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Acti
     if claim.nodeless_since.is_some_and(|since| now.since(since) >= limits.missing) {
         return end(claim, Phase::Terminating, Why::Deleted, now);
     }
-    if claim.unready_since.is_some_and(|since| now.since(since) >= limits.unready) {
+    // While the line is cut all nodes look broken, and they come back with it.
+    if seen.blamed && claim.unready_since.is_some_and(|since| now.since(since) >= limits.unready) {
         return end(claim, Phase::Draining, Why::Broken, now);
     }
     // Whoever decided may not have known what is seen now: a node that has got pods is not empty any more.
@@ -219,7 +220,7 @@ fn take_instance(claim: &mut Claim, instance: &Instance, now: Time) -> Vec<Actio
 fn refused(claim: &mut Claim, error: &CloudError, now: Time) {
     match error.kind {
         // Again, the same.
-        Kind::Ambiguous | Kind::Throttled | Kind::NotFound => {}
+        Kind::Ambiguous | Kind::Throttled | Kind::Expired | Kind::NotFound => {}
         // The token was looked up before capacity was: no try of this attempt has made an instance.
         Kind::Capacity | Kind::FullSubnet | Kind::Quota => {
             claim.launch = None;

@@ -45,6 +45,8 @@ pub struct Seen {
     pub end: Option<Why>,
     /// That its pods would have room elsewhere.
     pub unneeded: bool,
+    /// Whether it is blamed for not being ready, and not the way to it.
+    pub blamed: bool,
 }
 
 /// What is to be done. Everything but [`Action::Launch`] may be repeated at will; that one may be repeated as it is.

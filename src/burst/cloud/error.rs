@@ -70,6 +70,9 @@ pub enum Kind {
     Denied,
     /// Too many calls. Nothing was done; later.
     Throttled,
+    /// The credentials were good and are no more, or the clock here is wrong. Nothing was done; later, for whoever gave
+    /// them may renew them.
+    Expired,
     /// Nobody knows whether it was done: the answer was cut, late, or said that EC2 broke.
     Ambiguous,
     /// EC2 does not know it. Never proof that it does not exist: what EC2 tells lags behind what it does.
@@ -82,7 +85,7 @@ pub enum Kind {
 
 /// An order that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("{} refused {order}: {code}: {message}", order.service().0)]
+#[error("{} refused {order}: {code}: {message}{}", order.service().0, self.cause())]
 #[diagnostic(help("{}", self.help()))]
 pub struct CloudError {
     pub order: Order,
@@ -105,7 +108,18 @@ impl CloudError {
         Self { order, kind: Kind::Ambiguous, code, message }
     }
 
+    /// What EC2's words do not say, and who reads the status has to know.
+    fn cause(&self) -> &'static str {
+        match self.kind {
+            Kind::Expired => " (the credentials have expired, or the clock here is wrong)",
+            _ => "",
+        }
+    }
+
     fn help(&self) -> String {
+        if self.kind == Kind::Expired {
+            return "renew the credentials where they come from, or give others and start this anew; if they are good, set the clock of this machine. It is repeated, more slowly".into();
+        }
         if self.order == Order::GetProducts {
             return "the credentials need the action pricing:GetProducts; or say `burst.prices` in the inventory, and the price list is not asked".into();
         }
@@ -129,7 +143,7 @@ impl CloudError {
                 "the credentials need the action ec2:{}: compare their policy with `hoist burst plan`, then change the configuration or restart the controller's unit",
                 self.order
             ),
-            Kind::Throttled | Kind::Ambiguous => "nothing to do: it is repeated, more slowly".into(),
+            Kind::Throttled | Kind::Expired | Kind::Ambiguous => "nothing to do: it is repeated, more slowly".into(),
             Kind::NotFound => "nothing to do: EC2's answers lag, and it is asked again".into(),
             Kind::Mismatch => {
                 "this is a mistake in hoist, for a repeated launch must be the same bytes: please report it. What was launched is terminated".into()
@@ -154,13 +168,13 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         | "MaxIOPSLimitExceeded" | "LimitExceededException" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
         // An account that never had a spot instance, and credentials that may not make the role for it.
         | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Quota,
-        "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken"
-        | "SignatureDoesNotMatch" | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
+        "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch"
+        | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
         | "UnrecognizedClientException" | "MissingAuthenticationToken" => Kind::Denied,
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException"
-        | "RequestThrottled" | "ConcurrentTagAccess"
-        // A clock that is wrong for a while.
-        | "RequestExpired" => Kind::Throttled,
+        | "RequestThrottled" | "ConcurrentTagAccess" => Kind::Throttled,
+        // EC2 says the first of credentials for a session that is over, and of a clock that is wrong; others the rest.
+        "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" => Kind::Expired,
         "IdempotentParameterMismatch" => Kind::Mismatch,
         _ if code.starts_with("AuthFailure.") => Kind::Denied,
         _ if status >= 500 || status == 408 => Kind::Ambiguous,
@@ -186,7 +200,9 @@ mod tests {
             (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Quota),
             (launch, 403, "AuthFailure.Other", Kind::Denied),
             (launch, 500, "InsufficientVolumeCapacity", Kind::FullSubnet),
-            (launch, 400, "RequestExpired", Kind::Throttled),
+            (launch, 400, "RequestExpired", Kind::Expired),
+            (Order::GetProducts, 400, "ExpiredTokenException", Kind::Expired),
+            (Order::CreateStack, 403, "ExpiredToken", Kind::Expired),
             (launch, 403, "UnauthorizedOperation", Kind::Denied),
             (launch, 401, "AuthFailure", Kind::Denied),
             (launch, 400, "RequestLimitExceeded", Kind::Throttled),
@@ -200,6 +216,17 @@ mod tests {
         ] {
             assert_eq!(CloudError::answered(order, status, code, "").kind, expected, "{code}");
         }
+    }
+
+    #[test]
+    fn credentials_that_have_expired_are_told_as_that() {
+        for order in [Order::DescribeInstances, Order::GetProducts, Order::CreateStack] {
+            let error = CloudError::answered(order, 400, "RequestExpired", "Request has expired.");
+            assert!(error.to_string().ends_with("(the credentials have expired, or the clock here is wrong)"));
+            assert!(error.help().contains("renew the credentials"), "{}", error.help());
+        }
+        let throttled = CloudError::answered(Order::RunInstances, 503, "RequestLimitExceeded", "slow down");
+        assert_eq!(throttled.to_string(), "EC2 refused RunInstances: RequestLimitExceeded: slow down");
     }
 
     #[test]

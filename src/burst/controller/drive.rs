@@ -24,6 +24,7 @@ impl Controller {
     pub async fn carry_out(&mut self, mut view: View, decision: &Decision) -> Result<Report, Error> {
         let now = self.around.clock.now();
         let mut report = Report { troubles: std::mem::take(&mut view.troubles), ..Report::default() };
+        self.look_at_way(decision.is_cut, now);
         // What was between the look and the decision may have taken long.
         if !self.leads_still().await? {
             return Ok(report);
@@ -146,6 +147,7 @@ impl Controller {
             offer: None,
             end: endings.get(&claim.name).cloned(),
             unneeded: decision.unneeded.contains(&claim.name) || decision.cheaper.contains_key(&claim.name),
+            blamed: self.blames(view, index, self.around.clock.now()),
         }
     }
 
@@ -238,7 +240,7 @@ impl Controller {
                 report.launches += 1;
                 let answer = self.holding(cloud.launch(&request)).await;
                 // A launch has its own pause, and a refusal of one says nothing about other calls.
-                if answer.as_ref().is_err_and(|error| error.kind == Kind::Throttled) {
+                if answer.as_ref().is_err_and(|error| matches!(error.kind, Kind::Throttled | Kind::Expired)) {
                     self.pace.take_in(&answer, now);
                 }
                 return Some(match answer {
@@ -370,7 +372,7 @@ pub(in crate::burst) async fn terminate(cloud: &dyn Cloud, ids: &[String]) -> Ve
         Err(error) => error,
     };
     // One by one would be as many throttled calls.
-    if matches!(batch.kind, Kind::Throttled | Kind::Ambiguous) || ids.len() < 2 {
+    if matches!(batch.kind, Kind::Throttled | Kind::Expired | Kind::Ambiguous) || ids.len() < 2 {
         return if batch.kind == Kind::NotFound { Vec::new() } else { vec![batch] };
     }
     let mut errors = Vec::new();

@@ -4,6 +4,7 @@
 //! which nodes are wanted. A turn may end anywhere, by a kill or an error: whatever was asked of EC2 was written down
 //! before, and the next turn, of this process or another, goes on from there.
 
+mod blame;
 mod caps;
 mod disrupt;
 mod drive;
@@ -110,6 +111,8 @@ pub struct Controller {
     busy: bool,
     /// When it was looked at last.
     looked: Option<Time>,
+    /// Since when EC2 has answered, and nothing was known to be wrong with the way to the nodes.
+    clear_since: Option<Time>,
 }
 
 impl Controller {
@@ -125,6 +128,7 @@ impl Controller {
             pace: Pace::default(),
             busy: true,
             looked: None,
+            clear_since: None,
         }
     }
 
@@ -196,7 +200,7 @@ impl Pace {
 
     fn take_in<T>(&mut self, answer: &Result<T, CloudError>, now: Time) {
         match answer.as_ref().map_err(|error| error.kind) {
-            Err(Kind::Throttled | Kind::Ambiguous | Kind::Denied) => {
+            Err(Kind::Throttled | Kind::Expired | Kind::Ambiguous | Kind::Denied) => {
                 self.failures += 1;
                 self.last = Some(now);
             }

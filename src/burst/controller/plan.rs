@@ -46,6 +46,8 @@ pub struct Decision {
     pub waiting: BTreeMap<String, Waiter>,
     /// Everything goes and nothing comes.
     pub remove_all: bool,
+    /// The way between machines and rented nodes is known not to work: that nodes are not ready says nothing about them.
+    pub is_cut: bool,
 }
 
 /// Launches that EC2 has not answered in time, before there are no more.

@@ -193,7 +193,7 @@ pub fn answered(record: &Record, answer: &Result<Instance, CloudError>, now: Tim
         Ok(instance) => launch.instance = Some(instance.id.clone()),
         Err(error) => match error.kind {
             // The same again: only so is it known whether there is one.
-            Kind::Ambiguous | Kind::Throttled | Kind::NotFound => {}
+            Kind::Ambiguous | Kind::Throttled | Kind::Expired | Kind::NotFound => {}
             Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Mismatch => {
                 (record.launch, record.pause) = (None, Some(now.after(PAUSE)));
             }

@@ -51,7 +51,7 @@ impl StackFailure {
     pub fn exit(&self) -> Exit {
         match self {
             StackFailure::Cloud(error) => match error.kind {
-                Kind::Denied => Exit::Permission,
+                Kind::Denied | Kind::Expired => Exit::Permission,
                 Kind::Throttled | Kind::Ambiguous => Exit::Unavailable,
                 _ => Exit::Failed,
             },

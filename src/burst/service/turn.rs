@@ -143,6 +143,7 @@ impl Service {
         // A look that goes on says nothing yet.
         let known = connection.keeper.as_ref().map(Beside::told);
         let hindrance = known.and_then(|told| told.map_or(Some(NO_WAY), |told| told.hindrance));
+        decision.is_cut = hindrance.is_some();
         let waits = hindrance.is_some() && !decision.wanted.is_empty();
         if waits {
             // They would not find the machines, and be paid for until they are given up.

@@ -292,7 +292,7 @@ fn pack(view: &View, world: &World) -> Decision {
     let ready = view.nodes().iter().filter(|node| node.ready && !node.cordoned);
     let room: usize = ready.map(|node| World::ROOM.saturating_sub(node.pods.len())).sum();
     if world.closed {
-        return Decision::default();
+        return Decision { is_cut: true, ..Decision::default() };
     }
     let more = world.pending().count().saturating_sub(room + open.len() * World::ROOM);
     let pods: Vec<String> =

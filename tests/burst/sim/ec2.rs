@@ -27,6 +27,9 @@ fn before(world: &mut World, order: Order, name: &'static str) -> Result<(), Clo
     if world.faults.denied.contains(name) {
         return Err(refuse(order, 403, "UnauthorizedOperation"));
     }
+    if world.faults.expired {
+        return Err(refuse(order, 400, "RequestExpired"));
+    }
     if world.faults.silent.contains(name) || world.faults.stalls.contains(name) {
         return Err(CloudError::unanswered(order, "no answer within 30 s"));
     }

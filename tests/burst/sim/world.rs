@@ -58,6 +58,10 @@ pub struct Faults {
     pub unreached: bool,
     /// Machines do not say whether they reach it.
     pub unsaid: bool,
+    /// Instances whose nodes do not reach the API server, though these run.
+    pub unready: BTreeSet<String>,
+    /// All credentials have expired.
+    pub expired: bool,
     /// Instances whose checks fail.
     pub impaired: BTreeSet<String>,
 }
@@ -302,7 +306,9 @@ impl World {
     }
 
     pub fn is_ready(&self, node: &Node) -> bool {
-        self.now >= node.ready_at && self.machines.get(&node.instance).is_some_and(|it| it.is_alive(self.now))
+        let reaches = !self.faults.unready.contains(&node.instance);
+        let runs = self.machines.get(&node.instance).is_some_and(|it| it.is_alive(self.now));
+        reaches && runs && self.now >= node.ready_at
     }
 
     fn schedule(&mut self) {
