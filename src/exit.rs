@@ -10,7 +10,7 @@ pub enum Exit {
     Ok = 0,
     /// Something failed on a host or in the cluster; the message says which and why.
     Failed = 1,
-    /// `plan` only: something would change.
+    /// `plan`: something would change. `burst destroy` without `--yes`: something would end.
     Changes = 2,
     /// `apply PLAN` only: the plan does not fit any more.
     Outdated = 3,

@@ -117,6 +117,7 @@ pub async fn runs_with_its_own_rights(admin: &Api, ca: &Path, address: SocketAdd
     let ec2 = Arc::new(Ec2::default());
     let parts = Parts {
         has_gateway: false,
+        only_looks: false,
         api,
         cloud: ec2.clone(),
         clock: Arc::new(SystemClock),

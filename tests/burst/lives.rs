@@ -222,19 +222,20 @@ fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
 fn caps_hold_and_the_money_of_a_month_is_a_hard_stop() {
     let mut bed = Bed::new(1);
     bed.settings.caps.nodes = 3;
-    bed.settings.caps.monthly = Some(Money(60_000));
+    bed.settings.caps.monthly = Some(Money(200_000));
     bed.killed_turn(0);
     bed.add_pods(20, 5 * HOUR);
     bed.turns(600, 5);
     assert_eq!((alive(&bed), launches(&bed)), (3, 3));
-    // Three times 0.03 $ an hour: 0.06 $ are spent after 40 minutes.
-    bed.turns(24 * 60, 5);
-    assert_eq!(alive(&bed), 3);
-    bed.turns(90 * 60, 5);
-    assert_eq!(launches(&bed), 3);
+    // Three times 0.03 $ an hour: 0.2 $ are spent after 133 minutes, and they begin to go 35 minutes before.
+    bed.turns(80 * 60, 5);
+    assert_eq!((alive(&bed), phases(&bed)), (3, vec![Phase::Ready; 3]));
+    // What was set aside for their end pays for one more hour of one.
+    bed.turns(120 * 60, 5);
+    assert!((3..=4).contains(&launches(&bed)), "{}", launches(&bed));
     gates::nothing_is_left(&bed.world());
     let total = bed.world().book.0.spent.total(&[], Time(START));
-    assert!((60_000..80_000).contains(&total.0), "{total}");
+    assert!((140_000..200_000).contains(&total.0), "{total}");
 }
 
 #[test]

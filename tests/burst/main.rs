@@ -9,6 +9,7 @@ mod gateway;
 mod keeper;
 mod launches;
 mod lives;
+mod money;
 mod refused;
 mod roads;
 mod runs;

@@ -2,12 +2,14 @@
 //! sockets that break. The library reads its settings from the environment, so each test runs in a process of its own.
 #![cfg(feature = "aws")]
 
+mod destroy;
 mod inner;
 #[path = "../support/moto.rs"]
 mod moto;
 mod network;
 #[path = "../support/skip.rs"]
 mod skip;
+mod zones;
 
 use std::{
     io::Read as _,

@@ -10,6 +10,7 @@ mod launch;
 mod market;
 mod stack;
 mod tagged;
+mod zones;
 
 use async_trait::async_trait;
 use aws_config::retry::RetryConfig;

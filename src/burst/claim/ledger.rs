@@ -60,6 +60,18 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::Conflict`] if the ledger has another version.
     async fn save(&self, book: &Book, version: Option<&Version>) -> Result<Version, LedgerError>;
 
+    /// This month's sum as it was kept last, with the month: outside of what holds the rest, which somebody may delete.
+    ///
+    /// # Errors
+    /// As for claims.
+    async fn kept_sum(&self) -> Result<Option<(String, Money)>, LedgerError>;
+
+    /// Keeps it there.
+    ///
+    /// # Errors
+    /// As for claims.
+    async fn keep_sum(&self, month: &str, sum: Money) -> Result<(), LedgerError>;
+
     /// Keeps what a node that did not join wrote on its console.
     ///
     /// # Errors
@@ -90,6 +102,11 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// So much, in this month.
+    pub fn of(month: String, sum: Money) -> Spent {
+        Spent { months: [(month, sum)].into(), closed: BTreeSet::new() }
+    }
+
     /// Counts a claim that is gone. Repeating it changes nothing.
     pub fn close(&mut self, claim: &Claim, now: Time) {
         if self.closed.insert(claim.name.clone()) {

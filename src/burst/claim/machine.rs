@@ -192,6 +192,7 @@ pub fn answered(claim: &Claim, answer: Answer, now: Time) -> Claim {
             take_instance(&mut claim, &instance, now);
         }
         Answer::Refused(error) => refused(&mut claim, &error, now),
+        Answer::Unwritten(why) => drop(end(&mut claim, Phase::Terminating, Why::Refused(why), now)),
         Answer::Dropped => {
             go(&mut claim, Phase::Gone, now);
         }

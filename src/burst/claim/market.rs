@@ -113,8 +113,8 @@ impl Market {
         self.quotas.insert(capacity, now);
     }
 
-    /// EC2 will refuse until somebody changes something.
-    fn stop(&mut self, reason: String, configuration: &str, now: Time) {
+    /// Every launch will fail until somebody changes something.
+    pub fn stop(&mut self, reason: String, configuration: &str, now: Time) {
         self.stopped = Some(Stopped { reason, configuration: configuration.to_owned(), since: now });
     }
 

@@ -52,7 +52,7 @@ pub struct Seen {
 /// What is to be done. Everything but [`Action::Launch`] may be repeated at will; that one may be repeated as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Make a token to join with, and the request. Answered by [`Answer::Prepared`].
+    /// Make a token to join with, and the request. Answered by [`Answer::Prepared`] or [`Answer::Unwritten`].
     Prepare(Offer),
     /// Answered by [`Answer::Launched`] or [`Answer::Refused`].
     Launch(Box<RunInstances>),
@@ -78,5 +78,7 @@ pub enum Answer {
     Prepared(Offer, Box<RunInstances>),
     Launched(Instance),
     Refused(CloudError),
+    /// There is no request, and there will be none before something else is configured: why.
+    Unwritten(String),
     Dropped,
 }

@@ -18,7 +18,6 @@ impl Controller {
     pub(super) fn blames(&self, view: &View, index: usize, now: Time) -> bool {
         let is_clear = self.clear_since.is_some_and(|since| now.since(since) >= self.settings.limits.settled);
         let mut others = view.claims().enumerate().filter(|(other, _)| *other != index);
-        is_clear
-            && !others.any(|(_, it)| it.phase == Phase::Draining && it.why == Some(Why::Broken))
+        is_clear && !others.any(|(_, it)| it.phase == Phase::Draining && it.why == Some(Why::Broken))
     }
 }

@@ -1,6 +1,6 @@
 //! What burst may take at most.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::burst::{
     claim::Claim,
@@ -10,6 +10,10 @@ use crate::burst::{
 /// Hours, as AWS reckons a month.
 pub const MONTH: u64 = 730;
 
+/// How long before the money of the month is spent nodes begin to go: a drain takes half an hour at most, and then EC2 takes
+/// some minutes to end an instance. What EC2 does not end in that time costs more than the cap.
+pub const ENDING: Duration = Duration::from_secs(35 * 60);
+
 /// Upper bounds over all claims together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
@@ -17,7 +21,7 @@ pub struct Caps {
     pub vcpus: u32,
     /// For an hour of everything that runs.
     pub hourly: Option<Money>,
-    /// For a calendar month in UTC. A hard stop: when it is spent, all nodes are drained and given back.
+    /// For a calendar month in UTC. A hard stop: all nodes are drained and given back in time for it, see [`ENDING`].
     pub monthly: Option<Money>,
 }
 
@@ -40,11 +44,16 @@ impl Caps {
         }
     }
 
-    /// Whether this offer may be added to these claims. A claim that ends counts until EC2 says that it is gone, for
-    /// until then it costs.
-    pub fn allow(&self, offer: &Offer, open: &[&Claim], types: &BTreeMap<String, InstanceType>) -> bool {
-        let open: Vec<&Offer> =
-            open.iter().filter(|claim| claim.may_cost()).filter_map(|claim| claim.offer()).collect();
+    /// Whether this offer may be added to these claims, when so much of the month's money is spent: an hour of everything
+    /// has to be left. A claim that ends counts until EC2 says that it is gone, for until then it costs.
+    pub fn allow(
+        &self,
+        offer: &Offer,
+        open: &[&Claim],
+        spent: Money,
+        types: &BTreeMap<String, InstanceType>,
+    ) -> bool {
+        let open = costing(open);
         let vcpus = |offer: &Offer| types.get(&offer.instance_type).map(|it| it.vcpus);
         // A type whose size is not known counts as too large.
         let Some(new) = vcpus(offer) else { return false };
@@ -55,12 +64,19 @@ impl Caps {
         open.len() < self.nodes as usize
             && taken.saturating_add(new) <= self.vcpus
             && self.hourly.is_none_or(|cap| price <= cap.0)
+            && self.monthly.is_none_or(|cap| spent.0.saturating_add(price) <= cap.0)
     }
 
-    /// Whether the money of the month is spent.
-    pub fn is_spent(&self, total: Money) -> bool {
-        self.monthly.is_some_and(|cap| total >= cap)
+    /// Whether the money of the month is spent, when so much is spent and these claims take until [`ENDING`] is over to end.
+    pub fn is_spent(&self, spent: Money, open: &[&Claim]) -> bool {
+        let hour = costing(open).into_iter().fold(0, |sum: u64, offer| sum.saturating_add(offer.price.0));
+        let ending = hour.saturating_mul(ENDING.as_secs()).div_ceil(3600);
+        self.monthly.is_some_and(|cap| spent.0.saturating_add(ending) >= cap.0)
     }
+}
+
+fn costing<'a>(open: &[&'a Claim]) -> Vec<&'a Offer> {
+    open.iter().filter(|claim| claim.may_cost()).filter_map(|claim| claim.offer()).collect()
 }
 
 #[cfg(test)]
@@ -90,7 +106,7 @@ mod tests {
             max_pods: 110,
         };
         let types = [("m7g.large".to_owned(), large)].into();
-        caps.allow(&offer(40), &claims.iter().collect::<Vec<_>>(), &types)
+        caps.allow(&offer(40), &claims.iter().collect::<Vec<_>>(), Money(0), &types)
     }
 
     #[test]
@@ -104,9 +120,29 @@ mod tests {
         assert!(allow(Caps { hourly: Some(Money(120)), ..none }, &claims(2)));
         assert!(!allow(Caps { hourly: Some(Money(119)), ..none }, &claims(2)));
         let monthly = Caps { monthly: Some(Money(10)), ..none };
-        assert!(
-            monthly.is_spent(Money(10)) && !monthly.is_spent(Money(9)) && !none.is_spent(Money(u64::MAX))
-        );
+        let spent = |caps: Caps, sum: u64| caps.is_spent(Money(sum), &[]);
+        assert!(spent(monthly, 10) && !spent(monthly, 9) && !spent(none, u64::MAX));
+    }
+
+    #[test]
+    fn the_months_cap_leaves_an_hour_for_what_comes_and_the_time_to_end_for_what_is_there() {
+        let caps = Caps { nodes: 99, vcpus: 99, hourly: None, monthly: Some(Money(1000)) };
+        let large = || InstanceType {
+            name: "m7g.large".into(),
+            architecture: Architecture::Arm64,
+            vcpus: 2,
+            memory_mib: 8192,
+            max_pods: 110,
+        };
+        let mut three = claims(3);
+        three.iter_mut().for_each(|claim| claim.phase = Phase::Ready);
+        let open: Vec<&Claim> = three.iter().collect();
+        let allow = |spent: u64| {
+            caps.allow(&offer(40), &open, Money(spent), &[("m7g.large".to_owned(), large())].into())
+        };
+        assert!(allow(840) && !allow(841), "four at 40 an hour");
+        // Three at 40 for 35 minutes are 70.
+        assert!(caps.is_spent(Money(930), &open) && !caps.is_spent(Money(929), &open));
     }
 
     #[test]
@@ -115,7 +151,7 @@ mod tests {
         let left = caps.beside(Money(4));
         assert_eq!((left.hourly, left.monthly), (Some(Money(120)), Some(Money(4_480))));
         assert!(allow(left, &claims(2)) && !allow(caps.beside(Money(5)), &claims(2)));
-        assert!(!left.is_spent(Money(4_479)) && left.is_spent(Money(4_480)));
+        assert!(!left.is_spent(Money(4_479), &[]) && left.is_spent(Money(4_480), &[]));
         assert_eq!(caps.beside(Money(11)).monthly, Some(Money(0)), "nothing is left to rent for");
         let none = Caps { hourly: None, monthly: None, ..caps };
         assert_eq!(none.beside(Money(4)), none);
@@ -142,6 +178,6 @@ mod tests {
 
     #[test]
     fn a_type_of_unknown_size_is_not_taken() {
-        assert!(!Caps::default().allow(&offer(1), &[], &BTreeMap::new()));
+        assert!(!Caps::default().allow(&offer(1), &[], Money(0), &BTreeMap::new()));
     }
 }

@@ -41,6 +41,7 @@ impl Controller {
             self.drive(&mut view, index, &endings, decision, &mut report).await?;
         }
         self.close(&mut view, &mut report).await?;
+        self.keep_sum(&view, &mut report).await;
         self.collect(&view, &mut report).await?;
         Ok(report)
     }
@@ -50,7 +51,7 @@ impl Controller {
         let unwanted = Unwanted {
             all: decision.remove_all,
             removed: decision.removed.clone(),
-            spent: self.settings.caps.is_spent(view.book.spent.total(&claims, now)),
+            spent: self.settings.caps.is_spent(view.spent(now), &claims),
             dear: decision.cheaper.keys().cloned().collect(),
         };
         endings(&claims, &unwanted, view.book.added, &self.settings.policy, now)
@@ -155,13 +156,13 @@ impl Controller {
     fn choose(&self, view: &View, index: usize, now: Time) -> Option<Offer> {
         let others: Vec<&Claim> =
             view.claims().enumerate().filter(|(other, _)| *other != index).map(|(_, claim)| claim).collect();
-        let market = &view.book.market;
+        let (market, spent) = (&view.book.market, view.spent(now));
         let stopped =
             market.stopped.as_ref().is_some_and(|it| it.configuration == self.settings.configuration);
         let may = |offer: &&Offer| {
             !stopped
                 && market.has(offer, now)
-                && self.settings.caps.allow(offer, &others, &self.settings.types)
+                && self.settings.caps.allow(offer, &others, spent, &self.settings.types)
                 && self.can_be_asked_for(offer)
         };
         view.claims[index].0.offers.iter().find(may).cloned()
@@ -218,6 +219,11 @@ impl Controller {
             book.market.refused(error, &launch.offer, &self.settings.configuration, now);
             self.save(view, book).await?;
         }
+        if let Answer::Unwritten(why) = &answer {
+            let mut book = view.book.clone();
+            book.market.stop(why.clone(), &self.settings.configuration, now);
+            self.save(view, book).await?;
+        }
         let after = answered(&claim, answer, now);
         let moved = after.phase != claim.phase;
         self.record(view, index, after, now).await?;
@@ -233,7 +239,10 @@ impl Controller {
                 let number = claim.attempt + 1;
                 match self.around.nodes.prepare(claim, number, &offer).await {
                     Ok(user_data) => return self.request(claim, number, offer, user_data, report),
-                    Err(error) => report.troubles.push(error.to_string()),
+                    Err(error) => {
+                        report.troubles.push(error.to_string());
+                        return error.lasts.then(|| Answer::Unwritten(error.to_string()));
+                    }
                 }
             }
             Action::Launch(request) => {

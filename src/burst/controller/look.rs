@@ -84,7 +84,7 @@ impl Controller {
         }
         // After the cloud: whatever it shows was written down before it was launched.
         let claims = self.around.ledger.claims().await?;
-        let (book, book_version) = self.around.ledger.book().await?;
+        let (book, book_version) = self.book().await?;
         if let Some(view) = &mut cloud
             && let Err(error) = self.look_at_missing(view, &claims).await
         {
@@ -103,7 +103,7 @@ impl Controller {
     /// As [`Controller::look`].
     pub async fn peek(&self) -> Result<View, Error> {
         let claims = self.around.ledger.claims().await?;
-        let (book, book_version) = self.around.ledger.book().await?;
+        let (book, book_version) = self.book().await?;
         let nodes = self.nodes_of(&claims).await?;
         Ok(View {
             claims,

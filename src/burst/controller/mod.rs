@@ -10,6 +10,7 @@ mod disrupt;
 mod drive;
 mod lease;
 mod look;
+mod money;
 mod nodes;
 mod plan;
 mod vain;
@@ -113,6 +114,8 @@ pub struct Controller {
     looked: Option<Time>,
     /// Since when EC2 has answered, and nothing was known to be wrong with the way to the nodes.
     clear_since: Option<Time>,
+    /// The month's sum, as it was kept last.
+    kept: Option<money::Kept>,
 }
 
 impl Controller {
@@ -129,6 +132,7 @@ impl Controller {
             busy: true,
             looked: None,
             clear_since: None,
+            kept: None,
         }
     }
 

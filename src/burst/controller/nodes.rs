@@ -18,6 +18,8 @@ pub struct NodeError {
     /// Completes "failed to …".
     pub action: String,
     pub reason: String,
+    /// Whether it is in vain to try again before something else is configured.
+    pub lasts: bool,
 }
 
 /// What is done about a claim's Node. Each may be repeated, and is no error if it is so already.

@@ -84,8 +84,9 @@ impl Controller {
         for (number, (offers, pods, replaces)) in plans.into_iter().enumerate() {
             let open: Vec<&Claim> = view.claims().collect();
             let on_the_way = open.iter().filter(|claim| claim.is_capacity() && claim.phase < Phase::Ready);
+            let (caps, spent) = (&self.settings.caps, view.spent(now));
             let may = |offer: &&Offer| {
-                view.has(offer, now) && self.settings.caps.allow(offer, &open, &self.settings.types)
+                view.has(offer, now) && caps.allow(offer, &open, spent, &self.settings.types)
             };
             if on_the_way.count() >= view.book.market.breaker.at_once(now) {
                 report.held_back = Some("nodes did not join: launches pause".to_owned());
@@ -124,8 +125,10 @@ impl Controller {
         if open.iter().filter(unanswered).count() >= UNANSWERED {
             return Some("EC2 does not answer launches".to_owned());
         }
-        let spent = view.book.spent.total(&open, now);
-        self.settings.caps.is_spent(spent).then(|| format!("${spent} are spent this month: that is the cap"))
+        let (caps, spent) = (&self.settings.caps, view.spent(now));
+        caps.is_spent(spent, &open).then(|| {
+            format!("${spent} are spent this month: that is the cap, less what it takes to end what runs")
+        })
     }
 
     /// For nodes that EC2 takes back, that are too old or too dear, each once, and without waiting for a batch.

@@ -124,7 +124,7 @@ pub fn decide(situation: &Situation<'_>, rules: &Rules, since: &mut Waits) -> (D
             continue;
         };
         // Pods may count on it, too, unless the limits keep it away.
-        if rules.caps.allow(offer, &situation.claims, situation.types) {
+        if rules.caps.allow(offer, &situation.claims, situation.spent, situation.types) {
             rows.nodes.extend(coming(offer, &format!("worker-{number}"), rules, &market.shapes));
         }
         decision.wanted.push(Wanted { offers: few(offers), pods: vec![worker] });

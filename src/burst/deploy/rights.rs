@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::burst::{
     demand,
-    kubernetes::{JOIN_READS, NAMESPACE},
+    kubernetes::{JOIN_READS, NAMESPACE, SPENT},
 };
 
 /// A rule of a Role, or of a ClusterRole.
@@ -70,6 +70,9 @@ pub fn rights() -> Vec<Right> {
         ),
         // Tokens to join with.
         right(Some("kube-system"), "", "secrets", &[], &["create", "patch", "delete"]),
+        // What the month has cost, where it outlives the namespace of the claims. Kubernetes knows no names when something is made.
+        right(Some("kube-system"), "", "configmaps", &[SPENT], &["get", "patch"]),
+        right(Some("kube-system"), "", "configmaps", &[], &["create"]),
         // Claims, the book, consoles; the lease; what persons want, and the status.
         right(own, "", "secrets", &[], &["get", "list", "create", "update", "delete"]),
         right(own, "coordination.k8s.io", "leases", &[], &["get", "create", "update"]),

@@ -125,6 +125,10 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     let (book, _) = store.book().await.unwrap();
     let first = store.save(&Book::default(), None).await.unwrap();
     store.save(&book, Some(&first)).await.unwrap();
+    for _ in 0..2 {
+        store.kept_sum().await.unwrap();
+        store.keep_sum("2026-02", Money(1)).await.unwrap();
+    }
     let record = Record { holder: Some("a".into()), renewed: Time(0), transitions: 0 };
     store.write(&record, None).await.unwrap();
     let (_, held) = store.read().await.unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use miette::Diagnostic as _;
 
-use crate::{cluster::packages, engine};
+use crate::{burst::kubernetes::Unwritten, cluster::packages, engine};
 
 /// Why nodes cannot be told what to run. All of it is found before anything is rented.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -13,6 +13,9 @@ pub enum Error {
     #[error("{reason}")]
     #[diagnostic(help("{help}"))]
     Packages { reason: String, help: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unwritten(#[from] Unwritten),
     #[error("`burst.region` is not said")]
     #[diagnostic(help("set it, such as `region: eu-central-1`: nodes are labelled with it"))]
     Region,

@@ -33,6 +33,13 @@ use crate::{
 /// Until Cilium's agent takes it away, pods would be without a network:
 /// <https://docs.cilium.io/en/stable/installation/taints/>
 const STARTING: &str = "node.cilium.io/agent-not-ready=true:NoExecute";
+/// Longer than those of any node, and packed as badly: whether what nodes run is too long is known before one is rented.
+const LONGEST: [&str; 4] = [
+    "burst-7d1e9a3c5b-0f2a7b3c4d5e",
+    "k3v9qx.7f2m8w1p4c6z0d5h-x8r2n6y1t9b4g7j3l5s0",
+    "u7in-32tb.224xlarge-flex",
+    "on-demand",
+];
 /// What is called by this name in errors about all rented nodes.
 const ALL: &str = "a rented node";
 
@@ -76,7 +83,9 @@ impl Joiner {
         let observed = Observed::from_iter([(ALL.to_owned(), facts)]);
         Pinned::new(inventory, Some(index)).give(&mut roles, ALL, &observed)?;
         let script = script(&templates, &target, &roles, burst.script.as_deref(), &ca_hash)?;
-        Ok(Joiner { script })
+        let joiner = Joiner { script };
+        joiner.fill(LONGEST)?;
+        Ok(joiner)
     }
 
     /// What a node runs, before what is its own is filled in. There is no secret in it.
@@ -90,11 +99,17 @@ impl Joiner {
     /// # Errors
     /// It is longer than EC2 takes, or a value of the node cannot be in it.
     pub fn write(&self, joining: &Joining<'_>) -> Result<UserData, Unwritten> {
+        let (claim, offer) = (&joining.claim.name, joining.offer);
+        self.fill([claim, joining.token, &offer.instance_type, offer.capacity.name()])
+    }
+
+    /// With a node's name, token, instance type and capacity.
+    fn fill(&self, [claim, token, instance_type, capacity]: [&str; 4]) -> Result<UserData, Unwritten> {
         let values = [
-            ("name", fill::CLAIM, joining.claim.name.as_str()),
-            ("token", fill::TOKEN, joining.token),
-            ("instance type", fill::TYPE, joining.offer.instance_type.as_str()),
-            ("capacity", fill::CAPACITY, joining.offer.capacity.name()),
+            ("name", fill::CLAIM, claim),
+            ("token", fill::TOKEN, token),
+            ("instance type", fill::TYPE, instance_type),
+            ("capacity", fill::CAPACITY, capacity),
         ];
         if let Some((what, ..)) = values.iter().find(|(.., value)| !fill::is_plain(value)) {
             return Err(Unwritten::Odd { what });

@@ -5,12 +5,18 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, PART, Store, refused, unavailable, version, written};
+use super::{NAMESPACE, PART, SYSTEM, Store, refused, unavailable, version, written};
 use crate::{
-    burst::claim::{Book, Claim, Ledger, LedgerError, Version},
-    kube::Kind,
+    burst::{
+        claim::{Book, Claim, Ledger, LedgerError, Version},
+        offer::Money,
+    },
+    kube::{self, Kind},
 };
 
+const MAP: Kind = Kind::new("v1", "ConfigMap");
+/// In `kube-system`, which outlives the namespace of the claims.
+pub const SPENT: &str = "hoist-burst-spent";
 pub(super) const SECRET: Kind = Kind::new("v1", "Secret");
 const BOOK: &str = "book";
 /// A Secret takes a mebibyte. What a console says last is what counts.
@@ -24,7 +30,7 @@ impl Ledger for Store {
         let found = self.api.objects(SECRET, Some(NAMESPACE), &format!("{PART}=claim")).await;
         let found = found.map_err(|error| unavailable(&error))?;
         // No claims at all would end all instances: that has to be the word of an API server that knows what it serves.
-        if found.is_empty() {
+        if found.is_empty() && !self.only_reads {
             let namespace = self.api.object(Kind::new("v1", "Namespace"), None, NAMESPACE).await;
             if namespace.map_err(|error| unavailable(&error))?.is_none() {
                 let reason = format!("there is no namespace {NAMESPACE}");
@@ -64,6 +70,33 @@ impl Ledger for Store {
             None => self.api.create(object).await,
         };
         written("the book", done)
+    }
+
+    async fn kept_sum(&self) -> Result<Option<(String, Money)>, LedgerError> {
+        let found = self.api.object(MAP, Some(SYSTEM), SPENT).await;
+        let Some(object) = found.map_err(|error| unavailable(&error))? else { return Ok(None) };
+        let text = |key: &str| object["data"][key].as_str();
+        let sum = text("millionths").and_then(|sum| sum.parse().ok());
+        let kept = text("month").map(str::to_owned).zip(sum.map(Money));
+        // What was spent is not known: whoever goes on as if it were nothing spends it twice.
+        kept.map(Some).ok_or_else(|| LedgerError::Unreadable {
+            what: format!("ConfigMap {SYSTEM}/{SPENT}"),
+            reason: "it has no `month` with a number of `millionths`".to_owned(),
+        })
+    }
+
+    async fn keep_sum(&self, month: &str, sum: Money) -> Result<(), LedgerError> {
+        let data = json!({"data": {"month": month, "millionths": sum.0.to_string()}});
+        let done = match self.api.merge(MAP, Some(SYSTEM), SPENT, &data).await {
+            Err(kube::Error::Refused { status: 404, .. }) => {
+                let labels = json!({"app.kubernetes.io/managed-by": "hoist"});
+                let metadata = json!({"name": SPENT, "namespace": SYSTEM, "labels": labels});
+                let made = json!({"apiVersion": MAP.api_version, "kind": MAP.kind, "metadata": metadata, "data": data["data"]});
+                self.api.create(made).await
+            }
+            done => done,
+        };
+        written("the month's sum", done).map(drop)
     }
 
     async fn keep_console(&self, claim: &str, output: &str) -> Result<(), LedgerError> {
@@ -231,6 +264,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_months_sum_outlives_the_namespace() {
+        let (api, memory) = api().await;
+        let store = Store::open(api).await.unwrap();
+        assert_eq!(store.kept_sum().await.unwrap(), None);
+        for sum in [Money(7), Money(41_600)] {
+            store.keep_sum("2026-02", sum).await.unwrap();
+            assert_eq!(store.kept_sum().await.unwrap(), Some(("2026-02".to_owned(), sum)));
+        }
+        let namespace = |memory: &mut Memory| {
+            memory.objects.find_mut("ConfigMap", SPENT).unwrap()["metadata"]["namespace"].clone()
+        };
+        assert_eq!(namespace(&mut memory.lock().unwrap()), SYSTEM);
+        let spoil = json!({"month": "2026-02", "millionths": "much"});
+        memory.lock().unwrap().objects.find_mut("ConfigMap", SPENT).unwrap()["data"] = spoil;
+        assert!(matches!(store.kept_sum().await, Err(LedgerError::Unreadable { .. })));
+    }
+
+    #[tokio::test]
     async fn the_consoles_of_the_last_nodes_are_kept() {
         let (api, memory) = api().await;
         let store = Store::open(api).await.unwrap();
@@ -274,6 +325,16 @@ mod tests {
             "it leads again, in a namespace made anew"
         );
         assert_eq!(store.claims().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_makes_nothing_and_finds_nothing_where_nothing_is() {
+        let (api, memory) = api().await;
+        let reader = Store::reader(api);
+        assert_eq!(reader.claims().await.unwrap(), []);
+        assert_eq!(reader.book().await.unwrap(), (Book::default(), None));
+        let made = |kind: &str| memory.lock().unwrap().objects.of(kind).len();
+        assert_eq!((made("Namespace"), made("Role"), made("Secret")), (0, 0, 0));
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 pub use board::Boards;
 pub use joining::{Joining, Unwritten, Writer};
+pub use ledger::SPENT;
 pub use machines::{TUNNEL_ANSWERED, TUNNEL_KEY};
 pub use nodes::{CLAIM, NOTICE, Workers};
 
@@ -46,12 +47,14 @@ const PART: &str = "hoist.dev/burst";
 /// The ledger and the lease of a cluster.
 pub struct Store {
     api: Api,
+    /// What is not there is not made, and is nothing.
+    only_reads: bool,
 }
 
 impl Store {
     /// For who only reads: what is not there is not made.
     pub fn reader(api: Api) -> Store {
-        Store { api }
+        Store { api, only_reads: true }
     }
 
     /// Makes the namespace, what lets new nodes ask for certificates, and nodes find the gateway, where they are not.
@@ -67,7 +70,7 @@ impl Store {
                 Err(error) => return Err(unavailable(&error)),
             }
         }
-        Ok(Store { api })
+        Ok(Store { api, only_reads: false })
     }
 }
 

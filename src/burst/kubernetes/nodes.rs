@@ -121,7 +121,14 @@ impl Nodes for Workers {
     async fn prepare(&self, claim: &Claim, number: u32, offer: &Offer) -> Result<UserData, NodeError> {
         let token = make_token(&self.api, &claim.name).await?;
         let joining = Joining { claim, number, offer, token: &token };
-        (self.writer)(&joining).map_err(|error| failed("write the user data", &error))
+        match (self.writer)(&joining) {
+            Ok(user_data) => Ok(user_data),
+            Err(error) => {
+                // Nobody joins with it. Should this fail, it ends by itself.
+                let _ = drop_token(&self.api, &claim.name).await;
+                Err(NodeError { lasts: true, ..failed("write the user data", &error) })
+            }
+        }
     }
 
     async fn work(&self, claim: &str, work: &Work) -> Result<(), NodeError> {
@@ -174,7 +181,7 @@ fn seen(node: &Value, on: &mut BTreeMap<String, Vec<String>>) -> NodeSeen {
 }
 
 pub(super) fn failed(action: &str, reason: &dyn std::fmt::Display) -> NodeError {
-    NodeError { action: action.to_owned(), reason: reason.to_string() }
+    NodeError { action: action.to_owned(), reason: reason.to_string(), lasts: false }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::burst::cloud::CloudError;
 
 /// EC2's word for one.
 const INSTANCE: &str = "instance";
+/// CloudFormation's.
+const STACK: &str = "stack";
 
 /// Something in EC2 that carries the cluster's tag and has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +41,25 @@ pub trait Carriers: Send + Sync {
     /// # Errors
     /// An answer is whole or an error.
     async fn carriers(&self, cluster: &str) -> Result<Vec<Tagged>, CloudError>;
+}
+
+/// What there is of the network, and whatever else carries its cluster's name: the stack first. Changes nothing.
+///
+/// # Errors
+/// CloudFormation or EC2 does not answer, or refuses.
+pub async fn standing(
+    stacks: &dyn Stacks,
+    carriers: &dyn Carriers,
+    network: &Network,
+) -> Result<Vec<Tagged>, CloudError> {
+    let mut standing = carriers.carriers(&network.cluster).await?;
+    standing.sort();
+    if network.existing.is_none() {
+        let stack = stacks.describe(&network.stack()).await?.filter(|stack| stack.status != Status::Gone);
+        let stack = stack.map(|_| Tagged { kind: STACK.to_owned(), id: network.stack() });
+        standing.splice(0..0, stack);
+    }
+    Ok(standing)
 }
 
 /// For how long EC2 may show what CloudFormation has deleted.

@@ -86,3 +86,19 @@ fn a_stack_that_cannot_be_deleted_is_told_with_its_reason() {
     );
     assert_eq!(stacks.orders(), ["delete"]);
 }
+
+#[test]
+fn what_stands_is_told_and_nothing_is_done_about_it() {
+    let stands = |looks: &[(&str, &str)], shown: &[(&str, &str)]| {
+        let (stacks, carriers) = (Recorded::new(looks), Shown::new(&[shown]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let standing = runtime.block_on(standing(&stacks, &carriers, &network())).unwrap();
+        assert!(stacks.orders().is_empty());
+        standing.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let stack = "stack hoist-burst-office-burst";
+    assert_eq!(stands(&[("-", "")], &[]), [""; 0]);
+    assert_eq!(stands(&[("DELETE_COMPLETE", "")], &[("vpc", "vpc-1")]), ["vpc vpc-1"]);
+    let both = [("vpc", "vpc-1"), ("elastic-ip", "eipalloc-1")];
+    assert_eq!(stands(&[("CREATE_COMPLETE", "x")], &both), [stack, "elastic-ip eipalloc-1", "vpc vpc-1"]);
+}

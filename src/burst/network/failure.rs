@@ -39,6 +39,9 @@ pub enum StackFailure {
     #[error("somebody else changes the stack {name} at the same time")]
     #[diagnostic(help("see that only one inventory has a cluster of this name, then run this again"))]
     Contested { name: String },
+    #[error("{region} has no zone {}", missing.join(", "))]
+    #[diagnostic(help("set `burst.zones` to one of these for each of `burst.subnets`: {}", there.join(", ")))]
+    Zones { region: String, missing: Vec<String>, there: Vec<String> },
     #[error("instances of {cluster} are there still: {}", instances.join(", "))]
     #[diagnostic(help("end them first: `hoist burst destroy` does, or EC2's console"))]
     Inhabited { cluster: String, instances: Vec<String> },
@@ -55,7 +58,7 @@ impl StackFailure {
                 Kind::Throttled | Kind::Ambiguous => Exit::Unavailable,
                 _ => Exit::Failed,
             },
-            StackFailure::Document(_) | StackFailure::Network(_) => Exit::Data,
+            StackFailure::Document(_) | StackFailure::Network(_) | StackFailure::Zones { .. } => Exit::Data,
             StackFailure::Late { .. } | StackFailure::Contested { .. } => Exit::Temporary,
             _ => Exit::Failed,
         }

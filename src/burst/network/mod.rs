@@ -25,13 +25,13 @@ use ipnet::Ipv4Net;
 use miette::Diagnostic;
 use serde::Serialize;
 
-pub use destroy::{Carriers, Tagged, destroy};
+pub use destroy::{Carriers, Tagged, destroy, standing};
 pub use documents::{Format, document};
 pub use failure::StackFailure;
 pub use launch::template;
 pub use made::{Gateway, Made};
 pub use stacks::{Blueprint, Event, Stack, Stacks, Status, Updated};
-pub use up::{Outcome, Pace, Watch, made, state, up};
+pub use up::{Outcome, Pace, Watch, in_zones, made, state, up};
 
 use crate::inventory::{Connection, ExistingNetwork, Inventory};
 

@@ -102,6 +102,20 @@ pub async fn state(
     })
 }
 
+/// Whether the network's zones are among those of its region. Where the inventory names none, they are taken to be called `a`,
+/// `b`, `c`, which not every region and account has; CloudFormation would make half of the network before it finds out.
+///
+/// # Errors
+/// [`StackFailure::Zones`].
+pub fn in_zones(network: &Network, there: &[String]) -> Result<(), StackFailure> {
+    let names = network.zones.iter().map(|zone| zone.name.clone());
+    let missing: Vec<String> = names.filter(|name| !there.contains(name)).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(StackFailure::Zones { region: network.region.clone(), missing, there: there.to_vec() }),
+    }
+}
+
 /// What there is of the network, whichever document it was made from; nothing if nobody has made it.
 ///
 /// # Errors

@@ -218,3 +218,16 @@ fn where_a_network_is_there_already_none_is_made() {
     let error = runtime.block_on(up(&stacks, &Library::default(), &network, FAST, &|_| ())).unwrap_err();
     assert_eq!((error.exit(), stacks.orders()), (Exit::Data, vec![]));
 }
+
+#[test]
+fn zones_that_the_region_does_not_have_are_named_with_those_that_it_has() {
+    let there = |letters: &str| -> Vec<String> {
+        letters.chars().map(|letter| format!("eu-central-1{letter}")).collect()
+    };
+    assert!(in_zones(&network(), &there("abcd")).is_ok());
+    let error = in_zones(&network(), &there("acd")).unwrap_err();
+    assert_eq!(error.to_string(), "eu-central-1 has no zone eu-central-1b");
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("`burst.zones`") && help.ends_with("eu-central-1a, eu-central-1c, eu-central-1d"));
+    assert_eq!(error.exit(), crate::exit::Exit::Data);
+}

@@ -32,6 +32,8 @@ pub struct Parts {
     pub gateway: Option<Gateway>,
     /// Whether there shall be a gateway, whoever keeps it.
     pub has_gateway: bool,
+    /// Nothing is made: for who changes nothing.
+    pub only_looks: bool,
 }
 
 /// What the gateway is kept with.
@@ -42,13 +44,17 @@ pub struct Gateway {
     pub settled: Duration,
 }
 
-/// A controller and what it reads, over one way to the API server. Makes the namespace of claims where there is none.
+/// A controller and what it reads, over one way to the API server. Makes the namespace of claims where there is none, unless
+/// it only looks.
 ///
 /// # Errors
 /// The API server does not answer, or refuses.
 pub async fn surroundings(parts: Parts) -> Result<Connection, Error> {
-    let Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway } = parts;
-    let store = Arc::new(Store::open(api.clone()).await?);
+    let Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway, only_looks } = parts;
+    let store = Arc::new(match only_looks {
+        true => Store::reader(api.clone()),
+        false => Store::open(api.clone()).await?,
+    });
     let keeper = gateway.map(|Gateway { plan, checks, settled }| {
         let (cloud, records, meeting, clock) = (cloud.clone(), store.clone(), store.clone(), clock.clone());
         Beside::new(Keeper::new(Around { cloud, checks, records, meeting, clock }, plan, settled))

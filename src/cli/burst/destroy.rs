@@ -4,7 +4,8 @@ use super::reach::ReachArgs;
 use crate::{cli::Failure, exit::Exit};
 
 /// Ends everything that the cluster has rented, and whatever else carries its tag, and looks until EC2 shows nothing for a
-/// minute. The controller has to be stopped first. Exits 1 with what is left, if anything is.
+/// minute; then the network that `hoist burst up` has made. The controller has to be stopped first. Exits 1 with what is
+/// left, if anything is. Without --yes it only says what would end, and exits 2 if that is anything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  hoist burst destroy -i inventory/burst.yaml --yes\n  \
     hoist burst destroy -i inventory/burst.yaml --cluster 8c1f0d6e-5a0b-4c52-9a1d-0f2a7b3c4d5e --yes")]
@@ -14,6 +15,10 @@ pub struct Args {
     /// The uid of a cluster that is no more: of its namespace kube-system, and in the tag `hoist.dev/cluster-uid`.
     #[arg(long, value_name = "UID")]
     cluster: Option<String>,
+    /// Takes the network of a cluster that is no more, too. Only when no cluster that lives has its name: the network is known
+    /// by the name alone.
+    #[arg(long, requires = "cluster")]
+    network: bool,
     /// Minutes after which it gives up.
     #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     patience: u32,
@@ -24,7 +29,7 @@ pub struct Args {
 
 #[cfg(not(feature = "aws"))]
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let _ = (&args.reach, &args.cluster, args.patience, args.yes);
+    let _ = (&args.reach, &args.cluster, args.network, args.patience, args.yes);
     Err(super::without_aws())
 }
 
@@ -63,7 +68,7 @@ mod with_aws {
         };
         let ec2 = Ec2::connect(&region, &cluster).await;
         if !args.yes {
-            return announce(&ec2, &region).await;
+            return announce(args, &inventory, &ec2).await;
         }
         let patience = Duration::from_secs(60 * u64::from(args.patience));
         let remaining = match &args.cluster {
@@ -75,7 +80,9 @@ mod with_aws {
                 let known = inventory.clone();
                 let inventory = inventory.clone();
                 let mut connection =
-                    Way { reach, inventory, rules, identity, supply: None, once: false }.connect().await?;
+                    Way { reach, inventory, rules, identity, supply: None, once: false, only_looks: false }
+                        .connect()
+                        .await?;
                 let store = Store::reader(args.reach.api(&known).await?);
                 let living = Living { controller: &mut connection.controller, checks: &ec2, records: &store };
                 let destroyed = destroy(&ec2, Some(living), &SystemClock, patience).await?;
@@ -87,27 +94,51 @@ mod with_aws {
             }
         };
         if !remaining.is_nothing() {
-            return told(&remaining, &[]);
+            return told(args, &inventory, &remaining, &[]);
         }
-        // A cluster that is no more may have had the name of one that lives: its network is left alone.
-        let left = match &args.cluster {
-            Some(_) => Vec::new(),
-            None => network_left(&inventory, &ec2).await?,
+        let left = match takes_network(args) {
+            true => network_left(&inventory, &ec2).await?,
+            false => network_there(&inventory, &ec2).await?,
         };
-        told(&remaining, &left)
+        told(args, &inventory, &remaining, &left)
     }
 
-    async fn announce(ec2: &Ec2, region: &str) -> Result<Exit, Failure> {
+    /// A cluster that is no more may have had the name of one that lives, whose network this would be.
+    fn takes_network(args: &Args) -> bool {
+        args.cluster.is_none() || args.network
+    }
+
+    /// What `--yes` would end, and what it would leave.
+    async fn announce(args: &Args, inventory: &Inventory, ec2: &Ec2) -> Result<Exit, Failure> {
         let (instances, leftovers) = (ec2.instances().await?, ec2.leftovers().await?);
         let alive = instances.iter().filter(|it| !it.state.is_ending());
-        let mut text = String::from("would end:\n");
-        for id in alive.map(|it| &it.id).chain(leftovers.iter().map(|it| &it.id)) {
-            text.push_str(&format!("  {id}\n"));
+        let mut ends: Vec<String> = alive.map(|it| it.id.clone()).collect();
+        ends.extend(leftovers.into_iter().map(|it| it.id));
+        let mut network = network_there(inventory, ec2).await?;
+        network.retain(|it| !ends.contains(&it.id));
+        let mut stays = Vec::new();
+        match takes_network(args) {
+            true => ends.extend(network.iter().map(ToString::to_string)),
+            false => stays = network,
         }
-        text.push_str(&format!(
-            "in {region}, all claims, and the network that `hoist burst up` has made; `--yes` does it\n"
-        ));
-        print(text.as_bytes())
+        let mut text = match ends.is_empty() {
+            true => String::from("nothing would end\n"),
+            false => format!("would end, with all claims:\n{}`--yes` does it\n", lines(&ends)),
+        };
+        if !stays.is_empty() {
+            text.push_str(&format!("would stay:\n{}{}", lines(&stays), hint(inventory)));
+        }
+        print(text.as_bytes())?;
+        Ok(if ends.is_empty() && stays.is_empty() { Exit::Ok } else { Exit::Changes })
+    }
+
+    fn lines(all: &[impl std::fmt::Display]) -> String {
+        all.iter().map(|it| format!("  {it}\n")).collect()
+    }
+
+    fn hint(inventory: &Inventory) -> String {
+        let name = &inventory.cluster.name;
+        format!("it has the name of the cluster: if none that lives is called {name}, say `--network`, too\n")
     }
 
     /// A controller that begins after this must not rent anew what a person wanted before.
@@ -121,8 +152,17 @@ mod with_aws {
         Ok(())
     }
 
-    /// What is left of the network that `hoist burst up` has made, when nothing is in it any more. One that was there before
-    /// (`burst.existing`) stays.
+    /// What there is of the network that `hoist burst up` has made. One that was there before (`burst.existing`) stays.
+    async fn network_there(inventory: &Inventory, ec2: &Ec2) -> Result<Vec<Tagged>, Failure> {
+        let network = Network::of(inventory)?;
+        if network.existing.is_some() {
+            return Ok(Vec::new());
+        }
+        let stacks = CloudFormation::connect(&network.region).await;
+        Ok(network::standing(&stacks, ec2, &network).await?)
+    }
+
+    /// What is left of it, when nothing is in it any more and it was taken away.
     async fn network_left(inventory: &Inventory, ec2: &Ec2) -> Result<Vec<Tagged>, Failure> {
         let network = Network::of(inventory)?;
         if network.existing.is_some() {
@@ -132,19 +172,24 @@ mod with_aws {
         Ok(network::destroy(&stacks, ec2, &network, Pace::default(), &|_| ()).await?)
     }
 
-    fn told(remaining: &Remaining, network: &[Tagged]) -> Result<Exit, Failure> {
+    fn told(
+        args: &Args,
+        inventory: &Inventory,
+        remaining: &Remaining,
+        network: &[Tagged],
+    ) -> Result<Exit, Failure> {
         for trouble in &remaining.troubles {
             eprintln!("{trouble}");
         }
         if remaining.is_nothing() && network.is_empty() {
             return print(b"nothing is left\n");
         }
-        let mut text = String::from("left:\n");
-        for tagged in network {
-            text.push_str(&format!("  {tagged}\n"));
+        let mut text = format!("left:\n{}", lines(network));
+        for names in [&remaining.claims, &remaining.instances, &remaining.leftovers] {
+            text.push_str(&lines(names));
         }
-        for name in remaining.claims.iter().chain(&remaining.instances).chain(&remaining.leftovers) {
-            text.push_str(&format!("  {name}\n"));
+        if !network.is_empty() && !takes_network(args) {
+            text.push_str(&hint(inventory));
         }
         print(text.as_bytes())?;
         Ok(Exit::Failed)

@@ -41,6 +41,8 @@ pub struct Way {
     pub supply: Option<Supply>,
     /// One turn has to do: no more pods are waited for.
     pub once: bool,
+    /// Nothing is changed.
+    pub only_looks: bool,
 }
 
 #[async_trait]
@@ -73,7 +75,8 @@ impl Connect for Way {
         let clock = Arc::new(SystemClock);
         let identity = self.identity.clone();
         let has_gateway = self.inventory.burst.has_gateway();
-        let parts = Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway };
+        let only_looks = self.only_looks;
+        let parts = Parts { api, cloud, clock, writer, settings, identity, gateway, has_gateway, only_looks };
         surroundings(parts).await
     }
 }

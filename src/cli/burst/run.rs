@@ -99,6 +99,7 @@ mod with_aws {
             identity: identity(),
             supply,
             once: args.once,
+            only_looks: args.dry_run,
         };
         let (clock, output) = (Arc::new(SystemClock), args.output);
         let identity = way.identity.clone();

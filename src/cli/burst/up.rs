@@ -60,8 +60,8 @@ mod made {
     use super::*;
     use crate::{
         burst::{
-            aws::CloudFormation,
-            network::{Event, Made, Outcome, Pace, StackFailure, state, up},
+            aws::{CloudFormation, Ec2},
+            network::{Event, Made, Outcome, Pace, StackFailure, in_zones, state, up},
         },
         cli::shared::print,
         engine::Library,
@@ -76,6 +76,10 @@ mod made {
         let stacks = CloudFormation::connect(&network.region).await;
         let library = Library::default();
         let wanted = state(&stacks, &library, network).await?;
+        if wanted != Outcome::Nothing {
+            let zones = Ec2::connect(&network.region, &network.cluster).await.zones().await;
+            in_zones(network, &zones.map_err(StackFailure::from)?)?;
+        }
         if wanted != Outcome::Nothing && !args.yes {
             eprint!("{}", report::burst::network(network, &inventory.burst));
             if let Err(exit) = confirm(network, wanted) {

@@ -7,7 +7,7 @@ use hoist::burst::{
     claim::{Book, Claim, Ledger, LedgerError, NodeSeen, Version},
     cloud::UserData,
     controller::{CertificateRequest, LeaseStore, NodeError, Nodes, Record, Work},
-    offer::Offer,
+    offer::{Money, Offer},
 };
 
 use super::{
@@ -86,7 +86,18 @@ impl Ledger for Handle {
     }
 
     async fn book(&self) -> Result<(Book, Option<Version>), LedgerError> {
-        Ok(self.call(|world| (world.book.0.clone(), Some(world.book.1.to_string()))).await)
+        let read =
+            |world: &mut World| (world.book.0.clone(), (world.book.1 > 0).then(|| world.book.1.to_string()));
+        Ok(self.call(read).await)
+    }
+
+    async fn kept_sum(&self) -> Result<Option<(String, Money)>, LedgerError> {
+        Ok(self.call(|world| world.kept_sum.clone()).await)
+    }
+
+    async fn keep_sum(&self, month: &str, sum: Money) -> Result<(), LedgerError> {
+        self.call(|world| world.kept_sum = Some((month.to_owned(), sum))).await;
+        Ok(())
     }
 
     async fn save(&self, book: &Book, version: Option<&Version>) -> Result<Version, LedgerError> {
@@ -165,11 +176,18 @@ impl Nodes for Handle {
     /// Each time another secret, as a token has.
     async fn prepare(&self, claim: &Claim, number: u32, offer: &Offer) -> Result<UserData, NodeError> {
         self.call(|world| {
+            if world.faults.unwritten {
+                let (action, reason) = ("write the user data".into(), "it is too long".into());
+                return Err(NodeError { action, reason, lasts: true });
+            }
             let secret = world.rng.u64(..);
             world.join_tokens.insert(claim.name.clone(), world.now + 20 * 60_000);
             let text = format!("#cloud-config {} {number} {} {secret:x}", claim.name, offer.instance_type);
-            UserData::new(text.into())
-                .map_err(|error| NodeError { action: "prepare".into(), reason: error.to_string() })
+            UserData::new(text.into()).map_err(|error| NodeError {
+                action: "prepare".into(),
+                reason: error.to_string(),
+                lasts: false,
+            })
         })
         .await
     }

@@ -8,7 +8,7 @@ use hoist::burst::{
     controller::{CertificateRequest, Record, token_id},
     demand::Wish,
     gateway::{self, Known, PublicKey},
-    offer::Capacity,
+    offer::{Capacity, Money},
     service::Status,
     time::Time,
 };
@@ -60,6 +60,8 @@ pub struct Faults {
     pub unsaid: bool,
     /// Instances whose nodes do not reach the API server, though these run.
     pub unready: BTreeSet<String>,
+    /// What nodes run is longer than EC2 takes.
+    pub unwritten: bool,
     /// All credentials have expired.
     pub expired: bool,
     /// Instances whose checks fail.
@@ -138,6 +140,8 @@ pub struct World {
 
     pub claims: BTreeMap<String, (Claim, u64)>,
     pub book: (Book, u64),
+    /// The month's sum, kept elsewhere.
+    pub kept_sum: Option<(String, Money)>,
     pub lease: Option<(Record, u64)>,
     pub gateway: (gateway::Record, u64),
     /// What machines have told, what they were told, and the gateway's own key.
@@ -183,6 +187,7 @@ impl World {
             consoles: BTreeSet::new(),
             claims: BTreeMap::new(),
             book: (Book::default(), 0),
+            kept_sum: None,
             lease: None,
             gateway: (gateway::Record::default(), 0),
             met: Default::default(),

@@ -139,9 +139,33 @@ fn what_a_node_runs_leaves_room_for_what_the_administrator_adds() {
     let mut seed = fastrand::Rng::with_seed(1);
     let long: String = std::iter::repeat_with(|| seed.alphanumeric()).take(16 * 1024).collect();
     let inventory = sample(|text| text.replace("burst:\n", &format!("burst:\n  script: \": {long}\"\n")));
-    let error = user_data(&joiner(&inventory).unwrap(), TOKEN).unwrap_err();
-    assert!(matches!(error, Unwritten::TooLong(_)), "{error}");
+    let error = joiner(&inventory).err().unwrap();
+    assert!(matches!(error, Error::Unwritten(Unwritten::TooLong(_))), "{error}");
     assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("burst.script"));
+}
+
+#[test]
+fn a_script_that_is_taken_is_short_enough_for_every_node() {
+    let mut seed = fastrand::Rng::with_seed(2);
+    let mut letters = |count: usize| -> String {
+        std::iter::repeat_with(|| seed.alphanumeric().to_ascii_lowercase()).take(count).collect()
+    };
+    let long = letters(16 * 1024);
+    let with = |length: usize| {
+        let script = format!("burst:\n  script: \": {}\"\n", &long[..length]);
+        joiner(&sample(|text| text.replace("burst:\n", &script)))
+    };
+    // The longest that is taken, to a few bytes.
+    let (mut most, mut least) = (0, long.len());
+    while least - most > 8 {
+        let middle = (most + least) / 2;
+        if with(middle).is_ok() { most = middle } else { least = middle }
+    }
+    let joiner = with(most).unwrap();
+    for _ in 0..50 {
+        let token = format!("{}.{}", letters(6), letters(16));
+        assert!(user_data(&joiner, &token).is_ok());
+    }
 }
 
 #[test]
