@@ -304,3 +304,14 @@ fn a_kubeconfig_that_is_not_there_is_named() {
         assert!(exit == 71 && errors.contains("/nonexistent/admin.conf"), "{verb:?} {errors}");
     }
 }
+
+#[test]
+fn more_workers_than_the_inventory_allows_are_refused_before_anybody_is_asked() {
+    let (exit, text, errors) = ask(&["burst", "add", "11", "-i", SAMPLE]);
+    assert_eq!((exit, text.as_str()), (64, ""));
+    assert!(errors.contains("`burst.max_instances`, 10"), "{errors}");
+    let folder = tempfile::tempdir().unwrap();
+    let listed = connected(folder.path(), "instances: {types: [m7i.large]}");
+    let (exit, _, errors) = ask(&["burst", "add", "1", "-i", &listed, "--type", "c7i.large"]);
+    assert!(exit == 64 && errors.contains("does not allow c7i.large"), "{errors}");
+}

@@ -12,6 +12,7 @@ use crate::{
     },
     cli::{Failure, shared::print},
     exit::Exit,
+    inventory::{Burst, Inventory},
 };
 
 /// Somebody else may write at the same time.
@@ -48,11 +49,15 @@ pub struct RemoveArgs {
 }
 
 pub async fn add(args: &AddArgs) -> Result<Exit, Failure> {
+    let inventory = args.reach.inventory.load()?;
+    let (burst, number, kind) = (&inventory.burst, usize::from(args.number), args.instance_type.as_deref());
+    allowed(burst, 0, number, kind)?;
     let change = |wish: &mut Wish, _: &[Claim]| {
-        wish.add(usize::from(args.number), args.instance_type.as_deref());
+        allowed(burst, wish.workers.len(), number, kind)?;
+        wish.add(number, kind);
         Ok(())
     };
-    let wish = change_wish(&args.reach, change).await?;
+    let wish = change_wish(&args.reach, &inventory, change).await?;
     print(format!("{} workers are wanted\n", wish.workers.len()).as_bytes())
 }
 
@@ -68,8 +73,37 @@ pub async fn remove(args: &RemoveArgs) -> Result<Exit, Failure> {
         }
         Ok(())
     };
-    let wish = change_wish(&args.reach, change).await?;
+    let inventory = args.reach.inventory.load()?;
+    let wish = change_wish(&args.reach, &inventory, change).await?;
     print(format!("{} workers are wanted\n", wish.workers.len()).as_bytes())
+}
+
+/// Whether the inventory lets so many more workers of this type be rented, as far as it alone tells: nobody would rent the
+/// others, and nothing would say so here.
+fn allowed(burst: &Burst, wanted: usize, number: usize, kind: Option<&str>) -> Result<(), Failure> {
+    let usage = |report| Err(Failure { report, exit: Exit::Usage });
+    if let Some(most) = burst.max_instances.filter(|most| wanted + number > *most as usize) {
+        let report = miette::miette!(
+            help = "ask for fewer, remove others (`hoist burst remove`), or raise `burst.max_instances`",
+            "{wanted} workers are wanted, and {number} more are above `burst.max_instances`, {most}"
+        );
+        return usage(report);
+    }
+    let Some(kind) = kind else { return Ok(()) };
+    let instances = &burst.instances;
+    let family = kind.split('.').next().unwrap_or_default();
+    let (key, list, is_in) = match instances.types.is_empty() {
+        false => ("types", &instances.types, instances.types.iter().any(|it| it == kind)),
+        true => ("families", &instances.families, instances.families.iter().any(|it| it == family)),
+    };
+    if is_in || list.is_empty() {
+        return Ok(());
+    }
+    let report = miette::miette!(
+        help = format!("choose one of {}, or add it to `burst.instances.{key}`", list.join(", ")),
+        "`burst.instances.{key}` does not allow {kind}"
+    );
+    usage(report)
 }
 
 fn unknown(name: &str) -> Failure {
@@ -83,10 +117,10 @@ fn unknown(name: &str) -> Failure {
 /// Changes what persons want, again if somebody was faster.
 async fn change_wish(
     reach: &ReachArgs,
+    inventory: &Inventory,
     change: impl Fn(&mut Wish, &[Claim]) -> Result<(), Failure>,
 ) -> Result<Wish, Failure> {
-    let inventory = reach.inventory.load()?;
-    let api = reach.api(&inventory).await?;
+    let api = reach.api(inventory).await?;
     let store = Store::open(api.clone()).await.map_err(Error::from)?;
     let boards = Boards::new(api);
     let mut tries = 0;
@@ -101,6 +135,37 @@ async fn change_wish(
             Ok(()) => return Ok(wish),
             Err(LedgerError::Conflict { .. }) if tries < TRIES => tries += 1,
             Err(error) => return Err(Error::from(error).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Instances;
+
+    #[test]
+    fn only_what_the_inventory_allows_is_wanted() {
+        let list = |name: &str| vec![name.to_owned()];
+        let any = Burst { max_instances: Some(10), ..Burst::default() };
+        let types = Instances { types: list("m7i.large"), ..Instances::default() };
+        let families = Instances { families: list("c7i"), ..Instances::default() };
+        let types = Burst { instances: types, ..any.clone() };
+        let families = Burst { instances: families, ..any.clone() };
+        for (burst, wanted, number, kind, words) in [
+            (&any, 8, 2, Some("m7i.large"), None),
+            (&any, 8, 3, None, Some("`burst.max_instances`, 10")),
+            (&any, 0, 11, None, Some("`burst.max_instances`, 10")),
+            (&types, 0, 1, Some("m7i.large"), None),
+            (&types, 0, 1, Some("m7i.xlarge"), Some("`burst.instances.types` does not allow m7i.xlarge")),
+            (&types, 0, 1, None, None),
+            (&families, 0, 1, Some("c7i.xlarge"), None),
+            (&families, 0, 1, Some("c7.xlarge"), Some("`burst.instances.families` does not allow c7.xlarge")),
+        ] {
+            let refused = allowed(burst, wanted, number, kind).err();
+            assert_eq!(refused.is_some(), words.is_some(), "{wanted} {number} {kind:?}");
+            let told = refused.map(|failure| failure.report.to_string()).unwrap_or_default();
+            assert!(words.is_none_or(|words| told.contains(words)), "{told}");
         }
     }
 }
