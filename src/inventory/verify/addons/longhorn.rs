@@ -40,6 +40,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         );
     }
     hosts(document, problems);
+    rented(document, problems);
     if let Some(backup) = &longhorn.backup {
         target(document, backup, problems);
     }
@@ -59,6 +60,27 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                     .help(format!("use at most {LONGEST_NAME}")),
             );
         }
+    }
+}
+
+/// The chart can name nodes that Longhorn is for, and none that it is not for. So what keeps it off a rented node, which would
+/// end with replicas and with volumes attached, is a taint that it does not tolerate.
+fn rented(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    let keeps_off = |taint: &String| {
+        let own = inventory.hosts.values().any(|host| host.taints.contains(taint));
+        !own && [":NoSchedule", ":NoExecute"].iter().any(|effect| taint.ends_with(effect))
+    };
+    if inventory.burst.is_wanted() && !inventory.burst.taints.iter().any(keeps_off) {
+        problems.push(
+            Problem::new(asked(document, "longhorn"), "nothing keeps Longhorn off rented nodes")
+                .label("runs on every node that it tolerates")
+                .also(document.tree.at(&["burst", "taints"]), "no taint that it does not tolerate")
+                .help(
+                    "keep a taint with NoSchedule or NoExecute in `burst.taints` that no host has, such as \
+                     `hoist.dev/burst=true:NoSchedule`, and let pods for rented nodes tolerate it; or leave Longhorn out",
+                ),
+        );
     }
 }
 
