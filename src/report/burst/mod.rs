@@ -2,6 +2,7 @@
 
 mod network;
 mod rented;
+mod worst;
 
 pub use network::{made, network};
 pub use rented::{Found, status, status_json, turn, turn_json};

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
 
+use super::worst::workers;
 use crate::report::table::Table;
 use crate::{
     burst::network::{Made, Network, WIREGUARD},
@@ -52,6 +53,7 @@ pub fn network(network: &Network, burst: &Burst) -> String {
         let _ = writeln!(text, "Everything has the tags {}.\n", tags.join(", "));
         text += &costs(network, burst);
     }
+    text += &workers(burst);
     text += &quotas(network, burst);
     text
 }
