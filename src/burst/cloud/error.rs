@@ -222,7 +222,9 @@ mod tests {
     fn credentials_that_have_expired_are_told_as_that() {
         for order in [Order::DescribeInstances, Order::GetProducts, Order::CreateStack] {
             let error = CloudError::answered(order, 400, "RequestExpired", "Request has expired.");
-            assert!(error.to_string().ends_with("(the credentials have expired, or the clock here is wrong)"));
+            assert!(
+                error.to_string().ends_with("(the credentials have expired, or the clock here is wrong)")
+            );
             assert!(error.help().contains("renew the credentials"), "{}", error.help());
         }
         let throttled = CloudError::answered(Order::RunInstances, 503, "RequestLimitExceeded", "slow down");
