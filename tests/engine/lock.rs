@@ -73,14 +73,15 @@ fn what_a_lost_connection_left_at_work_is_ended_and_the_lock_is_free() {
         eprintln!("skipped: not root, so no file in /run");
         return;
     }
-    for (number, tools) in ["", "tail() { echo 'unrecognized option: pid' >&2; return 1; }\n"].iter().enumerate() {
+    for (number, tools) in
+        ["", "tail() { echo 'unrecognized option: pid' >&2; return 1; }\n"].iter().enumerate()
+    {
         let name = format!("hoist-keeper-test-{number}-{}", std::process::id());
         let (lock, work) = (format!("/run/{name}.lock"), format!("/run/{name}.work"));
         let script = Lock::new("hoist").script().replace("/run/hoist.lock", &lock);
         let script = format!("{tools}( {script} )\necho $$ >{work}\nsleep 1000\n");
         // The outer shell stands for the SSH server's process of the connection, the inner one for the root shell.
-        let mut server =
-            Command::new("sh").args(["-c", "setsid sh -c \"$0\"; :", &script]).spawn().unwrap();
+        let mut server = Command::new("sh").args(["-c", "setsid sh -c \"$0\"; :", &script]).spawn().unwrap();
         let session = wait_for(|| fs::read_to_string(&work).ok().filter(|text| text.ends_with('\n')));
         // Long enough for the keeper to have gone on from its first second.
         sleep(Duration::from_millis(1500));
