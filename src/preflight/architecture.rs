@@ -8,7 +8,7 @@ use super::{
 const ARCHITECTURE: Check = Check {
     name: "architecture",
     checked: "the architecture of the processor",
-    expected: "the same on all hosts, for which the artifacts are",
+    expected: "the same on all hosts",
 };
 
 /// Compares the hosts with those that are nodes already, or else with most of them; the first counts where as many have
