@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{engine::Library, inventory::Inventory};
 
-/// The flags of etcd, by name. The role's own defaults count where the inventory's `vars.etcd` says nothing; what only one
+/// The flags of etcd, by name; not that of `snapshot_count`, which newer releases no longer have. The role's own defaults count where the inventory's `vars.etcd` says nothing; what only one
 /// host says does not, for kubeadm has one document for all.
 pub fn flags(inventory: &Inventory) -> Vec<(String, String)> {
     let role = Library::default().role("etcd").ok();
@@ -28,7 +28,6 @@ pub fn flags(inventory: &Inventory) -> Vec<(String, String)> {
         ("election-timeout", by_sites("election_ms", "1000", "2500")),
         ("heartbeat-interval", by_sites("heartbeat_ms", "100", "250")),
         ("quota-backend-bytes", text("quota_bytes")),
-        ("snapshot-count", text("snapshot_count")),
     ]
     .map(|(name, value)| (name.to_string(), value))
     .to_vec()
@@ -50,13 +49,13 @@ mod tests {
         assert_eq!(
             flags_of(STACKED),
             "auto-compaction-mode=periodic auto-compaction-retention=8h election-timeout=1000 heartbeat-interval=100 \
-             quota-backend-bytes=8589934592 snapshot-count=10000 "
+             quota-backend-bytes=8589934592 "
         );
         let said = STACKED.replace("vars:\n", "vars:\n  etcd: {heartbeat_ms: 300, election_ms: 3000, quota_bytes: 1, compaction_retention: 1}\n");
         assert_eq!(
             flags_of(&said),
             "auto-compaction-mode=periodic auto-compaction-retention=1 election-timeout=3000 heartbeat-interval=300 \
-             quota-backend-bytes=1 snapshot-count=10000 "
+             quota-backend-bytes=1 "
         );
         let apart = include_str!("../../../inventory/ha.yaml");
         assert!(flags_of(apart).contains("election-timeout=2500 heartbeat-interval=250 "));

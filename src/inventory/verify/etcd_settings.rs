@@ -41,11 +41,15 @@ fn judge(settings: &Map<String, Value>, apart: bool, at: &dyn Fn(&str) -> Span, 
     for (key, least, most) in RANGES {
         let fits = |value: &Value| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
         if let Some(value) = settings.get(key).filter(|value| !fits(value)) {
-            let most = if most == i64::MAX { "more".to_string() } else { most.to_string() };
+            let range = if most == i64::MAX {
+                format!("of at least {least}")
+            } else {
+                format!("from {least} to {most}")
+            };
             problems.push(
                 Problem::new(at(key), format!("etcd cannot have {value} as `{key}`"))
                     .label("not in its range")
-                    .help(format!("write a whole number from {least} to {most}")),
+                    .help(format!("write a whole number {range}")),
             );
         }
     }
