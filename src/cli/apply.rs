@@ -57,9 +57,9 @@ impl Args {
         }
     }
 
-    /// One role on one host.
-    pub fn only(inventory: &Path, host: &str, role: &str) -> Args {
-        let Ok(limit) = host.parse();
+    /// One role on these hosts.
+    pub fn only(inventory: &Path, hosts: &[&str], role: &str) -> Args {
+        let Ok(limit) = hosts.join(",").parse();
         let only = Some(vec![role.to_string()]);
         let engine = EngineArgs { limit: Some(limit), only, ..EngineArgs::usual() };
         Args { plan: None, inventory: Some(inventory.to_owned()), engine, output: Output::Text }

@@ -11,11 +11,10 @@ use super::{
 use crate::{
     cluster::{self, AccessError, certificates},
     exit::Exit,
-    inventory::Role,
     report,
 };
 
-/// Shows how long the certificates of the hosts last, and renews those of the control planes.
+/// Shows how long the certificates of the hosts last, and renews those of the control planes and of etcd.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist certificates renew -i inventory/lab.yaml")]
 pub struct Args {
@@ -40,9 +39,9 @@ struct Show {
     output: Output,
 }
 
-/// Renews kubeadm's certificates on one control plane after the other: all of them, the administrator's too, for another
-/// year. Each is done, and its API server serves again, before the next one begins; the first that fails ends it. Those
-/// of kubelets renew themselves.
+/// Renews for another year, on one host after the other: the certificates of members of etcd on hosts of their own and those
+/// that API servers show them, and kubeadm's on control planes, the administrator's too. Each is done, and its etcd or its
+/// API server serves again, before the next one begins; the first that fails ends it. Those of kubelets renew themselves.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist certificates renew -i inventory/lab.yaml")]
 struct Renew {
@@ -72,18 +71,13 @@ async fn show(args: &Show) -> Result<Exit, Failure> {
 
 async fn renew(args: &Renew) -> Result<Exit, Failure> {
     let inventory = args.inventory.load()?;
-    let control_planes = || inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
-    let session = connect(&inventory, control_planes()).await?;
-    let living: Vec<String> = cluster::living(&inventory, &session.facts).map(str::to_string).collect();
-    let lost = tell_unreached(session.unreached, control_planes().count());
+    let all = cluster::certified(&inventory).count();
+    let session = connect(&inventory, cluster::certified(&inventory)).await?;
+    let living: Vec<&str> = cluster::living_certified(&inventory, &session.facts).collect();
+    let lost = tell_unreached(session.unreached, all);
     if living.is_empty() {
         return Err(Failure::from(AccessError::NoCluster).or_worse(lost));
     }
-    for name in living {
-        let done = apply::run(&apply::Args::only(&args.inventory.file, &name, "renewal")).await?;
-        if done != Exit::Ok {
-            return Ok(done);
-        }
-    }
-    Ok(lost)
+    let done = apply::run(&apply::Args::only(&args.inventory.file, &living, "renewal")).await?;
+    Ok(if done == Exit::Ok { lost } else { done })
 }

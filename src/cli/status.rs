@@ -9,7 +9,8 @@ use super::{
 use crate::{cluster::state::State, exit::Exit, report};
 
 /// Shows each control plane and member of etcd, the nodes, the pods that are not well, requests for certificates that wait,
-/// and how long certificates last; and the hosts that cannot be reached. Exits 1 when something is not as it should be.
+/// and how long certificates last; and the hosts that cannot be reached. Exits 1 when something is not as it should be, or a
+/// certificate has expired.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist status -i inventory/lab.yaml\n  \
     hoist status -i inventory/lab.yaml --output json | jq '.certificates | min_by(.days)'")]
@@ -33,7 +34,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             print(format!("{:#}\n", report::status::json(&state, &session.unreached, now)).as_bytes())?
         }
     };
-    let own = if state.is_healthy() { Exit::Ok } else { Exit::Failed };
+    let own = if state.is_healthy(now) { Exit::Ok } else { Exit::Failed };
     match state.cluster {
         Ok(_) => Ok(Exit::worst([own, lost])),
         Err(error) => Err(Failure::from(error).or_worse(lost)),

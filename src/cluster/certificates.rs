@@ -10,11 +10,21 @@ use crate::transport::{self, Host, Script};
 
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Where certificates are: kubeadm's, those of etcd on hosts of its own and what API servers show it, and the kubelet's.
+const PATHS: [&str; 8] = [
+    "/etc/kubernetes/pki/*.crt",
+    "/etc/kubernetes/pki/etcd/*.crt",
+    "/etc/kubernetes/etcd/*.crt",
+    "/etc/kubernetes/etcd/*.pem",
+    "/etc/etcd/pki/*.crt",
+    "/etc/etcd/pki/*.pem",
+    "/var/lib/kubelet/pki/kubelet-client-current.pem",
+    "/var/lib/kubelet/pki/kubelet-server-current.pem",
+];
+
 /// Prints each certificate on the host as `PATH BASE64`, where the base64 is that of PEM. Keys that are in the same file
-/// stay where they are.
-const SCRIPT: &str = r#"
-for path in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt /etc/etcd/pki/*.crt \
-	/var/lib/kubelet/pki/kubelet-client-current.pem /var/lib/kubelet/pki/kubelet-server-current.pem; do
+/// stay where they are. It begins with a loop over [`PATHS`].
+const SCRIPT: &str = r#"; do
 	[ -e "$path" ] || continue
 	printf '%s %s\n' "$path" "$(sed -n '/^-----BEGIN CERTIFICATE-----/,/^-----END CERTIFICATE-----/p' "$path" | base64 -w 0)"
 done
@@ -42,6 +52,11 @@ impl Certificate {
     pub fn days_left(&self, now: Timestamp) -> i64 {
         self.expires.as_second().saturating_sub(now.as_second()).div_euclid(86_400)
     }
+
+    /// Whether it has expired: nobody takes it any more.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires <= now
+    }
 }
 
 /// The certificates on a host that Kubernetes and etcd work with.
@@ -49,7 +64,8 @@ impl Certificate {
 /// # Errors
 /// When the host is lost.
 pub async fn read(host: &dyn Host) -> Result<Vec<Certificate>, transport::Error> {
-    let output = host.run(Script::new(SCRIPT).timeout(READ_TIMEOUT)).await?;
+    let script = format!("for path in {}{SCRIPT}", PATHS.join(" "));
+    let output = host.run(Script::new(script).timeout(READ_TIMEOUT)).await?;
     Ok(parse(host.name(), &String::from_utf8_lossy(&output.stdout)))
 }
 
@@ -74,6 +90,8 @@ fn parse(host: &str, answer: &str) -> Vec<Certificate> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
@@ -116,5 +134,39 @@ mod tests {
         ] {
             assert_eq!(read[0].days_left(now.parse().unwrap()), days, "{now}");
         }
+        assert!(!read[0].has_expired("2027-02-28T23:59:59Z".parse().unwrap()));
+        assert!(read[0].has_expired("2027-03-01T00:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn every_certificate_that_roles_name_is_read() {
+        let read = |path: &str| {
+            PATHS.iter().any(|pattern| match pattern.split_once('*') {
+                Some((folder, end)) => path.strip_prefix(folder).is_some_and(|name| {
+                    name.strip_suffix(end).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+                }),
+                None => path == *pattern,
+            })
+        };
+        let mut texts = Vec::new();
+        let mut open =
+            ["roles", "templates"].map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).to_vec();
+        while let Some(path) = open.pop() {
+            match path.is_dir() {
+                true => open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path())),
+                false => texts.push(fs::read_to_string(path).unwrap()),
+            }
+        }
+        let words = texts.iter().flat_map(|text| {
+            text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c))).collect::<Vec<_>>()
+        });
+        let named: BTreeSet<&str> = words
+            .filter(|word| ["/etc/kubernetes/", "/etc/etcd/"].iter().any(|folder| word.starts_with(folder)))
+            .filter(|word| word.ends_with(".crt") || word.ends_with(".pem"))
+            .collect();
+        assert!(named.contains("/etc/etcd/pki/member.pem"), "{named:?}");
+        assert!(named.contains("/etc/kubernetes/etcd/client.pem"), "{named:?}");
+        let unseen: Vec<_> = named.into_iter().filter(|path| !read(path)).collect();
+        assert_eq!(unseen, [] as [&str; 0]);
     }
 }

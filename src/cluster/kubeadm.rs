@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{components::arguments, rented::Rented};
+use super::{components::arguments, etcd, rented::Rented};
 use crate::{
     artifact::catalogue::{Defaults, Release},
     facts::Facts,
@@ -48,7 +48,10 @@ impl Kubeadm {
     /// release would take by itself.
     pub fn cluster(&self, inventory: &Inventory) -> Value {
         let etcd = match inventory.cluster.etcd {
-            Etcd::Stacked => json!({"local": {"imageTag": self.images.etcd}}),
+            Etcd::Stacked => json!({"local": {
+                "imageTag": self.images.etcd,
+                "extraArgs": arguments(etcd::flags(inventory), self.api),
+            }}),
             Etcd::External => {
                 let members = inventory.with_role(Role::Etcd);
                 let endpoints = members.map(|(_, host)| format!("https://{}:2379", host.address));
@@ -226,6 +229,10 @@ mod tests {
         let (old, new) = (cluster("1.20.2"), cluster("1.37.1"));
         assert_eq!(old["dns"], json!({"imageRepository": "k8s.gcr.io", "imageTag": "1.7.0"}));
         assert_eq!(new["dns"], json!({"imageRepository": "registry.k8s.io/coredns", "imageTag": "v1.14.6"}));
-        assert_eq!(old["etcd"], json!({"local": {"imageTag": "3.4.13-0"}}));
+        assert_eq!(old["etcd"]["local"]["imageTag"], "3.4.13-0");
+        // As kubeadm's documents of each time have them.
+        assert_eq!(old["etcd"]["local"]["extraArgs"]["quota-backend-bytes"], "8589934592");
+        let quota = json!({"name": "quota-backend-bytes", "value": "8589934592"});
+        assert!(new["etcd"]["local"]["extraArgs"].as_array().unwrap().contains(&quota));
     }
 }

@@ -23,6 +23,26 @@ pub fn first<'a>(inventory: &'a Inventory, facts: &Observed) -> Option<&'a str> 
     living(inventory, facts).next()
 }
 
+/// The hosts with certificates that do not renew themselves: control planes, and members of etcd on hosts of its own. In the
+/// order of the inventory.
+pub fn certified(inventory: &Inventory) -> impl Iterator<Item = &str> {
+    let certified = |name: &&str| {
+        inventory.hosts.get(*name).is_some_and(|host| host.has(Role::ControlPlane))
+            || etcd::hosts(inventory).any(|own| own == *name)
+    };
+    inventory.hosts.keys().map(String::as_str).filter(certified)
+}
+
+/// Those of them that are already all that they shall be.
+pub fn living_certified<'a>(inventory: &'a Inventory, facts: &'a Observed) -> impl Iterator<Item = &'a str> {
+    let is_whole = |name: &&str| {
+        let (Some(host), Some(facts)) = (inventory.hosts.get(*name), facts.get(*name)) else { return false };
+        (!host.has(Role::ControlPlane) || facts.kubernetes.control_plane)
+            && (!etcd::hosts(inventory).any(|own| own == *name) || facts.etcd.is_member())
+    };
+    certified(inventory).filter(is_whole)
+}
+
 /// Why no cluster may be begun.
 #[derive(Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum NoBeginning {
@@ -235,6 +255,24 @@ mod tests {
                 "{hosts:?} {changed:?}"
             );
         }
+    }
+
+    #[test]
+    fn certificates_are_those_of_control_planes_and_of_etcd() {
+        let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
+        let mut inventory = inventory::parse("etcd.yaml", text).unwrap().inventory;
+        let living = |inventory: &Inventory, hosts: &str| {
+            living_certified(inventory, &with_etcd(hosts)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(certified(&inventory).collect::<Vec<_>>(), ["etcd1", "etcd2", "etcd3", "cp1"]);
+        assert_eq!(living(&inventory, "uuucj"), "etcd1 etcd2 etcd3 cp1");
+        assert_eq!(living(&inventory, "u- -j"), "etcd1");
+        // A host that is both has to be both.
+        inventory.hosts["cp1"].roles = vec![Role::ControlPlane, Role::Etcd];
+        assert_eq!(living(&inventory, "uuucj"), "etcd1 etcd2 etcd3");
+        let lab = lab();
+        assert_eq!(certified(&lab).collect::<Vec<_>>(), ["cp1"]);
+        assert_eq!(living_certified(&lab, &facts("cjj")).collect::<Vec<_>>(), ["cp1"]);
     }
 
     #[test]

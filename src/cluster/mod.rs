@@ -26,7 +26,7 @@ mod volumes;
 mod work;
 
 pub use access::{AccessError, Way, api, speaker, ways};
-pub use members::{NoBeginning, Observed, first, living, may_begin};
+pub use members::{NoBeginning, Observed, certified, first, living, living_certified, may_begin};
 pub use rented::{Rented, rented};
 pub use session::{Session, Unreached, Unusable, Visit};
 pub use targets::{places, surroundings, targets};

@@ -1,6 +1,7 @@
 //! How the whole cluster is, as far as those that answer can say.
 
 use futures::future::{join, join_all};
+use jiff::Timestamp;
 use semver::Version;
 
 use super::{
@@ -62,11 +63,13 @@ impl State {
         }
     }
 
-    /// Whether everything that was asked is as it should be; hosts that cannot be reached apart.
-    pub fn is_healthy(&self) -> bool {
+    /// Whether everything that was asked is as it should be, and no certificate has expired; hosts that cannot be reached
+    /// apart.
+    pub fn is_healthy(&self, now: Timestamp) -> bool {
         let well = |all: &[Health]| all.iter().all(|one| one.trouble.is_none());
         well(&self.control_planes)
             && well(&self.etcd)
+            && !self.certificates.iter().any(|one| one.has_expired(now))
             && self.cluster.as_ref().is_ok_and(|objects| objects.missing.is_empty())
     }
 }

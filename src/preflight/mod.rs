@@ -4,6 +4,8 @@
 //! nothing, for every run; [`examine`] asks the hosts whatever else can be asked, alone and of one another. A check
 //! that could not be made says so, and never counts as fine.
 
+mod architecture;
+mod balancer;
 mod before;
 mod clock;
 mod clones;
@@ -75,7 +77,7 @@ struct Subject<'a> {
 /// with systemd; two hosts with one machine-id or MAC address; an address that is not the host's, or another's; networks
 /// of the host inside those of pods or services; a virtual address that is not in the network of a control plane, or that
 /// another host has; too few processors or too little memory for kubeadm; no space; a kernel or control groups that the
-/// kubelet refuses.
+/// kubelet refuses; another architecture than the other hosts'; a distribution whose haproxy is too old to be the balancer.
 pub fn from_facts(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
     let subjects = subjects(inventory, facts);
     let new = |name: &str| facts.get(name).is_some_and(|facts| !facts.kubernetes.joined);
@@ -113,12 +115,14 @@ fn alone(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
     findings.extend(network::from_facts(inventory, host));
     findings.extend(network::pod_mtu(inventory, host));
     findings.extend(vip::network(inventory, host));
+    findings.extend(balancer::haproxy(inventory, host));
     findings
 }
 
 /// What facts tell of all hosts together.
 fn together(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> {
     let mut findings = clones::from_facts(hosts);
+    findings.extend(architecture::same(hosts));
     findings.extend(foreign::from_facts(inventory, hosts));
     findings.extend(network::taken(inventory, hosts));
     findings.extend(network::mtu(hosts));

@@ -144,6 +144,52 @@ fn hosts_as_they_should_be_have_nothing_wrong() {
 }
 
 #[test]
+fn hosts_of_two_architectures_are_no_cluster() {
+    let mut fleet = Fleet::three();
+    fleet.facts("w2").architecture = "aarch64".into();
+    let found = from_facts(&fleet.inventory, &fleet.facts);
+    assert_eq!(complaints(&found), [("architecture", Severity::Error)]);
+    let error = found.iter().find(|finding| finding.severity == Severity::Error).unwrap();
+    assert_eq!(
+        (&error.hosts[..], &error.observed[..]),
+        (&["w2".to_owned()][..], "aarch64, and cp1 has x86_64")
+    );
+    // New ones are like the nodes, however many they are; where all are nodes, nothing is said.
+    fleet.facts("w2").kubernetes.joined = true;
+    let found = from_facts(&fleet.inventory, &fleet.facts);
+    let error = found.iter().find(|finding| finding.severity == Severity::Error).unwrap();
+    assert_eq!(
+        (&error.hosts[..], &error.observed[..]),
+        (&["cp1".to_owned(), "w1".to_owned()][..], "x86_64, and w2 has aarch64")
+    );
+    for name in ["cp1", "w1"] {
+        fleet.facts(name).kubernetes.joined = true;
+    }
+    let found = from_facts(&fleet.inventory, &fleet.facts);
+    assert!(found.iter().all(|finding| finding.check != "architecture"), "{found:?}");
+}
+
+#[test]
+fn a_balancer_needs_a_haproxy_of_this_time() {
+    let mut fleet = Fleet::three();
+    let red_hat = |version: &str| Os {
+        id: "rocky".into(),
+        name: format!("Rocky Linux {version}"),
+        version: version.into(),
+        family: "redhat".into(),
+    };
+    fleet.facts("w1").os = red_hat("8.10");
+    fleet.facts("cp1").os = red_hat("9.4");
+    assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), [], "no balancer");
+    fleet.inventory.cluster.endpoint.local = true;
+    let found = from_facts(&fleet.inventory, &fleet.facts);
+    assert_eq!(complaints(&found), [("haproxy", Severity::Error)]);
+    let error = found.iter().find(|finding| finding.severity == Severity::Error).unwrap();
+    assert_eq!(error.hosts, ["w1"]);
+    assert!(error.observed.contains("Rocky Linux 8.10"), "{error:?}");
+}
+
+#[test]
 fn new_hosts_are_judged_and_nodes_are_not() {
     let mut fleet = Fleet::three();
     assert_eq!(complaints(&from_facts(&fleet.inventory, &fleet.facts)), []);

@@ -38,6 +38,7 @@ pub fn text(state: &State, unreached: &[Unreached], now: Timestamp) -> String {
     }
     if !state.certificates.is_empty() {
         sections.push(certificates(&state.certificates, now));
+        end += &ending(&state.certificates, now);
     }
     sections.iter().map(Table::to_string).collect::<Vec<_>>().join("\n") + &end
 }
@@ -54,7 +55,7 @@ pub fn json(state: &State, unreached: &[Unreached], now: Timestamp) -> Value {
     let mut answer = json!({
         "cluster": state.name,
         "version": state.wanted.to_string(),
-        "healthy": state.is_healthy() && unreached.is_empty(),
+        "healthy": state.is_healthy(now) && unreached.is_empty(),
         "unreached": unreached_json,
         "control_planes": health(&state.control_planes),
         "etcd": health(&state.etcd),
@@ -122,6 +123,21 @@ fn certificates(all: &[Certificate], now: Timestamp) -> Table {
         ]);
     }
     table
+}
+
+/// What to do about certificates that have expired or soon will; nothing where none does.
+fn ending(all: &[Certificate], now: Timestamp) -> String {
+    let soon = all.iter().filter(|it| it.days_left(now) < SOON);
+    let (expired, soon): (Vec<_>, Vec<_>) = soon.partition(|it| it.has_expired(now));
+    if expired.is_empty() && soon.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nOf the certificates {} expired and {} will within {SOON} days: `hoist certificates renew`; authorities and those \
+         of kubelets apart (docs/security.md)\n",
+        expired.len(),
+        soon.len()
+    )
 }
 
 /// All certificates, one a line.

@@ -158,13 +158,21 @@ fn a_cluster_that_is_well() {
     let mut state = state(true);
     state.control_planes.truncate(1);
     state.etcd.truncate(1);
-    assert!(!state.is_healthy(), "a node is missing");
+    assert!(!state.is_healthy(now()), "a node is missing");
     if let Ok(objects) = &mut state.cluster {
         objects.missing.clear();
     }
-    assert!(state.is_healthy());
+    assert!(state.is_healthy(now()));
     assert_eq!(json(&state, &[], now())["healthy"], true);
     assert_eq!(json(&state, &lost(), now())["healthy"], false);
+    // The kubelet's own is the first to end.
+    let late = "2026-01-10T12:00:00Z".parse().unwrap();
+    assert!(!state.is_healthy(late), "a certificate has expired");
+    assert_eq!(json(&state, &[], late)["healthy"], false);
+    let shown = text(&state, &[], late);
+    assert!(shown.contains("\nOf the certificates 1 expired and 1 will within 30 days: "), "{shown}");
+    state.certificates.truncate(3);
+    assert!(!text(&state, &[], now()).contains("within 30 days"), "nothing to do");
 }
 
 #[test]

@@ -30,6 +30,8 @@ etcd_begin() {
 etcd_join() {
 	etcd_empty
 	etcd_mark joining
+	# Here, for it is this host that changes them.
+	hoist-etcd-snapshot $(echo "{{ host.etcd.others }}" | tr , ' ') || exit 1
 	for gone; do
 		etcd_elsewhere member remove "$gone" || { etcd_elsewhere member list | grep "^$gone," && exit 1; }
 	done

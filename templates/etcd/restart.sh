@@ -1,11 +1,31 @@
 {% include "etcd/ask.sh" %}
 # Starts etcd anew, one member at a time: each is back before the next one goes. etcd itself keeps the lock, so that
-# whoever is killed loses it. Without a majority elsewhere there is nobody to ask, and nothing to lose.
+# whoever is killed loses it. Without a majority elsewhere there is nobody to ask.
 etcd_restart() {
 	systemctl daemon-reload || exit 1
-	if etcd_elsewhere get hoist >/dev/null 2>&1; then
-		etcd_elsewhere lock hoist timeout 60 systemctl restart etcd.service
+	systemctl reset-failed etcd.service 2>/dev/null
+	if ! systemctl -q is-active etcd.service; then
+		systemctl restart --no-block etcd.service || exit 1
+		# Who waits for others, which come after this one, holds up nobody.
+		! etcd_elsewhere get hoist >/dev/null 2>&1 || etcd_comes_back || exit 1
+	elif etcd_elsewhere get hoist >/dev/null 2>&1; then
+		etcd_elsewhere lock hoist sh -c "$etcd_alone"
 	else
-		systemctl restart --no-block etcd.service
+		sh -c "$etcd_alone"
 	fi
+}
+
+# In a shell of its own, which etcdctl starts once it has the lock.
+etcd_alone=$(cat <<'ALONE'
+{% include "etcd/restart-alone.sh" %}
+ALONE
+)
+
+etcd_comes_back() {
+	attempts=0
+	until etcd_here get hoist >/dev/null 2>&1; do
+		attempts=$((attempts + 1))
+		[ $attempts -lt 60 ] || { echo "etcd did not get well within 60 s" >&2; return 1; }
+		sleep 1
+	done
 }

@@ -46,7 +46,9 @@ fn etcd() {
         lost_disk(&stage, &nodes)
     });
     stage.step("another release and setting restart one member at a time", || newer_release(&stage));
+    stage.step("a setting that one member does not get well with reaches no other", || bad_setting(&stage));
     stage.step("a certificate in its last months is made anew", || old_certificate(&stage));
+    stage.step("certificates of etcd are shown, and renewed by one command", || renewed(&stage));
     stage.step("an authority that was left by something else is replaced", || stays_the_same(&stage));
     stage.step("no etcd is begun beside one that may live, nor beside its cluster", || {
         no_second(&stage, &nodes)
@@ -197,6 +199,9 @@ fn lost_disk(stage: &Stage, nodes: &str) {
     let after = members(stage, "etcd3");
     assert_eq!(after.len(), 3, "{after:?}");
     assert!(!after.iter().any(|member| member.starts_with(stale)), "{after:?}");
+    // What etcd held before its members changed is kept where that was done.
+    let kept = stage.on("etcd3", "stat -c '%a %U' /var/lib/hoist/etcd-before-*");
+    assert!(!kept.is_empty() && kept.lines().all(|line| line == "600 root"), "{kept}");
     // Only its data this time.
     stage.on("etcd1", "systemctl stop etcd; rm -rf /var/lib/etcd-external/member");
     stage.hoist(&["apply"]).exits(0);
@@ -231,6 +236,48 @@ fn newer_release(stage: &Stage) {
     times.sort_unstable();
     assert!(times.windows(2).all(|two| two[0].1 <= two[1].0), "two at the same time: {times:?}");
     serves(stage);
+}
+
+/// What no check of an inventory can see: a template of one's own.
+fn bad_setting(stage: &Stage) {
+    let own = stage.path("own/templates/etcd");
+    fs::create_dir_all(&own).unwrap();
+    let template = include_str!("../../templates/etcd/etcd.conf");
+    let bad = template.replace("ETCD_AUTO_COMPACTION_MODE=periodic", "ETCD_AUTO_COMPACTION_MODE=nonsense");
+    fs::write(own.join("etcd.conf"), bad).unwrap();
+    let since = "systemctl show -P InvocationID etcd";
+    let hosts = ["etcd1", "etcd2", "etcd3"];
+    let before = hosts.map(|host| stage.on(host, since));
+    let failed = stage.hoist(&["apply", "--roles", text(&stage.path("own"))]).exits(1);
+    failed.says("etcd did not get well with its new settings").says("it has its old settings again");
+    serves(stage);
+    let same = hosts.iter().zip(&before).filter(|(host, before)| stage.on(host, since) == **before).count();
+    assert_eq!(same, 2, "only one was restarted");
+    for host in hosts {
+        stage.on(host, &format!("{ETCDCTL} endpoint health"));
+    }
+    stage.hoist(&["apply"]).exits(0);
+    nothing_to_change(stage);
+    serves(stage);
+}
+
+fn renewed(stage: &Stage) {
+    let (member, client) = ("/etc/etcd/pki/member.pem", "/etc/kubernetes/etcd/client.pem");
+    let shown = stage.hoist(&["certificates", "show"]).exits(0).says(member).says(client);
+    assert_eq!(shown.stdout.matches(member).count(), 3, "{}", shown.stdout);
+    let certificates = [("etcd1", member), ("etcd2", member), ("etcd3", member), ("cp1", client)];
+    let serials = || {
+        certificates.map(|(host, path)| stage.on(host, &format!("openssl x509 -noout -serial -in {path}")))
+    };
+    let before = serials();
+    stage.hoist(&["certificates", "renew"]).exits(0).says("5 changes");
+    let after = serials();
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+    for host in ["etcd1", "etcd2", "etcd3"] {
+        stage.on(host, &format!("{ETCDCTL} endpoint health"));
+    }
+    serves(stage);
+    nothing_to_change(stage);
 }
 
 fn old_certificate(stage: &Stage) {

@@ -72,6 +72,28 @@ tasks:
     assert!(ran.events.contains(&Event::HostFailed { host: "bad".into(), failure: failure.clone() }));
 }
 
+/// As kubeadm does before it fails.
+#[tokio::test]
+async fn a_token_that_a_command_prints_is_shown_nowhere() {
+    let token = ["abcdef", "0123456789abcdef"].join(".");
+    let role = format!(
+        "
+tasks:
+  - name: prints it
+    command:
+      run: |
+        echo '[bootstrap-token] Using token: {}'.0123456789abcdef
+        exit 9
+      creates: /none
+",
+        "abcdef"
+    );
+    let bed = Bed::new(&[("prints", &role)], &[]);
+    let ran = bed.run(&[("a", &["prints"])], 1).await;
+    assert_eq!(ran.failure("a").output, ["[bootstrap-token] Using token: [secret]"]);
+    assert!(!ran.journal.contains(&token) && !format!("{:?}", ran.events).contains(&token));
+}
+
 #[tokio::test]
 async fn a_batch_says_which_of_its_steps_failed() {
     let bed = Bed::new(&[("folders", &FOLDERS.replace("'two'", "'file/two'"))], &[]);

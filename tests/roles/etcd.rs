@@ -6,23 +6,36 @@ use hoist::{
     engine::{Library, RoleSteps, Templates, compile},
     facts::Facts,
     inventory,
+    task::Task,
 };
 
 use super::bed::{index, written};
 
+const LAB: &str = include_str!("../fixtures/cluster/etcd.yaml");
+
 /// The statements of `etcd3`, where the two others are members already that know it from before, with etcd's release
 /// among the artifacts.
 fn joining(inventory: &str) -> Vec<RoleSteps> {
+    compiled("etcd3", inventory, false, None)
+}
+
+/// The same where it is one of them.
+pub fn members() -> Vec<RoleSteps> {
+    compiled("etcd3", LAB, true, None)
+}
+
+fn compiled(host: &str, inventory: &str, member: bool, only: Option<&str>) -> Vec<RoleSteps> {
     let inventory = inventory::parse("etcd.yaml", inventory).unwrap().inventory;
     let node = include_str!("../fixtures/facts/debian-nspawn.txt");
-    let member = |id: u8| {
+    let answer = |id: u8| {
         let list = "etcd.member=1, started, etcd1, https://10.77.0.21:2380, https://10.77.0.21:2379, false\n\
                     etcd.member=2, started, etcd2, https://10.77.0.22:2380, https://10.77.0.22:2379, false\n\
                     etcd.member=3, started, etcd3, https://10.77.0.23:2380, https://10.77.0.23:2379, false\n";
         let status = format!("etcd.status=https://127.0.0.1:2379, {id}, 3.4.23, 20 kB\n");
         format!("{node}\netcd.ca={}\netcd.data=yes\netcd.quorum=yes\n{status}{list}", "ca".repeat(32))
     };
-    let facts = [("etcd1", member(1)), ("etcd2", member(2)), ("etcd3", node.to_string())];
+    let third = if member { answer(3) } else { node.to_string() };
+    let facts = [("etcd1", answer(1)), ("etcd2", answer(2)), ("etcd3", third), ("cp1", node.to_string())];
     let facts: Observed =
         facts.into_iter().map(|(name, answer)| (name.to_string(), Facts::parse(&answer))).collect();
     let etcd = File {
@@ -33,20 +46,22 @@ fn joining(inventory: &str) -> Vec<RoleSteps> {
         version: "3.5.21".into(),
     };
     let index = Index { extras: vec![etcd], ..index() };
-    let target = targets(&inventory, &facts, Some(&index), None).pop().unwrap();
+    let only = only.map(|role| vec![role.to_string()]);
+    let targets = targets(&inventory, &facts, Some(&index), only.as_deref());
+    let target = targets.into_iter().find(|target| target.name == host).unwrap();
     compile(&Library::default(), &Templates::new(Library::default()), &target).unwrap()
 }
 
 #[test]
 fn what_a_host_gets_that_lost_its_disk_and_joins_etcd() {
-    let text = written(&joining(include_str!("../fixtures/cluster/etcd.yaml")));
+    let text = written(&joining(LAB));
     let (_, etcd) = text.split_once("=== etcd-ca").unwrap();
     insta::assert_snapshot!("etcd-joins", etcd);
 }
 
 #[test]
 fn what_an_inventory_says_of_etcd_counts() {
-    let inventory = include_str!("../fixtures/cluster/etcd.yaml").replace(
+    let inventory = LAB.replace(
         "vars:\n",
         "vars:\n  etcd: {heartbeat_ms: 300, election_ms: 3000, quota_bytes: 4294967296, snapshot_count: 5000, \
          compaction_retention: 1h, nice: 0, oom_score_adjust: 0}\n",
@@ -64,7 +79,7 @@ fn what_an_inventory_says_of_etcd_counts() {
         assert!(text.contains(line), "{line}");
     }
     // Members at several sites do not take each other for dead at once.
-    let apart = include_str!("../fixtures/cluster/etcd.yaml")
+    let apart = LAB
         .replace("hosts:\n", "sites: [north, south, witness]\n\nhosts:\n")
         .replace("21, roles: [etcd]", "21, roles: [etcd], site: north")
         .replace("22, roles: [etcd]", "22, roles: [etcd], site: south")
@@ -73,4 +88,35 @@ fn what_an_inventory_says_of_etcd_counts() {
         .replace("[worker]", "[worker], site: south");
     let text = written(&joining(&apart));
     assert!(text.contains("ETCD_HEARTBEAT_INTERVAL=250\nETCD_ELECTION_TIMEOUT=2500\n"));
+}
+
+#[test]
+fn certificates_are_renewed_on_one_host_after_the_other() {
+    let renewed = |host: &str, inventory: &str| {
+        let steps: Vec<_> = compiled(host, inventory, true, Some("renewal"))
+            .into_iter()
+            .flat_map(|role| role.steps)
+            .collect();
+        let one_at_a_time = |task: &Task| match task {
+            Task::Command(command) => assert_eq!(command.one_at_a_time.as_deref(), Some("renewal")),
+            other => assert!(matches!(other, Task::Require(_)), "{other:?}"),
+        };
+        steps.iter().for_each(|step| one_at_a_time(&step.task));
+        steps.into_iter().map(|step| step.name).collect::<Vec<_>>().join("; ")
+    };
+    let member = "the certificate of this member of etcd is new";
+    assert_eq!(renewed("etcd3", LAB), member);
+    let control_plane = "the host is a control plane";
+    assert_eq!(
+        renewed("cp1", LAB),
+        format!("{control_plane}; the API server's certificate for etcd is new; the certificates are new")
+    );
+    let both = LAB.replace("23, roles: [etcd]", "23, roles: [etcd, control-plane]");
+    let own = "the API server's certificate for this host's etcd is new";
+    assert_eq!(
+        renewed("etcd3", &both),
+        format!("{control_plane}; {member}; {own}; the certificates are new")
+    );
+    let stacked = LAB.replace("  etcd: external\n", "").replace("roles: [etcd]", "roles: [worker]");
+    assert_eq!(renewed("cp1", &stacked), format!("{control_plane}; the certificates are new"));
 }

@@ -7,7 +7,9 @@ mod etcd;
 mod families;
 mod kubeadm;
 mod once;
+mod restart;
 mod samples;
+mod snapshot;
 mod tunnel;
 mod volumes;
 

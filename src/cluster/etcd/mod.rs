@@ -2,10 +2,11 @@
 //! part out. The role `etcd` plays the part.
 
 mod membership;
+mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use crate::{
     inventory::{Etcd, Inventory, Role},
 };
 use membership::{Member, Membership, Peer, Step, steps};
+pub(super) use settings::flags;
 
 /// What a host has to do to be a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,20 +147,22 @@ pub fn authorities(inventory: &Inventory, facts: &Observed) -> BTreeMap<String, 
     present.enumerate().map(part).collect()
 }
 
+/// Whether members are at several sites: further apart than etcd expects.
+fn are_apart(inventory: &Inventory) -> bool {
+    let sites = inventory.with_role(inventory.etcd_role()).map(|(_, host)| &host.site);
+    sites.collect::<BTreeSet<_>>().len() > 1
+}
+
 /// What templates see of etcd's hosts as `cluster.etcd`, in the order of the inventory.
 pub(super) fn cluster_context(inventory: &Inventory) -> Value {
     let members: Vec<_> = inventory.with_role(inventory.etcd_role()).collect();
-    let mut sites: Vec<_> = members.iter().map(|(_, host)| &host.site).collect();
-    sites.sort();
-    sites.dedup();
     let joined = |divided: &dyn Fn(&str, String) -> String| {
         members.iter().map(|(name, host)| divided(name, host.address.to_string())).collect::<Vec<_>>()
     };
     json!({
         "external": inventory.cluster.etcd == Etcd::External,
         "members": members.iter().map(|(name, host)| json!({"name": name, "address": host.address})).collect::<Vec<_>>(),
-        // Members at several sites are further apart than etcd expects.
-        "apart": sites.len() > 1,
+        "apart": are_apart(inventory),
         "endpoints": joined(&|_, address| format!("https://{address}:2379")),
         "initial": joined(&|name, address| format!("{name}=https://{address}:2380")).join(","),
     })

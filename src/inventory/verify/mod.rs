@@ -6,6 +6,7 @@ mod burst;
 mod disks;
 mod endpoint;
 mod etcd;
+mod etcd_settings;
 mod failure_detection;
 mod hosts;
 mod labels;
@@ -25,6 +26,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     hosts::verify(document, &mut problems);
     endpoint::verify(document, &mut problems);
     etcd::verify(document, &mut problems);
+    etcd_settings::verify(document, &mut problems);
     sites::verify(document, &mut problems);
     addons::verify(document, &mut problems);
     burst::verify(document, &mut problems);
