@@ -10,9 +10,12 @@ use hoist::{
 
 use super::bed::{index, written};
 
+/// An inventory with three members of etcd on hosts of their own.
+pub const ETCD: &str = include_str!("../fixtures/cluster/etcd.yaml");
+
 /// The statements of `etcd3`, where the two others are members already that know it from before, with etcd's release
 /// among the artifacts.
-fn joining(inventory: &str) -> Vec<RoleSteps> {
+pub fn joining(inventory: &str) -> Vec<RoleSteps> {
     let inventory = inventory::parse("etcd.yaml", inventory).unwrap().inventory;
     let node = include_str!("../fixtures/facts/debian-nspawn.txt");
     let member = |id: u8| {
@@ -39,14 +42,14 @@ fn joining(inventory: &str) -> Vec<RoleSteps> {
 
 #[test]
 fn what_a_host_gets_that_lost_its_disk_and_joins_etcd() {
-    let text = written(&joining(include_str!("../fixtures/cluster/etcd.yaml")));
+    let text = written(&joining(ETCD));
     let (_, etcd) = text.split_once("=== etcd-ca").unwrap();
     insta::assert_snapshot!("etcd-joins", etcd);
 }
 
 #[test]
 fn what_an_inventory_says_of_etcd_counts() {
-    let inventory = include_str!("../fixtures/cluster/etcd.yaml").replace(
+    let inventory = ETCD.replace(
         "vars:\n",
         "vars:\n  etcd: {heartbeat_ms: 300, election_ms: 3000, quota_bytes: 4294967296, snapshot_count: 5000, \
          compaction_retention: 1h, nice: 0, oom_score_adjust: 0}\n",
@@ -64,7 +67,7 @@ fn what_an_inventory_says_of_etcd_counts() {
         assert!(text.contains(line), "{line}");
     }
     // Members at several sites do not take each other for dead at once.
-    let apart = include_str!("../fixtures/cluster/etcd.yaml")
+    let apart = ETCD
         .replace("hosts:\n", "sites: [north, south, witness]\n\nhosts:\n")
         .replace("21, roles: [etcd]", "21, roles: [etcd], site: north")
         .replace("22, roles: [etcd]", "22, roles: [etcd], site: south")
