@@ -26,8 +26,24 @@ etcd_begin() {
 	systemctl daemon-reload && systemctl restart --no-block etcd.service
 }
 
+# etcd_are_gone IDENTITY…: ends where one of them still runs elsewhere. Then a new machine has the name of a living one.
+etcd_are_gone() {
+	list=$(etcd_elsewhere member list) || exit 1
+	for gone; do
+		client=$(printf '%s\n' "$list" | sed -n "s/^$gone, [^ ]*, [^ ]*, [^ ]*, \([^ ]*\), [a-z]*$/\1/p")
+		case $client in '' | *'//{{ host.address }}:'*) continue ;; esac
+		! etcd_ask --endpoints "$client" endpoint status >/dev/null 2>&1 || {
+			echo "{{ host.name }} shall join etcd from {{ host.address }}, but its member $gone lives elsewhere: $client answers." \
+				"Either give the host that joins a name of its own, or give the old one up first: \`systemctl disable --now etcd\`" \
+				"there, or switch it off for good" >&2
+			exit 1
+		}
+	done
+}
+
 # etcd_join IDENTITY…: takes out what is gone, comes in as a learner, and votes when it has all data.
 etcd_join() {
+	etcd_are_gone "$@"
 	etcd_empty
 	etcd_mark joining
 	# Here, for it is this host that changes them.

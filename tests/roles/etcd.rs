@@ -11,17 +11,18 @@ use hoist::{
 
 use super::bed::{index, written};
 
-const LAB: &str = include_str!("../fixtures/cluster/etcd.yaml");
+/// An inventory with three members of etcd on hosts of their own.
+pub const ETCD: &str = include_str!("../fixtures/cluster/etcd.yaml");
 
 /// The statements of `etcd3`, where the two others are members already that know it from before, with etcd's release
 /// among the artifacts.
-fn joining(inventory: &str) -> Vec<RoleSteps> {
+pub fn joining(inventory: &str) -> Vec<RoleSteps> {
     compiled("etcd3", inventory, false, None)
 }
 
 /// The same where it is one of them.
 pub fn members() -> Vec<RoleSteps> {
-    compiled("etcd3", LAB, true, None)
+    compiled("etcd3", ETCD, true, None)
 }
 
 fn compiled(host: &str, inventory: &str, member: bool, only: Option<&str>) -> Vec<RoleSteps> {
@@ -54,14 +55,14 @@ fn compiled(host: &str, inventory: &str, member: bool, only: Option<&str>) -> Ve
 
 #[test]
 fn what_a_host_gets_that_lost_its_disk_and_joins_etcd() {
-    let text = written(&joining(LAB));
+    let text = written(&joining(ETCD));
     let (_, etcd) = text.split_once("=== etcd-ca").unwrap();
     insta::assert_snapshot!("etcd-joins", etcd);
 }
 
 #[test]
 fn what_an_inventory_says_of_etcd_counts() {
-    let inventory = LAB.replace(
+    let inventory = ETCD.replace(
         "vars:\n",
         "vars:\n  etcd: {heartbeat_ms: 300, election_ms: 3000, quota_bytes: 4294967296, snapshot_count: 5000, \
          compaction_retention: 1h, nice: 0, oom_score_adjust: 0}\n",
@@ -79,7 +80,7 @@ fn what_an_inventory_says_of_etcd_counts() {
         assert!(text.contains(line), "{line}");
     }
     // Members at several sites do not take each other for dead at once.
-    let apart = LAB
+    let apart = ETCD
         .replace("hosts:\n", "sites: [north, south, witness]\n\nhosts:\n")
         .replace("21, roles: [etcd]", "21, roles: [etcd], site: north")
         .replace("22, roles: [etcd]", "22, roles: [etcd], site: south")
@@ -105,18 +106,18 @@ fn certificates_are_renewed_on_one_host_after_the_other() {
         steps.into_iter().map(|step| step.name).collect::<Vec<_>>().join("; ")
     };
     let member = "the certificate of this member of etcd is new";
-    assert_eq!(renewed("etcd3", LAB), member);
+    assert_eq!(renewed("etcd3", ETCD), member);
     let control_plane = "the host is a control plane";
     assert_eq!(
-        renewed("cp1", LAB),
+        renewed("cp1", ETCD),
         format!("{control_plane}; the API server's certificate for etcd is new; the certificates are new")
     );
-    let both = LAB.replace("23, roles: [etcd]", "23, roles: [etcd, control-plane]");
+    let both = ETCD.replace("23, roles: [etcd]", "23, roles: [etcd, control-plane]");
     let own = "the API server's certificate for this host's etcd is new";
     assert_eq!(
         renewed("etcd3", &both),
         format!("{control_plane}; {member}; {own}; the certificates are new")
     );
-    let stacked = LAB.replace("  etcd: external\n", "").replace("roles: [etcd]", "roles: [worker]");
+    let stacked = ETCD.replace("  etcd: external\n", "").replace("roles: [etcd]", "roles: [worker]");
     assert_eq!(renewed("cp1", &stacked), format!("{control_plane}; the certificates are new"));
 }

@@ -7,6 +7,7 @@ mod etcd;
 mod families;
 mod kubeadm;
 mod once;
+mod place;
 mod restart;
 mod samples;
 mod snapshot;
