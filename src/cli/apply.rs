@@ -149,11 +149,16 @@ impl Job<'_> {
         let inventory = request.inventory();
         let json = self.args.output == Output::Json;
         let (events, receiver) = events();
-        let record = if plan.is_empty() { None } else { Some(begin(inventory, json)?) };
-        let (journal, log) = record.unzip();
+        let (journal, log, interrupted) = match plan.is_empty() {
+            true => (None, None, Vec::new()),
+            false => begin(inventory).map(|(journal, log, before)| (Some(journal), Some(log), before))?,
+        };
         let journal = journal.map(Arc::new);
         let path = log.as_ref().map(|log: &Log| log.path().to_path_buf());
         let following = tokio::spawn(Progress::new(json).follow(receiver, log));
+        for Interrupted { host, role, step } in interrupted {
+            events.send(Event::Interrupted { host, role, step });
+        }
         for unread in &plan.unread {
             events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
         }
@@ -243,14 +248,11 @@ async fn refuse_what_would_fail(
     Err(Failure { report, exit: Exit::Failed })
 }
 
-/// The record of a run that changes something.
-fn begin(inventory: &Inventory, json: bool) -> Result<(Journal, Log), Failure> {
+/// The record of a run that changes something, and what the run before left in flight.
+fn begin(inventory: &Inventory) -> Result<(Journal, Log, Vec<Interrupted>), Failure> {
     let (journal, interrupted) = Journal::begin(&state_folder(inventory))?;
-    if !json {
-        tell_interrupted(&interrupted);
-    }
     let log = Log::beside(&journal)?;
-    Ok((journal, log))
+    Ok((journal, log, interrupted))
 }
 
 /// How hosts end that have nothing to change.
@@ -275,13 +277,4 @@ async fn wait_for_nodes(
 fn state_folder(inventory: &Inventory) -> PathBuf {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     state.unwrap_or_else(|| home().join(".local/state")).join("hoist").join(&inventory.cluster.name)
-}
-
-fn tell_interrupted(interrupted: &[Interrupted]) {
-    if !interrupted.is_empty() {
-        eprintln!("The run before was interrupted while these were in flight; they are looked at again:");
-    }
-    for step in interrupted {
-        eprintln!("  {}: {}: {}", step.host, step.role, step.step);
-    }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::stream::{self, StreamExt as _};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     exit::Exit,
     inventory::Selection,
-    transport::{self, Error, Script, Target, connect},
+    transport::{self, Error, Script, Target, connect, in_order},
 };
 
 /// Runs a command as root on a group of hosts at the same time. Exits 0 when it did so everywhere.
@@ -57,9 +57,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let targets = targets(&args.inventory.load()?, &args.group).await?;
     let script = Script::new(command_line(&args.command)).timeout(Duration::from_secs(args.timeout.into()));
     let labels = Labels::of(&targets);
-    let mut answers = stream::iter(&targets)
-        .map(|target| async { (target.name.as_str(), carry_out(target, &script).await) })
-        .buffered(args.forks.into());
+    let work =
+        targets.iter().map(|target| async { (target.name.as_str(), carry_out(target, &script).await) });
+    let mut answers = in_order(work, args.forks.into());
     let (mut list, mut failed, mut unasked) = (Vec::new(), Vec::new(), Vec::new());
     while let Some((host, answer)) = answers.next().await {
         match args.output {

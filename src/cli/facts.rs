@@ -1,6 +1,6 @@
 //! `hoist facts`: what are these machines?
 
-use futures::stream::{self, StreamExt as _};
+use futures::StreamExt as _;
 use serde_json::json;
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     facts::{self, Facts},
     inventory::Selection,
     report,
-    transport::{Error, Target, connect},
+    transport::{Error, Target, connect, in_order},
 };
 
 /// Shows what hosts are: system, kernel, sizes, addresses, and whether they belong to a cluster. Changes nothing.
@@ -37,11 +37,8 @@ pub struct Args {
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let targets = targets(&args.inventory.load()?, &args.limit).await?;
-    let answers: Vec<(String, Result<Facts, Error>)> = stream::iter(targets)
-        .map(|target| async move { (target.name.clone(), ask(&target).await) })
-        .buffered(args.forks.into())
-        .collect()
-        .await;
+    let work = targets.into_iter().map(|target| async move { (target.name.clone(), ask(&target).await) });
+    let answers: Vec<(String, Result<Facts, Error>)> = in_order(work, args.forks.into()).collect().await;
     match args.output {
         Output::Text => {
             let known =

@@ -1,13 +1,20 @@
 //! `hoist ssh`: a shell on a host, as the inventory says how to reach it.
 
-use std::{ffi::OsString, fs::File, io, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use nix::sched::{CloneFlags, setns};
 
 use super::{
     Failure,
     group::{command_line, target},
-    shared::InventoryArg,
+    shared::{InventoryArg, home},
 };
 use crate::{
     exit::Exit,
@@ -41,7 +48,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::os)?;
     let target = runtime.block_on(target(&inventory, &args.host))?;
     drop(runtime);
-    let mut words = client(&target);
+    let config = inventory.login(inventory.host(&args.host)?, &home()).config;
+    let mut words = client(&target, config.as_deref());
     if !args.command.is_empty() {
         words.extend(["--".into(), command_line(&args.command).into()]);
     }
@@ -63,35 +71,44 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     Err(Failure { report, exit: Exit::Os })
 }
 
-/// The arguments of OpenSSH's client, up to the address.
-fn client(target: &Target) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["-p".into(), target.port.to_string().into()];
+/// The arguments of OpenSSH's client, up to the address. `config` is the configuration that the inventory gives it.
+fn client(target: &Target, config: Option<&Path>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some(config) = config {
+        words.extend(["-F".into(), config.into()]);
+    }
+    words.extend(["-p".into(), target.port.to_string().into()]);
     words.extend(["-l".into(), target.user.clone().into()]);
     words.extend(target.keys.iter().flat_map(|key| ["-i".into(), key.clone().into()]));
     words.extend(target.certificates.iter().flat_map(|file| ["-o".into(), option("CertificateFile=", file)]));
     if target.only_these_keys {
         words.extend(["-o".into(), "IdentitiesOnly=yes".into()]);
     }
-    words.extend(["-o".into(), known_hosts(target), "-o".into(), "StrictHostKeyChecking=yes".into()]);
+    let known_hosts = quoted("UserKnownHostsFile=", &target.known_hosts);
+    words.extend(["-o".into(), known_hosts, "-o".into(), "StrictHostKeyChecking=yes".into()]);
     if let Some(alias) = &target.host_key_alias {
         words.extend(["-o".into(), format!("HostKeyAlias={alias}").into()]);
     }
-    if let Some(command) = proxy(&target.route) {
-        words.extend(["-o".into(), format!("ProxyCommand={command}").into()]);
+    if let Some(file) = &target.revoked_keys {
+        words.extend(["-o".into(), quoted("RevokedHostKeys=", std::slice::from_ref(file))]);
     }
+    // The way is decided, and no other that a configuration knows is taken.
+    let way = proxy(&target.route, config).map(|command| format!("ProxyCommand={command}"));
+    words.extend(["-o".into(), way.unwrap_or_else(|| "ProxyJump=none".into()).into()]);
     words.push(target.address.clone().into());
     words
 }
 
 /// What carries the bytes, as a line for the client's own shell: another client, to the last jump host.
-fn proxy(route: &Route) -> Option<String> {
+fn proxy(route: &Route, config: Option<&Path>) -> Option<String> {
     // The client takes what follows a percent sign for one of its own names.
     let literal = |text: &str| text.replace('%', "%%");
     match route {
         Route::Direct => None,
         Route::Command(command) => Some(literal(command)),
         Route::Jump(hop) => {
-            let words: Vec<String> = client(hop).iter().map(|word| plain(&word.to_string_lossy())).collect();
+            let words = client(hop, config);
+            let words: Vec<String> = words.iter().map(|word| plain(&word.to_string_lossy())).collect();
             Some(format!("ssh -W '[%h]:%p' {}", literal(&words.join(" "))))
         }
     }
@@ -104,10 +121,10 @@ fn option(name: &str, file: &Path) -> OsString {
     option
 }
 
-/// Each file in quotes, for a space would end its name.
-fn known_hosts(target: &Target) -> OsString {
-    let mut files = OsString::from("UserKnownHostsFile=");
-    for (index, file) in target.known_hosts.iter().enumerate() {
+/// An option that is a list of files, each in quotes, for a space would end its name.
+fn quoted(name: &str, list: &[PathBuf]) -> OsString {
+    let mut files = OsString::from(name);
+    for (index, file) in list.iter().enumerate() {
         files.push(if index == 0 { "\"" } else { " \"" });
         files.push(file);
         files.push("\"");
@@ -157,7 +174,7 @@ mod tests {
     use super::*;
 
     fn line(target: &Target) -> String {
-        shown(target, &client(target))
+        shown(target, &client(target, None))
     }
 
     #[test]
@@ -165,7 +182,7 @@ mod tests {
         let target = Target { known_hosts: vec!["/k".into()], ..Target::new("a", "10.0.0.1", "root") };
         assert_eq!(
             line(&target),
-            "ssh -p 22 -l root -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1"
+            "ssh -p 22 -l root -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes -o ProxyJump=none 10.0.0.1"
         );
         let target = Target {
             port: 2222,
@@ -178,8 +195,20 @@ mod tests {
         assert_eq!(
             line(&target),
             "nsenter --net=/run/netns/lab ssh -p 2222 -l admin -i '/home/u/my key' \
-             -o 'UserKnownHostsFile=\"/my hosts\" \"/k\"' -o StrictHostKeyChecking=yes 10.0.0.1"
+             -o 'UserKnownHostsFile=\"/my hosts\" \"/k\"' -o StrictHostKeyChecking=yes -o ProxyJump=none 10.0.0.1"
         );
+        // What the inventory says of the configuration, and what that says of keys, hold for the client as well.
+        let jump = Target::new("jump", "10.0.0.9", "root");
+        let target = Target {
+            revoked_keys: Some("/my revoked".into()),
+            route: Route::Jump(Arc::new(Target { known_hosts: vec!["/k".into()], ..jump })),
+            known_hosts: vec!["/k".into()],
+            ..Target::new("a", "10.0.0.1", "root")
+        };
+        let line = shown(&target, &client(&target, Some(Path::new("none"))));
+        let begin = "ssh -F none -p 22 -l root -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes \
+                     -o 'RevokedHostKeys=\"/my revoked\"' -o 'ProxyCommand=ssh -W ";
+        assert!(line.starts_with(begin) && line.contains("%p'\\'' -F none -p 22"), "{line}");
     }
 
     #[test]
@@ -190,16 +219,21 @@ mod tests {
         };
         let inner =
             Target { route: Route::Jump(Arc::new(hop("outer", "203.0.113.1"))), ..hop("inner", "10.9.0.1") };
-        let inner_proxy = proxy(&inner.route).unwrap();
+        let inner_proxy = proxy(&inner.route, None).unwrap();
         assert_eq!(
             inner_proxy,
-            "ssh -W '[%h]:%p' -p 22 -l jumper -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes 203.0.113.1"
+            "ssh -W '[%h]:%p' -p 22 -l jumper -o 'UserKnownHostsFile=\"/k\"' -o StrictHostKeyChecking=yes -o ProxyJump=none \
+             203.0.113.1"
         );
         // One client expands what the next one is to see, so that each level has its percent signs twice.
         let quoted = quote(&format!("ProxyCommand={inner_proxy}")).replace('%', "%%");
         let route = Route::Jump(Arc::new(inner));
-        assert!(proxy(&route).unwrap().ends_with(&format!(" -o {quoted} 10.9.0.1")), "{:?}", proxy(&route));
-        assert_eq!(proxy(&Route::Command("nc 50% x".into())).as_deref(), Some("nc 50%% x"));
-        assert_eq!(proxy(&Route::Direct), None);
+        assert!(
+            proxy(&route, None).unwrap().ends_with(&format!(" -o {quoted} 10.9.0.1")),
+            "{:?}",
+            proxy(&route, None)
+        );
+        assert_eq!(proxy(&Route::Command("nc 50% x".into()), None).as_deref(), Some("nc 50%% x"));
+        assert_eq!(proxy(&Route::Direct, None), None);
     }
 }

@@ -7,6 +7,7 @@ use futures::future::join_all;
 
 use super::{
     Failure,
+    group::tell,
     shared::{InventoryArg, home},
 };
 use crate::{
@@ -41,12 +42,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         "{} known already, {} recorded, {} not recorded",
         trusted.known, trusted.recorded, trusted.declined
     );
-    let mut exit = if trusted.declined == 0 { Exit::Ok } else { Exit::Permission };
-    for failure in trusted.failures {
-        exit = failure.exit();
-        eprintln!("{:?}", miette::Report::new(failure));
-    }
-    Ok(exit)
+    let declined = if trusted.declined == 0 { Exit::Ok } else { Exit::Permission };
+    Ok(Exit::worst([declined, tell(trusted.failures)]))
 }
 
 /// The hosts and jump hosts of these names.

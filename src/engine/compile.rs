@@ -140,7 +140,21 @@ fn role_steps(
         let statement = Statement::new(library, &role, task, &spec.name);
         Compiler { library, templates, statement }.task(spec, &mut context, &mut steps)?;
     }
+    name_apart(&mut steps);
     Ok(RoleSteps { role, steps, context })
+}
+
+/// Gives steps of the same name a number, for plans and journals know a step of a role by its name.
+fn name_apart(steps: &mut [Step]) {
+    let mut taken = BTreeSet::new();
+    for step in steps {
+        let name = step.name.clone();
+        let mut number = 1;
+        while !taken.insert(step.name.clone()) {
+            number += 1;
+            step.name = format!("{name} #{number}");
+        }
+    }
 }
 
 /// Makes steps of one statement of a role.

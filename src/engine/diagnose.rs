@@ -20,7 +20,10 @@ const PORT_TAKEN: (&str, &str) = (
     "another program listens on a port that Kubernetes needs",
     "find it with `ss -ltnp` there and stop it, then run the same command again",
 );
-
+const CONFLICT: (&str, &str) = (
+    "the package conflicts with others that are installed, and hoist removes none",
+    "see above which ones; if nothing needs them, remove them there, then run the same command again",
+);
 const TOKEN: (&str, &str) = (
     "the token to join with has expired or was deleted, or the controller manager, which signs it, does not run",
     "run the same command again, which asks for a new one; if that fails, look at `crictl ps -a` on the control planes",
@@ -43,6 +46,8 @@ const SIGNS: &[Sign] = &[
             "wait for it, then run the same command again",
         ),
     },
+    Sign { says: &["packages need to be removed but remove is disabled"], means: CONFLICT },
+    Sign { says: &["package ", " conflicts with ", " provided by "], means: CONFLICT },
     Sign {
         says: &["unable to locate package"],
         means: (
@@ -224,6 +229,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             "repositories",
             "noexec",
             "token to join",
+            "hoist removes none",
         ];
         Some(parts.into_iter().find(|part| cause.contains(part)).unwrap_or(cause))
     }
@@ -237,6 +243,11 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             ("haproxy: cannot bind socket (Address already in use) [0.0.0.0:6443]".into(), "a port"),
             ("\t[ERROR SystemVerification]: missing required cgroups: memory".into(), "cgroups"),
             ("E: Unable to locate package containerd".into(), "repositories"),
+            ("E: Packages need to be removed but remove is disabled.".into(), "hoist removes none"),
+            (
+                " Problem: package docker-1.5-2.noarch from test conflicts with containerd provided by containerd-2.0-1.noarch from @System".into(),
+                "hoist removes none",
+            ),
             (
                 r#"error execution phase preflight: couldn't validate the identity of the API Server: could not find a JWS signature in the cluster-info ConfigMap for token ID "abcdef""#.into(),
                 "token to join",

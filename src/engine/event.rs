@@ -11,6 +11,8 @@ use super::Failure;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// A step was in flight when the run before was interrupted; it is looked at again.
+    Interrupted { host: String, role: String, step: String },
     /// A host cannot be reached or used; the run goes on without it.
     HostUnreached { host: String, reason: String },
     /// A host's work begins.

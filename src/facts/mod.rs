@@ -44,6 +44,8 @@ pub struct Facts {
     pub free_kib: u64,
     /// 1 or 2.
     pub cgroup: u8,
+    /// cloud-init is there, which sets what it knows anew at every boot.
+    pub cloud_init: bool,
     /// `apt`, `dnf`, or nothing that is known.
     pub packages: String,
     /// Global addresses and their interfaces.
@@ -195,6 +197,7 @@ impl Facts {
                     facts.virtualization = text();
                 }
                 "time_service" => facts.time_service = text(),
+                "cloud_init" => facts.cloud_init = true,
                 "packages" => facts.packages = text(),
                 "clock" => facts.clock = value.parse().unwrap_or_default(),
                 "cpus" => facts.cpus = value.parse().unwrap_or_default(),

@@ -43,6 +43,7 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; else say cgroup 
 df -Pk /var 2>/dev/null | while read -r device size used free rest; do
 	case $free in *[!0-9]* | '') ;; *) say free_kib "$free" ;; esac
 done
+[ ! -d /etc/cloud ] || say cloud_init yes
 if command -v apt-get >/dev/null; then say packages apt; elif command -v dnf >/dev/null; then say packages dnf; fi
 # The version of containerd decides its configuration. What would be installed is asked only where nothing is.
 {

@@ -10,7 +10,8 @@ fn reads_what_a_debian_node_answers() {
     assert_eq!(facts.os.family, "debian");
     assert_eq!((facts.init.as_str(), facts.packages.as_str(), facts.cgroup), ("systemd", "apt", 1));
     assert_eq!(facts.addresses[0].address.to_string(), "10.77.0.11");
-    assert!(facts.container && facts.time_service.is_empty());
+    assert!(facts.container && facts.time_service.is_empty() && !facts.cloud_init);
+    assert!(Facts::parse("cloud_init=yes\n").cloud_init);
     assert!(!facts.kubernetes.joined && facts.memory_kib > 0 && facts.free_kib > 0);
     assert_eq!(
         (facts.containerd.name.as_str(), facts.containerd.version.as_str()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::{StreamExt, future::join_all};
 
 use super::{
     Subject, alone, clock,
@@ -99,7 +99,7 @@ async fn reach(targets: &[Target], findings: &mut Vec<Finding>) -> (Vec<Reachabl
         let facts = facts::observe(&*host).await?;
         Ok::<_, transport::Error>(Reachable { name: target.name.clone(), host, facts, survey: None })
     });
-    let answers: Vec<_> = stream::iter(attempts).buffered(HANDSHAKES).collect().await;
+    let answers: Vec<_> = transport::in_order(attempts, HANDSHAKES).collect().await;
     let (mut hosts, mut unreached) = (Vec::new(), Vec::new());
     for (target, answer) in targets.iter().zip(answers) {
         match answer {
@@ -162,7 +162,7 @@ async fn walk_all(inventory: &Inventory, hosts: &[Reachable]) -> (Vec<Finding>, 
         async move { (ports::forwarding(inventory, &**host).await, ports::walk(&**host, ways).await) }
     });
     let (mut findings, mut walked) = (Vec::new(), Vec::new());
-    let mut answers = stream::iter(walks).buffered(ports::WALKERS);
+    let mut answers = transport::in_order(walks, ports::WALKERS);
     while let Some((forwarding, ways)) = answers.next().await {
         findings.extend(forwarding);
         walked.extend(ways);

@@ -64,6 +64,11 @@ impl Progress {
                     }
                     return;
                 };
+                if let Event::Interrupted { .. } = event {
+                    // Its host's line is about what happens now.
+                    let _ = bars.println(format!("{host}: {text}"));
+                    return;
+                }
                 let bar = hosts.entry(host.to_string()).or_insert_with(|| bars.add(bar(host)));
                 match event {
                     Event::HostDone { .. }
@@ -99,6 +104,10 @@ fn words(event: &Event) -> Option<(&str, String)> {
         }
         Event::Waiting { host, role, step, value, from } => {
             (host, format!("{role}: {step}: waits for \"{value}\" from {}", from.join(" or ")))
+        }
+        Event::Interrupted { host, role, step } => {
+            let text = "was in flight when the run before was interrupted; it is looked at again";
+            (host, format!("{role}: {step}: {text}"))
         }
         Event::StepStarted { host, role, summary, .. } => (host, format!("{role}: {summary}")),
         Event::HostDone { host, changes, seconds } => {
@@ -146,7 +155,14 @@ mod tests {
             value: "join".into(),
             from: vec!["cp1".into(), "cp2".into()],
         };
+        let interrupted = Event::Interrupted { host: host(), role: "worker".into(), step: "joins".into() };
         for (event, text) in [
+            (
+                interrupted,
+                Some(
+                    "worker: joins: was in flight when the run before was interrupted; it is looked at again",
+                ),
+            ),
             (Event::HostStarted { host: host(), changes: 1 }, Some("1 statement to make true")),
             (Event::HostStarted { host: host(), changes: 0 }, None),
             (waiting, Some("worker: joins: waits for \"join\" from cp1 or cp2")),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Act, Change, Kind, Observations, Probe, quote,
+    Act, Change, Kind, Observations, PathState, Probe, quote,
     whole::{Whole, attributes},
 };
 
@@ -160,6 +160,15 @@ impl Directory {
     fn target(&self) -> String {
         format!("{}/", self.path.trim_end_matches('/'))
     }
+
+    /// Why it cannot be made true; nothing where it can.
+    fn refusal(&self, seen: &Observations) -> Option<String> {
+        let link = seen.paths.get(&self.path).filter(|now| now.is_link() && now.owner != "root")?;
+        Some(format!(
+            "{} is a link that {} made, who could have root change what it leads to: remove it, or make it root's",
+            self.path, link.owner
+        ))
+    }
 }
 
 impl Kind for Directory {
@@ -181,14 +190,46 @@ impl Kind for Directory {
         }
         let mut change = Change::new(format!("change directory {}", self.path));
         attributes(&mut change, now, self.mode, &self.owner, &self.group);
-        (!change.details.is_empty()).then_some(change)
+        if change.details.is_empty() {
+            return None;
+        }
+        Some(self.refusal(seen).map_or(change, |why| Change::new(format!("refuse: {why}"))))
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        let path = quote(&self.path);
-        let owner = quote(&format!("{}:{}", self.owner, self.group));
-        // Five digits: with four, GNU chmod keeps the set-id bits that a directory has or inherits.
-        vec![Act::quick(format!("mkdir -p {path} && chown {owner} {path} && chmod 0{} {path}", self.mode))]
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        if let Some(why) = self.refusal(seen) {
+            return vec![Act::refuse(&why)];
+        }
+        let path = self.path.trim_end_matches('/');
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        // Whoever owns the folder above could put a link there meanwhile. So it is entered, and where that led is looked
+        // at before anything is changed. Five digits: with four, GNU chmod keeps the set-id bits that a directory has
+        // or inherits.
+        vec![Act::quick(format!(
+            "path={} folder={} name={}\n\
+             mkdir -p \"$path\" && cd -P \"$path\" && folder=$(readlink -f \"$folder\") || exit 1\n\
+             [ \"$(pwd -P)\" = \"${{folder%/}}/$name\" ] || [ \"$(stat -c %U \"$path\")\" = root ] || \
+             {{ printf '%s is a link that root did not make\\n' \"$path\" >&2; exit 1; }}\n\
+             chown {} . && chmod 0{} .",
+            quote(&self.path),
+            quote(if folder.is_empty() { "/" } else { folder }),
+            quote(name),
+            quote(&format!("{}:{}", self.owner, self.group)),
+            self.mode
+        ))]
+    }
+}
+
+impl Absent {
+    /// Why it cannot be made true; nothing where it can.
+    fn refusal(&self, seen: &Observations) -> Option<String> {
+        let directory = seen.paths.get(&self.path).is_some_and(PathState::is_directory);
+        directory.then(|| {
+            format!(
+                "{} is a directory, and hoist removes none: remove it if nothing in it is needed",
+                self.path
+            )
+        })
     }
 }
 
@@ -198,14 +239,23 @@ impl Kind for Absent {
     }
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
-        seen.paths.get(&self.path).map(|now| Change::new(format!("remove {} {}", now.kind(), self.path)))
+        let now = seen.paths.get(&self.path)?;
+        Some(Change::new(match self.refusal(seen) {
+            Some(why) => format!("refuse: {why}"),
+            None => format!("remove {} {}", now.kind(), self.path),
+        }))
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
-        vec![Act::quick(format!("rm -f {}", quote(&self.path)))]
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
+        match self.refusal(seen) {
+            Some(why) => vec![Act::refuse(&why)],
+            None => vec![Act::quick(format!("rm -f {}", quote(&self.path)))],
+        }
     }
 
     fn foresee(&self, seen: &mut Observations) {
-        seen.will_remove(&self.path);
+        if self.refusal(seen).is_none() {
+            seen.will_remove(&self.path);
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 pub(super) const FSTAB: &str = "/etc/fstab";
 
 /// A file system in `/etc/fstab` that is mounted; no bind mount. The directory is made when it is missing; nothing
-/// is ever formatted or unmounted.
+/// is ever formatted or unmounted. The entry is written once the file system was mounted as it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
@@ -92,17 +92,20 @@ impl Kind for Mount {
                 self.path
             ))];
         }
-        let path = quote(&self.path);
-        let mount = if seen.mounts.contains_key(&self.path) { "mount -o remount" } else { "mount" };
-        let mut acts = self.edit(seen).acts();
+        let [source, path, fstype, options] =
+            [&self.source, &self.path, &self.fstype, &self.options].map(|word| quote(word));
+        // With source and path mount(8) takes nothing from fstab, which still says what was before.
+        let mount = match seen.mounts.contains_key(&self.path) {
+            true => format!("mount -o remount,{options} {source} {path}"),
+            false => format!("mkdir -p {path} && mount -t {fstype} -o {options} {source} {path}"),
+        };
+        // fstab comes after what it says was seen to work: an entry that fails could keep the host from booting, and one
+        // that is there says that nothing is left to do.
+        let slow = |text| Act::Script { text, stdin: None, timeout: Duration::from_secs(180) };
+        let mut acts = vec![slow(mount)];
+        acts.extend(self.edit(seen).acts());
         // systemd has made units of the old entries.
-        acts.push(Act::Script {
-            text: format!(
-                "mkdir -p {path} || exit 1\n[ ! -d /run/systemd/system ] || systemctl daemon-reload\n{mount} {path}"
-            ),
-            stdin: None,
-            timeout: Duration::from_secs(180),
-        });
+        acts.push(slow("[ ! -d /run/systemd/system ] || systemctl daemon-reload".to_string()));
         acts
     }
 

@@ -10,7 +10,8 @@ use super::{Act, Change, Delivery, Kind, Mode, Observations, Probe, debian_versi
 /// Where the files are sent to. It is removed when they are installed.
 const FOLDER: &str = "/var/lib/hoist/packages";
 
-/// Distribution packages that must be installed, in whatever version the host's repositories give.
+/// Distribution packages that must be installed, in whatever version the host's repositories give. Where others would
+/// have to be removed for them, they are refused.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
@@ -73,6 +74,11 @@ impl Package {
     fn missing<'a>(&'a self, seen: &'a Observations) -> impl Iterator<Item = &'a str> {
         self.names.iter().map(String::as_str).filter(|name| !seen.packages.contains_key(*name))
     }
+
+    /// The files of packages that the host does not have, or not in this version.
+    fn needed<'a>(&'a self, seen: &'a Observations) -> impl Iterator<Item = &'a PackageFile> {
+        self.files.iter().flat_map(|files| files.iter()).filter(|file| file.is_needed(seen))
+    }
 }
 
 impl Kind for Package {
@@ -83,7 +89,19 @@ impl Kind for Package {
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
         let missing: Vec<&str> = self.missing(seen).collect();
-        (!missing.is_empty()).then(|| Change::new(format!("install {}", missing.join(" "))))
+        if missing.is_empty() {
+            return None;
+        }
+        let mut change = Change::new(format!("install {}", missing.join(" ")));
+        for file in self.needed(seen) {
+            // The package manager leaves alone what is new enough for what is installed.
+            let (from, to) = match seen.packages.get(&file.name) {
+                None => ("absent", file.version.clone()),
+                Some(installed) => (installed.as_str(), format!("at most {}", file.version)),
+            };
+            change = change.attribute(&file.name, from, to);
+        }
+        Some(change)
     }
 
     fn acts(&self, seen: &Observations) -> Vec<Act> {
@@ -91,17 +109,18 @@ impl Kind for Package {
         let timeout = Duration::from_secs(1800);
         let Some(files) = &self.files else {
             // Apt's lists may be older than the repository, and an installation may have been cut off: both are mended
-            // once, when the first try fails. Apt is told to wait for a lock; dnf waits and refreshes by itself.
+            // once, when the first try fails. Apt is told to wait for a lock; dnf waits and refreshes by itself. Neither
+            // removes what is in the way: that would be a change of which the plan says nothing.
             let text = format!(
                 "if command -v apt-get >/dev/null; then\n\
                  export DEBIAN_FRONTEND=noninteractive\n\
-                 try() {{ apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-install-recommends {names}; }}\n\
+                 try() {{ apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-remove --no-install-recommends {names}; }}\n\
                  try || {{ dpkg --force-confold --configure -a && apt-get -qy -o Acquire::Retries=3 update && try; }}\n\
                  else dnf -qy --setopt=install_weak_deps=False install {names}; fi"
             );
             return vec![Act::Script { text, stdin: None, timeout }];
         };
-        let needed: Vec<&PackageFile> = files.iter().filter(|file| file.is_needed(seen)).collect();
+        let needed: Vec<&PackageFile> = self.needed(seen).collect();
         let sent = needed.iter().map(|file| {
             Act::Send(Delivery {
                 source: file.source.clone(),
@@ -141,7 +160,7 @@ apt() {
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root -o Acquire::Languages=none \
         -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold "$@"
 }
-try() { apt install --no-install-recommends $names; }
+try() { apt install --no-remove --no-install-recommends $names; }
 apt update && { try || { dpkg --force-confold --configure -a && try; }; }
 status=$?
 [ "$status" = 0 ] || echo 'the pinned packages cannot be installed on this host: if it has newer ones, pin them anew with hoist lock --update' >&2
@@ -196,7 +215,9 @@ mod tests {
         let package = Package { names: vec!["socat".into()], files: Some(files.into()) };
         let old = seen(&[("libc6", "2.36-9+deb12u9"), ("libssl3", "3.0.17"), ("zlib1g", "1:1.3")]);
         assert_eq!(package.probes().len(), 5, "what is needed is looked at, too");
-        assert_eq!(package.diff(&old).unwrap().summary, "install socat");
+        let expected = Change::new("install socat").attribute("socat", "absent", "1.8");
+        let expected = expected.attribute("libc6", "2.36-9+deb12u9", "at most 2.36-9+deb12u10");
+        assert_eq!(package.diff(&old), Some(expected), "what may be upgraded for it is named");
         let acts = package.acts(&old);
         assert_eq!(sent(&acts), ["/store/socat.deb", "/store/libc6.deb"]);
         assert_eq!(package.diff(&seen(&[("socat", "1.7")])), None, "an older one is good enough");

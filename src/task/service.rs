@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Act, Change, Kind, Observations, Probe, UnitState, probe::later, quote};
 
-fn yes() -> bool {
-    true
+fn yes() -> Option<bool> {
+    Some(true)
 }
 
-/// A systemd unit that is enabled and running with its present configuration.
+/// A systemd unit that is enabled and running with its present configuration, or is not.
 ///
 /// Whether it runs with its present configuration is judged from the host alone: a unit whose invocation is
 /// older than one of its files restarts. So a run that was killed between writing a file and restarting
@@ -22,19 +22,19 @@ fn yes() -> bool {
 pub struct Service {
     /// The unit's full name, such as `containerd.service`.
     pub unit: String,
-    /// Started at boot.
+    /// Whether it is started at boot; null where that is left as it is.
     #[serde(default = "yes")]
-    pub enabled: bool,
-    /// Whether it must run now. A kubelet before `kubeadm join` is enabled but must not run.
+    pub enabled: Option<bool>,
+    /// Whether it runs now: false stops it; null where that is left as it is, as that of a kubelet before `kubeadm join`.
     #[serde(default = "yes")]
-    pub running: bool,
+    pub running: Option<bool>,
     /// Files that the unit reads only when it starts; a newer one restarts it.
     #[serde(default)]
     pub restart_after: Vec<String>,
     /// Files that the unit reads again when it is told to reload, which interrupts nothing; a newer one reloads it.
     #[serde(default)]
     pub reload_after: Vec<String>,
-    /// What a restart interrupts, shown in plans.
+    /// What a restart or a stop interrupts, shown in plans.
     #[serde(default)]
     pub disrupts: Option<String>,
 }
@@ -61,10 +61,27 @@ impl Service {
         self.newer(&self.reload_after, seen).into_iter().filter(unread).collect()
     }
 
-    /// What gives a unit its present configuration.
+    /// Whether anybody wants it: what is masked then cannot stay so.
+    fn is_wanted(&self) -> bool {
+        self.enabled == Some(true) || self.running == Some(true)
+    }
+
+    /// Whether it is started at boot and shall not be, or the other way round.
+    fn boot_differs(&self, now: &UnitState) -> bool {
+        match (self.enabled, now.file.as_str()) {
+            (Some(true), file) => {
+                !matches!(file, "enabled" | "enabled-runtime" | "static" | "alias" | "generated")
+            }
+            (Some(false), file) => matches!(file, "enabled" | "enabled-runtime"),
+            (None, _) => false,
+        }
+    }
+
+    /// What makes it run with its present configuration, or not run.
     fn verb(&self, now: &UnitState, seen: &Observations) -> Option<&'static str> {
-        if !self.running {
-            None
+        if !self.running? {
+            let runs = !matches!(now.active.as_str(), "" | "inactive" | "failed");
+            runs.then_some("stop")
         } else if now.active != "active" {
             Some("start")
         } else if now.stale || !self.newer(&self.restart_after, seen).is_empty() {
@@ -86,30 +103,39 @@ impl Kind for Service {
 
     fn diff(&self, seen: &Observations) -> Option<Change> {
         let now = seen.units.get(&self.unit).cloned().unwrap_or_default();
-        let mut change = Change::new(format!("bring up {}", self.unit));
-        if now.load == "masked" {
+        let verb = self.verb(&now, seen);
+        let summary = match verb {
+            Some(verb @ ("restart" | "reload" | "stop")) => verb,
+            None if self.enabled == Some(false) => "disable",
+            _ => "bring up",
+        };
+        let mut change = Change::new(format!("{summary} {}", self.unit));
+        if now.load == "masked" && self.is_wanted() {
             change = change.attribute("masked", "yes", "no");
         }
-        let enabled =
-            matches!(now.file.as_str(), "enabled" | "enabled-runtime" | "static" | "alias" | "generated");
-        if self.enabled && !enabled {
-            change = change.attribute("at boot", "not started", "started");
+        if self.boot_differs(&now) {
+            let (from, to) = match self.enabled {
+                Some(false) => ("started", "not started"),
+                _ => ("not started", "started"),
+            };
+            change = change.attribute("at boot", from, to);
         }
-        let verb = self.verb(&now, seen);
         match verb {
             Some("start") => {
                 let state = if now.active.is_empty() { "absent".to_string() } else { now.active.clone() };
                 change = change.attribute("state", state, "active");
             }
+            Some("stop") => {
+                change = change.attribute("state", &now.active, "inactive");
+                change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
+            }
             Some("restart") => {
-                change.summary = format!("restart {}", self.unit);
                 let newer = self.newer(&self.restart_after, seen);
                 let why = if now.stale { "its unit file".to_string() } else { newer.join(" ") };
                 change = change.attribute("started", format!("before the change of {why}"), "now");
                 change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
             }
             Some(_) => {
-                change.summary = format!("reload {}", self.unit);
                 let why = self.unread(seen).join(" ");
                 change = change.attribute("loaded", format!("before the change of {why}"), "now");
             }
@@ -125,14 +151,19 @@ impl Kind for Service {
         let unit = quote(&self.unit);
         let now = seen.units.get(&self.unit).cloned().unwrap_or_default();
         let mut text = String::from("systemctl daemon-reload || exit 1\n");
-        if now.load == "masked" {
+        if now.load == "masked" && self.is_wanted() {
             text.push_str(&format!("systemctl unmask {unit} || exit 1\n"));
         }
-        if self.enabled {
-            text.push_str(&format!("systemctl -q enable {unit} || exit 1\n"));
+        match self.enabled {
+            Some(true) => text.push_str(&format!("systemctl -q enable {unit} || exit 1\n")),
+            Some(false) if self.boot_differs(&now) => text.push_str(&format!(
+                "systemctl -q disable {unit} && systemctl -q --runtime disable {unit} || exit 1\n"
+            )),
+            _ => {}
         }
         // Enabled or read anew while it runs as it shall: starting it again does no harm.
-        match self.verb(&now, seen).or(self.running.then_some("start")) {
+        match self.verb(&now, seen).or((self.running == Some(true)).then_some("start")) {
+            Some("stop") => text.push_str(&format!("systemctl stop {unit} || exit 1\n")),
             Some("reload") => {
                 let (stamp, part) = (self.reloaded(), format!("{}.part", self.reloaded()));
                 let (stamp, part) = (quote(&stamp), quote(&part));

@@ -1,5 +1,7 @@
 //! Swap, which a kubelet does not start with.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SwapOff {}
+
+/// What is swapped out is read back, which takes its time on a slow disk.
+const SWAPOFF: Duration = Duration::from_secs(1800);
 
 /// Whether a line of fstab(5) activates swap.
 fn is_swap(line: &str) -> bool {
@@ -53,14 +58,15 @@ impl Kind for SwapOff {
         let mut acts = fstab(seen).acts();
         if !seen.swap_units.is_empty() {
             let units = quote_all(seen.swap_units.iter().map(String::as_str));
-            acts.push(Act::quick(format!("systemctl -q disable --now {units}")));
+            let text = format!("systemctl -q disable --now {units}");
+            acts.push(Act::Script { text, stdin: None, timeout: SWAPOFF });
         }
         if !seen.swap_masked {
             // Everything that systemd itself activates, from whatever source, is wanted by this target.
             acts.push(Act::quick("systemctl -q mask swap.target".to_string()));
         }
         if !seen.swaps.is_empty() {
-            acts.push(Act::quick("swapoff -a".to_string()));
+            acts.push(Act::Script { text: "swapoff -a".to_string(), stdin: None, timeout: SWAPOFF });
         }
         acts
     }

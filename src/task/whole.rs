@@ -90,13 +90,15 @@ impl Whole<'_> {
         let valid =
             self.validate.map(|check| format!("(set -- {part}; eval {}) >&2 </dev/null && ", quote(check)));
         // Written beside its place and renamed: a reader sees the old file or the whole new one. A directory
-        // in its place is an error, never removed; a link to one is, because `mv` would follow it. The mode
-        // comes last: a change of owner clears the set-id bits.
+        // in its place is an error, never removed; a link to one is, because `mv` would follow it. Whoever owns the
+        // folder could put a link where the part is written: it is made anew (`set -C`), and what was made gets its
+        // owner and mode, not what its name leads to by then. The mode comes last: a change of owner clears the
+        // set-id bits.
         Act::quick(format!(
             "if [ -d {path} ]; then\n\
              [ -L {path} ] && rm -f {path} || {{ echo 'a directory is in its place' >&2; exit 1; }}\nfi\n\
-             mkdir -p {folder} && (umask 077; {print} > {part}) && chown {owner} {part} && \
-             chmod {mode} {part} && {valid}mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
+             mkdir -p {folder} && rm -f {part} && (umask 077; set -C; {{ {print} && chown {owner} /proc/self/fd/1 && \
+             chmod {mode} /proc/self/fd/1; }} > {part}) && {valid}mv -f {part} {path} || {{ rm -f {part}; exit 1; }}",
             valid = valid.unwrap_or_default(),
             folder = quote(if folder.is_empty() { "/" } else { folder }),
             mode = self.mode,

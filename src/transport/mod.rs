@@ -20,6 +20,7 @@ mod ask;
 mod auth;
 mod channel;
 mod credentials;
+mod crowd;
 mod dial;
 mod dialogue;
 mod error;
@@ -42,6 +43,7 @@ mod sudo;
 mod target;
 mod tunnel;
 
+pub use crowd::in_order;
 pub use dial::dial;
 pub use dialogue::Dialogue;
 pub use error::{Change, Error};

@@ -181,7 +181,7 @@ fn a_shell_on_a_host() {
     assert_eq!(exit, 0);
     let expected = format!(
         "nsenter --net=/run/netns/{} ssh -p {} -l root -i {} -o 'UserKnownHostsFile=\"{}\"' \
-         -o StrictHostKeyChecking=yes 10.79.0.1 -- uptime\n",
+         -o StrictHostKeyChecking=yes -o ProxyJump=none 10.79.0.1 -- uptime\n",
         bed.namespace.0,
         bed.sshd.port,
         bed.sshd.path("user").display(),

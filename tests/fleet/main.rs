@@ -4,6 +4,7 @@
 #[path = "../support/skip.rs"]
 mod skip;
 
+mod apt;
 mod bed;
 mod dnf;
 mod files;

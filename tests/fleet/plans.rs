@@ -48,6 +48,31 @@ fn what_was_looked_at_is_done_and_only_once() {
     }
 }
 
+/// Statements of a loop, whose names may all be the same.
+#[test]
+fn each_statement_is_known_from_others_of_its_name() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    fleet.role(
+        "notes",
+        "tasks:
+  - name: a note
+    loop: '[1, 2, 3]'
+    file: {path: '{{ vars.root }}/{{ item }}.note', content: \"{{ item }}\\n\"}",
+    );
+    fleet.write("root/2.note", "2\n");
+    fs::set_permissions(fleet.root().join("2.note"), fs::Permissions::from_mode(0o644)).unwrap();
+    let plan = fleet.path("x.plan").to_str().unwrap().to_owned();
+    let json = ["--only", "notes", "--out", &plan, "--output", "json"];
+    fleet.hoist("plan", &json).exits(2).says("\"a note\"").says("a note #3").says_nothing_of("a note #2");
+    Ran::of(fleet.command(&["apply", &plan])).exits(0).says("2 changes");
+    fs::remove_file(fleet.root().join("3.note")).unwrap();
+    fleet.hoist("plan", &["--only", "notes", "--out", &plan]).exits(2);
+    fs::remove_file(fleet.root().join("1.note")).unwrap();
+    let ran = Ran::of(fleet.command(&["apply", &plan])).exits(3);
+    ran.says("cp1: notes: a note: does not hold any more").says_nothing_of("a note #3");
+    assert_eq!(fleet.left(), ["2.note"]);
+}
+
 #[test]
 fn whatever_changes_meanwhile_stops_it() {
     let Some(mut saved) = saved(&[]) else { return };

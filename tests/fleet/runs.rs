@@ -79,6 +79,25 @@ fn who_holds_a_lock_is_named_and_other_hosts_are_free() {
 }
 
 #[test]
+fn what_was_in_flight_is_told_to_people_and_to_programs() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    let interrupted = |run: &str| {
+        let line = r#"{"at":"2026-01-01T00:00:00.000Z","state":"begin","host":"cp1","role":"note","step":"a note","input":"x"}"#;
+        fleet.write(&format!("state/hoist/fleet/runs/{run}.jsonl"), &format!("{line}\n"));
+    };
+    interrupted("2026-01-01T00-00-00.000000000Z");
+    let ran = fleet.hoist("apply", &["--only", "note", "--output", "json"]).exits(0);
+    assert!(
+        ran.stdout.contains(r#""event":"interrupted","host":"cp1","role":"note","step":"a note"}"#),
+        "{ran}"
+    );
+    fs::remove_file(fleet.root().join("cp1.note")).unwrap();
+    interrupted("2099-01-01T00-00-00.000000000Z");
+    let ran = fleet.hoist("apply", &["--only", "note"]).exits(0);
+    ran.says("cp1 note: a note: was in flight when the run before was interrupted; it is looked at again");
+}
+
+#[test]
 fn a_bad_fork_count_or_a_missing_inventory_is_usage() {
     let Some(fleet) = Fleet::start(&["cp1"]) else { return };
     Ran::of(fleet.command(&["apply", "--forks", "0"])).exits(64);

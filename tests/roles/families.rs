@@ -6,13 +6,14 @@ use hoist::{
     engine::{Library, RoleSteps, Templates, compile},
     facts::Facts,
     inventory,
+    task::Task,
 };
 
 use super::bed::{index, written};
 
 /// What a host of each kind answers, as far as roles look at it.
 pub const DEBIAN_13: &str = "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\ncontainerd=containerd 1.7.24~ds1-6\ninitiator=iqn.1993-08.org.debian:01:template\n";
-const UBUNTU_26: &str = "os.id=ubuntu\nos.like=debian\nos.version=26.04\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\ncontainerd=containerd 2.2.1-0ubuntu1\n";
+const UBUNTU_26: &str = "os.id=ubuntu\nos.like=debian\nos.version=26.04\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\ncloud_init=yes\ncontainerd=containerd 2.2.1-0ubuntu1\n";
 const ROCKY_9: &str = "os.id=rocky\nos.like=rhel centos fedora\nos.version=9.6\ninit=systemd\nvirtualization=none\npackages=dnf\ncgroup=2\ntime_service=chronyd\ncontainerd=containerd.io 2.0.7\n";
 
 /// A storage host of this kind, with a proxy and mirrors; another host has the same iSCSI name.
@@ -75,6 +76,38 @@ fn what_each_role_is_on_each_family() {
             }
         }
     }
+}
+
+/// cloud-init is told to leave alone what the inventory does not leave to somebody else.
+#[test]
+fn cloud_init_undoes_nothing_that_hoist_does() {
+    let written = |answer: &str, vars: &str| -> Option<String> {
+        let text = format!(
+            "cluster: {{name: names, kubernetes: \"1.36.2\"}}\nvars: {{base: {vars}}}\n\
+             hosts: {{cp1: {{address: 10.0.0.1, roles: [control-plane]}}}}\n"
+        );
+        let inventory = inventory::parse("names.yaml", &text).unwrap().inventory;
+        let facts: Observed = [("cp1".to_string(), Facts::parse(answer))].into_iter().collect();
+        let library = Library::default();
+        let target = targets(&inventory, &facts, Some(&index()), None).remove(0);
+        let roles = compile(&library, &Templates::new(library.clone()), &target).unwrap();
+        let mut steps = roles.iter().flat_map(|role| &role.steps);
+        steps.find_map(|step| match &step.task {
+            Task::File(file) if file.path == "/etc/cloud/cloud.cfg.d/99-hoist.cfg" => Some(
+                file.content.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(", "),
+            ),
+            _ => None,
+        })
+    };
+    for (vars, expected) in [
+        ("{}", Some("preserve_hostname: true, manage_etc_hosts: false")),
+        ("{hosts: false}", Some("preserve_hostname: true")),
+        ("{hostname: false}", Some("manage_etc_hosts: false")),
+        ("{hostname: false, hosts: false}", None),
+    ] {
+        assert_eq!(written(UBUNTU_26, vars).as_deref(), expected, "{vars}");
+    }
+    assert_eq!(written(DEBIAN_13, "{}"), None, "no cloud-init");
 }
 
 /// A control plane of Red Hat 9 as it comes, without a time service and with nothing of containerd, and a worker of

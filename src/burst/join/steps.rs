@@ -139,7 +139,11 @@ fn holds(task: &Task) -> Result<Option<String>, Unseen> {
             _ => None,
         }),
         Task::Image(image) => Some(imported(image)),
-        Task::Service(service) if service.running => Some(up_to_date(service)),
+        // Only what is there can be taken down.
+        Task::Service(service) if [service.enabled, service.running].contains(&Some(false)) => {
+            return Err(Unseen);
+        }
+        Task::Service(service) if service.running == Some(true) => Some(up_to_date(service)),
         // Written anew they are the same, and what waits looks first.
         Task::File(_)
         | Task::Copy(_)
@@ -184,7 +188,10 @@ fn up_to_date(service: &Service) -> String {
     let unit = quote(&service.unit);
     let invocation = quote(&format!("/run/systemd/units/invocation:{}", service.unit));
     let files: Vec<String> = service.restart_after.iter().chain(&service.reload_after).cloned().collect();
-    let enabled = if service.enabled { format!("systemctl -q is-enabled {unit} && ") } else { String::new() };
+    let enabled = match service.enabled {
+        Some(true) => format!("systemctl -q is-enabled {unit} && "),
+        _ => String::new(),
+    };
     format!(
         "{enabled}systemctl -q is-active {unit} && [ \"$(systemctl show -p NeedDaemonReload --value {unit})\" = no ] &&\n\
          [ -L {invocation} ] && {}",

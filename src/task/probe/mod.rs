@@ -69,6 +69,10 @@ impl PathState {
         self.mode & Self::TYPE == 0o040000
     }
 
+    pub fn is_link(&self) -> bool {
+        self.mode & Self::TYPE == 0o120000
+    }
+
     pub fn is_file(&self) -> bool {
         self.mode & Self::TYPE == Self::FILE
     }

@@ -1,5 +1,10 @@
 //! Whole files, directories, artifacts and commands, on a shell of this machine.
 
+use std::{
+    fs::Permissions,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
+
 use super::*;
 
 #[tokio::test]
@@ -98,7 +103,68 @@ async fn directories_modes_and_absence() {
     for name in ["program", "link", "never there"] {
         converges(&host, &Task::Absent(Absent { path: path(name) })).await;
     }
-    assert!(apply(&host, &Task::Absent(Absent { path: path("c") })).await.is_err(), "directories stay");
+    let absent = Task::Absent(Absent { path: path("c") });
+    let change = absent.diff(&observe(&host, std::slice::from_ref(&absent)).await).unwrap();
+    let refused = apply(&host, &absent).await.unwrap_err();
+    assert_eq!(change.summary, format!("refuse: {}", refused.trim_end()));
+    assert!(refused.contains("is a directory, and hoist removes none"), "{refused}");
+}
+
+#[tokio::test]
+async fn links_of_others_lead_root_nowhere() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let untouched = || {
+        assert_eq!(std::fs::read_to_string(path("target")).unwrap(), "untouched");
+        let owner = std::fs::metadata(path("target")).unwrap();
+        assert_eq!((owner.uid(), owner.mode() & 0o7777), (0, 0o600));
+        assert_eq!(std::fs::metadata(path("of-root")).unwrap().mode() & 0o7777, 0o700);
+    };
+    std::fs::write(path("target"), "untouched").unwrap();
+    std::fs::set_permissions(path("target"), Permissions::from_mode(0o600)).unwrap();
+    std::fs::create_dir(path("of-root")).unwrap();
+    std::fs::set_permissions(path("of-root"), Permissions::from_mode(0o700)).unwrap();
+    std::fs::create_dir(path("home")).unwrap();
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(path(to), path(name)).unwrap();
+        std::os::unix::fs::lchown(path(name), Some(65534), Some(65534)).unwrap();
+    };
+    std::os::unix::fs::chown(path("home"), Some(65534), Some(65534)).unwrap();
+    for shell in [&["/bin/sh"][..], &["/bin/bash"]] {
+        let host = Local::with_shell("here", shell).await.unwrap();
+        // Where the new content is written at first; and one that is put there again while it is written.
+        link("target", "home/.rc.hoist");
+        let Task::File(mut rc) = file(&path("home/rc"), &format!("of {}", shell[0])) else { unreachable!() };
+        (rc.owner, rc.group, rc.mode) = ("daemon".into(), "daemon".into(), Mode(0o4755));
+        converges(&host, &Task::File(rc.clone())).await;
+        untouched();
+        rc.content.push('!');
+        let rc = Task::File(rc);
+        let [Act::Script { text, .. }] = &rc.acts(&observe(&host, std::slice::from_ref(&rc)).await)[..]
+        else {
+            panic!("one script")
+        };
+        let again = format!("ln -sf {} {}; umask", quote(&path("target")), quote(&path("home/.rc.hoist")));
+        let output = host.run(Script::new(text.replacen("umask", &again, 1))).await.unwrap();
+        assert_ne!(output.status, 0);
+        untouched();
+        // In the place of a directory.
+        link("of-root", "home/own");
+        let own = directory(&path("home/own"), 0o777);
+        let change = own.diff(&observe(&host, std::slice::from_ref(&own)).await).unwrap();
+        let refused = apply(&host, &own).await.unwrap_err();
+        assert_eq!(change.summary, format!("refuse: {}", refused.trim_end()));
+        let [Act::Script { text, .. }] = &own.acts(&Observations::default())[..] else {
+            panic!("one script")
+        };
+        let output = host.run(Script::new(text.clone())).await.unwrap();
+        assert_ne!(output.status, 0, "one that came since it was looked at");
+        untouched();
+        std::fs::remove_file(path("home/own")).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ fn service() -> Service {
     let restart_after = vec!["/etc/a.conf".to_string()];
     let reload_after = vec!["/etc/b.conf".to_string()];
     let unit = "a.service".to_string();
-    Service { unit, enabled: true, running: true, restart_after, reload_after, disrupts: None }
+    Service { unit, enabled: Some(true), running: Some(true), restart_after, reload_after, disrupts: None }
 }
 
 #[test]
@@ -136,6 +136,50 @@ fn the_state_of_a_unit_decides() {
 }
 
 #[test]
+fn a_unit_is_taken_down_or_left_alone() {
+    let (no, any) = (Some(false), None);
+    // load, active, file, enabled, running -> the summary, and what the script does
+    let table = [
+        ("loaded", "active", "enabled", no, no, Some("stop"), &["disable", "stop"][..]),
+        ("loaded", "activating", "disabled", no, no, Some("stop"), &["stop"]),
+        ("loaded", "inactive", "enabled-runtime", no, no, Some("disable"), &["disable"]),
+        ("masked", "active", "masked", no, no, Some("stop"), &["stop"]),
+        ("loaded", "active", "enabled", no, Some(true), Some("disable"), &["disable", "start"]),
+        ("loaded", "active", "enabled", Some(true), no, Some("stop"), &["enable", "stop"]),
+        ("loaded", "failed", "disabled", no, no, None, &[]),
+        ("loaded", "inactive", "static", no, no, None, &[]),
+        ("masked", "inactive", "masked", no, no, None, &[]),
+        ("not-found", "inactive", "", no, no, None, &[]),
+        ("loaded", "active", "disabled", any, any, None, &[]),
+        ("loaded", "inactive", "disabled", Some(true), any, Some("bring up"), &["enable"]),
+        ("loaded", "active", "enabled", Some(true), any, None, &[]),
+        ("loaded", "active", "enabled", any, no, Some("stop"), &["stop"]),
+    ];
+    for (load, active, file, enabled, running, summary, verbs) in table {
+        let [load, active, file] = [load, active, file].map(str::to_string);
+        let unit = UnitState { load, active, file, stale: false, started: Some("3".into()) };
+        let case = format!("{unit:?} {enabled:?} {running:?}");
+        let mut seen = Observations::default();
+        seen.units.insert("a.service".into(), unit);
+        let task = Task::Service(Service { enabled, running, ..service() });
+        let change = task.diff(&seen);
+        let expected = summary.map(|verb| format!("{verb} a.service"));
+        assert_eq!(change.as_ref().map(|change| &change.summary), expected.as_ref(), "{case}");
+        let stops = change.is_some_and(|change| change.disrupts.is_some());
+        assert_eq!(stops, verbs.contains(&"stop"), "{case}: what stops is said to be disrupted");
+        let [Act::Script { text, .. }] = &task.acts(&seen)[..] else { panic!("one script") };
+        for verb in ["enable", "disable", "start", "stop", "unmask"] {
+            let does = text.contains(&format!(" {verb} 'a.service'"));
+            assert!(does == verbs.contains(&verb) || summary.is_none(), "{case}: {verb}: {text}");
+        }
+    }
+    let unit: Service = serde_json::from_value(json!({"unit": "a.service"})).unwrap();
+    assert_eq!((unit.enabled, unit.running), (Some(true), Some(true)));
+    let left: Service = serde_json::from_value(json!({"unit": "a.service", "running": null})).unwrap();
+    assert_eq!((left.enabled, left.running), (Some(true), None));
+}
+
+#[test]
 fn packages_images_swap_and_parameters() {
     let mut seen = Observations::default();
     let package = Task::Package(Package { names: vec!["runc".into(), "socat".into()], files: None });
@@ -162,7 +206,8 @@ fn packages_images_swap_and_parameters() {
     seen.swap_masked = true;
     assert_eq!((swap.diff(&seen), swap.acts(&seen)), (None, vec![]));
     seen.swaps.push("/dev/sda2".into());
-    assert_eq!(swap.acts(&seen), [Act::quick("swapoff -a".into())]);
+    let [Act::Script { text, timeout, .. }] = &swap.acts(&seen)[..] else { panic!("one script") };
+    assert_eq!((text.as_str(), timeout.as_secs(), swap.is_quick()), ("swapoff -a", 1800, false));
 
     let values = [("net.ipv4.tcp_rmem".to_string(), "1 2  3".to_string())].into();
     let sysctl = Task::Sysctl(Sysctl { file: "/etc/sysctl.d/x.conf".into(), values });

@@ -139,6 +139,42 @@ async fn mounts_are_in_fstab_and_mounted() {
 }
 
 #[tokio::test]
+async fn fstab_says_only_what_was_mounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(host) = sandbox(folder.path()).await else { return };
+    let before = "proc /proc proc defaults 0 0\n";
+    prints(&host, &format!("printf '{before}' > /etc/fstab")).await;
+    let mount = |source: &str, fstype: &str, options: &str| {
+        task("mount", json!({"source": source, "path": "/mnt/data", "fstype": fstype, "options": options}))
+    };
+    for broken in [mount("/dev/no-such-disk", "ext4", "defaults"), mount("tmpfs", "tmpfs", "size=much")] {
+        assert!(apply(&host, &broken).await.is_err());
+        assert_eq!(prints(&host, "cat /etc/fstab").await, before);
+    }
+    converges(&host, &mount("tmpfs", "tmpfs", "size=1m,noexec")).await;
+    let mounted = prints(&host, "cat /etc/fstab").await;
+    let broken = mount("tmpfs", "tmpfs", "size=much");
+    assert!(apply(&host, &broken).await.is_err());
+    assert_eq!(prints(&host, "cat /etc/fstab").await, mounted);
+    assert!(broken.diff(&observe(&host, std::slice::from_ref(&broken)).await).is_some(), "it still differs");
+    // Killed after each of the acts: the next run makes it true.
+    for (acts, options) in [(1, "size=2m"), (2, "size=3m")] {
+        let task = mount("tmpfs", "tmpfs", options);
+        let seen = observe(&host, std::slice::from_ref(&task)).await;
+        for act in task.acts(&seen).into_iter().take(acts) {
+            let Act::Script { text, .. } = act else { panic!("{act:?}") };
+            prints(&host, &text).await;
+        }
+        let left = task.diff(&observe(&host, std::slice::from_ref(&task)).await);
+        assert_eq!(left.is_some(), acts == 1, "{left:?}");
+        converges(&host, &task).await;
+        let live = prints(&host, "grep ' /mnt/data ' /proc/self/mountinfo").await;
+        assert!(!live.contains("noexec"), "nothing of the old entry is left: {live}");
+    }
+    assert_eq!(prints(&host, "cat /etc/fstab").await, format!("{before}tmpfs /mnt/data tmpfs size=3m 0 0\n"));
+}
+
+#[tokio::test]
 async fn swap_does_not_come_back_from_fstab() {
     let folder = tempfile::tempdir().unwrap();
     let Some(host) = sandbox(folder.path()).await else { return };
