@@ -57,6 +57,13 @@ pub struct Definition {
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 1))]
     pub timeout: u32,
+    /// Where an upgrade fails, helm goes back to the revision before. Without it what failed stays, and the next apply goes on
+    /// from there: for what cannot go back.
+    #[serde(default = "yes")]
+    pub rollback: bool,
+    /// Its chart goes up one minor version at a time, and never back: anything else is refused before it is begun.
+    #[serde(default)]
+    pub minor_by_minor: bool,
     /// What `hoist addon remove` leaves in the cluster in any case, in words for people.
     #[serde(default)]
     pub kept: Vec<String>,
@@ -98,6 +105,10 @@ fn five_minutes() -> u32 {
     300
 }
 
+fn yes() -> bool {
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +120,7 @@ mod tests {
                     secrets: [{name: dns, data: {token: dns.token}}]\n";
         let read = yaml::read::<Definition>(&Source::new("addon.yaml", text)).unwrap().value;
         assert_eq!((read.timeout, read.network), (300, false));
+        assert_eq!((read.rollback, read.minor_by_minor), (true, false));
         assert_eq!(read.secrets[0].data["token"], "dns.token");
     }
 

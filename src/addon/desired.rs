@@ -128,6 +128,8 @@ fn of_own(own: &Own) -> Definition {
         hosts: None,
         gates: Vec::new(),
         timeout: own.timeout,
+        rollback: true,
+        minor_by_minor: false,
         kept: Vec::new(),
         inside: Vec::new(),
     }

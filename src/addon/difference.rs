@@ -7,6 +7,7 @@ use super::{
     gate::{Gate, gate},
     gateway_api,
     identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
+    ready::workloads,
     remove, upgrade,
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Difference {
     pub(super) uninstall: bool,
     /// Objects that are not declared any more.
     pub(super) pruned: Vec<Value>,
-    /// Whether gates have to be passed.
+    /// Whether pods of manifests have to get ready, and gates to be passed.
     pub(super) prove: bool,
     /// How many of the changes only keep, outside of the cluster, what it has.
     pub(super) keeps: usize,
@@ -193,8 +194,11 @@ impl Difference {
     /// With the nodes for which alone it is proven, if so.
     fn prove(&mut self, desired: &Desired, nodes: &[String]) {
         let gates = desired.definition.gates.join(", ");
-        if !gates.is_empty() {
-            self.prove = true;
+        let workloads = workloads(desired).next().is_some();
+        self.prove = workloads || !gates.is_empty();
+        if gates.is_empty() && workloads {
+            self.changes.push(Change::new("wait until its pods are ready"));
+        } else if !gates.is_empty() {
             let nodes = match nodes {
                 [] => String::new(),
                 nodes => format!(", which {} has not seen", nodes.join(", ")),

@@ -75,7 +75,7 @@ impl<'a> Helm<'a> {
         Ok(Helm { host, path, major: major.unwrap_or(4) })
     }
 
-    /// Installs or upgrades a release, and waits until what it made is ready. What fails is rolled back.
+    /// Installs or upgrades a release, and waits until what it made is ready. What fails is rolled back, where it may be.
     ///
     /// # Errors
     /// When the host is lost. That Helm failed is in what it said.
@@ -194,9 +194,11 @@ fn upgrade(major: u32, desired: &Desired, release: &Release) -> Vec<String> {
         "--timeout",
         &timeout,
     ];
-    match major {
-        ..4 => words.push("--atomic"),
-        4.. => words.extend(["--rollback-on-failure", "--server-side=false"]),
+    if desired.definition.rollback {
+        words.push(if major < 4 { "--atomic" } else { "--rollback-on-failure" });
+    }
+    if major >= 4 {
+        words.push("--server-side=false");
     }
     words.into_iter().map(String::from).collect()
 }
@@ -248,6 +250,7 @@ pub fn cause(text: &str) -> Option<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addon::desired::tests::{chart, nothing};
 
     #[test]
     fn the_last_lines_are_kept_without_the_log() {
@@ -255,6 +258,21 @@ mod tests {
         let said = Said::read(&format!("1 {}", STANDARD.encode(text)));
         assert_eq!((said.status, said.lines.len(), said.lines[19].as_str()), (1, 20, "Error: it failed"));
         assert_eq!(Said::read("nonsense").status, 1);
+    }
+
+    #[test]
+    fn an_upgrade_that_fails_goes_back_where_it_may() {
+        let mut desired = nothing("web", "site");
+        let release = chart("web", "1.0.0", serde_json::json!({}));
+        let last = |desired: &Desired, major: u32| {
+            let words = upgrade(major, desired, &release);
+            let end = words.iter().position(|word| word == "300s").unwrap();
+            words[end + 1..].join(" ")
+        };
+        assert_eq!(last(&desired, 3), "--atomic");
+        assert_eq!(last(&desired, 4), "--rollback-on-failure --server-side=false");
+        desired.definition.rollback = false;
+        assert_eq!((last(&desired, 3).as_str(), last(&desired, 4).as_str()), ("", "--server-side=false"));
     }
 
     #[test]

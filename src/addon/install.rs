@@ -6,9 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Observed, Record, difference,
-    gate::{Bench, Gate, gate},
-    helm,
+    Desired, Difference, Observed, Record, helm,
     identity::{self, labelled, stays},
     observe,
     observed::{is_named, references},
@@ -27,8 +25,6 @@ use crate::{
 
 /// Between two tries of what passes by itself.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long nodes may take that are about to be ready.
-const NODES: Duration = Duration::from_secs(60);
 const NAMESPACE: Kind = Kind::new("v1", "Namespace");
 
 /// An add-on at work on a control plane.
@@ -36,8 +32,8 @@ pub(super) struct Install<'a> {
     pub crew: &'a Crew<'a>,
     pub desired: &'a Desired,
     pub way: Way,
-    /// Whether another control plane was lost before, perhaps with a helm at work on it.
-    pub again: bool,
+    /// The control planes that went away before, perhaps with a helm at work.
+    pub lost: &'a [String],
 }
 
 impl Install<'_> {
@@ -80,11 +76,7 @@ impl Install<'_> {
             self.step(&step, self.uninstall(&api, left)).await?;
         }
         if difference.prove {
-            let nodes = self.nodes(&api).await?;
-            for gate in desired.definition.gates.iter().filter_map(|name| gate(name)) {
-                self.step(&format!("prove {}", gate.name()), self.prove(&api, gate)).await?;
-            }
-            self.step("write down what was proven", self.proven(&api, nodes)).await?;
+            self.prove(&api).await?;
         }
         self.keep(&api).await?;
         Ok(changes)
@@ -115,7 +107,11 @@ impl Install<'_> {
     }
 
     /// One step, written down before and after.
-    async fn step(&self, name: &str, work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    pub(super) async fn step(
+        &self,
+        name: &str,
+        work: impl Future<Output = Result<(), Stop>>,
+    ) -> Result<(), Stop> {
         let role = format!("addon {}", self.desired.name);
         let input = sha256(identity::digest(self.desired).as_bytes());
         let entries = [Entry { host: self.way.host.name(), role: &role, step: name, input }];
@@ -201,31 +197,13 @@ impl Install<'_> {
         self.write(api, None, Vec::new()).await
     }
 
-    async fn proven(&self, api: &Api, nodes: Vec<String>) -> Result<(), Stop> {
-        self.write(api, Some(identity::digest(self.desired)), nodes).await
-    }
-
-    /// The nodes that gates can use. Where something is proven of each, those are waited for that are about to be ready:
-    /// the network's pods run a moment before their nodes say so.
-    async fn nodes(&self, api: &Api) -> Result<Vec<String>, Stop> {
-        let deadline = Instant::now() + NODES;
-        loop {
-            let mut nodes = api.nodes().await.map_err(|error| self.kube(error))?;
-            nodes.retain(|node| self.crew.session.hosts.contains_key(&node.name));
-            match nodes.iter().find(|node| !node.ready) {
-                Some(node) if difference::is_of_each_node(self.desired) && Instant::now() < deadline => {
-                    self.wait(format!("{} is not ready: {}", node.name, node.reason)).await;
-                }
-                _ => {
-                    let ready = nodes.into_iter().filter(|node| node.ready);
-                    return Ok(ready.map(|node| node.name).collect());
-                }
-            }
-        }
-    }
-
     /// Writes down what is applied, and what was proven with it, and where.
-    async fn write(&self, api: &Api, proven: Option<String>, nodes: Vec<String>) -> Result<(), Stop> {
+    pub(super) async fn write(
+        &self,
+        api: &Api,
+        proven: Option<String>,
+        nodes: Vec<String>,
+    ) -> Result<(), Stop> {
         let desired = self.desired;
         let secrets = identity::declared_secrets(desired, &desired.secrets);
         let parts = [&secrets, &desired.before, &desired.manifests];
@@ -266,37 +244,6 @@ impl Install<'_> {
     pub(super) async fn wait(&self, reason: String) {
         self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason });
         sleep(PAUSE).await;
-    }
-
-    async fn prove(&self, api: &Api, gate: &dyn Gate) -> Result<(), Stop> {
-        let say = |reason: &str| {
-            self.tell(Event::AddonWaits { addon: self.desired.name.clone(), reason: reason.to_owned() });
-        };
-        let bench = Bench {
-            inventory: self.crew.inventory,
-            api,
-            hosts: &self.crew.session.hosts,
-            namespace: self.namespace(),
-            settings: &self.desired.settings,
-            say: &say,
-        };
-        match gate.pass(&bench).await {
-            Ok(proof) => {
-                let (addon, gate) = (self.desired.name.clone(), gate.name().to_owned());
-                self.tell(Event::AddonProved { addon, gate, seen: proof.seen });
-                Ok(())
-            }
-            Err(closed) => {
-                let help = miette::Diagnostic::help(&closed).map(|help| help.to_string()).unwrap_or_default();
-                let what = format!("{}: {closed}", gate.proves());
-                Err(self.stop(
-                    what,
-                    Vec::new(),
-                    None,
-                    if help.is_empty() { "look at its pods with `hoist addon status`" } else { &help },
-                ))
-            }
-        }
     }
 
     pub(super) fn tell(&self, event: Event) {

@@ -18,6 +18,8 @@ mod made_up;
 mod observed;
 mod order;
 mod pods;
+mod prove;
+mod ready;
 pub mod refuse;
 mod release;
 mod remove;

@@ -41,6 +41,18 @@ pub(super) async fn of(
     Ok(found)
 }
 
+/// Why the pods of a workload that lives are not ready, each with its name.
+pub(super) async fn unready(
+    api: &Api,
+    live: Option<&Value>,
+    namespace: &str,
+) -> Result<Vec<String>, kube::Error> {
+    let Some(workload) = live.and_then(|live| Workload::of(live, namespace)) else { return Ok(Vec::new()) };
+    let pods = api.pods(Some(namespace)).await?;
+    let waits = pods.iter().filter(|pod| workload.selects(pod) && !pod.ready && pod.phase != "Succeeded");
+    Ok(waits.map(|pod| format!("{}: {}", pod.name, pod.reason)).collect())
+}
+
 /// What makes pods, by the labels that they have.
 struct Workload<'a> {
     namespace: &'a str,

@@ -58,6 +58,13 @@ pub struct Installed {
     pub good: Option<u32>,
 }
 
+impl Installed {
+    /// The name of the Secret in which Helm keeps this revision.
+    pub(super) fn kept_as(&self) -> String {
+        format!("sh.helm.release.v1.{}.v{}", self.name, self.revision)
+    }
+}
+
 #[derive(Deserialize)]
 struct Stored {
     info: Info,

@@ -62,9 +62,10 @@ impl Crew<'_> {
         let begun = Instant::now();
         let mut last = String::from("no control plane lives");
         let mut through = String::from("the cluster");
-        for (tried, way) in ways(self.inventory, self.session).enumerate() {
+        let mut lost = Vec::new();
+        for way in ways(self.inventory, self.session) {
             through = way.host.name().to_owned();
-            let install = Install { crew: self, desired, way, again: tried > 0 };
+            let install = Install { crew: self, desired, way, lost: &lost };
             match install.carry_out().await {
                 Ok(changes) => {
                     let (addon, seconds) = (desired.name.clone(), begun.elapsed().as_secs_f64());
@@ -81,6 +82,7 @@ impl Crew<'_> {
                         reason: format!("for another control plane: {reason}"),
                     });
                     last = reason;
+                    lost.push(through.clone());
                 }
             }
         }
@@ -104,4 +106,4 @@ impl Crew<'_> {
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -30,15 +30,20 @@ use crate::{
     transport::{self, Destination, Host, Output, Script, Stream, Transfer},
 };
 
-/// A control plane that gives its kubeconfig, and whose API server is the fake one; or one that is lost.
+/// A control plane that gives its kubeconfig, and whose API server is the fake one; until it is lost.
 struct Plane {
     name: &'static str,
-    server: Option<(std::net::SocketAddr, String)>,
+    server: (std::net::SocketAddr, String),
+    lost: Arc<AtomicBool>,
 }
 
 impl Plane {
     fn lost(&self) -> transport::Error {
         transport::Error::Lost { host: self.name.into(), reason: "its power is gone".into() }
+    }
+
+    fn server(&self) -> Result<&(std::net::SocketAddr, String), transport::Error> {
+        if self.lost.load(Ordering::SeqCst) { Err(self.lost()) } else { Ok(&self.server) }
     }
 }
 
@@ -49,7 +54,7 @@ impl Host for Plane {
     }
 
     async fn run(&self, _: Script) -> Result<Output, transport::Error> {
-        let (_, ca) = self.server.as_ref().ok_or_else(|| self.lost())?;
+        let (_, ca) = self.server()?;
         Ok(Output { status: 0, stdout: Fake::kubeconfig(ca).into_bytes(), stderr: Vec::new() })
     }
 
@@ -58,49 +63,71 @@ impl Host for Plane {
     }
 
     async fn forward(&self, _: Destination) -> Result<Box<dyn Stream>, transport::Error> {
-        let (address, _) = self.server.as_ref().ok_or_else(|| self.lost())?;
+        let (address, _) = self.server()?;
         Ok(Box::new(TcpStream::connect(address).await.map_err(|_| self.lost())?))
     }
 }
 
 /// A cluster whose API server stops answering in the middle when it is told to.
-struct Site {
+pub(in crate::addon) struct Site {
     fake: Fake,
-    memory: Arc<Mutex<Memory>>,
+    pub memory: Arc<Mutex<Memory>>,
+    /// Whether the first control plane is lost.
+    first: Arc<AtomicBool>,
+    /// Whether it is lost when metrics are asked for.
+    pub dies: Arc<AtomicBool>,
     /// Whether what comes for `b` hangs, and that it does.
     hangs: Arc<AtomicBool>,
     hung: Arc<Notify>,
-    inventory: Inventory,
+    pub inventory: Inventory,
 }
 
 impl Site {
-    async fn new() -> Site {
+    pub async fn new() -> Site {
         let (memory, hangs, hung) = (
             Arc::new(Mutex::new(Memory::default())),
             Arc::new(AtomicBool::new(false)),
             Arc::new(Notify::new()),
         );
+        let (first, dies) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (kept, stops, tells) = (memory.clone(), hangs.clone(), hung.clone());
+        let (lost, ends) = (first.clone(), dies.clone());
         let fake = Fake::serve(SERVER, move |_, request, body| {
             let real = request.starts_with("PATCH") && !request.contains("dryRun");
             if real && request.contains("/configmaps/b-notes") && stops.load(Ordering::SeqCst) {
                 tells.notify_one();
                 return Answer::Hang;
             }
+            if request.contains("metrics.k8s.io") {
+                if ends.swap(false, Ordering::SeqCst) {
+                    lost.store(true, Ordering::SeqCst);
+                    return Answer::Cut;
+                }
+                return Answer::Json(200, json!({"items": []}).to_string());
+            }
             kept.lock().unwrap().answer(request, body)
         })
         .await;
         let text = include_str!("../../inventory/lab.yaml")
             .replace("roles: [worker]", "roles: [control-plane, worker]");
-        Site { fake, memory, hangs, hung, inventory: inventory::parse("lab.yaml", &text).unwrap().inventory }
+        Site {
+            fake,
+            memory,
+            first,
+            dies,
+            hangs,
+            hung,
+            inventory: inventory::parse("lab.yaml", &text).unwrap().inventory,
+        }
     }
 
     /// With two control planes, of which the first may be lost.
-    fn session(&self, lost: bool) -> Session {
-        let server = (self.fake.address, self.fake.ca.clone());
+    pub fn session(&self, lost: bool) -> Session {
+        self.first.store(lost, Ordering::SeqCst);
         let mut session = Session::default();
-        for (name, server) in [("cp1", Some(server.clone()).filter(|_| !lost)), ("w1", Some(server))] {
-            session.hosts.insert(name.into(), Arc::new(Plane { name, server }));
+        for (name, lost) in [("cp1", self.first.clone()), ("w1", Arc::default())] {
+            let server = (self.fake.address, self.fake.ca.clone());
+            session.hosts.insert(name.into(), Arc::new(Plane { name, server, lost }));
             session
                 .facts
                 .insert(name.into(), Facts::parse("kubernetes.joined=yes\nkubernetes.control_plane=yes\n"));
@@ -109,7 +136,7 @@ impl Site {
     }
 
     /// A run; what was interrupted before it, how it ended if it was not killed, and what happened.
-    async fn run(
+    pub async fn run(
         &self,
         addons: &[Desired],
         state: &Path,

@@ -10,6 +10,19 @@ pub(super) enum Stop {
     Failed(Box<Failure>),
 }
 
+impl Stop {
+    /// With what was to be seen before what went wrong.
+    pub(super) fn during(self, proof: &str) -> Stop {
+        match self {
+            Stop::Failed(failure) => {
+                let what = format!("{proof}: {}", failure.what);
+                Stop::Failed(Box::new(Failure { what, ..*failure }))
+            }
+            away => away,
+        }
+    }
+}
+
 impl Install<'_> {
     pub(super) fn stop(&self, what: String, output: Vec<String>, cause: Option<String>, next: &str) -> Stop {
         Stop::Failed(Box::new(Failure {
@@ -31,15 +44,21 @@ impl Install<'_> {
     }
 
     pub(super) fn kube(&self, error: kube::Error) -> Stop {
-        if error.is_retryable() {
+        if error.is_retryable() || error.is_lost() {
             return Stop::Away(error.to_string());
         }
         let next = miette::Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
         self.stop(error.to_string(), Vec::new(), None, &next)
     }
 
+    /// Another control plane takes the place of one that is lost, but mends nothing that is wrong with this one: a disk that is
+    /// full is told with its own help.
     pub(super) fn host(&self, error: transport::Error) -> Stop {
-        Stop::Away(error.to_string())
+        if is_away(&error) {
+            return Stop::Away(error.to_string());
+        }
+        let next = miette::Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
+        self.stop(error.to_string(), Vec::new(), None, &next)
     }
 
     pub(super) fn access(&self, error: AccessError) -> Stop {
@@ -58,4 +77,11 @@ impl Install<'_> {
             }
         }
     }
+}
+
+/// Whether a host is lost, or about to be: a shell of its own ends with the connection, and a transfer comes to a halt before
+/// anybody knows that it is gone.
+fn is_away(error: &transport::Error) -> bool {
+    use transport::Error::{Lost, ShellEnded, Stalled};
+    matches!(error, Lost { .. } | ShellEnded { .. } | Stalled { .. })
 }

@@ -23,6 +23,7 @@ use crate::{
 
 /// Between two looks at pods while Helm waits for them.
 const LOOK: Duration = Duration::from_secs(2);
+const FORWARD: &str = "mend the cause, then run the same again: it goes on from there, for it cannot go back";
 const ROLLED_BACK: &str = "mend the cause, then run the same again; Helm has rolled back what it changed";
 
 impl Install<'_> {
@@ -37,9 +38,9 @@ impl Install<'_> {
         {
             self.wait(format!("a helm was killed at revision {}: that is repaired first", stuck.revision))
                 .await;
-            let said =
-                helm.repair(stuck, desired.definition.timeout).await.map_err(|error| self.host(error))?;
-            self.judge(said, None, ROLLED_BACK)?;
+            if let Some(said) = self.repair(api, &helm, stuck).await? {
+                self.judge(said, None, ROLLED_BACK)?;
+            }
         }
         // Before the pods of the new version, which know them. Those of the old one go on: what is stored stays as it is.
         api.mend(&crds::declared(release)).await.map_err(|error| self.kube(error))?;
@@ -61,7 +62,8 @@ impl Install<'_> {
                     self.unlock(api, &helm).await?;
                 }
                 _ => {
-                    self.judge(said, watch.last(), ROLLED_BACK)?;
+                    let next = if desired.definition.rollback { ROLLED_BACK } else { FORWARD };
+                    self.judge(said, watch.last(), next)?;
                     break;
                 }
             }
@@ -122,7 +124,7 @@ impl Install<'_> {
     /// was lost. False when it has ended by itself.
     async fn is_left(&self, api: &Api, stuck: &Installed) -> Result<bool, Stop> {
         let ours = stuck.addon.as_deref() == Some(self.desired.name.as_str());
-        if ours && !self.again {
+        if ours && self.lost.is_empty() {
             return Ok(true);
         }
         let most = 2 * u64::from(self.desired.definition.timeout);
@@ -145,9 +147,25 @@ impl Install<'_> {
         let observed = observe(api).await.map_err(|error| self.unknown(error))?;
         let stuck = observed.release(self.namespace(), &self.desired.name);
         if let Some(stuck) = stuck.filter(|release| release.status == Status::Pending) {
-            helm.repair(stuck, self.desired.definition.timeout).await.map_err(|error| self.host(error))?;
+            self.repair(api, helm, stuck).await?;
         }
         Ok(())
+    }
+
+    /// Ends what a killed helm began; what helm says of it, where it has to be asked.
+    async fn repair(&self, api: &Api, helm: &Helm<'_>, stuck: &Installed) -> Result<Option<Said>, Stop> {
+        if !self.desired.definition.rollback {
+            return self.forget(api, stuck).await.map(|()| None);
+        }
+        let said = helm.repair(stuck, self.desired.definition.timeout).await;
+        said.map(Some).map_err(|error| self.host(error))
+    }
+
+    /// What cannot go back goes on: helm knows nothing more of the revision that it was killed at, and takes what that one has
+    /// made for its own when it installs again.
+    pub(super) async fn forget(&self, api: &Api, stuck: &Installed) -> Result<(), Stop> {
+        let gone = api.delete(SECRET, Some(&stuck.namespace), &stuck.kept_as()).await;
+        gone.map(drop).map_err(|error| self.kube(error))
     }
 
     /// Looks at pods for as long as it is polled, and tells why they are not ready. Among those of others its own are known

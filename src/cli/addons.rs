@@ -85,6 +85,7 @@ impl Addons {
         plan: &mut Plan,
     ) -> Result<(), addon::Error> {
         let observed = observe(api).await?;
+        refuse::steps(&self.desired, &observed)?;
         tell(refuse::classes(api, &self.desired).await?);
         refuse::gateway_api(Some(api), &self.desired).await?;
         tell(refuse::pools(Some(api), inventory, &session.hosts, &session.facts).await?);

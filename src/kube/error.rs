@@ -106,7 +106,7 @@ impl Error {
     /// Whether asking again, after a moment, may succeed without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Tunnel { source, .. } => !matches!(**source, transport::Error::Lost { .. }),
+            Self::Tunnel { .. } => !self.is_lost(),
             Self::Unavailable { .. } | Self::Cut { .. } | Self::Timeout { .. } => true,
             Self::Kubeconfig { .. }
             | Self::Name { .. }
@@ -122,6 +122,11 @@ impl Error {
             | Self::UnknownKind { .. }
             | Self::NotReady { .. } => false,
         }
+    }
+
+    /// Whether the host is lost that the connection to the API server leads through.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Tunnel { source, .. } if matches!(**source, transport::Error::Lost { .. }))
     }
 
     /// Sorts an error of the client library. `action` completes "failed to …".

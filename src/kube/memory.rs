@@ -32,6 +32,8 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("storage.k8s.io/v1", "StorageClass", "storageclasses", false),
     ("apps/v1", "DaemonSet", "daemonsets", true),
     ("apps/v1", "Deployment", "deployments", true),
+    ("apps/v1", "StatefulSet", "statefulsets", true),
+    ("batch/v1", "Job", "jobs", true),
     ("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", true),
     ("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", true),
     ("external-secrets.io/v1", "SecretStore", "secretstores", true),

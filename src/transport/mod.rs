@@ -52,6 +52,7 @@ pub use hostkey::{HostKey, Shown, host_key};
 pub use known_hosts::Verdict;
 pub use local::Local;
 pub use resolve::{Resolver, Settings};
+pub use route::dial_from;
 pub use ssh::connect;
 pub use ssh_config::ConfigFile;
 pub use target::{Agent, Become, Route, Target, default_known_hosts};
@@ -135,6 +136,11 @@ pub type Destination = SocketAddr;
 pub trait Host: Send + Sync {
     /// The name the inventory gives it.
     fn name(&self) -> &str;
+
+    /// The way from this machine to its SSH server.
+    fn route(&self) -> Route {
+        Route::Direct
+    }
 
     /// Runs a script as root. A status other than 0 is an answer, not an error.
     async fn run(&self, script: Script) -> Result<Output, Error>;

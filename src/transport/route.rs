@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     process::Stdio,
     sync::{Arc, Mutex as StdMutex, PoisonError, Weak},
     time::Instant,
@@ -28,13 +29,28 @@ pub(super) fn open(target: &Target) -> BoxFuture<'_, Result<Box<dyn Stream>, Err
 
 /// A channel of the jump host's connection.
 async fn through(hop: &Arc<Target>, target: &Target) -> Result<Tunnel, Error> {
-    let failed = |cause| Error::Jump { host: target.name.clone(), hop: hop.name.clone(), cause };
-    let link = shared(hop).await.map_err(failed)?;
-    match link.tcp(&target.address, target.port).await {
+    tunnel(hop, &target.address, target.port, target.endpoint()).await.map_err(|cause| Error::Jump {
+        host: target.name.clone(),
+        hop: hop.name.clone(),
+        cause,
+    })
+}
+
+/// Opens a TCP connection from a jump host to what it can reach, over the connection to it that its targets share.
+///
+/// # Errors
+/// When the jump host cannot be reached, or does not reach that.
+pub async fn dial_from(hop: &Arc<Target>, to: SocketAddr) -> Result<Box<dyn Stream>, Arc<Error>> {
+    Ok(Box::new(tunnel(hop, &to.ip().to_string(), to.port(), to.to_string()).await?))
+}
+
+async fn tunnel(hop: &Arc<Target>, address: &str, port: u16, to: String) -> Result<Tunnel, Arc<Error>> {
+    let link = shared(hop).await?;
+    match link.tcp(address, port).await {
         Ok(channel) => Ok(Tunnel::new(channel, link)),
         Err(reason) => {
-            let (host, to) = (hop.name.clone(), target.endpoint());
-            Err(failed(Arc::new(link.gone().unwrap_or(Error::Forward { host, to, reason }))))
+            let host = hop.name.clone();
+            Err(Arc::new(link.gone().unwrap_or(Error::Forward { host, to, reason })))
         }
     }
 }

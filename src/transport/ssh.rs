@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::{
-    Become, Destination, Dialogue, Error, Host, Output, Peer, Script, Stream, Target, Transfer,
+    Become, Destination, Dialogue, Error, Host, Output, Peer, Route, Script, Stream, Target, Transfer,
     ask::{Answer, Question},
     channel,
     frame::Nonce,
@@ -37,6 +37,10 @@ struct Ssh {
 impl Host for Ssh {
     fn name(&self) -> &str {
         self.root.opener().host()
+    }
+
+    fn route(&self) -> Route {
+        self.root.opener().target.route.clone()
     }
 
     async fn run(&self, script: Script) -> Result<Output, Error> {

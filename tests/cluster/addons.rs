@@ -93,6 +93,18 @@ fn manifests(stage: &Stage, names: &[&str]) {
     fs::write(stage.path("manifests/all.yaml"), names.iter().map(object).collect::<String>()).unwrap();
 }
 
+/// Manifests with a Deployment of this image, which nobody pulls.
+fn deployment(stage: &Stage, image: &str) {
+    manifests(stage, &["notes"]);
+    let path = stage.path("manifests/all.yaml");
+    let object = format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: worker}}\nspec:\n  \
+         selector: {{matchLabels: {{app: worker}}}}\n  template:\n    metadata: {{labels: {{app: worker}}}}\n    \
+         spec: {{containers: [{{name: worker, image: \"{image}\", imagePullPolicy: Never}}]}}\n"
+    );
+    fs::write(&path, fs::read_to_string(&path).unwrap() + &object).unwrap();
+}
+
 /// Rewrites a part of the inventory.
 fn edit(stage: &Stage, change: impl Fn(String) -> String) {
     let path = stage.path("inventory.yaml");
@@ -297,6 +309,23 @@ fn addons() {
         inventory(&stage, "1.1.0", "page: five");
         stage.hoist(&["apply"]).exits(0);
         assert_eq!(page(&stage), "five");
+        nothing_left(&stage);
+    });
+    stage.step("pods of manifests are waited for, and why they are not ready is said until they are", || {
+        for _ in 0..2 {
+            deployment(&stage, "registry.invalid/none:1");
+            let ran = stage
+                .hoist(&["apply"])
+                .exits(1)
+                .says("after 20 s Deployment site/worker has 0 of 1 pods ready");
+            ran.says("likely cause: pods did not get ready: worker-").says("ErrImageNeverPull");
+            stage.hoist(&["plan"]).exits(2).says("wait until its pods are ready");
+        }
+        deployment(&stage, "k8s.gcr.io/pause:3.2");
+        stage.hoist(&["apply"]).exits(0);
+        nothing_left(&stage);
+        manifests(&stage, &["notes"]);
+        stage.hoist(&["apply"]).exits(0);
         nothing_left(&stage);
     });
     stage.step("what is not wanted any more is named, and removed when asked", || {

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     net::TcpListener,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use futures::future::join_all;
 use hoist::{
     cli::trust::trust,
     exit::Exit,
-    transport::{Agent, Error, Route, Script, Target, Transfer, connect},
+    transport::{Agent, Error, Route, Script, Target, Transfer, connect, dial_from},
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,6 +72,22 @@ async fn one_connection_for_all_hosts_behind_it() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     connect(&target).await.unwrap();
     assert_eq!(bastion.logins(), 2);
+}
+
+#[tokio::test]
+async fn what_a_jump_host_reaches_is_asked_over_the_connection_to_it() {
+    let (Some(bastion), Some(inner)) = (Sshd::start(), Sshd::start()) else { return };
+    let host = connect(&behind(bastion.target(), inner.target())).await.unwrap();
+    let Route::Jump(hop) = host.route() else { panic!("it is behind another") };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = thread::spawn(move || listener.accept().unwrap().0.write_all(b"hello").unwrap());
+    let mut heard = String::new();
+    dial_from(&hop, to).await.unwrap().read_to_string(&mut heard).await.unwrap();
+    assert_eq!((heard.as_str(), bastion.logins()), ("hello", 1));
+    server.join().unwrap();
+    let refused = dial_from(&hop, to).await.err().unwrap();
+    assert!(matches!(&*refused, Error::Forward { .. }), "{refused}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{
     ground::Ground,
     http::{self, Answer, Question},
     inside::{self, PORT},
-    outside,
+    outside::{self, Asked, Miss},
     pods::{self, Wish},
     reach::page,
     retry::{Retry, make, seconds, text},
@@ -57,7 +57,8 @@ impl Gate for IngressAnswers {
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
-        let class = class(&bench.api.objects(CLASS, None, "").await?)?;
+        let wanted = bench.settings.get("class").map(text).unwrap_or_default();
+        let class = class(&bench.api.objects(CLASS, None, "").await?, wanted)?;
         let ground = Ground::take(bench, self.name()).await?;
         let done = prove(bench, &ground, &class).await;
         ground.leave(bench, done).await
@@ -87,9 +88,15 @@ async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof,
     Ok(Proof { seen })
 }
 
-/// The class that ingress-nginx serves.
-fn class(classes: &[Value]) -> Result<String, Closed> {
-    let ours = classes.iter().find(|class| text(&class["spec"]["controller"]).starts_with(CONTROLLER));
+/// The class that this ingress-nginx serves: the one of the settings, or else, where values give it another name, the one of
+/// the usual controller. A second ingress-nginx has a class and a controller of its own.
+fn class(classes: &[Value], wanted: &str) -> Result<String, Closed> {
+    let controller = |class: &Value| text(&class["spec"]["controller"]).to_owned();
+    let named = |class: &&Value| {
+        text(&class["metadata"]["name"]) == wanted && controller(class).starts_with(CONTROLLER)
+    };
+    let usual = |class: &&Value| controller(class) == CONTROLLER;
+    let ours = classes.iter().find(named).or_else(|| classes.iter().find(usual));
     ours.map(|class| text(&class["metadata"]["name"]).to_owned()).ok_or_else(|| {
         let names: Vec<&str> = classes.iter().map(|class| text(&class["metadata"]["name"])).collect();
         let observed = format!(
@@ -188,10 +195,13 @@ async fn ways(bench: &Bench<'_>, to: SocketAddr, pages: &[String]) -> Result<Str
     loop {
         let mut wrong = None;
         for (host, path, backend) in WAYS {
-            let (from, came) = outside::ask(bench, to, &Question::new(host, path)).await;
+            let came = outside::ask(bench, to, &Question::new(host, path)).await;
+            if let Err(Miss::Unasked { why }) = came {
+                return Ok(format!("{to} was not asked from outside: {why}"));
+            }
             let page = backend.and_then(|index| pages.get(index));
             if let Some(expected) = wrongly(&came, page.map(String::as_str)) {
-                let observed = format!("{from} asked {to} for http://{host}{path}: {}", http::told(&came));
+                let observed = outside::told(&came, &format!("{to} for http://{host}{path}"));
                 wrong = Some(Closed::observed(observed, expected, HELP));
                 break;
             }
@@ -213,10 +223,10 @@ const HELP: &str = "404 for a name of the Ingress: the controller has not taken 
                     does not lead to it, which `metallb-address` tells apart";
 
 /// What should have come, when something else did.
-fn wrongly(came: &Result<Answer, String>, page: Option<&str>) -> Option<String> {
+fn wrongly(came: &Asked<Answer>, page: Option<&str>) -> Option<String> {
     match (came, page) {
-        (Ok(answer), Some(page)) if answer.status == 200 && answer.body == page => None,
-        (Ok(answer), None) if answer.status == 404 => None,
+        (Ok((_, answer)), Some(page)) if answer.status == 200 && answer.body == page => None,
+        (Ok((_, answer)), None) if answer.status == 404 => None,
         (_, Some(page)) => Some(format!("status 200 and {:?}", http::clip(page))),
         (_, None) => Some("status 404, for no Ingress has this name".to_owned()),
     }
@@ -225,7 +235,12 @@ fn wrongly(came: &Result<Answer, String>, page: Option<&str>) -> Option<String> 
 async fn shown(bench: &Bench<'_>, to: SocketAddr) -> Result<String, Closed> {
     let mut retry = Retry::new(bench, "TLS", ANSWERS);
     loop {
-        let reason = match outside::certificate(bench, to, HOSTS[0]).await.and_then(|bytes| subject(&bytes)) {
+        let shown = match outside::certificate(bench, to, HOSTS[0]).await {
+            Ok((_, bytes)) => subject(&bytes),
+            Err(Miss::Silent { reason, .. }) => Err(reason),
+            Err(Miss::Unasked { why }) => return Ok(format!("TLS was not tried from outside: {why}")),
+        };
+        let reason = match shown {
             Ok(subject) => {
                 return Ok(format!("TLS is spoken on {to}, with the default certificate ({subject})"));
             }
@@ -275,27 +290,35 @@ mod tests {
     }
 
     #[test]
-    fn the_class_is_found_by_its_controller() {
-        let class_of =
-            |controller: &str| json!({"metadata": {"name": "a"}, "spec": {"controller": controller}});
-        assert_eq!(class(&[class_of("k8s.io/ingress-nginx")]).unwrap(), "a");
+    fn the_class_is_that_of_the_settings_or_of_the_usual_controller() {
+        let class_of = |name: &str, controller: &str| json!({"metadata": {"name": name}, "spec": {"controller": controller}});
+        let (internal, usual) =
+            (class_of("internal", "k8s.io/ingress-nginx-internal"), class_of("nginx", CONTROLLER));
+        let both = [internal, usual];
+        assert_eq!(class(&both, "nginx").unwrap(), "nginx");
+        assert_eq!(class(&both, "internal").unwrap(), "internal");
+        // The values give it another name than the settings.
+        assert_eq!(class(&both, "web").unwrap(), "nginx");
+        let strange = [class_of("nginx", "nginx.org/ingress-controller")];
         assert_eq!(
-            words(class(&[class_of("cilium.io/ingress-controller")]).err()),
-            "IngressClasses: a; expected: one of the controller k8s.io/ingress-nginx"
+            words(class(&strange, "nginx").err()),
+            "IngressClasses: nginx; expected: one of the controller k8s.io/ingress-nginx"
         );
-        assert!(words(class(&[]).err()).starts_with("IngressClasses: none"));
+        assert!(words(class(&[], "nginx").err()).starts_with("IngressClasses: none"));
     }
 
     #[test]
     fn each_way_has_its_backend_and_a_strange_name_has_none() {
-        let came =
-            |status: u16, body: &str| Ok(Answer { status, headers: Vec::new(), body: body.to_owned() });
+        let came = |status: u16, body: &str| {
+            Ok(("here".to_owned(), Answer { status, headers: Vec::new(), body: body.to_owned() }))
+        };
+        let silent = Err(Miss::Silent { from: "here".to_owned(), reason: "connection refused".to_owned() });
         assert_eq!(wrongly(&came(200, "one"), Some("one")), None);
         assert_eq!(wrongly(&came(404, "nginx"), None), None);
         assert_eq!(wrongly(&came(200, "two"), Some("one")).unwrap(), "status 200 and \"one\"");
         assert_eq!(wrongly(&came(503, "nginx"), Some("one")).unwrap(), "status 200 and \"one\"");
         assert_eq!(wrongly(&came(200, "one"), None).unwrap(), "status 404, for no Ingress has this name");
-        assert!(wrongly(&Err("connection refused".to_owned()), None).is_some());
+        assert!(wrongly(&silent, None).is_some());
         let ground = Ground { gate: "g", namespace: "n".to_owned() };
         let rules = &ingress(&ground, "nginx")["spec"]["rules"];
         assert_eq!(rules[1]["http"]["paths"][1]["backend"]["service"]["name"], "one", "{rules}");

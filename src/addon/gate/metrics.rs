@@ -45,6 +45,8 @@ impl Gate for MetricsAnswered {
                     None => break,
                     Some(reason) => reason,
                 },
+                // Another control plane may be asked.
+                Err(error) if error.is_lost() => return Err(error.into()),
                 Err(error) => error.to_string(),
             };
             if !retry.again(&reason).await {

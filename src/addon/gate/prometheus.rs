@@ -90,6 +90,8 @@ async fn scraped(bench: &Bench<'_>) -> Result<Vec<String>, Closed> {
                 }
                 Some(missing) => missing,
             },
+            // Another control plane may be asked.
+            Err(error) if error.is_lost() => return Err(error.into()),
             Err(error) => (
                 error.to_string(),
                 "`kubectl -n prometheus get prometheus,pods` shows whether the operator has made it, and why its pod waits",

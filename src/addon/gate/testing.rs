@@ -20,7 +20,7 @@ use crate::{
         fake::{Answer, Fake, SERVER},
         memory::{Memory, Objects},
     },
-    transport::{Destination, Dialogue, Error, Host, Local, Output, Script, Stream, Transfer},
+    transport::{Destination, Dialogue, Error, Host, Local, Output, Route, Script, Stream, Transfer},
 };
 
 type Scripted = Box<dyn FnMut(&str, &str) -> (i32, String) + Send>;
@@ -34,6 +34,7 @@ struct Behaviour {
     script: Option<Scripted>,
     forward: Option<Forwarded>,
     asked: Option<Asked>,
+    route: Route,
 }
 
 /// What the API server answers before it looks into its memory.
@@ -163,6 +164,11 @@ impl Cluster {
         self.behaviour.lock().unwrap().asked = Some(Box::new(answer));
     }
 
+    /// How hosts are reached from this machine.
+    pub fn is_reached(&mut self, route: Route) {
+        self.behaviour.lock().unwrap().route = route;
+    }
+
     /// What the API server answers at a path, by turn.
     pub fn answers(&mut self, path: &str, answer: impl FnMut(usize) -> (u16, String) + Send + 'static) {
         self.special.lock().unwrap().pages.insert(path.to_owned(), (0, Box::new(answer)));
@@ -237,6 +243,10 @@ struct Told {
 impl Host for Told {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn route(&self) -> Route {
+        self.behaviour.lock().unwrap().route.clone()
     }
 
     async fn run(&self, script: Script) -> Result<Output, Error> {

@@ -2,8 +2,10 @@
 
 mod classes;
 mod pools;
+mod steps;
 
 pub use classes::{classes, makes_class};
 pub use pools::pools;
+pub use steps::steps;
 
 pub use super::gateway_api::refuse as gateway_api;

@@ -223,6 +223,7 @@ impl View {
     }
 
     async fn diff(&self, only: Option<&str>, output: Output) -> Result<Exit, Failure> {
+        refuse::steps(&self.addons.desired, &self.observed)?;
         tell(refuse::classes(&self.api, &self.addons.desired).await?);
         refuse::gateway_api(Some(&self.api), &self.addons.desired).await?;
         let found = self.differences(only).await?;
