@@ -41,6 +41,7 @@ pub async fn compare(
             }
             api => api?,
         };
+        addon::refuse::plugin(&api, inventory, &session.hosts, &session.facts).await?;
         let joined = |name: &str| session.facts.get(name).is_none_or(|facts| facts.kubernetes.joined);
         plan.nodes = planned(marks::compare(&api, inventory, &names, joined).await?);
         if request.is_whole() { addons.compare(&api, inventory, session, plan).await } else { Ok(()) }
