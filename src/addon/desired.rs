@@ -23,6 +23,8 @@ use crate::{
 pub struct Desired {
     pub name: String,
     pub definition: Definition,
+    /// The add-ons that it cannot work without: where one of these fails, it is not begun.
+    pub needs: Vec<String>,
     /// What the inventory says of it, with defaults.
     pub settings: Map<String, Value>,
     pub release: Option<Release>,
@@ -86,16 +88,22 @@ pub fn desired(sources: &Sources<'_>) -> Result<Vec<Desired>, Error> {
             None => definition(sources.library, &wanted.name)?,
         });
     }
-    let mut mistakes = order::mistakes(sources.inventory, &wanted, &definitions);
     let templates = Templates::new(sources.library.clone());
     let mut common = cluster::surroundings(sources.inventory, sources.index);
     let all = wanted.iter().map(|wanted| (wanted.name.clone(), Value::Object(wanted.settings.clone())));
     common.set("addons", all.collect::<Map<String, Value>>());
-    let mut made = Vec::new();
-    for (wanted, definition) in wanted.iter().zip(definitions) {
+    let (mut contexts, mut needs) = (Vec::new(), Vec::new());
+    for (wanted, definition) in wanted.iter().zip(&definitions) {
         let mut context = common.clone();
         context.set("settings", &wanted.settings);
-        let maker = Maker { sources, templates: &templates, wanted, definition, context };
+        context.set("storage", order::storage(sources.inventory, &wanted.settings));
+        needs.push(order::needs(wanted, definition, &templates, &context)?);
+        contexts.push(context);
+    }
+    let mut mistakes = order::mistakes(sources.inventory, &wanted, &definitions, &needs);
+    let mut made = Vec::new();
+    for (((wanted, definition), needs), context) in wanted.iter().zip(definitions).zip(needs).zip(contexts) {
+        let maker = Maker { sources, templates: &templates, wanted, definition, needs, context };
         made.extend(maker.make(&mut mistakes)?);
     }
     if mistakes.is_empty() { Ok(order::sorted(made)) } else { Err(Error::Mistakes { mistakes }) }
@@ -138,6 +146,7 @@ struct Maker<'a> {
     templates: &'a Templates,
     wanted: &'a Wanted,
     definition: Definition,
+    needs: Vec<String>,
     context: Context,
 }
 
@@ -189,6 +198,7 @@ impl Maker<'_> {
             before: first,
             manifests: after,
             definition: self.definition,
+            needs: self.needs,
             saved,
             hosts: self.sources.inventory.hosts.keys().cloned().collect(),
         }))
@@ -348,6 +358,7 @@ pub(super) mod tests {
         Desired {
             name: name.to_owned(),
             definition,
+            needs: Vec::new(),
             settings: Map::new(),
             release: None,
             secrets: Vec::new(),

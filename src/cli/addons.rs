@@ -187,6 +187,7 @@ mod tests {
             Desired {
                 name: name.into(),
                 definition,
+                needs: Vec::new(),
                 settings: serde_json::Map::new(),
                 release: None,
                 secrets: Vec::new(),
