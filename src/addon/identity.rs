@@ -71,7 +71,8 @@ pub(super) fn digest(desired: &Desired) -> String {
         .as_ref()
         .map(|release| (&release.chart.sha256, sorted(&Value::Object(release.values.clone()))));
     let keys = |secret: &Secret| {
-        let keys: BTreeSet<String> = secret.data.keys().chain(secret.generate.keys()).cloned().collect();
+        let keys: BTreeSet<String> =
+            secret.data.keys().chain(secret.generate.keys()).chain(secret.missing.keys()).cloned().collect();
         (secret.namespace.clone(), secret.name.clone(), keys)
     };
     let secrets: Vec<_> = desired.secrets.iter().map(keys).collect();

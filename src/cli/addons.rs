@@ -36,14 +36,14 @@ pub struct Tools {
 }
 
 impl Addons {
-    /// What they shall be.
-    pub fn desired(request: &Request, index: Option<&Index>) -> Result<Addons, Failure> {
+    /// What they shall be. Without `needs_secrets` those that are not where the inventory says are not compared.
+    pub fn desired(request: &Request, index: Option<&Index>, needs_secrets: bool) -> Result<Addons, Failure> {
         if !request.is_whole() {
             return Ok(Addons { desired: Vec::new(), helm: None });
         }
         let home = home();
-        let sources =
-            Sources { inventory: request.inventory(), index, library: &request.library, home: &home };
+        let (inventory, library) = (request.inventory(), &request.library);
+        let sources = Sources { inventory, index, library, home: &home, needs_secrets };
         let desired = addon::desired(&sources)?;
         let helm = index.and_then(|index| index.extra("helm")).cloned();
         if helm.is_none() && desired.iter().any(|addon| addon.release.is_some()) {

@@ -79,7 +79,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = request.inventory();
     let index = request.index()?;
     // What cannot be installed is told before anything is changed.
-    let addons = Addons::desired(&request, index.as_ref())?;
+    let addons = Addons::desired(&request, index.as_ref(), true)?;
     let mut work = request.open(index.as_ref(), Some(&lock())).await?;
     let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
     let mut plan = work.plan(contents, args.engine.forks.into()).await;
