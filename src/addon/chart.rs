@@ -1,7 +1,7 @@
 //! What a packed Helm chart says of itself: its own values and their schema, its folder `crds/`, and the charts in it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -29,6 +29,8 @@ pub struct Chart {
     pub charts: BTreeMap<String, Chart>,
     /// Which values switch those charts on, by the same keys.
     pub conditions: BTreeMap<String, String>,
+    /// The tags by which values switch several of those charts at once, by the same keys.
+    pub tags: BTreeMap<String, Vec<String>>,
     /// The objects in its own folder `crds/`.
     pub crds: Vec<Value>,
 }
@@ -46,6 +48,8 @@ struct Dependency {
     alias: Option<String>,
     #[serde(default)]
     condition: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 impl Chart {
@@ -78,6 +82,25 @@ impl Chart {
             return Err(String::from("it has no Chart.yaml"));
         }
         Chart::of(&files, Path::new(""), depth)
+    }
+
+    /// Whether one of the charts in it is on, as Helm decides: by the first of its conditions that there is among its values,
+    /// or else by its tags, one of which must be on where one is off. `tags` are those of the outermost chart's values.
+    pub fn is_on(&self, key: &str, values: &Value, tags: &Value) -> bool {
+        let conditions = self.conditions.get(key).map_or("", String::as_str);
+        let at = |path: Vec<&str>| values.pointer(&format!("/{}", path.join("/")))?.as_bool();
+        if let Some(said) = paths(conditions).find_map(at) {
+            return said;
+        }
+        let said: Vec<bool> =
+            self.tags.get(key).into_iter().flatten().filter_map(|tag| tags[tag.as_str()].as_bool()).collect();
+        said.is_empty() || said.contains(&true)
+    }
+
+    /// The tags of the charts in it, and of those in these.
+    pub fn all_tags(&self) -> BTreeSet<&str> {
+        let own = self.tags.values().flatten().map(String::as_str);
+        own.chain(self.charts.values().flat_map(Chart::all_tags)).collect()
     }
 
     fn of(files: &BTreeMap<PathBuf, Vec<u8>>, at: &Path, depth: usize) -> Result<Chart, String> {
@@ -114,6 +137,9 @@ impl Chart {
             let key = dependency.alias.as_ref().unwrap_or(&dependency.name);
             if let Some(condition) = &dependency.condition {
                 chart.conditions.insert(key.clone(), condition.clone());
+            }
+            if !dependency.tags.is_empty() {
+                chart.tags.insert(key.clone(), dependency.tags.clone());
             }
         }
         for (name, inner) in Chart::inner(files, &at.join("charts"), depth)? {
@@ -158,6 +184,12 @@ impl Chart {
         }
         Ok(found)
     }
+}
+
+/// The keys of each path in a condition.
+pub fn paths(condition: &str) -> impl Iterator<Item = Vec<&str>> {
+    let paths = condition.split(',').map(str::trim).filter(|path| !path.is_empty());
+    paths.map(|path| path.split('.').collect())
 }
 
 fn matters(path: &Path) -> bool {

@@ -12,11 +12,13 @@ use crate::{
 /// Those of a chart and of the charts in it that these values switch on.
 pub(super) fn of(chart: &Chart, given: &Map<String, Value>) -> Vec<Value> {
     let mut found = Vec::new();
-    collect(chart, &Value::Object(given.clone()), &mut found);
+    let mut all = Value::Object(chart.values.clone());
+    values::merge(&mut all, &Value::Object(given.clone()));
+    collect(chart, &Value::Object(given.clone()), &all["tags"], &mut found);
     found
 }
 
-fn collect(chart: &Chart, given: &Value, found: &mut Vec<Value>) {
+fn collect(chart: &Chart, given: &Value, tags: &Value, found: &mut Vec<Value>) {
     let mut all = Value::Object(chart.values.clone());
     if given.is_object() {
         values::merge(&mut all, given);
@@ -28,21 +30,14 @@ fn collect(chart: &Chart, given: &Value, found: &mut Vec<Value>) {
         }
     }
     for (key, inner) in &chart.charts {
-        let condition = chart.conditions.get(key).map_or("", String::as_str);
-        if is_on(condition, &all) {
-            collect(inner, &all[key], found);
+        if chart.is_on(key, &all, tags) {
+            collect(inner, &all[key], tags, found);
         }
     }
 }
 
 fn same_name(a: &Value, b: &Value) -> bool {
     a["metadata"]["name"] == b["metadata"]["name"]
-}
-
-/// Paths of values, separated by commas: the first that there is decides. Without any the chart is on.
-fn is_on(condition: &str, values: &Value) -> bool {
-    let at = |path: &str| values.pointer(&format!("/{}", path.trim().replace('.', "/")))?.as_bool();
-    condition.split(',').find_map(at).unwrap_or(true)
 }
 
 /// What differs in the cluster. Of a release that is not `installed` only what was left of an earlier one: Helm makes the
@@ -100,7 +95,8 @@ mod tests {
         unpacked(&pack(&[
             (
                 "web/Chart.yaml",
-                b"name: web\ndependencies:\n- {name: more, condition: more.enabled}\n- {name: less, condition: 'less.no,less.enabled'}\n",
+                b"name: web\ndependencies:\n- {name: more, condition: more.enabled}\n- {name: less, condition: 'less.no,less.enabled', tags: [extras, rare]}\n\
+                  - {name: tagged, tags: [extras, rare]}\n",
             ),
             ("web/values.yaml", b"more: {enabled: true}\nless: {enabled: false}\n"),
             ("web/crds/pools.yaml", pools.as_bytes()),
@@ -108,6 +104,8 @@ mod tests {
             ("web/templates/crds/other.yaml", b"{{ no yaml"),
             ("web/charts/more/Chart.yaml", b"name: more\n"),
             ("web/charts/more/crds/v1/more.yaml", definition("more", &["a"]).as_bytes()),
+            ("web/charts/tagged/Chart.yaml", b"name: tagged\n"),
+            ("web/charts/tagged/crds/tagged.yaml", definition("tagged", &["a"]).as_bytes()),
             ("web/charts/less/Chart.yaml", b"name: less\n"),
             ("web/charts/less/crds/hidden.yaml", hidden.as_bytes()),
         ]))
@@ -116,18 +114,19 @@ mod tests {
     #[test]
     fn charts_that_values_switch_off_bring_none() {
         for (given, expected) in [
-            (json!({}), vec!["pools.example.com", "more.example.com"]),
-            (json!({"more": {"enabled": false}}), vec!["pools.example.com"]),
-            (
-                json!({"less": {"enabled": true}}),
-                vec!["pools.example.com", "hidden.example.com", "more.example.com"],
-            ),
-            (json!({"less": {"enabled": true, "no": false}}), vec!["pools.example.com", "more.example.com"]),
+            (json!({}), "pools more tagged"),
+            (json!({"more": {"enabled": false}}), "pools tagged"),
+            (json!({"less": {"enabled": true}}), "pools hidden more tagged"),
+            (json!({"less": {"enabled": true, "no": false}}), "pools more tagged"),
+            (json!({"tags": {"extras": false}}), "pools more"),
+            // One that is on is enough, and a condition is stronger.
+            (json!({"tags": {"extras": false, "rare": true}}), "pools more tagged"),
+            (json!({"tags": {"extras": false}, "less": {"enabled": true}}), "pools hidden more"),
         ] {
             let found = of(&chart(), given.as_object().unwrap());
             let names: Vec<_> =
                 found.iter().map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
-            assert_eq!(names, expected, "{given}");
+            assert_eq!(names.join(" ").replace(".example.com", ""), expected, "{given}");
         }
     }
 
@@ -137,7 +136,8 @@ mod tests {
         let api = cluster.bench("site").api;
         let mut desired = nothing("web", "site");
         let mut release = wanted("1.0.0", json!({}));
-        release.crds = of(&chart(), &Map::new());
+        let Value::Object(given) = json!({"tags": {"extras": false}}) else { panic!() };
+        release.crds = of(&chart(), &given);
         let crds = declared(&release);
         desired.release = Some(release);
         let find = async |there: bool| {

@@ -41,12 +41,12 @@ pub struct Definition {
     /// Nodes are not ready without it: it is installed before they are waited for.
     #[serde(default)]
     pub network: bool,
-    /// The add-ons that come before this one where they are wanted.
+    /// The add-ons that come before this one where they are wanted: it waits for their end, however they end.
     #[serde(default)]
     pub after: Vec<String>,
-    /// The add-ons that it cannot work without.
+    /// The add-ons that it cannot work without: it comes after them, and where one fails it is not begun.
     #[serde(default)]
-    pub requires: Vec<String>,
+    pub requires: Vec<Need>,
     /// It needs a host with this role.
     #[serde(default)]
     pub hosts: Option<Role>,
@@ -70,6 +70,18 @@ pub struct Definition {
     /// What it leaves in the add-on's namespaces, and what goes with them when that is asked for.
     #[serde(default)]
     pub inside: Vec<String>,
+}
+
+/// An add-on that another one cannot work without.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Need {
+    /// Its name.
+    pub addon: String,
+    /// An expression: it is needed only where this is true. It sees what templates see, and `storage`, the add-on that makes
+    /// the volumes of `storage_class`, or of the default class.
+    #[serde(default)]
+    pub when: Option<String>,
 }
 
 /// What a manifest's object is annotated with that stays when its add-on is removed, and when it is no longer rendered.

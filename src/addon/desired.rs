@@ -23,6 +23,8 @@ use crate::{
 pub struct Desired {
     pub name: String,
     pub definition: Definition,
+    /// The add-ons that it cannot work without: where one of these fails, it is not begun.
+    pub needs: Vec<String>,
     /// What the inventory says of it, with defaults.
     pub settings: Map<String, Value>,
     pub release: Option<Release>,
@@ -56,6 +58,8 @@ pub struct Secret {
     pub data: BTreeMap<String, SecretString>,
     /// Keys that are made up where the cluster has none, each with its length.
     pub generate: BTreeMap<String, u32>,
+    /// Keys whose values are not where the inventory says, each with why: they are not compared.
+    pub missing: BTreeMap<String, String>,
     /// Whether it stays when its add-on is removed.
     pub kept: bool,
 }
@@ -68,6 +72,8 @@ pub struct Sources<'a> {
     pub library: &'a Library,
     /// What `~` means.
     pub home: &'a Path,
+    /// Whether a secret that is not where the inventory says is a mistake. For those who only look it is none.
+    pub needs_secrets: bool,
 }
 
 /// What all wanted add-ons shall be, in an order in which they can be installed.
@@ -86,16 +92,22 @@ pub fn desired(sources: &Sources<'_>) -> Result<Vec<Desired>, Error> {
             None => definition(sources.library, &wanted.name)?,
         });
     }
-    let mut mistakes = order::mistakes(sources.inventory, &wanted, &definitions);
     let templates = Templates::new(sources.library.clone());
     let mut common = cluster::surroundings(sources.inventory, sources.index);
     let all = wanted.iter().map(|wanted| (wanted.name.clone(), Value::Object(wanted.settings.clone())));
     common.set("addons", all.collect::<Map<String, Value>>());
-    let mut made = Vec::new();
-    for (wanted, definition) in wanted.iter().zip(definitions) {
+    let (mut contexts, mut needs) = (Vec::new(), Vec::new());
+    for (wanted, definition) in wanted.iter().zip(&definitions) {
         let mut context = common.clone();
         context.set("settings", &wanted.settings);
-        let maker = Maker { sources, templates: &templates, wanted, definition, context };
+        context.set("storage", order::storage(sources.inventory, &wanted.settings));
+        needs.push(order::needs(wanted, definition, &templates, &context)?);
+        contexts.push(context);
+    }
+    let mut mistakes = order::mistakes(sources.inventory, &wanted, &definitions, &needs);
+    let mut made = Vec::new();
+    for (((wanted, definition), needs), context) in wanted.iter().zip(definitions).zip(needs).zip(contexts) {
+        let maker = Maker { sources, templates: &templates, wanted, definition, needs, context };
         made.extend(maker.make(&mut mistakes)?);
     }
     if mistakes.is_empty() { Ok(order::sorted(made)) } else { Err(Error::Mistakes { mistakes }) }
@@ -140,6 +152,7 @@ struct Maker<'a> {
     templates: &'a Templates,
     wanted: &'a Wanted,
     definition: Definition,
+    needs: Vec<String>,
     context: Context,
 }
 
@@ -159,7 +172,13 @@ impl Maker<'_> {
             let plain = |text: &str| self.templates.text(&self.place("addon.yaml"), text, &self.context);
             let (settings, namespace) = (&self.wanted.settings, &self.definition.namespace);
             match secret::read(wanted, settings, namespace, self.sources.home, &plain)? {
-                Ok(secret) => secrets.extend(secret),
+                Ok(secret) => {
+                    let missing = secret.iter().flat_map(|secret| secret.missing.values());
+                    if self.sources.needs_secrets {
+                        mistakes.extend(missing.map(|reason| format!("{name}: {reason}")));
+                    }
+                    secrets.extend(secret);
+                }
                 Err(reasons) => {
                     mistakes.extend(reasons.into_iter().map(|reason| format!("{name}: {reason}")))
                 }
@@ -191,6 +210,7 @@ impl Maker<'_> {
             before: first,
             manifests: after,
             definition: self.definition,
+            needs: self.needs,
             saved,
             hosts: self.sources.inventory.hosts.keys().cloned().collect(),
         }))
@@ -326,37 +346,5 @@ pub(super) fn yaml_value(text: &str) -> Result<Value, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// A release of a chart that is not read.
-    pub fn chart(name: &str, version: &str, values: Value) -> Release {
-        let chart = artifact::Chart {
-            name: name.into(),
-            version: version.into(),
-            path: PathBuf::new(),
-            sha256: "a".repeat(64),
-            size: 1,
-        };
-        let Value::Object(values) = values else { panic!() };
-        Release { chart, values, crds: Vec::new() }
-    }
-
-    /// An add-on that installs nothing.
-    pub fn nothing(name: &str, namespace: &str) -> Desired {
-        let text = format!("about: A test.\nnamespace: {namespace}\n");
-        let definition = yaml::read::<Definition>(&Source::new("addon.yaml", text)).unwrap().value;
-        let none = Declared { namespace: namespace.to_owned(), objects: Vec::new() };
-        Desired {
-            name: name.to_owned(),
-            definition,
-            settings: Map::new(),
-            release: None,
-            secrets: Vec::new(),
-            before: none.clone(),
-            manifests: none,
-            hosts: BTreeSet::new(),
-            saved: None,
-        }
-    }
-}
+#[path = "desired_tests.rs"]
+pub(super) mod tests;

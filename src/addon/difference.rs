@@ -8,6 +8,7 @@ use super::{
     gateway_api,
     identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
     ready::workloads,
+    release::ADDON,
     remove, upgrade,
 };
 use crate::{
@@ -159,12 +160,15 @@ impl Difference {
             };
             let gone = record.objects.iter().filter(kept).cloned();
             difference.pruned = gone.collect();
+            let gone = Declared { namespace: namespace.clone(), objects: difference.pruned.clone() };
+            let taken = api.taken_over(&gone, (ADDON, name)).await?;
             let says = |object: &Value| {
-                Change::new(format!(
-                    "{} {}: it is not declared any more",
-                    if stays(object) { "let go of" } else { "delete" },
-                    name_of(object)
-                ))
+                let (verb, taken) = match (stays(object), taken.contains(object)) {
+                    (_, true) => ("let go of", ", and somebody else has taken it over"),
+                    (true, false) => ("let go of", ""),
+                    (false, false) => ("delete", ""),
+                };
+                Change::new(format!("{verb} {}: it is not declared any more{taken}", name_of(object)))
             };
             difference.changes.extend(difference.pruned.iter().map(says));
         }
@@ -277,6 +281,35 @@ mod tests {
         left = installed("deployed", json!({}));
         left.objects.clear();
         assert_eq!(find(&desired, &left).await, (false, State::Installed, vec![]));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_has_taken_over_is_let_go_of() {
+        let mut cluster = Cluster::new(&[]).await;
+        let named = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        let all = [("ours", "hoist"), ("theirs", "Helm")].map(|(name, manager)| {
+            let labels = json!({ADDON: "web", "app.kubernetes.io/managed-by": manager});
+            cluster.put(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "site", "labels": labels}}));
+            named(name)
+        });
+        let record = Record {
+            addon: "web".into(),
+            namespace: "site".into(),
+            objects: [&all[..], &[named("gone")]].concat(),
+            ..Record::default()
+        };
+        let observed = Observed { records: vec![record], ..Observed::default() };
+        let found = Difference::find(cluster.bench("site").api, &nothing("web", "site"), &observed).await;
+        let says: Vec<String> = found.unwrap().changes.into_iter().map(|change| change.summary).collect();
+        assert_eq!(
+            says,
+            [
+                "delete ConfigMap ours: it is not declared any more",
+                "let go of ConfigMap theirs: it is not declared any more, and somebody else has taken it over",
+                "delete ConfigMap gone: it is not declared any more",
+            ]
+        );
     }
 
     #[tokio::test]

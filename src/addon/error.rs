@@ -19,6 +19,21 @@ pub enum Error {
     #[error("add-ons cannot be installed as they are asked for: {}", mistakes.join("; "))]
     #[diagnostic(help("nothing was changed: mend what is named, all of it at once"))]
     Mistakes { mistakes: Vec<String> },
+    #[error(
+        "the inventory names the network plugin `{asked}`, but {found}: a cluster keeps the plugin that it was begun with"
+    )]
+    #[diagnostic(help("nothing was changed: {fix}"))]
+    Plugin { asked: &'static str, found: String, fix: String },
+    #[error("the inventory asks for `{name}`; nothing was changed")]
+    #[diagnostic(help("take it out of the inventory first, or the next apply installs it again"))]
+    Wanted { name: String },
+    #[error(
+        "`{name}` connects the pods of {nodes} nodes, which would lose their network; nothing was changed"
+    )]
+    #[diagnostic(help(
+        "a cluster keeps the network plugin that it was begun with: leave `{name}` in, or make a new cluster"
+    ))]
+    Network { name: String, nodes: usize },
     #[error("the chart {} cannot be read: {reason}", path.display())]
     #[diagnostic(help("it is damaged, or no packed Helm chart: `hoist lock --fetch` gets it again"))]
     Chart { path: PathBuf, reason: String },

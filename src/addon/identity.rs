@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Desired, KEEP, Secret, observed::labels, release::ADDON, shown::sorted};
 use crate::{
-    kube::{self, Api, Declared},
+    kube::{self, Api, Declared, FIELD_MANAGER, MANAGED_BY},
     task::sha256,
 };
 
@@ -31,8 +31,8 @@ pub(super) fn labelled(desired: &Desired, declared: &Declared) -> Declared {
         }
         let own = &mut object["metadata"]["labels"];
         own[ADDON] = Value::from(desired.name.as_str());
-        if own.get("app.kubernetes.io/managed-by").is_none() {
-            own["app.kubernetes.io/managed-by"] = Value::from("hoist");
+        if own.get(MANAGED_BY).is_none() {
+            own[MANAGED_BY] = Value::from(FIELD_MANAGER);
         }
     }
     declared
@@ -71,7 +71,8 @@ pub(super) fn digest(desired: &Desired) -> String {
         .as_ref()
         .map(|release| (&release.chart.sha256, sorted(&Value::Object(release.values.clone()))));
     let keys = |secret: &Secret| {
-        let keys: BTreeSet<String> = secret.data.keys().chain(secret.generate.keys()).cloned().collect();
+        let keys: BTreeSet<String> =
+            secret.data.keys().chain(secret.generate.keys()).chain(secret.missing.keys()).cloned().collect();
         (secret.namespace.clone(), secret.name.clone(), keys)
     };
     let secrets: Vec<_> = desired.secrets.iter().map(keys).collect();

@@ -36,7 +36,7 @@ mod upgrade;
 mod values;
 mod watch;
 
-pub use definition::{Definition, KEEP, SecretObject};
+pub use definition::{Definition, KEEP, Need, SecretObject};
 use desired::yaml_value;
 pub use desired::{Desired, Release, Secret, Sources, definition, desired};
 pub use difference::{Difference, State};

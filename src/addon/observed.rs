@@ -6,7 +6,7 @@ use super::{
     Desired, Error, Installed, KEEP, Status,
     release::{self, ADDON, SECRET},
 };
-use crate::kube::{Api, Declared, Kind};
+use crate::kube::{Api, Declared, FIELD_MANAGER, Kind, MANAGED_BY};
 
 /// What hoist applied of an add-on beside its chart is written down in a ConfigMap of this kind, before it is applied.
 const RECORD: Kind = Kind::new("v1", "ConfigMap");
@@ -129,7 +129,7 @@ impl Record {
 
 /// The labels of everything that hoist makes for an add-on.
 pub(super) fn labels(addon: &str) -> Value {
-    json!({ADDON: addon, "app.kubernetes.io/managed-by": "hoist"})
+    json!({ADDON: addon, MANAGED_BY: FIELD_MANAGER})
 }
 
 fn name(addon: &str) -> String {
@@ -154,6 +154,10 @@ pub(super) fn references(declared: &Declared) -> Vec<Value> {
         });
         if metadata["namespace"].is_string() {
             reference["metadata"]["namespace"] = metadata["namespace"].clone();
+        }
+        // Who deletes it must know what it said of itself.
+        if metadata["labels"][MANAGED_BY].is_string() {
+            reference["metadata"]["labels"] = json!({MANAGED_BY: metadata["labels"][MANAGED_BY]});
         }
         if metadata["annotations"][KEEP].is_string() {
             reference["metadata"]["annotations"] = json!({KEEP: metadata["annotations"][KEEP]});

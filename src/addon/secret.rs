@@ -18,7 +18,7 @@ const SECRET: Kind = Kind::new("v1", "Secret");
 /// A Secret as it shall be; none where no setting says where a value is.
 ///
 /// # Errors
-/// The inner one has every value that is not where the inventory says; the outer one is a template's.
+/// The inner one has every setting that does not say where a value is; the outer one is a template's.
 #[allow(clippy::type_complexity, reason = "two kinds of mistakes: one of the add-on, many of the user")]
 pub fn read(
     wanted: &SecretObject,
@@ -27,7 +27,7 @@ pub fn read(
     home: &Path,
     plain: &dyn Fn(&str) -> Result<String, engine::Error>,
 ) -> Result<Result<Option<Secret>, Vec<String>>, engine::Error> {
-    let (mut data, mut mistakes) = (BTreeMap::new(), Vec::new());
+    let (mut data, mut missing, mut mistakes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (key, setting) in &wanted.data {
         let path = format!("/{}", setting.replace('.', "/"));
         let Some(said) = settings.get(path.split('/').nth(1).unwrap_or_default()) else { continue };
@@ -36,7 +36,7 @@ pub fn read(
         match serde_json::from_value::<SecretSource>(said.clone()) {
             Ok(source) => match value(&source, home) {
                 Ok(secret) => drop(data.insert(key.clone(), secret)),
-                Err(reason) => mistakes.push(format!("{setting}: {reason}")),
+                Err(reason) => drop(missing.insert(key.clone(), format!("{setting}: {reason}"))),
             },
             Err(_) => mistakes.push(format!("{setting} does not say where a secret is")),
         }
@@ -44,10 +44,11 @@ pub fn read(
     if !mistakes.is_empty() {
         return Ok(Err(mistakes));
     }
-    if data.is_empty() && !wanted.data.is_empty() && wanted.generate.is_empty() {
+    if data.is_empty() && missing.is_empty() && !wanted.data.is_empty() && wanted.generate.is_empty() {
         return Ok(Ok(None));
     }
-    let generate = wanted.generate.iter().filter(|(key, _)| !data.contains_key(*key));
+    let is_given = |key: &String| data.contains_key(key) || missing.contains_key(key);
+    let generate = wanted.generate.iter().filter(|(key, _)| !is_given(key));
     let generate = generate.map(|(key, length)| (key.clone(), *length)).collect();
     for (key, template) in &wanted.plain {
         data.insert(key.clone(), SecretString::from(plain(template)?));
@@ -58,6 +59,7 @@ pub fn read(
         kind: wanted.kind.clone().unwrap_or_else(|| String::from("Opaque")),
         data,
         generate,
+        missing,
         kept: !wanted.generate.is_empty(),
     })))
 }
@@ -193,10 +195,17 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        let said = tried(json!({"backup": {"access_key": {"env": "HOIST_TEST_NOT_SET"}}})).unwrap_err();
-        assert_eq!(said, ["backup.access_key: the environment variable HOIST_TEST_NOT_SET is not set"]);
-        let said = tried(json!({"backup": {"access_key": {"file": "/nowhere/key"}}})).unwrap_err();
-        assert!(said[0].contains("/nowhere/key"), "{said:?}");
+        let missing = |source: Value| {
+            let secret = tried(json!({"backup": {"access_key": source}})).unwrap().unwrap();
+            assert!(!secret.data.contains_key("key"));
+            secret.missing["key"].clone()
+        };
+        assert_eq!(
+            missing(json!({"env": "HOIST_TEST_NOT_SET"})),
+            "backup.access_key: the environment variable HOIST_TEST_NOT_SET is not set"
+        );
+        let said = missing(json!({"file": "/nowhere/key"}));
+        assert!(said.contains("/nowhere/key"), "{said:?}");
         assert!(
             tried(json!({"backup": {"access_key": "hunter2"}})).unwrap_err()[0].contains("where a secret is")
         );

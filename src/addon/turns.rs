@@ -1,4 +1,4 @@
-//! Whose turn it is: each add-on as soon as those that it comes after are done.
+//! Whose turn it is: each add-on as soon as those that it comes after have ended, and those that it needs are done.
 
 use std::collections::BTreeSet;
 
@@ -23,13 +23,11 @@ pub(super) async fn take<'a, Made: Future<Output = Outcome>>(
         let mut still = Vec::new();
         for addon in std::mem::take(&mut waiting) {
             let unfinished = ended.unfinished();
-            let by = before(&addon.definition).find(|name| unfinished.iter().any(|other| other == name));
-            if let Some(by) = by.map(String::from) {
+            let by = addon.needs.iter().find(|name| unfinished.contains(name));
+            if let Some(by) = by.cloned() {
                 open.remove(addon.name.as_str());
                 ended.block(events, &addon.name, by);
-            } else if before(&addon.definition).any(|name| open.contains(name))
-                || running.len() >= forks.max(1)
-            {
+            } else if before(addon).any(|name| open.contains(name)) || running.len() >= forks.max(1) {
                 still.push(addon);
             } else {
                 let made = one(addon);
@@ -68,11 +66,11 @@ mod tests {
         report,
     };
 
-    /// Add-ons by name, each with those that it comes after.
+    /// Add-ons by name, each with those that it needs.
     fn addons(edges: &[(&str, &[&str])]) -> Vec<Desired> {
-        let one = |(name, after): &(&str, &[&str])| {
+        let one = |(name, needs): &(&str, &[&str])| {
             let mut desired = nothing(name, "n");
-            desired.definition.after = after.iter().map(ToString::to_string).collect();
+            desired.needs = needs.iter().map(ToString::to_string).collect();
             desired
         };
         sorted(edges.iter().map(one).collect())
@@ -195,6 +193,29 @@ mod tests {
             assert!(told.contains(line), "{line} in {told}");
         }
         assert!(!told.contains("d:") && !told.contains("e:"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn what_only_comes_after_one_that_fails_waits_for_its_end_and_is_begun() {
+        let mut all = addons(&[("prometheus", &[]), ("metrics-server", &[]), ("boards", &["prometheus"])]);
+        for name in ["metrics-server", "keda"] {
+            let mut later = nothing(name, "n");
+            let library = crate::engine::Library::default();
+            later.definition.after = crate::addon::definition(&library, name).unwrap().after;
+            all.retain(|addon| addon.name != name);
+            all.push(later);
+        }
+        // Who comes after one that was not begun is begun, too.
+        all[2].definition.after.push("boards".into());
+        let scripted = Scripted::default();
+        let script: [(&[&str], &str, bool); 3] = [
+            (&["prometheus"], "prometheus", false),
+            (&["keda", "metrics-server"], "keda", true),
+            (&["metrics-server"], "metrics-server", true),
+        ];
+        let mut unfinished = scripted.play(&sorted(all), 8, &script).await.unfinished();
+        unfinished.sort();
+        assert_eq!(unfinished, ["boards", "prometheus"]);
     }
 
     #[tokio::test]

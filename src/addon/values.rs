@@ -1,9 +1,9 @@
 //! Values for a chart: merged, and compared with what the chart itself knows.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
-    chart::Chart,
+    chart::{Chart, paths},
     schema::{self, Mistake, shown},
 };
 use crate::yaml::{listed, nearest};
@@ -24,7 +24,9 @@ pub fn merge(base: &mut Value, over: &Value) {
 /// has a schema that has the last word.
 pub fn mistakes(chart: &Chart, values: &Map<String, Value>) -> Vec<Mistake> {
     let mut found = Vec::new();
-    look(chart, values, &mut Vec::new(), &mut found);
+    let mut named = values.clone();
+    found.extend(tags(chart, &mut named));
+    look(chart, &named, &mut Vec::new(), &mut found);
     let mut coalesced = Value::Object(chart.values.clone());
     merge(&mut coalesced, &Value::Object(values.clone()));
     strip_nulls(&mut coalesced);
@@ -36,8 +38,35 @@ pub fn mistakes(chart: &Chart, values: &Map<String, Value>) -> Vec<Mistake> {
     found
 }
 
+/// Takes out of values, and checks, what switches charts inside of this one by their tags. Helm reads that nowhere else.
+fn tags(chart: &Chart, values: &mut Map<String, Value>) -> Vec<Mistake> {
+    let known = chart.all_tags();
+    if known.is_empty() || chart.values.contains_key("tags") {
+        return Vec::new();
+    }
+    let Some(Value::Object(said)) = values.shift_remove("tags") else { return Vec::new() };
+    let wrong = said.iter().filter_map(|(tag, value)| match known.contains(tag.as_str()) {
+        true if value.is_boolean() || value.is_null() => None,
+        true => Some((tag, format!("it is {}, the chart has true or false", shown(&[], value)))),
+        false => Some((tag, unknown(tag, known.iter().copied()))),
+    });
+    wrong.map(|(tag, what)| Mistake { path: vec![String::from("tags"), tag.clone()], what }).collect()
+}
+
+/// A chart's own values with those that switch on the charts in it, which may stand nowhere else than in its conditions.
+fn with_switches(chart: &Chart) -> Map<String, Value> {
+    let mut all = Value::Object(Map::new());
+    for path in chart.conditions.values().flat_map(|condition| paths(condition)) {
+        let switch = path.iter().rev().fold(Value::Bool(true), |below, key| json!({*key: below}));
+        merge(&mut all, &switch);
+    }
+    merge(&mut all, &Value::Object(chart.values.clone()));
+    map(all)
+}
+
 /// A chart's values, with those of the charts in it.
 fn look(chart: &Chart, values: &Map<String, Value>, path: &mut Vec<String>, found: &mut Vec<Mistake>) {
+    let own = with_switches(chart);
     for (key, value) in values {
         path.push(key.clone());
         let properties = chart.schema.as_ref().map(|schema| &schema["properties"]);
@@ -46,7 +75,7 @@ fn look(chart: &Chart, values: &Map<String, Value>, path: &mut Vec<String>, foun
             (Some(inner), Value::Object(values)) => {
                 // The outer chart may add to what the inner one knows.
                 let mut merged = Value::Object(inner.values.clone());
-                merge(&mut merged, chart.values.get(key).unwrap_or(&Value::Object(Map::new())));
+                merge(&mut merged, own.get(key).unwrap_or(&Value::Object(Map::new())));
                 let both = Chart { values: map(merged), ..inner.clone() };
                 let mut inside = Vec::new();
                 look(&both, values, &mut Vec::new(), &mut inside);
@@ -58,12 +87,12 @@ fn look(chart: &Chart, values: &Map<String, Value>, path: &mut Vec<String>, foun
             }
             // Helm gives `global` to all of them.
             _ if key == "global" && path.len() == 1 => {}
-            _ => match chart.values.get(key) {
+            _ => match own.get(key) {
                 Some(default) => compare(default, said, value, path, found),
                 None if said.is_some() => {}
                 None if chart.schema.as_ref().is_some_and(leaves_open) => {}
                 None => {
-                    let known = chart.values.keys().chain(chart.charts.keys()).map(String::as_str);
+                    let known = own.keys().chain(chart.charts.keys()).map(String::as_str);
                     found.push(Mistake { path: path.clone(), what: unknown(key, known) });
                 }
             },
@@ -111,12 +140,24 @@ fn compare(
         (Value::Object(defaults), _) if !defaults.is_empty() => expected("a map", value, path, found),
         (Value::Array(_), Value::Array(_)) => {}
         (Value::Array(defaults), _) if !defaults.is_empty() => expected("a list", value, path, found),
+        // What the chart renders once more may come to anything.
+        (_, Value::String(text)) if text.contains("{{") => {}
         (Value::Bool(_), value) if !value.is_boolean() => expected("true or false", value, path, found),
+        (Value::Number(_), Value::Bool(_)) => expected("a number", value, path, found),
+        (Value::Number(_), Value::String(text)) if !begins_as_number(text) => {
+            expected("a number", value, path, found);
+        }
         (Value::Number(_) | Value::String(_), Value::Object(_) | Value::Array(_)) => {
             expected(&shown(&[], default), value, path, found);
         }
         _ => {}
     }
+}
+
+/// Charts take `50%`, `500m` and `10s` where their own value is a number, and nothing where there need not be any.
+fn begins_as_number(text: &str) -> bool {
+    let digits = text.trim().trim_start_matches(['-', '+', '.']);
+    text.is_empty() || digits.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 fn expected(what: &str, value: &Value, path: &[String], found: &mut Vec<Mistake>) {
@@ -187,66 +228,5 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn found(chart: &Chart, values: Value) -> Vec<String> {
-        let lines = mistakes(chart, &map(values)).into_iter();
-        lines.map(|mistake| format!("{}: {}", mistake.path.join("."), mistake.what)).collect()
-    }
-
-    fn chart() -> Chart {
-        let inner = Chart { values: map(json!({"enabled": true})), ..Chart::default() };
-        Chart {
-            values: map(json!({
-                "replicas": 1, "image": {"tag": "v1", "pull": true}, "nodeSelector": {"os": "linux"}, "free": {},
-                "open": null, "text": "", "list": [1], "db": {"extra": 1},
-            })),
-            schema: Some(
-                json!({"properties": {"replicas": {"type": "integer"}, "later": {"type": "string"}}}),
-            ),
-            charts: [(String::from("db"), inner)].into(),
-            ..Chart::default()
-        }
-    }
-
-    #[test]
-    fn what_the_chart_knows_is_right() {
-        let values = json!({
-            "replicas": 3, "image": {"tag": null}, "nodeSelector": {"disk": "ssd"}, "free": {"any": 1},
-            "open": [1], "text": 5, "list": [], "db": {"enabled": false, "extra": 2}, "global": {"x": 1}, "later": "a",
-        });
-        assert_eq!(found(&chart(), values), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_mistake_is_found_with_the_nearest_key() {
-        let values = json!({
-            "replica": 3, "image": {"tga": "v2", "pull": "yes"}, "list": "a", "db": {"enable": false}, "replicas": "three",
-            "later": 1, "text": [],
-        });
-        assert_eq!(
-            found(&chart(), values),
-            [
-                "db.enable: there is no such key: did you mean `enabled`?",
-                "image.pull: it is the text \"yes\", the chart has true or false",
-                "image.tga: there is no such key: did you mean `tag`?",
-                "later: it is the number 1, expected string",
-                "list: it is the text \"a\", the chart has a list",
-                "replica: there is no such key: did you mean `replicas`?",
-                "replicas: it is the text \"three\", expected integer",
-            ]
-        );
-    }
-
-    #[test]
-    fn maps_are_merged_and_the_rest_is_replaced() {
-        let mut base = json!({"a": {"b": 1, "c": [1, 2]}});
-        merge(&mut base, &json!({"a": {"c": [3]}, "d": null}));
-        assert_eq!(base, json!({"a": {"b": 1, "c": [3]}, "d": null}));
-        strip_nulls(&mut base);
-        assert_eq!(base, json!({"a": {"b": 1, "c": [3]}}));
-    }
-}
+#[path = "values_tests.rs"]
+mod tests;

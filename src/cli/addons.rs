@@ -36,14 +36,14 @@ pub struct Tools {
 }
 
 impl Addons {
-    /// What they shall be.
-    pub fn desired(request: &Request, index: Option<&Index>) -> Result<Addons, Failure> {
+    /// What they shall be. Without `needs_secrets` those that are not where the inventory says are not compared.
+    pub fn desired(request: &Request, index: Option<&Index>, needs_secrets: bool) -> Result<Addons, Failure> {
         if !request.is_whole() {
             return Ok(Addons { desired: Vec::new(), helm: None });
         }
         let home = home();
-        let sources =
-            Sources { inventory: request.inventory(), index, library: &request.library, home: &home };
+        let (inventory, library) = (request.inventory(), &request.library);
+        let sources = Sources { inventory, index, library, home: &home, needs_secrets };
         let desired = addon::desired(&sources)?;
         let helm = index.and_then(|index| index.extra("helm")).cloned();
         if helm.is_none() && desired.iter().any(|addon| addon.release.is_some()) {
@@ -151,11 +151,14 @@ impl Addons {
         crew.carry_out(&these, ended).await;
     }
 
-    /// Those of a plan that wait for nodes, which are not ready: because of what makes the network, where that is not done.
-    pub fn not_begun(&self, plan: &Plan, events: &Events, ended: &mut Ended) {
-        let by = ended.unfinished().into_iter().next().unwrap_or_else(|| String::from("the cluster"));
+    /// Those of a plan that are not begun because of a host; without one, those that wait for nodes, which are not ready:
+    /// because of what makes the network, where that is not done.
+    pub fn not_begun(&self, plan: &Plan, host: Option<&str>, events: &Events, ended: &mut Ended) {
+        let unfinished = || ended.unfinished().into_iter().next();
+        let by = host.map(String::from).or_else(unfinished).unwrap_or_else(|| String::from("the cluster"));
         let planned = |desired: &&Desired| plan.addons.iter().any(|planned| planned.addon == desired.name);
-        for desired in self.desired.iter().filter(|desired| !desired.definition.network).filter(planned) {
+        let waits = |desired: &&Desired| host.is_some() || !desired.definition.network;
+        for desired in self.desired.iter().filter(waits).filter(planned) {
             ended.block(events, &desired.name, by.clone());
         }
     }
@@ -176,7 +179,7 @@ fn planned(desired: &Desired, difference: Difference) -> AddonPlan {
 mod tests {
     use super::*;
     use crate::{
-        engine::{Failure, Library, Outcome, events},
+        engine::{Event, Failure, Library, Outcome, events},
         report,
     };
 
@@ -188,6 +191,7 @@ mod tests {
             Desired {
                 name: name.into(),
                 definition,
+                needs: Vec::new(),
                 settings: serde_json::Map::new(),
                 release: None,
                 secrets: Vec::new(),
@@ -218,10 +222,15 @@ mod tests {
             if failed {
                 ended.outcomes.push(("cilium".into(), Outcome::Failed(failure)));
             }
-            addons.not_begun(&plan, &events().0, &mut ended);
+            addons.not_begun(&plan, None, &events().0, &mut ended);
             let told = report::run::failures(&ended.outcomes);
             let line = format!("metallb: addon metallb: install it: not begun, because of {by}");
             assert!(told.contains(&line) && !told.contains("keda"), "{told}");
         }
+        let (mut ended, (events, mut told)) = (Ended::default(), events());
+        addons.not_begun(&plan, Some("cp1"), &events, &mut ended);
+        assert_eq!(ended.unfinished(), ["cilium", "metallb"]);
+        let blocked = |addon: &str| Event::AddonBlocked { addon: addon.into(), by: "cp1".into() };
+        assert_eq!([told.try_recv().unwrap(), told.try_recv().unwrap()], ["cilium", "metallb"].map(blocked));
     }
 }

@@ -79,7 +79,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let inventory = request.inventory();
     let index = request.index()?;
     // What cannot be installed is told before anything is changed.
-    let addons = Addons::desired(&request, index.as_ref())?;
+    let addons = Addons::desired(&request, index.as_ref(), true)?;
     let mut work = request.open(index.as_ref(), Some(&lock())).await?;
     let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
     let mut plan = work.plan(contents, args.engine.forks.into()).await;
@@ -175,8 +175,10 @@ impl Job<'_> {
         let mut ended = Ended::new(&outcomes, &plan.unread);
         let mut addons = addon::Ended::default();
         let mut nodes = Ok(None);
-        let whole = ended.failed.is_empty() && ended.blocked.is_empty() && !ended.converged.is_empty();
-        if whole && request.scope.only.is_none() {
+        let stopped = stopped_by(inventory, &ended);
+        if let Some(host) = &stopped {
+            self.addons.not_begun(plan, Some(host), &events, &mut addons);
+        } else if !ended.converged.is_empty() && request.scope.only.is_none() {
             if cluster::first(inventory, &session.facts).is_none() {
                 // The run has begun the cluster.
                 session.refresh(inventory.with_role(Role::ControlPlane).map(|(name, _)| name)).await;
@@ -186,7 +188,7 @@ impl Job<'_> {
                 events: events.clone(),
                 forks: self.args.engine.forks.into(),
             });
-            let marked = live::mark(inventory, session, plan, &events).await;
+            let marked = live::mark(inventory, session, plan, &ended.converged, &events).await;
             self.addons.carry_out(request, session, tools.clone(), true, &mut addons).await;
             nodes = match marked {
                 Ok(given) => {
@@ -197,7 +199,7 @@ impl Job<'_> {
             };
             match (&nodes, &tools) {
                 (Ok(_), _) => self.addons.carry_out(request, session, tools, false, &mut addons).await,
-                (Err(_), Some(tools)) => self.addons.not_begun(plan, &tools.events, &mut addons),
+                (Err(_), Some(tools)) => self.addons.not_begun(plan, None, &tools.events, &mut addons),
                 (Err(_), None) => {}
             }
         }
@@ -248,6 +250,18 @@ async fn refuse_what_would_fail(
     Err(Failure { report, exit: Exit::Failed })
 }
 
+/// The host without which the cluster cannot go on, of those that did not get to their end. Workers that are nothing else are
+/// missed by none of the others, once a control plane is done.
+fn stopped_by(inventory: &Inventory, ended: &Ended) -> Option<String> {
+    let has = |name: &String, role| inventory.hosts.get(name).is_some_and(|host| host.has(role));
+    let is_plain = |name: &String| inventory.hosts.get(name).is_some_and(|host| host.roles == [Role::Worker]);
+    let led = ended.converged.iter().any(|name| has(name, Role::ControlPlane));
+    let mut lost = ended.failed.iter().chain(ended.blocked.iter().map(|(host, _)| host));
+    let stopping = lost.find(|name| !led || !is_plain(name)).cloned();
+    // Of hosts that could not even be asked, the first.
+    stopping.or_else(|| ended.unreached.first().filter(|_| ended.converged.is_empty()).cloned())
+}
+
 /// The record of a run that changes something, and what the run before left in flight.
 fn begin(inventory: &Inventory) -> Result<(Journal, Log, Vec<Interrupted>), Failure> {
     let (journal, interrupted) = Journal::begin(&state_folder(inventory))?;
@@ -277,4 +291,43 @@ async fn wait_for_nodes(
 fn state_folder(inventory: &Inventory) -> PathBuf {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     state.unwrap_or_else(|| home().join(".local/state")).join("hoist").join(&inventory.cluster.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::Failure, inventory};
+
+    #[test]
+    fn only_workers_that_are_nothing_else_are_not_missed() {
+        let office = inventory::parse("ha.yaml", include_str!("../../inventory/ha.yaml")).unwrap().inventory;
+        let failure = || {
+            Outcome::Failed(Failure {
+                host: String::new(),
+                role: "base".into(),
+                step: "swap is off".into(),
+                what: "it ended with status 1".into(),
+                output: Vec::new(),
+                cause: None,
+                next: "mend it".into(),
+            })
+        };
+        let stopped = |done: &[&str], failed: &[&str], blocked: &[&str]| {
+            let block = || Outcome::Blocked { role: "worker".into(), step: "join".into(), by: "cp1".into() };
+            let done = done.iter().map(|name| (name.to_string(), Outcome::Converged { changes: 1 }));
+            let failed = failed.iter().map(|name| (name.to_string(), failure()));
+            let blocked = blocked.iter().map(|name| (name.to_string(), block()));
+            stopped_by(&office, &Ended::new(&done.chain(failed).chain(blocked).collect::<Vec<_>>(), &[]))
+        };
+        let at = |name: &str| Some(name.to_owned());
+        assert_eq!(stopped(&["cp1", "cp2", "w1", "s1"], &[], &[]), None);
+        assert_eq!(stopped(&["cp1", "s1"], &["w1"], &["w2"]), None);
+        assert_eq!(stopped(&["cp1"], &["w1", "s1"], &[]), at("s1"), "it keeps volumes");
+        assert_eq!(stopped(&["cp1"], &["cp2"], &[]), at("cp2"));
+        assert_eq!(stopped(&["cp1"], &["etcd1"], &[]), at("etcd1"));
+        assert_eq!(stopped(&["w2"], &["w1"], &[]), at("w1"), "no control plane is done");
+        assert_eq!(stopped(&[], &[], &[]), None);
+        let away = crate::engine::Unread { host: "cp1".into(), reason: "off".into() };
+        assert_eq!(stopped_by(&office, &Ended::new(&[], &[away])), at("cp1"));
+    }
 }

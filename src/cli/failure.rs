@@ -105,7 +105,11 @@ impl From<addon::Error> for Failure {
             wrong @ (addon::Error::Unknown { .. }
             | addon::Error::Definition(_)
             | addon::Error::Mistakes { .. }
+            | addon::Error::Plugin { .. }
             | addon::Error::Rendered { .. }) => Failure { report: wrong.into(), exit: Exit::Data },
+            asked @ (addon::Error::Wanted { .. } | addon::Error::Network { .. }) => {
+                Failure { report: asked.into(), exit: Exit::Usage }
+            }
             other => Failure { report: other.into(), exit: Exit::Failed },
         }
     }

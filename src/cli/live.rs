@@ -41,6 +41,7 @@ pub async fn compare(
             }
             api => api?,
         };
+        addon::refuse::plugin(&api, inventory, &session.hosts, &session.facts).await?;
         let joined = |name: &str| session.facts.get(name).is_none_or(|facts| facts.kubernetes.joined);
         plan.nodes = planned(marks::compare(&api, inventory, &names, joined).await?);
         if request.is_whole() { addons.compare(&api, inventory, session, plan).await } else { Ok(()) }
@@ -63,18 +64,20 @@ pub async fn compare(
 }
 
 /// Gives nodes the labels and taints that differ, and says how many nodes were given some. Of a run that changed hosts all
-/// are looked at again: one that joined anew has none.
+/// are looked at again: one that joined anew has none. Hosts that are not `converged` may be no nodes.
 pub async fn mark(
     inventory: &Inventory,
     session: &Session,
     plan: &Plan,
+    converged: &[String],
     events: &Events,
 ) -> Result<usize, Failure> {
     let planned = plan.nodes.iter().map(|node| node.node.as_str());
-    let names: Vec<&str> = match plan.changes() {
+    let mut names: Vec<&str> = match plan.changes() {
         0 => planned.collect(),
         _ => plan.hosts.iter().map(|host| host.host.as_str()).collect(),
     };
+    names.retain(|name| converged.iter().any(|it| it == name));
     if names.is_empty() {
         return Ok(0);
     }

@@ -35,7 +35,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let request = Request::new(&args.inventory.file, &args.engine)?;
     let index = request.index()?;
-    let addons = Addons::desired(&request, index.as_ref())?;
+    let addons = Addons::desired(&request, index.as_ref(), true)?;
     let mut work = request.open(index.as_ref(), None).await?;
     let contents = args.diff || args.output == Output::Json;
     let mut plan = work.plan(contents, args.engine.forks.into()).await;

@@ -89,6 +89,16 @@ impl Templates {
         serde_json::to_value(&value).map_err(no_value)
     }
 
+    /// Whether an expression is true; `place` is what errors call it.
+    ///
+    /// # Errors
+    /// When it is no expression, or uses what is not there.
+    pub fn holds(&self, place: &str, text: &str, context: &Context) -> Result<bool, Error> {
+        let value = self.environment.compile_expression(text).and_then(|it| it.eval(context.value()));
+        let value = value.map_err(|error| Mistake::of_text(&self.library, place, &error))?;
+        Ok(value.is_true())
+    }
+
     /// Whether an expression uses a name.
     ///
     /// # Errors

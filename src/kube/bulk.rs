@@ -18,6 +18,7 @@ use super::{
     apply::{Change, Difference, FIELD_MANAGER, compare, look_up, unified},
     error::Error,
     manifest::{Manifest, ObjectName, parse, read},
+    owner::is_taken,
 };
 
 /// So many objects are looked at at the same time.
@@ -198,8 +199,30 @@ impl Api {
         Ok(applied)
     }
 
+    /// Those of these objects that live and that somebody else has taken over from the owner, which is a label and its value.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or refuses.
+    pub async fn taken_over(&self, declared: &Declared, owner: (&str, &str)) -> Result<Vec<Value>, Error> {
+        let kinds = Found::default();
+        let mut taken = Vec::new();
+        for object in &declared.objects {
+            let (manifest, resources) = match kinds.place(self, object, &declared.namespace).await {
+                Ok(placed) => placed,
+                Err(Error::UnknownKind { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let name = &manifest.name;
+            let live = self.ask(&format!("read {name}"), || resources.get_opt(&name.name)).await?;
+            if live.is_some_and(|live| is_taken(&live, object, owner)) {
+                taken.push(object.clone());
+            }
+        }
+        Ok(taken)
+    }
+
     /// Deletes objects that are named by `apiVersion`, `kind`, namespace and name; those that are gone are none to delete,
-    /// and neither are those whose label `owner.0` names somebody else than `owner.1`.
+    /// and neither are those that somebody else has taken over from the owner, which is a label and its value.
     ///
     /// # Errors
     /// When the API server does not answer, or refuses.
@@ -213,8 +236,7 @@ impl Api {
             };
             let (name, params) = (&manifest.name, ::kube::api::DeleteParams::background());
             let live = self.ask(&format!("read {name}"), || resources.get_opt(&name.name)).await?;
-            let label = live.as_ref().and_then(|live| live.metadata.labels.as_ref()?.get(owner.0));
-            if label.is_some_and(|other| other != owner.1) {
+            if live.is_none_or(|live| is_taken(&live, object, owner)) {
                 continue;
             }
             match self.ask(&format!("delete {name}"), || resources.delete(&name.name, &params)).await {

@@ -69,9 +69,11 @@ async fn a_webhook_that_does_not_answer_stands_in_no_comparisons_way() {
 #[tokio::test]
 async fn what_bears_another_owners_label_is_not_deleted() {
     let mut memory = Memory::default();
-    for (name, owner) in [("ours", "one"), ("theirs", "two")] {
+    for (name, labels) in
+        [("ours", json!({"owner": "one"})), ("theirs", json!({"owner": "two"})), ("nobodys", json!({}))]
+    {
         memory.objects.put(json!({"apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": "n", "labels": {"owner": owner}}}));
+            "metadata": {"name": name, "namespace": "n", "labels": labels}}));
     }
     let memory = Arc::new(Mutex::new(memory));
     let kept = memory.clone();
@@ -79,11 +81,13 @@ async fn what_bears_another_owners_label_is_not_deleted() {
     let fake = Fake::serve(SERVER, answer).await;
     let api = crate::kube::connect(fake.host(), &Fake::kubeconfig(&fake.ca)).await.unwrap();
     let named = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-    let declared =
-        Declared { namespace: "n".into(), objects: vec![named("ours"), named("theirs"), named("gone")] };
+    let objects = ["ours", "theirs", "nobodys", "gone"].map(named).to_vec();
+    let declared = Declared { namespace: "n".into(), objects };
+    let taken = api.taken_over(&declared, ("owner", "one")).await.unwrap();
+    assert_eq!(taken, [named("theirs"), named("nobodys")]);
     api.delete_declared(&declared, ("owner", "one")).await.unwrap();
     let memory = memory.lock().unwrap();
     let left: Vec<&str> =
         memory.objects.of("ConfigMap").iter().filter_map(|it| it["metadata"]["name"].as_str()).collect();
-    assert_eq!(left, ["theirs"]);
+    assert_eq!(left, ["nobodys", "theirs"]);
 }

@@ -3,6 +3,7 @@
 use crate::{
     assert_keys,
     objects::{text, yaml},
+    office,
     real::assert_real,
     render,
 };
@@ -64,6 +65,23 @@ fn an_ingress_class_of_ones_own_and_another_authority() {
 }
 
 #[test]
+fn a_gateway_takes_the_place_of_an_ingress_class() {
+    let acme = "addons: {ingress-nginx: {}, cert-manager: {gateway_api: true, acme: {email: a@b.de, \
+                gateway: {name: web, namespace: edge}}}}\n";
+    let rendered = render(&format!("{CLUSTER}{acme}"), "cert-manager");
+    for name in ["acme-staging", "acme-production"] {
+        let issuer = rendered
+            .objects()
+            .into_iter()
+            .find(|object| object["kind"] == "ClusterIssuer" && object["metadata"]["name"] == name)
+            .unwrap();
+        let solvers = serde_json::json!([{"http01": {"gatewayHTTPRoute": {
+            "parentRefs": [{"kind": "Gateway", "name": "web", "namespace": "edge"}]}}}]);
+        assert_eq!(issuer["spec"]["acme"]["solvers"], solvers);
+    }
+}
+
+#[test]
 fn secrets_are_in_secrets_alone() {
     let rendered = full();
     let secrets = &rendered.definition.secrets;
@@ -91,6 +109,6 @@ fn secrets_are_in_secrets_alone() {
 #[test]
 #[ignore = "needs HOIST_CHART_VALUES, the folder with charts' own values"]
 fn the_real_chart_knows_every_value() {
-    assert_real("cert-manager", &full().values);
-    assert_real("cert-manager", &plain().values);
+    let plain = format!("{CLUSTER}addons: {{cert-manager: {{}}}}\n");
+    assert_real("cert-manager", &[format!("{CLUSTER}{FULL}"), plain, office()]);
 }

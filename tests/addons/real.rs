@@ -1,120 +1,131 @@
 //! Rendered values against the real charts' own files, where the folder named by `HOIST_CHART_VALUES` has them as
-//! `NAME/values.yaml` and `NAME/values.schema.json`.
+//! `NAME/values.yaml` and `NAME/values.schema.json`: packed as a chart, and judged by what `plan` judges values with.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+use flate2::{Compression, write::GzEncoder};
+use hoist::{
+    addon::{self, Error, Sources},
+    artifact::{self, Index},
+    engine::Library,
+    inventory,
+};
 use serde_json::Value;
 
-use crate::{type_of, walk};
+use crate::{render, type_of, walk};
 
-/// The charts inside of others.
-const INSIDE: [&str; 1] = ["frr-k8s.frrk8s"];
+/// Charts inside of others, whose values have a file of their own; `null` lets in all that is below.
+const INSIDE: [(&str, &str, &str); 1] = [("metallb", "frr-k8s", "frrk8s: null\n")];
 
-/// Checks values against the whole real file and the whole real schema of a chart.
-///
-/// A key that the chart does not have is a mistake, except below an empty map or where the chart has no value, which are
-/// for users to fill, and except below a chart inside of it, whose values have a file of their own. Where there is a
-/// schema it says which types there are, and else the value that is there.
-pub fn assert_real(addon: &str, values: &Value) {
+/// Checks what `plan` says of the values that an add-on gets by these inventories, and that the file of its keys has what
+/// the chart has. With `UPDATE=1` that file is written.
+pub fn assert_real(addon: &str, inventories: &[String]) {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index { charts: vec![packed(addon, folder.path())], ..Index::default() };
+    for text in inventories {
+        let inventory = inventory::parse("test", text).unwrap_or_else(|error| panic!("{error:?}")).inventory;
+        let (library, home) = (Library::default(), folder.path());
+        let sources = Sources {
+            inventory: &inventory,
+            index: Some(&index),
+            library: &library,
+            home,
+            needs_secrets: false,
+        };
+        let mistakes = match addon::desired(&sources) {
+            Err(Error::Mistakes { mistakes }) => mistakes,
+            Err(error) => panic!("{addon}: {error}"),
+            Ok(_) => Vec::new(),
+        };
+        // Other add-ons have no chart here.
+        let about = |mistake: &&String| mistake.starts_with(&format!("{addon}: "));
+        let wrong: Vec<&String> = mistakes.iter().filter(about).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}\n{text}");
+    }
+    let keys = keys(addon, inventories);
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/addons").join(format!("{addon}.keys"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, &keys).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), keys, "{}: UPDATE=1 writes it", file.display());
+}
+
+fn real(addon: &str, name: &str) -> Option<String> {
     let folder = std::env::var_os("HOIST_CHART_VALUES")
         .expect("HOIST_CHART_VALUES: the folder with charts' own values");
-    let folder = PathBuf::from(folder).join(addon);
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-    let text = read("values.yaml").expect("the chart's values.yaml");
-    let schema: Option<Value> = read("values.schema.json").map(|text| serde_json::from_str(&text).unwrap());
-    let mut real: Value = serde_yaml::from_str(&text).unwrap();
-    let mut wrong = Vec::new();
-    walk("", values, &mut |path, value| {
-        if INSIDE.contains(&path) {
-            return false;
-        }
-        let pointer: String = path.split('.').map(|key| format!("/{}", key.replace('/', "~1"))).collect();
-        match real.pointer(&pointer) {
-            None => wrong.push(format!("{path} is no key of the chart")),
-            Some(Value::Null) => return false,
-            Some(Value::Object(own)) if value.is_object() => return !own.is_empty(),
-            Some(own) if schema.is_some() || type_of(own) == type_of(value) => {}
-            Some(own) => wrong.push(format!("{path}: {value} instead of something like {own}")),
-        }
-        false
-    });
-    merge(&mut real, values);
-    if let Some(schema) = &schema {
-        fits("", &real, schema, schema, &mut wrong);
-    }
-    assert!(wrong.is_empty(), "{addon}:\n{}", wrong.join("\n"));
+    fs::read_to_string(PathBuf::from(folder).join(addon).join(name)).ok()
 }
 
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                merge(base.entry(key).or_insert(Value::Null), value);
+/// A chart with the real files.
+fn packed(addon: &str, folder: &Path) -> artifact::Chart {
+    let mut files = vec![
+        ("Chart.yaml".to_owned(), format!("name: {addon}\nversion: 1.0.0\n")),
+        ("values.yaml".to_owned(), real(addon, "values.yaml").expect("the chart's values.yaml")),
+    ];
+    files.extend(real(addon, "values.schema.json").map(|text| ("values.schema.json".to_owned(), text)));
+    for (_, inner, values) in INSIDE.iter().filter(|(outer, ..)| *outer == addon) {
+        files.push((format!("charts/{inner}/Chart.yaml"), format!("name: {inner}\n")));
+        files.push((format!("charts/{inner}/values.yaml"), values.to_string()));
+    }
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("{addon}/{name}"), text.as_bytes()).unwrap();
+    }
+    let packed = archive.into_inner().unwrap().finish().unwrap();
+    let path = folder.join("chart.tgz");
+    fs::write(&path, &packed).unwrap();
+    let (version, sha256) = ("1.0.0".to_owned(), "a".repeat(64));
+    artifact::Chart { name: addon.to_owned(), version, path, sha256, size: packed.len() as u64 }
+}
+
+/// The keys that hoist gives values, each with the type that the chart's own value or else its schema has.
+fn keys(addon: &str, inventories: &[String]) -> String {
+    let values: Value = serde_yaml::from_str(&real(addon, "values.yaml").unwrap()).unwrap();
+    let schema: Value =
+        real(addon, "values.schema.json").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+    let mut lines: Vec<String> = Vec::new();
+    for inventory in inventories {
+        walk("", &render(inventory, addon).values, &mut |path, given| {
+            let keys: Vec<String> = path.split('.').map(|key| key.replace('/', "~1")).collect();
+            let kind = match values.pointer(&format!("/{}", keys.join("/"))) {
+                Some(Value::Object(own)) if own.is_empty() => "any",
+                Some(Value::String(own)) if own.is_empty() && !given.is_string() => "any",
+                None | Some(Value::Null) => declared(&schema, &keys),
+                Some(own) => type_of(own),
+            };
+            // The schema has the last word where it takes several.
+            let kind = if kind == "object" || kind == type_of(given) { kind } else { "any" };
+            let line = format!("{path} {kind}\n");
+            if !lines.contains(&line) {
+                lines.push(line);
             }
-        }
-        (base, over) => *base = over.clone(),
+            kind == "object"
+        });
     }
+    format!(
+        "# The keys of {addon}'s chart that hoist gives values, each with its type there; `any` is open. Made from the chart's own\n\
+         # files: UPDATE=1 HOIST_CHART_VALUES=FOLDER cargo test --test addons the_real_chart -- --ignored\n{}",
+        lines.concat()
+    )
 }
 
-/// As much of JSON Schema as the charts use.
-fn fits(path: &str, value: &Value, schema: &Value, root: &Value, wrong: &mut Vec<String>) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let target = root.pointer(reference.trim_start_matches('#')).expect("a reference to this file");
-        fits(path, value, target, root, wrong);
-    }
-    let fails = |schema: &Value| {
-        let mut inner = Vec::new();
-        fits(path, value, schema, root, &mut inner);
-        inner.pop()
-    };
-    let branches = |key: &str| schema[key].as_array().cloned().unwrap_or_default();
-    wrong.extend(branches("allOf").iter().filter_map(fails));
-    for key in ["anyOf", "oneOf"] {
-        let branches = branches(key);
-        if !branches.is_empty() && branches.iter().all(|branch| fails(branch).is_some()) {
-            wrong.push(format!("{path}: {value} fits none of {key}"));
-        }
-    }
-    let kinds: Vec<&str> = match &schema["type"] {
-        Value::String(one) => vec![one],
-        Value::Array(some) => some.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let integer = |kind: &str| kind == "integer" && (value.is_i64() || value.is_u64());
-    if !kinds.is_empty() && !kinds.iter().any(|kind| *kind == type_of(value) || integer(kind)) {
-        wrong.push(format!("{path}: {value} is not {}", kinds.join(" or ")));
-    }
-    if schema["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
-        wrong.push(format!("{path}: {value} is none of {}", schema["enum"]));
-    }
-    if let (Some(value), Some(most)) = (value.as_f64(), schema["maximum"].as_f64())
-        && value > most
-    {
-        wrong.push(format!("{path}: {value} is over {most}"));
-    }
-    if let (Some(value), Some(least)) = (value.as_f64(), schema["minimum"].as_f64())
-        && value < least
-    {
-        wrong.push(format!("{path}: {value} is under {least}"));
-    }
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        if let Some(items) = schema.get("items") {
-            fits(&format!("{path}[{index}]"), item, items, root, wrong);
-        }
-    }
-    let Some(map) = value.as_object() else { return };
-    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !map.contains_key(key) {
-            wrong.push(format!("{path}.{key} is required"));
-        }
-    }
-    for (key, inner) in map {
-        let path = format!("{path}.{key}");
-        match (&schema["properties"][key], &schema["additionalProperties"]) {
-            (Value::Null, Value::Bool(false)) => wrong.push(format!("{path} is no key of the schema")),
-            (Value::Null, other) if other.is_object() => fits(&path, inner, other, root, wrong),
-            (Value::Null, _) => {}
-            (own, _) => fits(&path, inner, own, root, wrong),
-        }
+/// The only type that a schema has for what is at these keys; `any` where it says none, or several.
+fn declared(schema: &Value, keys: &[String]) -> &'static str {
+    let path: Vec<String> = keys.iter().map(|key| format!("/properties/{key}")).collect();
+    let said = schema.pointer(&path.concat()).map_or("", |said| said["type"].as_str().unwrap_or_default());
+    match said {
+        "string" => "string",
+        "boolean" => "boolean",
+        "array" => "array",
+        "object" => "object",
+        "number" | "integer" => "number",
+        _ => "any",
     }
 }

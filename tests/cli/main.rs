@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addons;
 mod answers;
 mod burst;
 mod check;

@@ -156,7 +156,7 @@ impl View {
     async fn open(args: &Common, proofs: Proofs) -> Result<View, Failure> {
         let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
         let request = Request::new(&args.inventory.file, &engine)?;
-        let addons = Addons::desired(&request, request.index()?.as_ref())?;
+        let addons = Addons::desired(&request, request.index()?.as_ref(), false)?;
         let inventory = request.inventory();
         let hosts = proofs.hosts(inventory);
         // Nobody else changes anything while something is broken on purpose.
@@ -191,6 +191,11 @@ impl View {
             );
             return Err(Failure { report, exit: Exit::Usage });
         }
+        let missing = |desired: &addon::Desired| {
+            let secrets = desired.secrets.iter().flat_map(|secret| secret.missing.values());
+            secrets.map(|why| format!("{}: not compared: {why}", desired.name)).collect::<Vec<_>>()
+        };
+        tell(found.iter().flat_map(|(desired, _)| missing(desired)).collect());
         Ok(found)
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Common, show};
 use crate::{
-    addon::{self, Removal, observe},
+    addon::{self, Removal, observe, refuse},
     cli::{
         Failure,
         request::{EngineArgs, Request, lock},
@@ -16,7 +16,7 @@ use crate::{
     report,
 };
 
-/// Says what goes and what stays, and with `yes` does it.
+/// Says what goes and what stays, and with `yes` does it. What may not go is refused either way.
 pub(super) async fn remove(args: &Common, name: &str, yes: bool, namespaces: bool) -> Result<Exit, Failure> {
     let engine = EngineArgs { roles: args.roles.clone(), ..EngineArgs::usual() };
     let request = Request::new(&args.inventory.file, &engine)?;
@@ -50,13 +50,8 @@ pub(super) async fn remove(args: &Common, name: &str, yes: bool, namespaces: boo
         );
         return Err(Failure { report, exit: Exit::Usage });
     };
-    if yes && wanted.as_ref() == Some(&namespace) {
-        let report = miette::miette!(
-            help = "take it out of the inventory first, or the next apply installs it again",
-            "the inventory asks for `{name}`; nothing was changed"
-        );
-        return Err(Failure { report, exit: Exit::Usage });
-    }
+    let wanted = wanted.as_ref() == Some(&namespace);
+    refuse::removal(&api, name, known.as_ref(), wanted).await?;
     let spaces = addon::spaces(&api, name, &namespace, &observed).await?;
     let whose = |space: &String| Some((space.clone(), observed.also_of(space, name)?));
     if let Some((space, whose)) = spaces.iter().find_map(whose).filter(|_| namespaces) {

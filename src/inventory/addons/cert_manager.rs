@@ -67,6 +67,11 @@ pub struct Acme {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub ingress_class: Option<String>,
+    /// The Gateway by which the authority is answered over HTTP (HTTP-01), in place of an ingress class: its listener on
+    /// port 80 must let in routes from all namespaces. Needs `gateway_api`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Gateway")]
+    pub gateway: Option<Gateway>,
     /// The authority is answered by DNS at Cloudflare (DNS-01).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Cloudflare")]
@@ -97,6 +102,18 @@ fn production() -> String {
 
 fn staging() -> String {
     String::from("https://acme-staging-v02.api.letsencrypt.org/directory")
+}
+
+/// A Gateway in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Its name.
+    #[schemars(schema_with = "schema::dns_label")]
+    pub name: String,
+    /// Its namespace.
+    #[schemars(schema_with = "schema::dns_label")]
+    pub namespace: String,
 }
 
 /// DNS at Cloudflare.

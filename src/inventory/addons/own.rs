@@ -26,7 +26,7 @@ pub struct Own {
     /// Values for its chart.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub values: Map<String, Json>,
-    /// The add-ons that come before this one where they are wanted.
+    /// The add-ons that come before this one where they are wanted. Where one of them fails, this one is not begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
     /// Seconds that it may take until it is ready.
