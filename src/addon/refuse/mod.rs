@@ -3,13 +3,13 @@
 mod classes;
 mod plugin;
 mod pools;
-mod steps;
 mod removal;
+mod steps;
 
 pub use classes::{classes, makes_class};
 pub use plugin::plugin;
 pub use pools::pools;
-pub use steps::steps;
 pub use removal::removal;
+pub use steps::steps;
 
 pub use super::gateway_api::refuse as gateway_api;
