@@ -167,7 +167,7 @@ impl Run {
             self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
         let others =
             self.bystanders.iter().filter_map(|other| Some((other.name.clone(), other.host.clone()?)));
-        let late = Late::new(providers, subjects.chain(others).collect());
+        let late = Late::new(providers, subjects.chain(others).collect(), self.journal.clone());
         for (bystander, (name, roles)) in self.bystanders.iter().zip(&holders[self.subjects.len()..]) {
             let progress = if bystander.host.is_some() { Progress::Done } else { Progress::Failed };
             for role in roles {
