@@ -39,6 +39,10 @@ impl Host for Ssh {
         self.root.opener().host()
     }
 
+    fn exchanges(&self) -> usize {
+        self.root.turns()
+    }
+
     async fn run(&self, script: Script) -> Result<Output, Error> {
         self.root.run(&script).await
     }

@@ -325,6 +325,7 @@ async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
         events: events().0,
         forks: 1,
         places: Default::default(),
+        turns: Default::default(),
     };
     let error = run.carry_out(&plans).await.unwrap_err();
     assert_eq!(error.to_string(), "no role of this run provides \"join\", which joined uses");
