@@ -16,11 +16,14 @@ use super::{
 use crate::{
     addon,
     cluster::{self, Session, Work, serving},
-    engine::{Bystander, Event, Interrupted, Journal, Log, Outcome, Plan, Run, SavedPlan, Subject, events},
+    engine::{
+        Bystander, Event, Interrupted, Journal, Lock, Log, Outcome, Plan, Run, SavedPlan, Subject, Turns,
+        events,
+    },
     exit::Exit,
     inventory::{Host, Inventory, Role},
     kube::NodeStatus,
-    preflight::{self, Severity},
+    preflight::{self, Finding, Severity},
     report::{self, progress::Progress, run::Ended},
 };
 
@@ -80,7 +83,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let index = request.index()?;
     // What cannot be installed is told before anything is changed.
     let addons = Addons::desired(&request, index.as_ref(), true)?;
-    let mut work = request.open(index.as_ref(), Some(&lock())).await?;
+    let lock = lock();
+    let mut work = request.open(index.as_ref(), Some(&lock)).await?;
     let contents = saved.as_ref().is_some_and(|saved| saved.source.contents);
     let mut plan = work.plan(contents, args.engine.forks.into()).await;
     let silent = live::compare(&addons, &request, &work.session, &mut plan).await?;
@@ -92,11 +96,13 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     if !json {
         eprint!("{}", report::plan::summary(&plan));
     }
+    let mut warnings = Vec::new();
     if request.scope.only.is_none() {
-        refuse_what_would_fail(inventory, &work.session, &plan).await?;
+        warnings = refuse_what_would_fail(inventory, &work.session, &plan).await?;
+        eprint!("{}", report::preflight::warnings(&warnings));
     }
     let Work { mut session, subjects, bystanders } = work;
-    let job = Job { request: &request, args, addons: &addons, plan: &plan, begun };
+    let job = Job { request: &request, args, addons: &addons, plan: &plan, warnings, lock: &lock, begun };
     let Done { outcomes, ended, nodes, log } = job.carry_out(&mut session, subjects, bystanders).await?;
     eprint!("{}", report::run::failures(&outcomes));
     let whole = ended.failed.is_empty() && ended.blocked.is_empty() && ended.addons.is_empty();
@@ -133,6 +139,8 @@ struct Job<'a> {
     args: &'a Args,
     addons: &'a Addons,
     plan: &'a Plan,
+    warnings: Vec<Finding>,
+    lock: &'a Lock,
     begun: Instant,
 }
 
@@ -162,12 +170,17 @@ impl Job<'_> {
         for unread in &plan.unread {
             events.send(Event::HostUnreached { host: unread.host.clone(), reason: unread.reason.clone() });
         }
+        for Finding { check, hosts, observed, expected, fix, .. } in self.warnings.iter().cloned() {
+            events.send(Event::Warned { check: check.to_string(), hosts, observed, expected, fix });
+        }
         let mut outcomes = match &journal {
             Some(journal) if plan.changes() > 0 => {
                 let (library, events, journal) = (request.library.clone(), events.clone(), journal.clone());
                 let forks = self.args.engine.forks.into();
                 let places = cluster::places(inventory);
-                let run = Run { subjects, bystanders, library, journal, events, forks, places };
+                // Whoever works on other hosts of this cluster asks the same control planes for turns.
+                let turns = Turns::kept_by(session.control_planes(inventory), self.lock);
+                let run = Run { subjects, bystanders, library, journal, events, forks, places, turns };
                 run.carry_out(&plan.hosts).await?
             }
             _ => held(plan),
@@ -206,7 +219,7 @@ impl Job<'_> {
         ended.addons = addons.unfinished();
         ended.changes += addons.changes();
         outcomes.extend(addons.outcomes);
-        events.send(ended.event(self.begun.elapsed()));
+        events.send(ended.event(self.begun.elapsed(), session.exchanges()));
         // Nobody else has an end of it any more, so that this ends, too.
         drop(events);
         let _ = following.await;
@@ -227,20 +240,21 @@ impl Job<'_> {
 }
 
 /// Stops before the first change where it can be told that the run would fail, or that it would change hosts of
-/// somebody else.
+/// somebody else. Gives what stops nothing and may come to matter.
 async fn refuse_what_would_fail(
     inventory: &Inventory,
     session: &Session,
     plan: &Plan,
-) -> Result<(), Failure> {
+) -> Result<Vec<Finding>, Failure> {
     let in_scope = |name: &str| plan.hosts.iter().any(|host| host.host == name);
     let mut findings = match plan.changes() {
         0 => preflight::foreign(inventory, &session.facts),
         _ => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
     };
+    let warnings = findings.extract_if(.., |finding| finding.severity == Severity::Warning).collect();
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() {
-        return Ok(());
+        return Ok(warnings);
     }
     eprint!("{}", report::preflight::findings(&findings, false));
     let report = miette::miette!(

@@ -170,13 +170,52 @@ pub(super) fn flags(inventory: &Inventory, facts: &Facts, initializes: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory;
+    use crate::{
+        cluster::targets::{common, host_context},
+        engine::{Library, Templates},
+        inventory,
+    };
 
     fn parsed(text: &str) -> Inventory {
         inventory::parse("t.yaml", text).unwrap().inventory
     }
 
     const LAB: &str = include_str!("../../inventory/lab.yaml");
+
+    /// What kubeadm 1.22 to 1.30 reads, of which the catalogue has none yet.
+    #[test]
+    fn documents_of_the_form_between_the_oldest_and_the_newest() {
+        let inventory = parsed(
+            "cluster: {name: golden, kubernetes: \"1.31.14\", endpoint: {address: api.example.lan}}\n\
+             hosts:\n  cp1: {address: 192.168.18.201, roles: [control-plane]}\n  \
+             cp2: {address: 192.168.18.202, roles: [control-plane, worker], taints: [\"a=b:NoExecute\"]}\n  \
+             cp3: {address: 192.168.18.203, roles: [control-plane]}\n  \
+             w1: {address: 192.168.18.211, roles: [worker]}\n",
+        );
+        let kubeadm = Kubeadm { api: "v1beta3", ..Kubeadm::of(&inventory).unwrap() };
+        let pki = ["ca", "sa", "front_proxy_ca", "etcd_ca"].map(|name| {
+            [("crt", "CERTIFICATE"), ("key", "KEY"), ("pub", "PUBLIC")]
+                .map(|(kind, is)| (format!("{name}_{kind}"), json!(is)))
+        });
+        let late = json!({
+            "join": {"token": "TOKEN", "ca_hash": "HASH"},
+            "place": {"made": "yes"},
+            "pki": pki.into_iter().flatten().collect::<serde_json::Map<_, _>>(),
+        });
+        let templates = Templates::new(Library::default());
+        let documents =
+            [("cp1", "init"), ("cp2", "join-control-plane"), ("w1", "join")].map(|(name, template)| {
+                let host = &inventory.hosts[name];
+                let mut own = host_context(&inventory, name, host, None);
+                own["registration"] = kubeadm.registration(name, host);
+                let mut context = common(&inventory, None, Some(&kubeadm));
+                context.set("host", own);
+                context.set("late", &late);
+                let text = templates.file(&format!("kubeadm/{template}.yaml"), &context).unwrap();
+                format!("=== {name}: {template}\n{text}")
+            });
+        insta::assert_snapshot!("kubeadm_v1beta3", documents.concat());
+    }
 
     #[test]
     fn a_host_that_is_only_a_control_plane_keeps_workloads_away() {

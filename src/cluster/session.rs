@@ -1,6 +1,6 @@
 //! Hosts of an inventory, connected and read.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures::future::{join_all, try_join_all};
 use indexmap::IndexMap;
@@ -11,7 +11,7 @@ use crate::{
     engine::{self, Lock},
     exit::Exit,
     facts::{self, Facts},
-    inventory::{Become, Host, Inventory},
+    inventory::{Become, Host, Inventory, Role},
     transport::{self, ConfigFile, Resolver, Script, Settings},
 };
 
@@ -126,6 +126,17 @@ impl Session {
             self.facts.shift_remove(host);
         }
         self.unreached.extend(unfit);
+    }
+
+    /// The control planes that were reached, in the order of the inventory.
+    pub fn control_planes(&self, inventory: &Inventory) -> Vec<Arc<dyn transport::Host>> {
+        let names = inventory.with_role(Role::ControlPlane).map(|(name, _)| name);
+        names.filter_map(|name| self.hosts.get(name).cloned()).collect()
+    }
+
+    /// How many scripts and files each host was given so far.
+    pub fn exchanges(&self) -> BTreeMap<String, usize> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), host.exchanges())).collect()
     }
 
     /// Asks hosts for their facts again, on the connections there are.

@@ -151,6 +151,9 @@ impl Carrier {
         if let (Some(turn), Err(_)) = (&turn, &result) {
             self.shared.turns.spoil(turn, &self.target.name);
         }
+        if let Some(turn) = turn {
+            turn.leave().await;
+        }
         let written = self.shared.journal.ended(&entries, failed);
         let seconds = begun.elapsed().as_secs_f64();
         for (step, summary) in &steps[..done] {

@@ -1,5 +1,7 @@
 //! What happens during a run: the one source of the terminal's progress, the JSON lines and the log.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -15,6 +17,8 @@ pub enum Event {
     Interrupted { host: String, role: String, step: String },
     /// A host cannot be reached or used; the run goes on without it.
     HostUnreached { host: String, reason: String },
+    /// Something about hosts that the run goes on with, although it may come to matter.
+    Warned { check: String, hosts: Vec<String>, observed: String, expected: String, fix: String },
     /// A host's work begins.
     HostStarted { host: String, changes: usize },
     /// A host waits for a value that only other hosts' roles give, one of these.
@@ -64,6 +68,8 @@ pub enum Event {
         /// Add-ons that failed or are blocked.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         addons: Vec<String>,
+        /// How many scripts and files each host that was reached was given, by name.
+        exchanges: BTreeMap<String, usize>,
         seconds: f64,
     },
 }

@@ -46,6 +46,7 @@ impl Carrier {
                 let what = format!("{host} could not give \"{name}\" (status {status})");
                 self.stop(role, step, what, output, None)
             }
+            Missing::Unwritten(error) => self.unable(role, step, &error),
         }
     }
 

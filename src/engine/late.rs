@@ -9,7 +9,11 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OnceCell, watch};
 
-use crate::transport::{Error, Host, Script, quote};
+use super::{Error, Journal, journal::Entry};
+use crate::{
+    task::sha256,
+    transport::{self, Host, Script, quote},
+};
 
 /// What is shown in place of a secret.
 const REDACTED: &str = "[secret]";
@@ -66,12 +70,14 @@ struct State {
 }
 
 /// Why a value could not be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Missing {
     /// The hosts that could have given it have failed.
     Blocked { by: String },
     /// They are there, and their answer was no.
     Refused { host: String, status: i32, output: Vec<String> },
+    /// Nobody was asked, or nobody will know what came of it.
+    Unwritten(Error),
 }
 
 type Values = BTreeMap<String, SecretString>;
@@ -86,17 +92,24 @@ pub(super) struct Late {
     hosts: HashMap<String, Arc<dyn Host>>,
     state: watch::Sender<State>,
     cells: Mutex<HashMap<String, Cell>>,
+    /// Who gives a value may change something for it.
+    journal: Arc<Journal>,
     /// Everything handed out so far, never to be shown.
     secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Late {
-    pub fn new(providers: HashMap<String, Provider>, hosts: HashMap<String, Arc<dyn Host>>) -> Late {
+    pub fn new(
+        providers: HashMap<String, Provider>,
+        hosts: HashMap<String, Arc<dyn Host>>,
+        journal: Arc<Journal>,
+    ) -> Late {
         Late {
             providers,
             hosts,
             state: watch::Sender::new(State::default()),
             cells: Mutex::default(),
+            journal,
             secrets: Mutex::default(),
         }
     }
@@ -156,13 +169,15 @@ impl Late {
                 return Ok(values.clone());
             }
             match self.giver(name, provider, &tried, asker, patience, &mut waits).await {
-                Ok(host) => match cell.get_or_try_init(|| self.ask(host, provider, asker)).await {
-                    Ok((values, _)) => return Ok(values.clone()),
-                    Err(missing) => {
-                        tried.insert(host);
-                        refusal = Some(missing);
+                Ok(host) => {
+                    match cell.get_or_try_init(|| self.ask_and_tell(name, host, provider, asker)).await {
+                        Ok((values, _)) => return Ok(values.clone()),
+                        Err(missing) => {
+                            tried.insert(host);
+                            refusal = Some(missing);
+                        }
                     }
-                },
+                }
                 Err(missing) => return Err(refusal.unwrap_or(missing)),
             }
         }
@@ -228,6 +243,24 @@ impl Late {
         };
         self.state.send_if_modified(|state| state.waiting.remove(&waiting));
         found
+    }
+
+    /// Asks, with a line in the journal before and after: the giver's, who changes something that way.
+    async fn ask_and_tell(
+        &self,
+        value: &str,
+        host: &str,
+        provider: &Provider,
+        asker: Asker<'_>,
+    ) -> Result<(Arc<Values>, Instant), Missing> {
+        let step = format!("gives \"{value}\" to {}", asker.name);
+        let input = sha256(provider.run.as_bytes());
+        let entries = [Entry { host, role: &provider.role, step: &step, input }];
+        self.journal.began(&entries).map_err(Missing::Unwritten)?;
+        let answer = self.ask(host, provider, asker).await;
+        let failed = if answer.is_ok() { 1..1 } else { 0..1 };
+        self.journal.ended(&entries, failed).map_err(Missing::Unwritten)?;
+        answer
     }
 
     async fn ask(
@@ -322,11 +355,12 @@ fn nobody(name: &str) -> Missing {
 }
 
 /// The error without what the script had printed, which may be half of a secret that nobody knows as such yet.
-fn without_output(mut error: Error) -> Error {
-    if let Error::Timeout { output, .. }
-    | Error::ShellEnded { output, .. }
-    | Error::TooMuchOutput { output, .. }
-    | Error::Start { output, .. } = &mut error
+fn without_output(mut error: transport::Error) -> transport::Error {
+    use transport::Error::{ShellEnded, Start, Timeout, TooMuchOutput};
+    if let Timeout { output, .. }
+    | ShellEnded { output, .. }
+    | TooMuchOutput { output, .. }
+    | Start { output, .. } = &mut error
     {
         *output = "(not shown: it may hold a secret)".to_string();
     }
@@ -359,7 +393,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown_whole_nor_cut_off() {
-        let late = Late::new(HashMap::new(), HashMap::new());
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::begin(folder.path()).unwrap();
+        let late = Late::new(HashMap::new(), HashMap::new(), Arc::new(journal));
         late.secrets.lock().unwrap().extend(["abcdef.0123456789".to_string(), "short".to_string()]);
         for (line, shown) in [
             ("token abcdef.0123456789, twice abcdef.0123456789", "token [secret], twice [secret]"),

@@ -37,6 +37,11 @@ impl Lock {
         }
     }
 
+    /// What others are told of who holds it.
+    pub(super) fn holder(&self) -> &str {
+        &self.holder
+    }
+
     /// POSIX sh that takes the lock and goes on, or ends. It stands before a script that is run anyway, so that
     /// locking costs no round trip.
     pub fn script(&self) -> String {

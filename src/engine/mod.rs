@@ -52,3 +52,4 @@ pub use run::{Bystander, Outcome, Run, Subject, observe_all};
 pub use saved::{SavedPlan, Source};
 pub use spread::Place;
 pub use template::Templates;
+pub use turns::Turns;

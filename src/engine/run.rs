@@ -102,6 +102,8 @@ pub struct Run {
     pub forks: usize,
     /// Where the hosts are that pass files on to each other. The others get all files from here.
     pub places: BTreeMap<String, Place>,
+    /// For commands that run on one host at a time.
+    pub turns: Turns,
 }
 
 impl Run {
@@ -121,7 +123,7 @@ impl Run {
             journal: self.journal,
             events: self.events,
             forks: Semaphore::new(self.forks.max(1)),
-            turns: Turns::default(),
+            turns: self.turns,
         });
         let mut work = JoinSet::new();
         let names: Vec<String> = self.subjects.iter().map(|subject| subject.target.name.clone()).collect();
@@ -167,7 +169,7 @@ impl Run {
             self.subjects.iter().map(|subject| (subject.target.name.clone(), subject.host.clone()));
         let others =
             self.bystanders.iter().filter_map(|other| Some((other.name.clone(), other.host.clone()?)));
-        let late = Late::new(providers, subjects.chain(others).collect());
+        let late = Late::new(providers, subjects.chain(others).collect(), self.journal.clone());
         for (bystander, (name, roles)) in self.bystanders.iter().zip(&holders[self.subjects.len()..]) {
             let progress = if bystander.host.is_some() { Progress::Done } else { Progress::Failed };
             for role in roles {

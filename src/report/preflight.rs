@@ -17,10 +17,7 @@ pub fn findings(findings: &[Finding], all: bool) -> String {
         let _ = writeln!(text, "{} {}", style("error").red().bold(), headline(finding));
         details(&mut text, finding);
     }
-    for finding in of(Severity::Warning) {
-        let _ = writeln!(text, "{} {}", style("warning").yellow().bold(), headline(finding));
-        details(&mut text, finding);
-    }
+    text.push_str(&warnings(findings));
     for finding in of(Severity::Skipped) {
         let _ = writeln!(text, "{} {}", style("not checked").bold(), headline(finding));
         let _ = writeln!(text, "  because    {}", finding.observed);
@@ -30,6 +27,16 @@ pub fn findings(findings: &[Finding], all: bool) -> String {
         let _ = writeln!(text, "  observed   {}", finding.observed);
     }
     text.push_str(&summary(findings));
+    text
+}
+
+/// The warnings alone.
+pub fn warnings(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        let _ = writeln!(text, "{} {}", style("warning").yellow().bold(), headline(finding));
+        details(&mut text, finding);
+    }
     text
 }
 

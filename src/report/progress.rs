@@ -134,7 +134,7 @@ fn words(event: &Event) -> Option<(&str, String)> {
         }
         Event::AddonBlocked { addon, by } => (addon, format!("{} needs {by}", style("blocked:").red())),
         // What became of these is said before the run begins, and after it has ended.
-        Event::HostUnreached { .. } | Event::RunEnded { .. } => return None,
+        Event::HostUnreached { .. } | Event::Warned { .. } | Event::RunEnded { .. } => return None,
         Event::Sent { .. } | Event::Received { .. } | Event::StepDone { .. } | Event::RoleDone { .. } => {
             return None;
         }

@@ -1,6 +1,6 @@
 //! How a run ended.
 
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
 use super::count;
 use crate::engine::{Event, Outcome, Unread};
@@ -44,14 +44,15 @@ impl Ended {
         ended
     }
 
-    /// The event that ends the run, which took so long.
-    pub fn event(&self, took: Duration) -> Event {
+    /// The event that ends the run, which took so long and so many exchanges with each host.
+    pub fn event(&self, took: Duration, exchanges: BTreeMap<String, usize>) -> Event {
         Event::RunEnded {
             changes: self.changes,
             failed: self.failed.clone(),
             blocked: self.blocked.iter().map(|(host, _)| host.clone()).collect(),
             unreached: self.unreached.clone(),
             addons: self.addons.clone(),
+            exchanges,
             seconds: took.as_secs_f64(),
         }
     }

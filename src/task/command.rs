@@ -47,8 +47,8 @@ pub struct Command {
     /// What it interrupts, shown in plans.
     #[serde(default)]
     pub disrupts: Option<String>,
-    /// A name: of the commands that have it, one runs at a time on all hosts together. When one fails, those that wait
-    /// are not begun in this run. Empty: no such limit.
+    /// A name: of the commands that have it, one runs at a time on all hosts together, in whatever run of the cluster.
+    /// When one fails, those that wait are not begun in this run. Empty: no such limit.
     #[serde(default)]
     pub one_at_a_time: Option<String>,
     /// Values that exist only when the run gets there, and after what: shown in plans.

@@ -43,6 +43,10 @@ impl Host for Local {
         self.root.opener().host()
     }
 
+    fn exchanges(&self) -> usize {
+        self.root.turns()
+    }
+
     async fn run(&self, script: Script) -> Result<Output, Error> {
         self.root.run(&script).await
     }

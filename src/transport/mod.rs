@@ -142,6 +142,11 @@ pub trait Host: Send + Sync {
         Route::Direct
     }
 
+    /// How many scripts it ran and files it took so far: each costs a round trip at least.
+    fn exchanges(&self) -> usize {
+        0
+    }
+
     /// Runs a script as root. A status other than 0 is an answer, not an error.
     async fn run(&self, script: Script) -> Result<Output, Error>;
 

@@ -1,6 +1,9 @@
 //! A root shell that is replaced when a script breaks it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::{sync::Mutex, time::timeout};
@@ -30,6 +33,8 @@ pub(crate) trait Opener: Send + Sync {
 pub(crate) struct RootShell<O> {
     opener: O,
     slot: Mutex<Slot>,
+    /// How often it was used.
+    turns: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -43,7 +48,11 @@ impl<O: Opener> RootShell<O> {
     /// Opens the first shell.
     pub(crate) async fn open(opener: O) -> Result<RootShell<O>, Error> {
         let shell = Some(opener.open().await?);
-        Ok(RootShell { opener, slot: Mutex::new(Slot { shell, abandoned: Vec::new() }) })
+        Ok(RootShell {
+            opener,
+            slot: Mutex::new(Slot { shell, abandoned: Vec::new() }),
+            turns: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn opener(&self) -> &O {
@@ -52,15 +61,21 @@ impl<O: Opener> RootShell<O> {
 
     /// Runs a script. On time-out what it left running is killed and the next script gets a new shell.
     pub(crate) async fn run(&self, script: &Script) -> Result<Output, Error> {
-        let mut slot = self.slot.lock().await;
+        let mut slot = self.lock().await;
         match slot.ready(&self.opener).await?.run(script).await {
             Ok(output) => Ok(output),
             Err(failure) => Err(self.give_up(&mut slot, failure, script.timeout).await),
         }
     }
 
+    /// How many scripts it ran and files it took.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Waits for the turn of this caller.
     pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, Slot> {
+        self.turns.fetch_add(1, Ordering::Relaxed);
         self.slot.lock().await
     }
 

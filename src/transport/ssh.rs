@@ -43,6 +43,10 @@ impl Host for Ssh {
         self.root.opener().target.route.clone()
     }
 
+    fn exchanges(&self) -> usize {
+        self.root.turns()
+    }
+
     async fn run(&self, script: Script) -> Result<Output, Error> {
         self.root.run(&script).await
     }

@@ -30,6 +30,13 @@ fn endpoint() {
         stage.hoist(&["apply"]).exits(1).says("w1 has 10.77.0.100");
         stage.on("w1", "ip address delete 10.77.0.100/24 dev host0");
     });
+    stage.step("an address that is not of the nodes' network is refused before any change", || {
+        let outside = stage.inventory("outside.yaml", &[(inventory, "endpoint: {vip: 10.77.1.100}")]);
+        let refused = stage.hoist(&["apply", "-i", text(&outside)]).exits(1).within(60);
+        refused
+            .says("10.77.1.100 is no address for a host in 10.77.0.0/24 on host0")
+            .says("nothing was changed");
+    });
     stage.step("a cluster behind the address", || {
         stage.hoist(&["apply"]).exits(0).says("3 nodes ready");
         stage.hoist(&["plan"]).exits(0).says("Nothing to change");

@@ -8,6 +8,8 @@ mod addons;
 mod distribution;
 mod endpoint;
 mod etcd;
+#[path = "../support/followed.rs"]
+mod followed;
 mod gates;
 mod high_availability;
 mod hosts;
@@ -15,6 +17,7 @@ mod hosts;
 mod moto;
 mod offline;
 mod rented;
+mod repairs;
 mod security;
 mod single;
 #[path = "../support/skip.rs"]

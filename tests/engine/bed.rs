@@ -146,6 +146,7 @@ impl Bed {
             events,
             forks,
             places: Default::default(),
+            turns: Default::default(),
         };
         let outcomes = tokio::time::timeout(PATIENCE, run.carry_out(&plans)).await;
         let outcomes = outcomes.expect("the run hangs").unwrap();

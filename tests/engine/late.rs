@@ -145,6 +145,27 @@ async fn a_provider_that_dies_after_its_answer_does_not_give_it_away() {
     assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
 }
 
+/// Who gives a value may change something for it: so it has lines of its own in the journal.
+#[tokio::test]
+async fn who_gives_to_whom_is_journalled() {
+    let provides = "[ $HOIST_ASKER_NAME = a ] && printf 'token=marker%ssecret\\n' 4711";
+    let provider = format!("provides: {{join: {{each: true, run: {provides:?}}}}}\ntasks:\n{DONE}");
+    let bed = Bed::new(&[("provider", &provider), ("consumer", CONSUMER)], &[JOIN]);
+    let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"]), ("b", &["consumer"])], 2).await;
+    let lines: Vec<serde_json::Value> =
+        ran.journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (asker, end) in [("a", "done"), ("b", "failed")] {
+        let step = format!("gives \"join\" to {asker}");
+        let states: Vec<&str> = lines
+            .iter()
+            .filter(|line| line["host"] == "p" && line["role"] == "provider" && line["step"] == step.as_str())
+            .map(|line| line["state"].as_str().unwrap())
+            .collect();
+        assert_eq!(states, ["begin", end], "{}", ran.journal);
+    }
+    assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
+}
+
 #[tokio::test]
 async fn a_provider_that_refuses_says_why() {
     let bed = bed("echo token=marker4711secret; echo no such cluster >&2; exit 4", DONE, CONSUMER);
@@ -304,6 +325,7 @@ async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
         events: events().0,
         forks: 1,
         places: Default::default(),
+        turns: Default::default(),
     };
     let error = run.carry_out(&plans).await.unwrap_err();
     assert_eq!(error.to_string(), "no role of this run provides \"join\", which joined uses");

@@ -178,6 +178,7 @@ tasks:
         events: sender,
         forks: 1,
         places: Default::default(),
+        turns: Default::default(),
     };
     let begun = async {
         while let Some(event) = receiver.recv().await {

@@ -3,6 +3,8 @@
 //! Needs root and a cache that `hoist lab setup` has filled; takes minutes. `tests/run` runs it:
 //! `cargo test --test first_light -- --ignored --nocapture`.
 
+#[path = "../support/followed.rs"]
+mod followed;
 mod interruptions;
 mod kills;
 mod moments;

@@ -13,5 +13,7 @@ mod mounts;
 mod plans;
 mod reboots;
 mod runs;
+mod shared_turns;
 mod turns;
 mod unreached;
+mod warnings;

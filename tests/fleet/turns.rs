@@ -80,4 +80,7 @@ fn a_run_with_nothing_to_do_takes_hardly_more_turns_than_ssh_with_one_script() {
         fleet.hoist("apply", &["--only", "note"]).exits(0).says("0 changes");
     });
     assert!(hoist <= ssh + 2, "hoist {hoist}, ssh {ssh}");
+    let ran = fleet.hoist("apply", &["--only", "note", "--output", "json"]).exits(0);
+    let ended: serde_json::Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(ended["exchanges"], serde_json::json!({"cp1": 2}), "what it is, and whether all holds");
 }

@@ -13,7 +13,7 @@ use crate::bed::Fleet;
 const NAMES: [&str; 3] = ["cp1", "w1", "w2"];
 
 /// What makes a host a control plane that lives, with credentials as kubeadm writes them.
-const LIVES: &str =
+pub const LIVES: &str =
     "mkdir -p /etc/kubernetes; touch /etc/kubernetes/kubelet.conf; cat > /etc/kubernetes/admin.conf <<'EOT'
 apiVersion: v1
 kind: Config
