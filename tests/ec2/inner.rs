@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::{
     Client,
-    types::{InstanceAttributeName, ResourceType, Tag, TagSpecification},
+    types::{InstanceAttributeName, InstanceStateName, ResourceType, Tag, TagSpecification},
 };
 use hoist::{
     burst::{
@@ -18,12 +18,12 @@ use hoist::{
     inventory::Burst,
 };
 
-const REGION: &str = "eu-central-1";
-const ZONE: &str = "eu-central-1a";
-const CLUSTER: &str = "8c1f0d6e-uid";
+pub const REGION: &str = "eu-central-1";
+pub const ZONE: &str = "eu-central-1a";
+pub const CLUSTER: &str = "8c1f0d6e-uid";
 const SCRIPT: &str = "#cloud-config\nruncmd: [\"true\"]\n";
 
-fn template(image: &str, subnet: &str, group: &str) -> Template {
+pub fn template(image: &str, subnet: &str, group: &str) -> Template {
     Template {
         cluster: CLUSTER.into(),
         images: [(Architecture::Amd64, image.into())].into(),
@@ -37,7 +37,7 @@ fn template(image: &str, subnet: &str, group: &str) -> Template {
     }
 }
 
-fn request(template: &Template, claim: &str, capacity: Capacity) -> RunInstances {
+pub fn request(template: &Template, claim: &str, capacity: Capacity) -> RunInstances {
     let offer =
         Offer { instance_type: "m5.large".into(), zone: ZONE.into(), capacity, price: Money(100_000) };
     let user_data = UserData::new(SCRIPT.into()).unwrap();
@@ -45,16 +45,16 @@ fn request(template: &Template, claim: &str, capacity: Capacity) -> RunInstances
 }
 
 /// AWS itself, without hoist.
-struct Raw(Client);
+pub struct Raw(Client);
 
 impl Raw {
-    async fn new() -> Raw {
+    pub async fn new() -> Raw {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12());
         Raw(Client::new(&config.region(Region::new(REGION)).load().await))
     }
 
     /// A subnet and a security group in it.
-    async fn network(&self) -> (String, String) {
+    pub async fn network(&self) -> (String, String) {
         let vpc = self.0.create_vpc().cidr_block("10.80.0.0/16").send().await.unwrap();
         let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
         let subnet = self.0.create_subnet().vpc_id(&vpc).cidr_block("10.80.0.0/24").availability_zone(ZONE);
@@ -63,9 +63,44 @@ impl Raw {
         (subnet, group.send().await.unwrap().group_id().unwrap().to_owned())
     }
 
-    async fn image(&self) -> String {
+    pub async fn image(&self) -> String {
         let images = self.0.describe_images().send().await.unwrap();
         images.images().iter().find_map(|image| image.image_id()).unwrap().to_owned()
+    }
+
+    /// A volume and a network interface that nobody uses, with the tags of a claim.
+    pub async fn leftovers(&self, subnet: &str) -> [(String, Resource); 2] {
+        let volume = self.0.create_volume().availability_zone(ZONE).size(1);
+        let volume = volume.tag_specifications(specification(ResourceType::Volume)).send().await.unwrap();
+        let interface = self.0.create_network_interface().subnet_id(subnet);
+        let interface = interface.tag_specifications(specification(ResourceType::NetworkInterface));
+        let interface = interface.send().await.unwrap();
+        let interface = interface.network_interface().unwrap().network_interface_id().unwrap();
+        [
+            (volume.volume_id().unwrap().to_owned(), Resource::Volume),
+            (interface.to_owned(), Resource::NetworkInterface),
+        ]
+    }
+
+    /// One without a free address.
+    pub async fn full_subnet(&self) -> String {
+        let vpc = self.0.create_vpc().cidr_block("10.81.0.0/28").send().await.unwrap();
+        let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
+        let subnet = self.0.create_subnet().vpc_id(&vpc).cidr_block("10.81.0.0/28").availability_zone(ZONE);
+        let subnet = subnet.send().await.unwrap().subnet().unwrap().subnet_id().unwrap().to_owned();
+        // EC2 keeps five of sixteen.
+        for _ in 0..11 {
+            self.0.create_network_interface().subnet_id(&subnet).send().await.unwrap();
+        }
+        subnet
+    }
+
+    /// Instances of anybody that have not ended.
+    pub async fn alive(&self) -> usize {
+        let told = self.0.describe_instances().send().await.unwrap();
+        let instances = told.reservations().iter().flat_map(|it| it.instances());
+        let has_ended = |name: &InstanceStateName| *name == InstanceStateName::Terminated;
+        instances.filter(|it| !it.state().and_then(|it| it.name()).is_some_and(has_ended)).count()
     }
 
     async fn user_data(&self, id: &str) -> String {
@@ -154,16 +189,7 @@ async fn as_asked(raw: &Raw, launched: &Instance, wanted: &RunInstances) {
 }
 
 async fn leftovers(raw: &Raw, ec2: &Ec2, subnet: &str) {
-    let volume = raw.0.create_volume().availability_zone(ZONE).size(1);
-    let volume = volume.tag_specifications(specification(ResourceType::Volume)).send().await.unwrap();
-    let interface = raw.0.create_network_interface().subnet_id(subnet);
-    let interface = interface.tag_specifications(specification(ResourceType::NetworkInterface));
-    let interface = interface.send().await.unwrap();
-    let ids = [
-        (volume.volume_id().unwrap(), Resource::Volume),
-        (interface.network_interface().unwrap().network_interface_id().unwrap(), Resource::NetworkInterface),
-    ];
-    for (id, resource) in ids {
+    for (id, resource) in raw.leftovers(subnet).await {
         let found = ec2.leftovers().await.unwrap();
         let found = found.into_iter().find(|it| it.id == id).unwrap();
         assert_eq!((found.resource, found.claim.as_deref()), (resource, Some("burst-9")));

@@ -2,11 +2,16 @@
 //! sockets that break. The library reads its settings from the environment, so each test runs in a process of its own.
 #![cfg(feature = "aws")]
 
+mod cuts;
 mod destroy;
 mod inner;
+mod limits;
 #[path = "../support/moto.rs"]
 mod moto;
 mod network;
+#[path = "../support/proxy.rs"]
+mod proxy;
+mod refusals;
 #[path = "../support/skip.rs"]
 mod skip;
 mod zones;
@@ -24,6 +29,7 @@ use std::{
 };
 
 use moto::Moto;
+use proxy::{Fault, Proxy};
 
 /// Runs a test of another file with this environment alone.
 #[track_caller]
@@ -45,9 +51,33 @@ fn with_keys(url: &str) -> Vec<(&str, &str)> {
 
 /// One of its own, if it can be had.
 fn emulator() -> Option<Moto> {
+    emulator_with("{}")
+}
+
+/// One with these rules.
+fn emulator_with(rules: &str) -> Option<Moto> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("HOIST_CACHE").map_or_else(|| home.join(".cache/hoist"), PathBuf::from);
-    Moto::start(&cache).map_err(|reason| skip::skip(&reason)).ok()
+    Moto::start(&cache, rules).map_err(|reason| skip::skip(&reason)).ok()
+}
+
+/// Where the test finds the emulator, in front of which it has a proxy.
+const EMULATOR: &str = "EMULATOR";
+
+/// Against an emulator behind a proxy that breaks what the test wants broken.
+#[track_caller]
+fn broken(test: &str) {
+    let Some(moto) = emulator() else { return };
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap();
+    let url = format!("http://{free}");
+    run(test, &[&with_keys(&url)[..], &[(EMULATOR, moto.url.as_str())]].concat());
+}
+
+/// That proxy, for the test itself.
+fn proxy() -> Proxy {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let address = variable("AWS_ENDPOINT_URL");
+    Proxy::start(address.trim_start_matches("http://"), &variable(EMULATOR)).unwrap()
 }
 
 /// Against an emulator, or not at all.
@@ -129,4 +159,42 @@ fn an_answer_that_is_cut_is_not_asked_for_again_by_the_library() {
     });
     run("inner::no_answer", &with_keys(&url));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_call_whose_answer_is_cut_is_done_once_however_often_it_is_repeated() {
+    broken("cuts::machines");
+    broken("cuts::stacks");
+}
+
+#[test]
+fn a_refusal_by_ec2_is_told_as_what_it_is_and_asked_for_once() {
+    broken("refusals::by_code");
+}
+
+#[test]
+fn a_call_that_is_denied_names_the_action_that_is_in_the_policy() {
+    broken("refusals::of_machines");
+    broken("refusals::of_the_network");
+}
+
+#[test]
+fn a_launch_meets_the_limits_of_an_account() {
+    let rules = r#"{"pending": 2, "lag": 1, "short": ["c5.large"], "vcpus": {"spot": 2, "on-demand": 4}}"#;
+    let Some(moto) = emulator_with(rules) else { return };
+    run("limits::all", &with_keys(&moto.url));
+}
+
+#[test]
+fn the_verb_says_which_permission_is_missing() {
+    let Some(moto) = emulator() else { return };
+    let proxy = Proxy::start("127.0.0.1:0", &moto.url).unwrap();
+    for action in ["DescribeStackEvents", "DescribeStacks", "CreateStack"] {
+        proxy.always(action, Fault::Refused(403, "AccessDenied"));
+        let (exit, output, errors) = hoist(&proxy.url, &["burst", "up", "--yes"]);
+        assert_eq!((exit, output.as_str(), proxy.calls(action)), (77, "", 1), "{errors}");
+        let said = format!("CloudFormation refused {action}: AccessDenied");
+        assert!(errors.contains(&said) && errors.contains(&format!("cloudformation:{action}")), "{errors}");
+        proxy.mend();
+    }
 }

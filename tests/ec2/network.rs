@@ -22,13 +22,13 @@ use hoist::{
 
 const REGION: &str = "eu-central-1";
 const CLUSTER: &str = "8c1f0d6e-uid";
-const PACE: Pace = Pace { every: Duration::from_millis(20), patience: Duration::from_secs(30) };
+pub const PACE: Pace = Pace { every: Duration::from_millis(20), patience: Duration::from_secs(30) };
 
-fn sample() -> Inventory {
+pub fn sample() -> Inventory {
     inventory::parse("burst.yaml", include_str!("../../inventory/burst.yaml")).unwrap().inventory
 }
 
-async fn raw() -> Client {
+pub async fn raw() -> Client {
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12());
     Client::new(&config.region(Region::new(REGION)).load().await)
 }
@@ -106,7 +106,7 @@ async fn life() {
     vpcs(&raw, &wider, 0).await;
 }
 
-async fn vpcs(raw: &Client, network: &Network, number: usize) {
+pub async fn vpcs(raw: &Client, network: &Network, number: usize) {
     let ours = Filter::builder().name("tag:hoist.dev/cluster").values(&network.cluster).build();
     assert_eq!(raw.describe_vpcs().filters(ours).send().await.unwrap().vpcs().len(), number);
 }

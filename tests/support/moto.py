@@ -2,6 +2,7 @@
 
 import sys
 
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
@@ -14,6 +15,8 @@ from moto.server import main
 make_key = Key.create_from_cloudformation_json.__func__
 make_address = ElasticAddress.create_from_cloudformation_json.__func__
 delete_interface = NetworkInterface.delete
+# Of changes of stacks, by client request token.
+answers = {}
 
 
 def key(cls, resource_name, cloudformation_json, *rest, **more):
@@ -71,6 +74,22 @@ def delete_gateway(self, account_id, region_name):
     ec2_backends[account_id][region_name].delete_internet_gateway(self.id)
 
 
+def once(call):
+    # Who asks with the same token has not had the answer.
+    def repeated(self):
+        token = self._get_param("ClientRequestToken")
+        if token in answers:
+            return answers[token]
+        answer = call(self)
+        if token:
+            answers[token] = answer
+        return answer
+
+    return repeated
+
+
+CloudFormationResponse.create_stack = once(CloudFormationResponse.create_stack)
+CloudFormationResponse.update_stack = once(CloudFormationResponse.update_stack)
 Key.create_from_cloudformation_json = classmethod(key)
 SecurityGroup.update_from_cloudformation_json = classmethod(change_group)
 ElasticAddress.create_from_cloudformation_json = classmethod(address)

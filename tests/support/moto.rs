@@ -11,7 +11,7 @@ use std::{
 
 const VERSION: &str = "5.2.5";
 /// The server, with what tests need mended.
-const START: &str = include_str!("moto.py");
+const START: &str = concat!(include_str!("instances.py"), "\n\n", include_str!("moto.py"));
 const PYTHON: &str = "python3";
 
 /// One that runs; it ends when this goes.
@@ -21,14 +21,19 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Installed the first time, into the cache. Or why it cannot be had.
-    pub fn start(cache: &Path) -> Result<Moto, String> {
+    /// Installed the first time, into the cache; with rules, which `instances.py` describes. Or why it cannot be had.
+    pub fn start(cache: &Path, rules: &str) -> Result<Moto, String> {
         let folder = installed(cache)?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let address = port.map_err(|error| error.to_string())?;
         let mut command = Command::new(PYTHON);
         command.args(["-c", START, "-H", "127.0.0.1", "-p", &address.port().to_string()]);
-        command.env("PYTHONPATH", folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .env("PYTHONPATH", folder)
+            .env("RULES", rules)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let server = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let moto = Moto { server, url: format!("http://{address}") };
         let deadline = Instant::now() + Duration::from_secs(60);

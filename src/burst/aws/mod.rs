@@ -76,7 +76,7 @@ impl Ec2 {
     }
 
     async fn volumes(&self) -> Result<Vec<Leftover>, CloudError> {
-        let order = Order::DescribeLeftovers;
+        let order = Order::Describe("Volumes");
         let mut pages =
             self.client.describe_volumes().filters(self.ours()).into_paginator().page_size(PAGE).send();
         let mut all = Vec::new();
@@ -88,7 +88,7 @@ impl Ec2 {
     }
 
     async fn interfaces(&self) -> Result<Vec<Leftover>, CloudError> {
-        let order = Order::DescribeLeftovers;
+        let order = Order::Describe("NetworkInterfaces");
         let request = self.client.describe_network_interfaces().filters(self.ours());
         let mut pages = request.into_paginator().page_size(PAGE).send();
         let mut all = Vec::new();

@@ -33,6 +33,14 @@ fn is_absent(error: &CloudError) -> bool {
     error.code == INVALID && error.message.contains("does not exist")
 }
 
+/// By which CloudFormation knows a call that the library repeats: without it, a change whose answer was cut would be refused,
+/// because it goes on already.
+fn token() -> Option<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(data_encoding::HEXLOWER.encode(&bytes))
+}
+
 fn tags(blueprint: &Blueprint) -> Vec<Tag> {
     blueprint.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
@@ -72,6 +80,7 @@ impl Stacks for CloudFormation {
     async fn create(&self, blueprint: &Blueprint) -> Result<(), CloudError> {
         let call = self.0.create_stack().stack_name(&blueprint.name).template_body(&blueprint.document);
         let call = call.set_tags(Some(tags(blueprint))).capabilities(Capability::CapabilityNamedIam);
+        let call = call.set_client_request_token(token());
         match call.send().await.map_err(|error| cloud_error(Order::CreateStack, &error)) {
             Err(error) if error.code == "AlreadyExistsException" => Ok(()),
             created => created.map(drop),
@@ -81,6 +90,7 @@ impl Stacks for CloudFormation {
     async fn update(&self, blueprint: &Blueprint) -> Result<Updated, CloudError> {
         let call = self.0.update_stack().stack_name(&blueprint.name).template_body(&blueprint.document);
         let call = call.set_tags(Some(tags(blueprint))).capabilities(Capability::CapabilityNamedIam);
+        let call = call.set_client_request_token(token());
         match call.send().await.map_err(|error| cloud_error(Order::UpdateStack, &error)) {
             Err(error)
                 if error.code == INVALID && error.message.contains("No updates are to be performed") =>

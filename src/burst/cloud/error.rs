@@ -10,7 +10,6 @@ use miette::Diagnostic;
 pub enum Order {
     RunInstances,
     DescribeInstances,
-    DescribeLeftovers,
     TerminateInstances,
     DeleteVolume,
     DeleteNetworkInterface,
@@ -47,7 +46,6 @@ impl Order {
 impl std::fmt::Display for Order {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Order::DescribeLeftovers => write!(formatter, "DescribeVolumes or DescribeNetworkInterfaces"),
             Order::Describe(kind) => write!(formatter, "Describe{kind}"),
             order => write!(formatter, "{order:?}"),
         }

@@ -189,12 +189,16 @@ fn terminate(world: &mut World, ids: &[String]) -> Result<(), CloudError> {
 }
 
 fn delete(world: &mut World, leftover: &Leftover) -> Result<(), CloudError> {
-    let order = Order::DeleteVolume;
+    let order = match leftover.resource {
+        Resource::Volume => Order::DeleteVolume,
+        Resource::NetworkInterface => Order::DeleteNetworkInterface,
+    };
     before(world, order, "delete")?;
     if world.disks.get(&leftover.id).is_some_and(|disk| !disk.free) {
         return Err(refuse(order, 400, "VolumeInUse"));
     }
     world.disks.remove(&leftover.id);
+    world.say(format!("{order} {}", leftover.id));
     after(world, order, ())
 }
 
@@ -224,7 +228,7 @@ impl Cloud for Handle {
 
     async fn leftovers(&self) -> Result<Vec<Leftover>, CloudError> {
         self.call(|world| {
-            before(world, Order::DescribeLeftovers, "leftovers")?;
+            before(world, Order::Describe("Volumes"), "leftovers")?;
             let leftover = |(id, disk): (&String, &Disk)| Leftover {
                 id: id.clone(),
                 resource: if disk.is_volume { Resource::Volume } else { Resource::NetworkInterface },

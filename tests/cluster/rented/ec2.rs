@@ -61,7 +61,7 @@ pub struct Ec2 {
 impl Ec2 {
     /// For a lab that runs.
     pub fn start(lab: &'static str) -> Result<Ec2, String> {
-        let moto = Moto::start(&stage::cache())?;
+        let moto = Moto::start(&stage::cache(), "{}")?;
         let (url, api) = (moto.url.clone(), Api { url: moto.url.clone() });
         let machines: Arc<Mutex<BTreeMap<String, Machine>>> = Arc::default();
         let directory = Directory::serve(lab);
