@@ -19,11 +19,9 @@ pub fn controller(network: &Network) -> Value {
         json!({
             "Sid": "Look", "Effect": "Allow", "Resource": "*",
             "Action": [
-                "ec2:DescribeAddresses", "ec2:DescribeImages", "ec2:DescribeInstanceTypeOfferings",
-                "ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypes", "ec2:DescribeInstances", "ec2:DescribeInternetGateways",
-                "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups",
-                "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets", "ec2:DescribeTags", "ec2:DescribeVolumes",
-                "ec2:DescribeVpcs", "pricing:GetProducts", "servicequotas:GetServiceQuota",
+                "ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeInstanceTypes",
+                "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSpotPriceHistory",
+                "ec2:DescribeVolumes", "pricing:GetProducts",
             ],
         }),
         json!({
@@ -78,20 +76,28 @@ fn workers(network: &Network) -> String {
     format!("hoist-{}-workers", network.cluster)
 }
 
-/// What EC2 does with a key for a disk.
-const DISKS: [&str; 5] = [
-    "kms:CreateGrant",
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncrypt*",
-];
+/// What EC2 does with a key for a disk, and the grant that lets it: to AWS alone, never to anybody else.
+fn disks(key: &Value, condition: &Value) -> [Value; 2] {
+    let mut to_aws = condition.clone();
+    to_aws["Bool"] = json!({"kms:GrantIsForAWSResource": "true"});
+    [
+        json!({
+            "Sid": "EncryptDisks", "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"],
+            "Resource": key, "Condition": condition,
+        }),
+        json!({
+            "Sid": "LetEc2EncryptDisks", "Effect": "Allow", "Action": "kms:CreateGrant",
+            "Resource": key, "Condition": to_aws,
+        }),
+    ]
+}
 
 /// Launches into the network that hoist made.
 fn ours_to_use(network: &Network) -> Vec<Value> {
     let (region, ours) = (&network.region, ours(&network.cluster));
     let arn = |what: &str| format!("arn:aws:ec2:{region}:*:{what}/*");
-    vec![
+    let mut statements = vec![
         // The interface is the gateway's, which outlives each instance.
         json!({
             "Sid": "LaunchIntoOurNetwork", "Effect": "Allow", "Action": "ec2:RunInstances",
@@ -102,11 +108,9 @@ fn ours_to_use(network: &Network) -> Vec<Value> {
             "Resource": format!("arn:aws:iam::*:role/{}", workers(network)),
             "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
         }),
-        json!({
-            "Sid": "EncryptDisks", "Effect": "Allow", "Action": DISKS,
-            "Resource": format!("arn:aws:kms:{region}:*:key/*"), "Condition": ours,
-        }),
-    ]
+    ];
+    statements.extend(disks(&json!(format!("arn:aws:kms:{region}:*:key/*")), &ours));
+    statements
 }
 
 /// Launches into a network without hoist's tags: by its ids.
@@ -137,9 +141,7 @@ fn somebody_elses(region: &str, existing: &ExistingNetwork) -> Vec<Value> {
             }
             id => format!("arn:aws:kms:{region}:*:key/{id}"),
         };
-        statements.push(json!({
-            "Sid": "EncryptDisks", "Effect": "Allow", "Action": DISKS, "Resource": resource, "Condition": condition,
-        }));
+        statements.extend(disks(&json!(resource), &condition));
     }
     statements
 }
@@ -236,121 +238,5 @@ pub fn setup(network: &Network) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        burst::network::{Format, document},
-        inventory,
-    };
-
-    fn network(connection: Connection) -> Network {
-        let sample = include_str!("../../inventory/burst.yaml");
-        let mut inventory = inventory::parse("burst.yaml", sample).unwrap().inventory;
-        inventory.burst.connection = connection;
-        Network::of(&inventory).unwrap()
-    }
-
-    fn existing() -> Network {
-        let text = |text: &str| text.to_owned();
-        let existing = ExistingNetwork {
-            subnets: vec![text("subnet-1")],
-            security_groups: vec![text("sg-1")],
-            instance_profile: Some(text("burst")),
-            kms_key: Some(text("alias/disks")),
-        };
-        Network { existing: Some(existing), ..network(Connection::Routed) }
-    }
-
-    fn policies() -> Vec<Value> {
-        let all = [Connection::Gateway, Connection::Vpn, Connection::Routed].map(network);
-        let both = all.iter().flat_map(|network| [controller(network), setup(network)]);
-        both.chain([controller(&existing())]).collect()
-    }
-
-    /// A statement may do without a condition only if it changes nothing, or names what it uses.
-    #[test]
-    fn whatever_changes_something_is_bound() {
-        for policy in policies() {
-            // The limit of a managed policy, without white space.
-            assert!(policy.to_string().len() < 6144);
-            for statement in policy["Statement"].as_array().unwrap() {
-                bound(statement);
-            }
-        }
-    }
-
-    fn list(value: &Value) -> Vec<String> {
-        match value {
-            Value::String(one) => vec![one.clone()],
-            many => serde_json::from_value(many.clone()).unwrap(),
-        }
-    }
-
-    #[track_caller]
-    fn bound(statement: &Value) {
-        let (actions, resources) = (list(&statement["Action"]), list(&statement["Resource"]));
-        let reads = |action: &String| {
-            let verb = action.split(':').nth(1).unwrap();
-            verb.starts_with("Describe") || verb.starts_with("Get")
-        };
-        let named = |arn: &String| {
-            // The stack, which has an id behind its name; or one thing.
-            arn.contains(":stack/hoist-burst-") || !arn.contains("/*")
-        };
-        let bound = statement.get("Condition").is_some() || resources.iter().all(named);
-        let images = statement["Sid"] == "LaunchFromImages";
-        assert!(bound || images || actions.iter().all(reads), "{statement}");
-        assert!(actions.iter().all(|action| !action.ends_with(":*")), "{statement}");
-    }
-
-    /// Or whoever has it could make an instance that may do anything.
-    #[test]
-    fn no_policy_can_give_a_role_rights() {
-        for policy in policies() {
-            let text = policy.to_string();
-            for forbidden in ["PutRolePolicy", "AttachRolePolicy", "iam:Create*", "PermissionsBoundary"] {
-                assert!(!text.contains(forbidden), "{forbidden}");
-            }
-        }
-    }
-
-    /// What a stack may hold has its permissions: an action for each type of a resource.
-    #[test]
-    fn the_stacks_resources_can_be_made() {
-        for connection in [Connection::Gateway, Connection::Vpn, Connection::Routed] {
-            let network = network(connection);
-            let text =
-                document(&crate::engine::Library::default(), &network, Format::Cloudformation).unwrap();
-            let policy = setup(&network).to_string();
-            for line in text.lines().filter_map(|line| line.strip_prefix("    Type: AWS::")) {
-                let action = match line {
-                    "EC2::EIP" => "ec2:AllocateAddress",
-                    "EC2::EIPAssociation" => "ec2:AssociateAddress",
-                    "EC2::SubnetRouteTableAssociation" => "ec2:AssociateRouteTable",
-                    "EC2::VPCGatewayAttachment" => "ec2:AttachInternetGateway",
-                    "EC2::SecurityGroupIngress" => "ec2:AuthorizeSecurityGroupIngress",
-                    "EC2::VPNGatewayRoutePropagation" => "ec2:EnableVgwRoutePropagation",
-                    "EC2::VPC" => "ec2:CreateVpc",
-                    "EC2::VPNGateway" => "ec2:CreateVpnGateway",
-                    "EC2::VPNConnection" => "ec2:CreateVpnConnection",
-                    "EC2::VPNConnectionRoute" => "ec2:CreateVpnConnectionRoute",
-                    "KMS::Key" => "kms:CreateKey",
-                    other => &format!(
-                        "{}:Create{}",
-                        other.split("::").next().unwrap().to_lowercase(),
-                        other.split("::").nth(1).unwrap()
-                    ),
-                };
-                assert!(policy.contains(&format!("{action:?}")), "{connection:?}: {action}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_policies_are_the_golden_ones() {
-        let network = network(Connection::Gateway);
-        insta::assert_snapshot!("controller", format!("{:#}", controller(&network)));
-        insta::assert_snapshot!("setup", format!("{:#}", setup(&network)));
-        insta::assert_snapshot!("existing", format!("{:#}", controller(&existing())["Statement"]));
-    }
-}
+#[path = "permissions_tests.rs"]
+mod tests;
