@@ -21,7 +21,8 @@ pub mod tag {
     pub const CLUSTER: &str = "hoist.dev/cluster-uid";
     /// The claim's name.
     pub const CLAIM: &str = "hoist.dev/claim";
-    /// When nobody needs it any more, whatever happens to the controller.
+    /// By when its claim should have ended it: for people, and for sweepers of their own. hoist goes by claims alone, which know
+    /// more: an instance may be older than this while nothing else is to be had.
     pub const EXPIRES: &str = "hoist.dev/expires";
     /// What the AWS console shows.
     pub const NAME: &str = "Name";
