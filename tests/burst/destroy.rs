@@ -1,6 +1,9 @@
 //! `destroy` leaves nothing, or says what it leaves.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use hoist::burst::{
     controller::{Controller, Surroundings},
@@ -45,6 +48,48 @@ fn nothing_is_left_whatever_was_going_on() {
         }
         gates::nothing_is_left(&bed.world());
     }
+}
+
+/// Begins to destroy, and is killed at a place of it. Whether it got that far.
+fn killed(bed: &Bed, place: u32) -> bool {
+    let handle = bed.handle().stopped_at(place);
+    let around = cluster::all(handle.clone());
+    let mut controller = Controller::new(around.clone(), bed.settings.clone(), "killed".into());
+    let living = Living { controller: &mut controller, checks: &handle, records: &handle };
+    let patience = Duration::from_secs(3600);
+    let mut running = Box::pin(destroy(around.cloud.as_ref(), Some(living), around.clock.as_ref(), patience));
+    loop {
+        match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(remaining) => return !remaining.unwrap().is_nothing(),
+            Poll::Pending if handle.is_stopped() => return true,
+            Poll::Pending => {}
+        }
+    }
+}
+
+#[test]
+fn one_that_is_killed_at_any_place_is_ended_by_the_next() {
+    for place in 0..5000 {
+        let mut bed = Bed::new(u64::from(place));
+        bed.world().faults.leak = 50;
+        bed.add_pods(4, Duration::from_secs(36_000));
+        bed.turns(120, 5);
+        assert_eq!(bed.world().alive().count(), 2);
+        // The lease of the controller before it is over by then.
+        bed.world().pass(20_000);
+        if !killed(&bed, place) {
+            assert!(place > 100, "there are more places than {place}");
+            gates::nothing_is_left(&bed.world());
+            return;
+        }
+        gates::hold(&bed.world());
+        let remaining = destroyed(&mut bed, true, 60);
+        if !remaining.is_nothing() {
+            gates::fail(&bed.world(), &format!("place {place}: {remaining:?}"));
+        }
+        gates::nothing_is_left(&bed.world());
+    }
+    panic!("it does not end");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hoist::burst::gateway;
+use hoist::burst::{claim::Phase, gateway};
 
 use super::sim::{World, world::Machine};
 
@@ -39,6 +39,16 @@ pub fn hold(world: &World) {
     if world.mismatches > 0 {
         fail(world, "a launch was repeated with other bytes");
     }
+}
+
+/// Whether every claim is ready on an instance of its own, and no other instance of a worker runs: so in each world that is left
+/// in peace while pods need nodes.
+pub fn instances_equal_claims(world: &World) -> bool {
+    let claims = world.alive().filter_map(|(_, machine)| machine.instance.claim.as_ref());
+    let mut claims: Vec<&String> = claims.filter(|claim| *claim != gateway::NAME).collect();
+    claims.sort();
+    let all_ready = world.claims.values().all(|(claim, _)| claim.phase == Phase::Ready);
+    all_ready && claims == world.claims.keys().collect::<Vec<_>>()
 }
 
 /// At the end: no call was repeated without measure.

@@ -3,10 +3,12 @@
 
 mod cases;
 mod cut;
+mod denied;
 mod destroy;
 mod gates;
 mod gateway;
 mod keeper;
+mod kills;
 mod launches;
 mod lives;
 mod money;
@@ -14,4 +16,5 @@ mod refused;
 mod roads;
 mod runs;
 mod service;
+mod shares;
 mod sim;

@@ -36,6 +36,11 @@ impl Handle {
         Handle { world: self.world.clone(), stop: Arc::new(Mutex::new(Some(place))) }
     }
 
+    /// Whether it has come to the place where it was to be stopped.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.lock().unwrap() == Some(STOPPED)
+    }
+
     pub async fn call<T>(&self, effect: impl FnOnce(&mut World) -> T) -> T {
         self.place().await;
         let answer = effect(&mut lock(&self.world));
