@@ -165,7 +165,8 @@ fn the_controller_may_do_what_it_does_and_nothing_more() {
     assert_eq!(controller.difference(&used).collect::<Vec<_>>(), [""; 0], "allowed, and never called");
 
     let both: BTreeSet<String> = controller.union(&setup).cloned().collect();
-    let looks = calls("ec2", include_str!("aws/tagged.rs"));
+    let mut looks = calls("ec2", include_str!("aws/tagged.rs"));
+    looks.extend(calls("ec2", include_str!("aws/zones.rs")));
     assert!(stack.len() == 5 && looks.len() > 10, "{stack:?} {looks:?}");
     assert_eq!(stack.union(&looks).filter(|it| !both.contains(*it)).collect::<Vec<_>>(), [""; 0]);
 }
