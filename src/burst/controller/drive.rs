@@ -261,11 +261,13 @@ impl Controller {
                 });
             }
             Action::Console(id) => {
-                if let Ok(output) = self.holding(cloud.console_output(&id)).await
-                    && let Err(error) = self.around.ledger.keep_console(name, &output).await
-                {
-                    report.troubles.push(error.to_string());
-                }
+                let kept = match self.holding(cloud.console_output(&id)).await {
+                    Ok(output) => {
+                        self.around.ledger.keep_console(name, &output).await.map_err(|it| it.to_string())
+                    }
+                    Err(error) => Err(error.to_string()),
+                };
+                report.troubles.extend(kept.err());
             }
             Action::Cordon => self.work(name, &Work::Cordon, report).await,
             Action::Uncordon => self.work(name, &Work::Uncordon, report).await,
