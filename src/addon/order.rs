@@ -180,10 +180,12 @@ mod tests {
     fn no_condition_fails_whatever_else_there_is() {
         let library = Library::default();
         let rest = "cert-manager: {}, longhorn: {}, ingress-nginx: {}, metallb: {pools: [10.0.0.200-10.0.0.210]}, \
-                    prometheus: {}, registry: {host: r.lan, users: {file: /u}}, monitoring: {clients: {tig: {}}}";
+                    prometheus: {}, registry: {host: r.lan, users: {file: /u}}, monitoring: {clients: {tig: {ping: [10.0.0.9]}}}";
         let lone = |name: &str| match name {
             "registry" => "longhorn: {}, registry: {host: r.lan, users: {file: /u}, tls: false}".to_owned(),
-            "monitoring" => "monitoring: {clients: {tig: {}}, storage_class: fast}".to_owned(),
+            "monitoring" => {
+                "monitoring: {clients: {tig: {ping: [10.0.0.9]}}, storage_class: fast}".to_owned()
+            }
             name => format!("{name}: {{}}"),
         };
         let needy = library.addons().into_iter().filter(|name| {

@@ -98,12 +98,12 @@ fn what_switches_charts_on_is_known_though_no_values_name_it() {
         (json!({"parts": {"dp": true}}), "parts.dp: there is no such key: did you mean `db`?"),
         (json!({"tags": {"stats": false}}), "tags.stats: there is no such key: did you mean `state`?"),
         (json!({"tags": {"fast": 1}}), "tags.fast: it is the number 1, the chart has true or false"),
-        (json!({"front": {"tags": {"fast": true}}}), "front.tags: there is no such key; there are cache"),
+        (json!({"front": {"tags": {"fast": true}}}), "front.tags: there is no such key; there are `cache`"),
     ] {
         assert_eq!(found(&chart, values.clone()).join("; "), expected, "{values}");
     }
     let without = Chart { values: map(json!({"a": 1})), ..Chart::default() };
-    assert_eq!(found(&without, json!({"tags": {"a": true}}))[0], "tags: there is no such key; there are a");
+    assert_eq!(found(&without, json!({"tags": {"a": true}}))[0], "tags: there is no such key; there are `a`");
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{gates, sim::Bed};
 
 /// As the simulation calls it, and EC2.
-const ORDERS: [(&str, &str); 5] = [
+const ORDERS: [(&str, &str); 6] = [
     ("launch", "RunInstances"),
     ("describe", "DescribeInstances"),
     ("leftovers", "DescribeVolumes"),
     ("terminate", "TerminateInstances"),
     ("delete", "DeleteVolume"),
+    ("console", "GetConsoleOutput"),
 ];
 
 /// An hour of turns; what somebody should know of it.
@@ -36,6 +37,10 @@ fn it_is_named_and_asked_for_rarely_and_nothing_is_lost() {
         }
         bed.world().calls.clear();
         bed.world().faults.denied.insert(name);
+        if name == "console" {
+            // It is asked of nodes that do not join.
+            bed.world().faults.no_join = 100;
+        }
         bed.add_pods(2, Duration::from_secs(1800));
         let told = hour(&mut bed);
         let named = format!("EC2 refused {action}: UnauthorizedOperation");
@@ -45,6 +50,7 @@ fn it_is_named_and_asked_for_rarely_and_nothing_is_lost() {
         gates::calls_are_bounded(&bed.world());
 
         bed.world().faults.denied.clear();
+        bed.world().faults.no_join = 0;
         bed.settings.configuration = "2".into();
         bed.killed_turn(0);
         bed.world().pods.clear();

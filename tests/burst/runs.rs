@@ -88,14 +88,15 @@ fn run(seed: u64) -> Bed {
     bed
 }
 
-/// No more faults: what is wanted is soon there, and when nothing is wanted any more everything goes.
+/// Hardly any faults any more: what is wanted is soon there, and when nothing is wanted any more everything goes.
 fn calm(bed: &mut Bed) {
-    {
+    let cut_after = {
         let mut world = bed.world();
         world.say("calm");
-        let lag = world.faults.lag;
+        let Faults { lag, cut_after, .. } = world.faults;
         world.faults = Faults { lag, ..Faults::default() };
-    }
+        cut_after
+    };
     // What was refused may have stopped launches.
     bed.settings.configuration = "2".into();
     bed.killed_turn(0);
@@ -119,6 +120,8 @@ fn calm(bed: &mut Bed) {
         }
     }
     bed.world().pods.clear();
+    // Leftovers are deleted only now.
+    bed.world().faults.cut_after = cut_after;
     let mut waited = 0;
     while !bed.world().claims.is_empty() || !bed.world().disks.is_empty() {
         bed.turns(60, 20);

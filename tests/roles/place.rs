@@ -63,9 +63,14 @@ fn each_shell(then: impl Fn(&Bed)) {
         bed.write("members", &format!(r#"{{"members":[{}]}}"#, members.join(",")));
         bed.write("nodes/w1", "10.0.0.9");
         bed.write("leases/w1", "some time");
-        for (name, text) in
-            [("kubectl", KUBECTL), ("etcdctl", ETCDCTL), ("sleep", ":"), ("systemctl", ":"), ("sync", ":")]
-        {
+        for (name, text) in [
+            ("kubectl", KUBECTL),
+            ("etcdctl", ETCDCTL),
+            ("sleep", ":"),
+            ("hoist-etcd-snapshot", ":"),
+            ("systemctl", ":"),
+            ("sync", ":"),
+        ] {
             bed.write(
                 &format!("bin/{name}"),
                 &format!("#!/bin/sh\nroot={}\n{text}\n", bed.root.path().display()),
