@@ -9,7 +9,7 @@ etcd_restart() {
 		# Who waits for others, which come after this one, holds up nobody.
 		! etcd_elsewhere get hoist >/dev/null 2>&1 || etcd_comes_back || exit 1
 	elif etcd_elsewhere get hoist >/dev/null 2>&1; then
-		etcd_elsewhere lock hoist sh -c "$etcd_alone"
+		etcd_elsewhere lock hoist -- sh -c "$etcd_alone"
 	else
 		sh -c "$etcd_alone"
 	fi

@@ -206,11 +206,11 @@ fn a_member_of_etcd_on_hosts_of_its_own_stays_where_it_lives_elsewhere() {
     let joins = |text: &str| {
         let roles = joining(text);
         let steps = roles.iter().flat_map(|role| &role.steps);
-        let runs = steps.filter_map(|step| match &step.task {
+        let mut runs = steps.filter_map(|step| match &step.task {
             Task::Command(command) if command.run.contains("\netcd_join ") => Some(command.run.clone()),
             _ => None,
         });
-        runs.last().unwrap()
+        runs.next_back().unwrap()
     };
     for (new, refuses) in [("10.77.0.23", false), ("10.77.0.50", true)] {
         let run = joins(&ETCD.replace("10.77.0.23", new));

@@ -20,7 +20,11 @@ const PROGRAMS: [(&str, &str); 6] = [
 endpoint=$2; shift 2
 majority() { [ $(($(ls $root/well | wc -l) * 2)) -gt $(grep -c ', false$' $root/members) ]; }
 case $1 in
-lock) echo lock >> $root/calls; shift 2; exec "$@" ;;
+# What begins with a dash is its own, but for what stands behind `--`.
+lock)
+	echo lock >> $root/calls; shift 2
+	[ "$1" = -- ] || { echo "Error: unknown shorthand flag: 'c' in -c" >&2; exit 1; }
+	shift; exec "$@" ;;
 member) cat $root/members ;;
 get)
 	majority || exit 1

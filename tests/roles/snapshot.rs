@@ -99,11 +99,11 @@ fn each(then: impl Fn(&Bed)) {
 
 fn program(roles: &[RoleSteps]) -> String {
     let steps = roles.iter().flat_map(|role| &role.steps);
-    let content = steps.filter_map(|step| match &step.task {
+    let mut content = steps.filter_map(|step| match &step.task {
         Task::File(file) if file.path == "/usr/local/sbin/hoist-etcd-snapshot" => Some(file.content.clone()),
         _ => None,
     });
-    content.last().unwrap()
+    content.next_back().unwrap()
 }
 
 #[test]

@@ -294,8 +294,8 @@ fn signed(stage: &Stage) -> String {
     let times = "jsonpath={range .items[*]}{.metadata.creationTimestamp} \
                  {.status.conditions[?(@.type==\"Approved\")].lastUpdateTime} {.spec.signerName}{\"\\n\"}{end}";
     let said = stage.kubectl(&["get", "csr", "--sort-by", "metadata.creationTimestamp", "-o", times]).stdout;
-    let of_kubelets = said.lines().filter(|line| line.ends_with("kube-apiserver-client-kubelet"));
-    let words = of_kubelets.last().unwrap_or_default().split_whitespace().take(2);
+    let mut of_kubelets = said.lines().filter(|line| line.ends_with("kube-apiserver-client-kubelet"));
+    let words = of_kubelets.next_back().unwrap_or_default().split_whitespace().take(2);
     words.filter_map(|word| word.split('T').nth(1)).collect::<Vec<_>>().join(" ")
 }
 
