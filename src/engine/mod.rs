@@ -32,6 +32,7 @@ mod statement;
 mod stop;
 mod syntax;
 mod template;
+mod tokens;
 mod turns;
 
 pub use compile::{RoleSteps, Step, Target, compile, compile_roles, late_values, with_needs};

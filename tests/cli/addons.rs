@@ -23,7 +23,10 @@ fn who_only_looks_needs_no_secret_of_another_add_on() {
     for verb in [&["list"][..], &["status"], &["diff"]] {
         let (exit, _, errors) = ask(&[&["addon"], verb, &["-i", &file]].concat());
         // It gets as far as the host, which does not answer.
-        assert!(exit != 65 && !errors.contains(unset) && errors.contains("a cannot be used"), "{exit}: {errors}");
+        assert!(
+            exit != 65 && !errors.contains(unset) && errors.contains("a cannot be used"),
+            "{exit}: {errors}"
+        );
     }
     let (exit, _, errors) = ask(&["plan", "-i", &file]);
     assert!(
