@@ -25,8 +25,15 @@ const INSIDE: [(&str, &str, &str); 1] = [("metallb", "frr-k8s", "frrk8s: null\n"
 pub fn assert_real(addon: &str, inventories: &[String]) {
     let folder = tempfile::tempdir().unwrap();
     let index = Index { charts: vec![packed(addon, folder.path())], ..Index::default() };
+    let policies = folder.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    let policy =
+        "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: a, namespace: default}}";
+    fs::write(policies.join("a.yaml"), policy).unwrap();
+    let policies = format!("policies: {}", policies.display());
     for text in inventories {
-        let inventory = inventory::parse("test", text).unwrap_or_else(|error| panic!("{error:?}")).inventory;
+        let text = text.replace("policies: policies", &policies);
+        let inventory = inventory::parse("test", &text).unwrap_or_else(|error| panic!("{error:?}")).inventory;
         let (library, home) = (Library::default(), folder.path());
         let sources = Sources {
             inventory: &inventory,
