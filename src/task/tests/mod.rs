@@ -11,6 +11,7 @@ mod unpacked;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::*;
 use crate::transport::{Host, Local, Script, Transfer};
@@ -66,10 +67,18 @@ async fn observe(host: &Local, tasks: &[Task]) -> Observations {
     Observations::parse(&probes, &String::from_utf8_lossy(&output.stdout))
 }
 
+/// Files that come are staged in one folder of this machine, which goes with the last of them.
+static STAGED: Mutex<()> = Mutex::const_new(());
+
 /// Makes one statement true and gives the status and the complaint of the first act that failed.
 async fn apply(host: &Local, task: &Task) -> Result<(), String> {
     let seen = observe(host, std::slice::from_ref(task)).await;
-    for act in task.acts(&seen) {
+    let acts = task.acts(&seen);
+    let _staged = match acts.iter().any(|act| matches!(act, Act::Send(_))) {
+        true => Some(STAGED.lock().await),
+        false => None,
+    };
+    for act in acts {
         match act {
             Act::Script { text, timeout, .. } => {
                 let output = host.run(Script::new(text).timeout(timeout)).await.unwrap();
