@@ -23,18 +23,13 @@ pub async fn target(inventory: &Inventory, name: &str) -> Result<Target, Failure
     target.ok_or_else(|| NoSuchHost::named(name, inventory).into())
 }
 
-/// Tells people which hosts could not be asked. The exit code: a refused login weighs more than silence, because
-/// waiting does not cure it.
+/// Tells people which hosts could not be asked, and programs the worst of it.
 pub fn tell(failures: impl IntoIterator<Item = transport::Error>) -> Exit {
-    let mut worst = Exit::Ok;
-    for failure in failures {
+    Exit::worst(failures.into_iter().map(|failure| {
         let exit = failure.exit();
-        if exit as u8 > worst as u8 {
-            worst = exit;
-        }
         eprintln!("{:?}", miette::Report::new(failure));
-    }
-    worst
+        exit
+    }))
 }
 
 /// Words as a line of shell that means just these words; a single word is the line itself, as with ssh(1).

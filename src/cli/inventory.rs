@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Failure,
+    group::target,
     shared::{InventoryArg, Output, home, print},
 };
 use crate::{
     exit::Exit,
-    inventory::{self, Effective, Origin},
+    inventory::{self, Effective, Inventory, Origin},
     report::table::Table,
+    transport::{Become, Route, Target},
 };
 
 /// Takes over the inventory of Ansible and Kubespray, or explains one of hoist's. No host is contacted.
@@ -46,6 +48,8 @@ struct ImportArgs {
 }
 
 /// Prints the values that are in force, and where each comes from: the file and line, a default, or other values.
+///
+/// How a host is reached is completed by OpenSSH's configuration, as hoist itself does it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist inventory show -i office.yaml --host w1")]
 struct ShowArgs {
@@ -78,13 +82,75 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
 
 fn show(args: &ShowArgs) -> Result<Exit, Failure> {
     let loaded = inventory::load(&args.inventory.file)?;
-    let values = inventory::explain(&loaded, args.host.as_deref(), &home())?;
+    let mut values = inventory::explain(&loaded, args.host.as_deref(), &home())?;
+    if let Some(host) = &args.host {
+        complete(&mut values, way(&loaded.inventory, host)?);
+    }
     match args.output {
         Output::Json => {
             let text = serde_json::to_string_pretty(&values).map_err(|error| Failure::os(error.into()))?;
             print(format!("{text}\n").as_bytes())
         }
         Output::Text => print(table(values).to_string().as_bytes()),
+    }
+}
+
+/// How hoist connects to a host, where the inventory leaves it open.
+fn way(inventory: &Inventory, host: &str) -> Result<Vec<Effective>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::os)?;
+    let found = runtime.block_on(target(inventory, host))?;
+    // What is the same without OpenSSH's configuration is a default.
+    let mut alone = inventory.clone();
+    alone.ssh.config = Some("none".into());
+    for host in alone.hosts.values_mut() {
+        host.ssh.config = None;
+    }
+    let alone = runtime.block_on(target(&alone, host))?;
+    let values =
+        settings(&found).into_iter().zip(settings(&alone)).filter(|((_, value), _)| !value.is_null());
+    let effective = |((key, value), (_, default)): ((&str, Value), (&str, Value))| {
+        let because = "OpenSSH's configuration".to_owned();
+        let origin = if value == default { Origin::Default } else { Origin::Derived { because } };
+        Effective { key: format!("ssh.{key}"), value, origin }
+    };
+    Ok(values.map(effective).collect())
+}
+
+/// What OpenSSH's configuration, too, can say of how a host is reached; null where nobody does.
+fn settings(target: &Target) -> [(&'static str, Value); 9] {
+    let becoming = match &target.r#become {
+        Become::Root => "root",
+        Become::Sudo { .. } => "sudo",
+    };
+    let mut hops = Vec::new();
+    let mut route = &target.route;
+    while let Route::Jump(hop) = route {
+        hops.insert(0, &hop.name);
+        route = &hop.route;
+    }
+    let some = |list: Value| if list == json!([]) { Value::Null } else { list };
+    let command = if let Route::Command(command) = route { json!(command) } else { Value::Null };
+    [
+        ("user", json!(target.user)),
+        ("port", json!(target.port)),
+        ("key", some(json!(target.keys))),
+        ("become", json!(becoming)),
+        ("jump", some(json!(hops))),
+        ("proxy_command", command),
+        ("known_hosts", some(json!(target.known_hosts))),
+        ("connect_timeout", json!(target.connect_timeout.as_secs())),
+        ("keepalive", json!(target.keepalive.as_secs())),
+    ]
+}
+
+/// Adds what is not there yet, among its like.
+fn complete(values: &mut Vec<Effective>, more: Vec<Effective>) {
+    let mut place = values.iter().position(|value| value.key.starts_with("vars.")).unwrap_or(values.len());
+    for value in more {
+        if !values.iter().any(|known| known.key == value.key) {
+            values.insert(place, value);
+            place += 1;
+        }
     }
 }
 

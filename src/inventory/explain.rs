@@ -86,6 +86,7 @@ impl Explainer<'_> {
             ("site", json!(host.site)),
             ("labels", json!(host.labels)),
             ("taints", json!(host.taints)),
+            ("disks", json!(host.disks)),
         ] {
             let path = own(name, &[key]);
             if !value.is_null() {
@@ -100,7 +101,7 @@ impl Explainer<'_> {
             add("pod_subnet", json!(subnet.0), subnet.1);
         }
         let login = inventory.login(host, home);
-        // What is said of how the host is reached; what is not, OpenSSH's configuration may say.
+        // What is said of how the host is reached: what is not, is for OpenSSH's configuration to say.
         for (key, value) in [
             ("user", json!(login.user)),
             ("port", json!(login.port)),

@@ -1,6 +1,6 @@
 //! What an inventory can say. The doc comments are the reference that users read.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf};
 
 use indexmap::IndexMap;
 use ipnet::Ipv4Net;
@@ -276,6 +276,13 @@ impl Inventory {
             Etcd::Stacked => Role::ControlPlane,
             Etcd::External => Role::Etcd,
         }
+    }
+
+    /// Milliseconds between two signs of life of etcd's leader, and until another is elected without them, where
+    /// `vars.etcd` says nothing: etcd's own, and longer ones where its members are at several sites.
+    pub fn etcd_times(&self) -> (i64, i64) {
+        let sites = self.with_role(self.etcd_role()).map(|(_, host)| &host.site);
+        if sites.collect::<BTreeSet<_>>().len() > 1 { (250, 2500) } else { (100, 1000) }
     }
 
     /// Where those members keep their data. Where etcd is a role of its own that is a folder of hoist's, so that neither

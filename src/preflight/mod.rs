@@ -27,6 +27,7 @@ mod ping;
 mod pools;
 mod ports;
 mod recommended;
+mod rented;
 pub mod repair;
 mod resolver;
 mod services;
@@ -148,6 +149,7 @@ fn surveyed(inventory: &Inventory, host: &Subject, survey: &Survey) -> Vec<Findi
     findings.extend(sizes::from_survey(inventory, host, survey));
     findings.push(recommended::from_survey(inventory, host, survey));
     findings.extend(network::from_survey(inventory, host, survey));
+    findings.extend(rented::from_survey(inventory, host, survey));
     findings.extend(logins::from_survey(host, survey));
     findings.extend(services::from_survey(host, survey));
     findings.extend(firewall::from_survey(inventory, host, survey));

@@ -45,7 +45,8 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// Puts the text in place. A link is followed: what it leads to is edited.
+    /// Puts the text in place. A link of root's is followed: what it leads to is edited. One that somebody else put
+    /// there is not, for it may lead anywhere.
     pub fn acts(&self) -> Vec<Act> {
         match &self.then {
             Err(why) => vec![Act::refuse(why)],
@@ -53,9 +54,12 @@ impl<'a> Edit<'a> {
             Ok(then) => {
                 let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let path = format!(
-                    "mkdir -p {} && path=$(readlink -f {}) || exit 1",
-                    quote(if folder.is_empty() { "/" } else { folder }),
-                    quote(self.path)
+                    "mkdir -p {folder} || exit 1\n\
+                     [ ! -L {path} ] || [ \"$(stat -c %u {path})\" = \"$(id -u)\" ] || {{ printf '%s is a link of %s: \
+                     only links of root are followed\\n' {path} \"$(stat -c %U {path})\" >&2; exit 1; }}\n\
+                     path=$(readlink -f {path}) || exit 1",
+                    folder = quote(if folder.is_empty() { "/" } else { folder }),
+                    path = quote(self.path)
                 );
                 vec![Act::quick(format!("{path}\n{}", put(self.now, then, "0644")))]
             }

@@ -10,8 +10,9 @@ use super::{
     is_template, sha256,
 };
 
-/// One line in a text file. The rest of the file, its owner and its mode stay as they are; a link is followed; a
-/// file that is missing is made. Files that are not UTF-8 or larger than 256 KiB are refused.
+/// One line in a text file. The rest of the file, its owner and its mode stay as they are; a link of root's is
+/// followed, one of others refused; a file that is missing is made. Files that are not UTF-8 or larger than 256 KiB
+/// are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {

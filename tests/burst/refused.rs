@@ -6,7 +6,7 @@ use hoist::burst::{offer::Money, service::Kind};
 
 use super::{
     gates,
-    service::{MINUTE, Play},
+    play::{MINUTE, Play},
 };
 
 const HOUR: u64 = 60 * MINUTE;

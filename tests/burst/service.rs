@@ -1,127 +1,20 @@
 //! The program that runs, with decisions of the real packer, for hours of virtual time.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use hoist::burst::{
     claim::Phase,
-    controller::{Caps, Clock},
-    demand::Rules,
-    market::Offered,
+    controller::Clock,
     offer::{Capacity, Money},
-    service::{Connect as _, Connection, Kind, Known, Line, Outcome, Service, Stop},
+    service::{Connect as _, Connection, Kind, Outcome, Service},
     time::Time,
 };
-use tokio::sync::watch;
 
 use super::{
     gates,
-    keeper::tells,
-    sim::{
-        Bed,
-        bed::{Handle, now, offers, settings},
-        feed::Road,
-        world::World,
-    },
+    play::{MINUTE, Play},
+    sim::{bed::now, feed::Road},
 };
-
-pub const MINUTE: u64 = 60;
-
-/// The world's clock, which asks the program to end when its time has come.
-struct Until {
-    handle: Handle,
-    end: u64,
-    asker: watch::Sender<bool>,
-    /// When the API server goes, and comes back.
-    breaks: Vec<(u64, bool)>,
-    play: Arc<Mutex<World>>,
-}
-
-#[async_trait]
-impl Clock for Until {
-    fn now(&self) -> Time {
-        self.handle.now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.handle.sleep(duration).await;
-        let now = self.handle.now().0;
-        if let Some((_, away)) = self.breaks.iter().rev().find(|(at, _)| now >= *at) {
-            self.play.lock().unwrap().faults.away = *away;
-        }
-        if now >= self.end {
-            self.asker.send_replace(true);
-        }
-    }
-}
-
-pub struct Play {
-    pub bed: Bed,
-    told: Arc<Mutex<Vec<Line>>>,
-    /// What the gateway costs in an hour.
-    gateway: Option<Money>,
-}
-
-impl Play {
-    pub fn new(seed: u64) -> Play {
-        Play { bed: Bed::new(seed), told: Arc::default(), gateway: None }
-    }
-
-    fn service(&self, clock: Arc<dyn Clock>, name: &'static str) -> Service {
-        let known = Known {
-            asked: true,
-            offered: Offered {
-                types: settings().types,
-                offers: offers(),
-                gateway: self.gateway,
-                remarks: Vec::new(),
-            },
-            troubles: Vec::new(),
-        };
-        let burst = hoist::inventory::Burst::default();
-        let caps = Caps { monthly: Some(Money::dollars(100)), ..Caps::default() };
-        let told = self.told.clone();
-        let tell = move |line: &Line| told.lock().unwrap().push(line.clone());
-        let (_, known) = watch::channel(known);
-        let road = Box::new(Road(self.bed.handle(), name));
-        Service::new(road, Rules { burst, caps }, clock, known, name.to_owned(), Box::new(tell))
-    }
-
-    /// A program that begins, runs for so many seconds and is ended.
-    pub fn run(&self, seconds: u64) {
-        self.run_with(seconds, Vec::new());
-    }
-
-    /// The same, with breaks at these seconds.
-    fn run_with(&self, seconds: u64, breaks: Vec<(u64, bool)>) {
-        let handle = self.bed.handle();
-        let (asker, mut stop) = Stop::new();
-        let at = |seconds: u64| handle.now().0 + seconds * 1000;
-        let (end, play) = (at(seconds), self.bed.world.clone());
-        let breaks = breaks.into_iter().map(|(seconds, away)| (at(seconds), away)).collect();
-        let mut service = self.service(Arc::new(Until { handle, end, asker, breaks, play }), "c1");
-        now(service.run(&mut stop)).unwrap();
-        gates::hold(&self.bed.world());
-    }
-
-    pub fn told(&self, kind: Kind) -> Vec<String> {
-        let mut told = self.told.lock().unwrap();
-        let found = told.iter().filter(|line| line.kind == kind).map(|line| line.message.clone()).collect();
-        told.retain(|line| line.kind != kind);
-        found
-    }
-
-    pub fn phases(&self) -> Vec<Phase> {
-        self.bed.world().claims.values().map(|(claim, _)| claim.phase).collect()
-    }
-
-    pub fn launches(&self) -> usize {
-        self.bed.world().calls.get("launch").map_or(0, Vec::len)
-    }
-}
 
 #[test]
 fn pods_that_wait_get_exactly_the_nodes_that_they_fill_and_all_of_it_goes_back() {
@@ -305,141 +198,6 @@ fn a_node_on_demand_makes_room_for_a_spot_instance_when_there_are_some_again() {
     assert_eq!(play.bed.world().machines.len(), 2, "and that is that");
 }
 
-#[test]
-fn nothing_is_rented_before_the_gateway_is_there() {
-    let play = Play::new(5);
-    play.bed.world().has_gateway = true;
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    play.run(3 * MINUTE);
-    assert_eq!(play.launches(), 0);
-    let told = play.told(Kind::HeldBack);
-    assert_eq!(told, ["nothing is launched: the gateway to the machines is not there yet"]);
-    assert!(play.told(Kind::Trouble)[0].starts_with("no machine has a key yet"));
-    tells(&play.bed, "cp1");
-    play.run(5 * MINUTE);
-    assert_eq!((play.phases(), play.launches()), (vec![Phase::Ready], 2), "a worker, and the gateway");
-    let told = play.told(Kind::Gateway);
-    assert!(told.last().unwrap().ends_with(" at 203.0.113.7:51820, lets in 1"), "{told:?}");
-    let kept = play.bed.world().status.clone().unwrap().gateway.unwrap();
-    assert!(kept.instance.is_some() && kept.trouble.is_none(), "{kept:?}");
-    // What pods need goes back; the gateway stays.
-    play.bed.world().pods.clear();
-    play.run(30 * MINUTE);
-    assert_eq!((play.phases(), play.bed.world().alive().count()), (vec![], 1));
-}
-
-/// A look at the gateway takes a minute, while EC2 does not tell how it is: nobody else waits for that.
-#[test]
-fn turns_do_not_wait_for_the_gateway() {
-    let play = Play::new(8);
-    play.bed.world().has_gateway = true;
-    tells(&play.bed, "cp1");
-    play.run(3 * MINUTE);
-    let gateway = play.bed.world().status.clone().unwrap().gateway.unwrap();
-    assert!(gateway.instance.is_some());
-    play.bed.world().faults.stalls.insert("status");
-    play.bed.world().calls.clear();
-    let begun = play.bed.world().now;
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    play.run(5 * MINUTE);
-    assert_eq!(play.phases(), [Phase::Ready]);
-    assert!(longest_without_lease(&play, begun) <= 6_000);
-    let trouble = play.bed.world().status.clone().unwrap().gateway.unwrap().trouble;
-    assert!(trouble.is_some_and(|it| it.contains("DescribeInstanceStatus")), "it is told nevertheless");
-}
-
-/// Nor does anybody else take the lead because EC2 is slow.
-#[test]
-fn the_lease_is_renewed_while_ec2_does_not_answer() {
-    let play = Play::new(9);
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    play.run(3 * MINUTE);
-    play.bed.world().faults.stalls.extend(["describe", "launch"]);
-    play.bed.world().calls.clear();
-    let begun = play.bed.world().now;
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    play.run(5 * MINUTE);
-    assert!(play.launches() > 0 && play.bed.world().calls["describe"].len() > 1);
-    // Five seconds in the call, and the pause behind a slow turn; it lasts for 15.
-    assert!(longest_without_lease(&play, begun) <= 11_000);
-    play.bed.world().faults.stalls.clear();
-    play.run(5 * MINUTE);
-    assert_eq!((play.phases(), play.bed.world().machines.len()), (vec![Phase::Ready; 2], 2));
-}
-
-/// Milliseconds between two renewals, at most.
-fn longest_without_lease(play: &Play, begun: u64) -> u64 {
-    let world = play.bed.world();
-    let mut last = begun;
-    world.calls["lease"].iter().map(|at| at - std::mem::replace(&mut last, *at)).max().unwrap()
-}
-
-#[test]
-fn one_turn_waits_until_it_knows_the_gateway_and_a_look_tells_that_there_is_none() {
-    let play = Play::new(10);
-    play.bed.world().has_gateway = true;
-    let clock: Arc<dyn Clock> = Arc::new(play.bed.handle());
-    let once = |only_look: bool| {
-        let mut service = play.service(clock.clone(), "c1");
-        let mut connection = now(Road(play.bed.handle(), "c1").connect()).unwrap();
-        // The scheduler has refused them for long enough, as this process sees it.
-        now(service.turn(&mut connection, true)).unwrap();
-        play.bed.world().pass(16_000);
-        match now(service.once(&mut connection, only_look)).unwrap() {
-            Outcome::Done(done) => done,
-            Outcome::Standby => panic!("nobody else leads"),
-        }
-    };
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    let missing = Some("the gateway to the machines is not there yet");
-    let looked = once(true);
-    assert_eq!((looked.decision.wanted.len(), looked.would_wait.as_deref()), (1, missing));
-    assert_eq!(once(false).report.unwrap().held_back.as_deref(), missing);
-    tells(&play.bed, "cp1");
-    play.bed.world().pods.clear();
-    play.run(3 * MINUTE);
-    play.bed.add_pods(2, Duration::from_secs(300 * MINUTE));
-    assert_eq!(once(true).would_wait, None);
-    assert_eq!(once(false).report.unwrap().held_back, None, "the first look of this process has shown it");
-}
-
-/// Workers need not wait until it has booted, but those that it would be of no use to are not rented for ever.
-#[test]
-fn a_gateway_that_nobody_reaches_has_no_more_workers_rented() {
-    let play = Play::new(11);
-    play.bed.world().has_gateway = true;
-    play.bed.world().faults.unreached = true;
-    play.bed.world().faults.no_join = 100;
-    tells(&play.bed, "cp1");
-    play.bed.add_pods(2, Duration::from_secs(600 * MINUTE));
-    play.run(4 * MINUTE);
-    assert_eq!(play.bed.world().machines.len(), 2, "a worker boots while the gateway does");
-    play.run(180 * MINUTE);
-    assert_eq!(play.bed.world().machines.len(), 2, "and no other does");
-    assert_eq!(play.bed.world().alive().count(), 1, "the gateway");
-    let status = play.bed.world().status.clone().unwrap();
-    assert!(status.held_back.unwrap().starts_with("no machine reaches the gateway"));
-    assert!(status.gateway.unwrap().trouble.unwrap().starts_with("no machine reaches the gateway"));
-    // Somebody opens the port.
-    play.bed.world().faults = Default::default();
-    play.run(5 * MINUTE);
-    assert_eq!(play.phases(), [Phase::Ready]);
-    assert_eq!(play.bed.world().status.clone().unwrap().gateway.unwrap().answered, 1);
-}
-
-#[test]
-fn what_the_gateway_costs_is_set_aside() {
-    // The month's 100 dollars are less than 730 hours of it.
-    for (price, launches) in [(Money(4_200), 1), (Money(140_000), 0)] {
-        let mut play = Play::new(12);
-        play.gateway = Some(price);
-        play.bed.add_pods(2, Duration::from_secs(30 * MINUTE));
-        play.run(5 * MINUTE);
-        assert_eq!(play.launches(), launches, "{price}");
-        assert_eq!(play.bed.world().status.clone().unwrap().gateway_price, Some(price));
-    }
-}
-
 /// Between the first pod that waits and its node, what is neither EC2's time, nor the machine's, nor a pause that was asked
 /// for: until EC2 is asked, and until the certificates of the node are signed.
 #[test]
@@ -464,20 +222,4 @@ fn hoist_itself_takes_less_than_three_seconds_of_the_way_to_a_node() {
         let own = until_asked + Duration::from_millis(signing);
         assert!(own < Duration::from_secs(3), "seed {seed}: {until_asked:?} and {signing} ms");
     }
-}
-
-#[test]
-fn one_turn_keeps_the_lease_while_it_waits_for_the_gateway() {
-    let play = Play::new(13);
-    play.bed.world().has_gateway = true;
-    tells(&play.bed, "cp1");
-    play.run(3 * MINUTE);
-    play.bed.world().faults.stalls.insert("status");
-    play.bed.world().calls.clear();
-    let begun = play.bed.world().now;
-    let mut service = play.service(Arc::new(play.bed.handle()), "c1");
-    let mut connection = now(Road(play.bed.handle(), "c1").connect()).unwrap();
-    assert!(matches!(now(service.once(&mut connection, false)), Ok(Outcome::Done(_))));
-    assert!(play.bed.world().now - begun >= 25_000, "it has waited");
-    assert!(longest_without_lease(&play, begun) <= 6_000);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hoist::burst::cloud::State;
 
-use super::service::{MINUTE, Play};
+use super::play::{MINUTE, Play};
 
 /// Seconds from the decision to give it back until nothing is left of it: a cordon, a look that shows that it is empty, the order
 /// to EC2, and a look that shows that EC2 has ended it.

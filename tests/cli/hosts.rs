@@ -222,3 +222,21 @@ fn what_is_needed_for_a_shell_and_missing_is_named() {
         assert!(errors.contains("failed to enter the network namespace"), "{errors}");
     }
 }
+
+/// Nobody can be asked about a key that is not known, which is worse than silence, for waiting does not cure it.
+#[test]
+fn what_trust_tells_programs_is_the_worst_of_all_hosts() {
+    let Some(bed) = Bed::new("trust") else { return };
+    let known = fs::read_to_string(bed.sshd.path("known_hosts")).unwrap();
+    fs::write(bed.sshd.path("known_hosts"), known.lines().next().unwrap().to_owned() + "\n").unwrap();
+    for (arguments, exit, told) in [
+        (&["trust"][..], 77, "1 known already, 0 recorded, 1 not recorded"),
+        (&["trust", "--yes"], 69, "1 known already, 1 recorded, 0 not recorded"),
+        (&["trust", "cp1", "worker-1"], 0, "2 known already, 0 recorded, 0 not recorded"),
+    ] {
+        let (code, _, errors) = bed.ask(arguments);
+        assert_eq!(code, exit, "{errors}");
+        assert!(errors.contains(told), "{errors}");
+        assert_eq!(errors.contains("10.79.0.9"), exit != 0, "{errors}");
+    }
+}

@@ -79,6 +79,7 @@ cluster:
 ssh:
   user: admin
   port: 2222
+  config: none
 sites: [dc1]
 hosts:
   cp1: {address: 192.168.18.201, roles: [control-plane], site: dc1}
@@ -118,10 +119,31 @@ fn programs_get_the_same() {
         *of("ssh.port"),
         serde_json::json!({
             "key": "ssh.port", "value": 22,
-            "origin": {"from": "file", "file": "DIR/inventory.yaml", "line": 15, "over": 6},
+            "origin": {"from": "file", "file": "DIR/inventory.yaml", "line": 16, "over": 6},
         })
     );
     assert_eq!(of("taints")["origin"], serde_json::json!({"from": "default"}));
+}
+
+#[test]
+fn what_openssh_is_configured_to_do_counts_where_nothing_else_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    fs::write(&config, "Host 192.168.18.*\n  Port 2200\n  User ada\n  ProxyJump bastion,second:23\n")
+        .unwrap();
+    let office = OFFICE.replace("  user: admin\n", "").replace("none", config.to_str().unwrap());
+    let file = inventory(folder.path(), &office);
+    let (exit, text, errors) = ask(&["inventory", "show", "-i", &file, "--host", "w1"]);
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    for (key, value, from) in [
+        ("ssh.user", "ada", "OpenSSH's configuration"),
+        ("ssh.port", "22", "inventory.yaml"),
+        ("ssh.jump", r#"["bastion","second:23"]"#, "OpenSSH's configuration"),
+        ("ssh.keepalive", "15", "default"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {text}"));
+        assert!(line.contains(value) && line.contains(from), "{line}");
+    }
 }
 
 #[test]

@@ -250,6 +250,18 @@ fn addons() {
         assert!(!stage.holds_on("cp1", &format!("{ADMIN} -n site get configmap more")));
         nothing_left(&stage);
     });
+    stage.step("a worker that fails keeps no add-on from the others", || {
+        inventory(&stage, "1.1.0", "page: without w1");
+        let taken = "/etc/modules-load.d/kubernetes.conf";
+        stage.on("w1", &format!("rm {taken} && mkdir {taken}"));
+        stage.hoist(&["apply"]).exits(1).says("w1").says("a directory is in its place");
+        assert_eq!(page(&stage), "without w1");
+        stage.on("w1", &format!("rmdir {taken}"));
+        stage.hoist(&["apply"]).exits(0);
+        nothing_left(&stage);
+        inventory(&stage, "1.1.0", "page: two");
+        stage.hoist(&["apply"]).exits(0);
+    });
     stage.step("a release that does not get ready is rolled back, and why is said", || {
         inventory(&stage, "1.1.0", "page: three, probe: {port: 8081}");
         let ran = stage.hoist(&["apply"]).exits(1);

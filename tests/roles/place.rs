@@ -19,7 +19,7 @@ case "$*" in
 */v3/cluster/member/remove*) echo "remove $(cat)" >>$root/calls ;;
 *--raw\ /version* | *--raw\ /health*)
 	[ -e $root/answers/$(echo "$*" | sed 's|.*https://\([0-9.]*\):2379.*|\1|') ] && echo '{"health":"true"}' ;;
-"get node "*) cat $root/nodes/$3 2>/dev/null || : ;;
+"get node "*) [ ! -e $root/nodes/$3 ] || echo "$3 $(cat $root/nodes/$3)" ;;
 *"get lease "*)
 	echo asked >>$root/leases/asked
 	[ ! -e $root/leases/$5 ] || { cat $root/leases/$5 && date +%s.%N >$root/leases/$5; } ;;
@@ -148,7 +148,7 @@ fn what_is_left_of_the_host_itself_goes_at_once() {
         made(&bed.place("w1", "10.0.0.9"));
         assert_eq!(bed.calls(), NODE_W1);
         made(&bed.place("w2", "10.0.0.10"));
-        assert_eq!(bed.calls()[0], "delete node w2 --ignore-not-found --wait=false", "there is none");
+        assert_eq!(bed.calls(), NODE_W1[1..], "there is no node, but pods may be left of one");
         assert!(!bed.waited());
         bed.remove("answers/10.0.0.3");
         made(&bed.place("cp3", "10.0.0.3"));

@@ -6,7 +6,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -147,22 +147,18 @@ pub fn authorities(inventory: &Inventory, facts: &Observed) -> BTreeMap<String, 
     present.enumerate().map(part).collect()
 }
 
-/// Whether members are at several sites: further apart than etcd expects.
-fn are_apart(inventory: &Inventory) -> bool {
-    let sites = inventory.with_role(inventory.etcd_role()).map(|(_, host)| &host.site);
-    sites.collect::<BTreeSet<_>>().len() > 1
-}
-
 /// What templates see of etcd's hosts as `cluster.etcd`, in the order of the inventory.
 pub(super) fn cluster_context(inventory: &Inventory) -> Value {
     let members: Vec<_> = inventory.with_role(inventory.etcd_role()).collect();
     let joined = |divided: &dyn Fn(&str, String) -> String| {
         members.iter().map(|(name, host)| divided(name, host.address.to_string())).collect::<Vec<_>>()
     };
+    let (heartbeat, election) = inventory.etcd_times();
     json!({
         "external": inventory.cluster.etcd == Etcd::External,
         "members": members.iter().map(|(name, host)| json!({"name": name, "address": host.address})).collect::<Vec<_>>(),
-        "apart": are_apart(inventory),
+        "heartbeat_ms": heartbeat,
+        "election_ms": election,
         "endpoints": joined(&|_, address| format!("https://{address}:2379")),
         "initial": joined(&|name, address| format!("{name}=https://{address}:2380")).join(","),
     })

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::{engine::Library, inventory::Inventory};
 
-/// The flags of etcd, by name; not that of `snapshot_count`, which newer releases no longer have. The role's own defaults count where the inventory's `vars.etcd` says nothing; what only one
-/// host says does not, for kubeadm has one document for all.
+/// The flags of etcd, by name; not that of `snapshot_count`, which newer releases no longer have. The role's own
+/// defaults count where the inventory's `vars.etcd` says nothing; what only one host says does not, for kubeadm has one
+/// document for all.
 pub fn flags(inventory: &Inventory) -> Vec<(String, String)> {
     let role = Library::default().role("etcd").ok();
     let defaults = role.and_then(|role| serde_json::to_value(role.defaults.get("etcd")).ok());
@@ -17,16 +18,16 @@ pub fn flags(inventory: &Inventory) -> Vec<(String, String)> {
         Some(value) => value.to_string(),
         None => String::new(),
     };
-    let apart = super::are_apart(inventory);
-    let by_sites = |key: &str, near: &str, far: &str| match text(key).as_str() {
-        "0" => if apart { far } else { near }.to_string(),
+    let (heartbeat, election) = inventory.etcd_times();
+    let by_sites = |key: &str, time: i64| match text(key).as_str() {
+        "0" => time.to_string(),
         said => said.to_string(),
     };
     [
         ("auto-compaction-mode", "periodic".to_string()),
         ("auto-compaction-retention", text("compaction_retention")),
-        ("election-timeout", by_sites("election_ms", "1000", "2500")),
-        ("heartbeat-interval", by_sites("heartbeat_ms", "100", "250")),
+        ("election-timeout", by_sites("election_ms", election)),
+        ("heartbeat-interval", by_sites("heartbeat_ms", heartbeat)),
         ("quota-backend-bytes", text("quota_bytes")),
     ]
     .map(|(name, value)| (name.to_string(), value))

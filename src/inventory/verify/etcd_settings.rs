@@ -24,19 +24,23 @@ const UNITS: [&str; 7] = ["ns", "us", "µs", "ms", "s", "m", "h"];
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    let sites = inventory.with_role(inventory.etcd_role()).map(|(_, host)| &host.site);
-    let apart = sites.collect::<std::collections::HashSet<_>>().len() > 1;
+    let times = inventory.etcd_times();
     let mut said = vec![(vec!["vars", "etcd"], &inventory.vars)];
     said.extend(inventory.hosts.iter().map(|(name, host)| (vec!["hosts", name, "vars", "etcd"], &host.vars)));
     for (path, vars) in said {
         if let Some(Value::Object(settings)) = vars.get("etcd") {
             let at = |key: &str| document.tree.at(&[&path[..], &[key]].concat());
-            judge(settings, apart, &at, problems);
+            judge(settings, times, &at, problems);
         }
     }
 }
 
-fn judge(settings: &Map<String, Value>, apart: bool, at: &dyn Fn(&str) -> Span, problems: &mut Vec<Problem>) {
+fn judge(
+    settings: &Map<String, Value>,
+    times: (i64, i64),
+    at: &dyn Fn(&str) -> Span,
+    problems: &mut Vec<Problem>,
+) {
     let before = problems.len();
     for (key, least, most) in RANGES {
         let fits = |value: &Value| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
@@ -64,10 +68,10 @@ fn judge(settings: &Map<String, Value>, apart: bool, at: &dyn Fn(&str) -> Span, 
     if problems.len() > before {
         return;
     }
-    // 0 is by the sites, as in `templates/etcd/etcd.conf`.
+    // 0 is by the sites.
     let number = |key: &str| settings.get(key).and_then(Value::as_i64).filter(|number| *number != 0);
-    let heartbeat = number("heartbeat_ms").unwrap_or(if apart { 250 } else { 100 });
-    let election = number("election_ms").unwrap_or(if apart { 2500 } else { 1000 });
+    let heartbeat = number("heartbeat_ms").unwrap_or(times.0);
+    let election = number("election_ms").unwrap_or(times.1);
     if election < SIGNS_OF_LIFE * heartbeat {
         let key = if number("election_ms").is_some() { "election_ms" } else { "heartbeat_ms" };
         problems.push(

@@ -90,6 +90,25 @@ async fn owner_mode_and_links_stay() {
 }
 
 #[tokio::test]
+async fn links_of_others_are_not_followed() {
+    if !is_root() {
+        return;
+    }
+    let (folder, host, path) = with_file(Some(b"a\n")).await;
+    let link = folder.path().join("link").to_str().unwrap().to_string();
+    symlink(&path, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).unwrap();
+    for edit in [
+        task("line", json!({"path": link, "line": "b"})),
+        task("block", json!({"path": link, "name": "b", "content": "b"})),
+    ] {
+        let refused = apply(&host, &edit).await.unwrap_err();
+        assert!(refused.contains("is a link of nobody: only links of root are followed"), "{refused}");
+        assert_eq!(read(&path), "a\n");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_text_is_refused_and_left_alone() {
     let large = vec![b'x'; 256 * 1024 + 1];
     for (content, why) in

@@ -1,0 +1,90 @@
+//! Whether the way to workers in EC2 is free.
+
+use super::{
+    Subject,
+    finding::{Check, Finding},
+    survey::Survey,
+};
+use crate::inventory::Inventory;
+
+const WAY: Check = Check {
+    name: "burst-routes",
+    checked: "the host's routes, where workers in EC2 are reached through a gateway",
+    expected: "none into `burst.subnets` but that of the tunnel",
+};
+/// The interface of the tunnel, as in `templates/tunnel/hoist-tunnel.sh`.
+const TUNNEL: &str = "hoist";
+
+/// What a survey tells of a host. The host's own networks are among its routes.
+pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
+    let burst = &inventory.burst;
+    if !burst.has_gateway() || !host.host.is_node() {
+        return None;
+    }
+    let foreign = || survey.routes.iter().filter(|route| route.device != TUNNEL);
+    let pairs = foreign().flat_map(|route| burst.subnets.iter().map(move |subnet| (route, subnet)));
+    let mut overlapping =
+        pairs.filter(|(route, subnet)| subnet.contains(&route.network) || route.network.contains(*subnet));
+    // The longest prefix wins: what is behind a wider route is only lost where both mean the same addresses.
+    let worst = overlapping.clone().find(|(route, subnet)| subnet.contains(&route.network));
+    Some(match worst.or_else(|| overlapping.next()) {
+        None => WAY.ok(host.name, "no other"),
+        Some((route, subnet)) => {
+            let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
+            let observed = format!("{}{via} on {} overlaps {subnet}", route.network, route.device);
+            match worst {
+                Some(_) => WAY.error(
+                    host.name,
+                    observed,
+                    "choose other `burst.subnets`, or remove the route: workers there would not be reached",
+                ),
+                None => WAY.warning(
+                    host.name,
+                    observed,
+                    "choose other `burst.subnets` if these addresses are in use: the tunnel's narrower route wins",
+                ),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preflight::{
+        Severity::{Error, Ok, Warning},
+        survey::Route,
+        tests::Fleet,
+    };
+
+    #[test]
+    fn routes_to_where_workers_in_ec2_are() {
+        for (network, device, severity) in [
+            ("192.168.18.0/24", "eth0", Ok),
+            ("172.16.0.0/22", "hoist", Ok),
+            ("172.16.4.0/24", "eth0", Ok),
+            ("172.16.0.0/12", "tun0", Warning),
+            ("172.16.0.0/22", "eth1", Error),
+            ("172.16.1.0/24", "eth1", Error),
+        ] {
+            let mut fleet = Fleet::three();
+            let wide = Route { network: "172.0.0.0/8".parse().unwrap(), via: None, device: "eth0".into() };
+            let route = Route { network: network.parse().unwrap(), via: None, device: device.into() };
+            fleet.survey("w1").routes = vec![route];
+            if severity == Error {
+                fleet.survey("w1").routes.insert(0, wide);
+            }
+            let say = |fleet: &Fleet| {
+                let hosts = fleet.subjects();
+                from_survey(&fleet.inventory, &hosts[1], hosts[1].survey.unwrap())
+            };
+            assert_eq!(say(&fleet), None, "nothing is rented");
+            let burst = &mut fleet.inventory.burst;
+            (burst.region, burst.subnets) =
+                (Some("eu-central-1".into()), vec!["172.16.0.0/22".parse().unwrap()]);
+            assert_eq!(say(&fleet).unwrap().severity, severity, "{network} on {device}");
+            fleet.inventory.burst.connection = crate::inventory::Connection::Vpn;
+            assert_eq!(say(&fleet), None, "there a route is what is needed");
+        }
+    }
+}
