@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -161,6 +162,19 @@ impl Index {
         Ok(index)
     }
 
+    /// What processors the programs are for, as `uname -m` has it. Nothing where they are not here, or for others.
+    pub fn architecture(&self) -> Option<&'static str> {
+        let kubeadm = self.files.iter().find(|file| file.name == "kubeadm")?;
+        let mut header = [0; 20];
+        std::fs::File::open(&kubeadm.path).ok()?.read_exact(&mut header).ok()?;
+        // e_machine of the ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+        match (&header[..4], u16::from_le_bytes([header[18], header[19]])) {
+            (b"\x7fELF", 62) => Some("x86_64"),
+            (b"\x7fELF", 183) => Some("aarch64"),
+            _ => None,
+        }
+    }
+
     /// What roles unpack, by its name.
     pub fn extra(&self, name: &str) -> Option<&File> {
         self.extras.iter().find(|file| file.name == name)
@@ -223,6 +237,32 @@ mod tests {
         let folder = folder(3);
         let index = Index::load(folder.path(), "1.20.2").unwrap();
         assert!(index.files[0].path.is_absolute() && index.files[0].path.exists());
+    }
+
+    #[test]
+    fn programs_tell_what_they_are_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeadm");
+        let kubeadm = File { name: "kubeadm".into(), path: path.clone(), ..File::default() };
+        let index = Index { files: vec![kubeadm], ..Index::default() };
+        assert_eq!(index.architecture(), None, "it is not here");
+        let header = |machine: u16| {
+            [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0"[..], &machine.to_le_bytes()].concat()
+        };
+        for (bytes, architecture) in [
+            (header(62), Some("x86_64")),
+            (header(183), Some("aarch64")),
+            (header(243), None),
+            (b"#!/bin/sh\nexec true, or not\n".to_vec(), None),
+            (b"\x7fELF".to_vec(), None),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(index.architecture(), architecture);
+        }
+        let own = std::env::current_exe().unwrap();
+        let kubeadm = File { name: "kubeadm".into(), path: own, ..File::default() };
+        let index = Index { files: vec![kubeadm], ..Index::default() };
+        assert_eq!(index.architecture(), Some(std::env::consts::ARCH), "a real program");
     }
 
     #[test]

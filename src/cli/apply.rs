@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     addon,
+    artifact::Index,
     cluster::{self, Session, Work, serving},
     engine::{
         Bystander, Event, Interrupted, Journal, Lock, Log, Outcome, Plan, Run, SavedPlan, Subject, Turns,
@@ -98,7 +99,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let mut warnings = Vec::new();
     if request.scope.only.is_none() {
-        warnings = refuse_what_would_fail(inventory, &work.session, &plan).await?;
+        warnings = refuse_what_would_fail(inventory, &work.session, &plan, index.as_ref()).await?;
         eprint!("{}", report::preflight::warnings(&warnings));
     }
     let Work { mut session, subjects, bystanders } = work;
@@ -245,12 +246,16 @@ async fn refuse_what_would_fail(
     inventory: &Inventory,
     session: &Session,
     plan: &Plan,
+    index: Option<&Index>,
 ) -> Result<Vec<Finding>, Failure> {
     let in_scope = |name: &str| plan.hosts.iter().any(|host| host.host == name);
     let mut findings = match plan.changes() {
         0 => preflight::foreign(inventory, &session.facts),
         _ => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
     };
+    if plan.changes() > 0 {
+        findings.extend(preflight::of_programs(index.and_then(Index::architecture), &session.facts));
+    }
     let warnings = findings.extract_if(.., |finding| finding.severity == Severity::Warning).collect();
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() {

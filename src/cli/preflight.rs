@@ -3,9 +3,10 @@
 use super::{
     Failure,
     request::lock,
-    shared::{InventoryArg, Output, home, print},
+    shared::{InventoryArg, Output, cache, home, print},
 };
 use crate::{
+    artifact::{self, Index},
     cluster::Session,
     engine::Lock,
     exit::Exit,
@@ -45,14 +46,20 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let selected = selected.map_err(|error| Failure { report: error.into(), exit: Exit::Usage })?;
     let mut targets = Session::targets(&inventory, &home()).await?;
     targets.retain(|target| selected.iter().any(|(name, _)| *name == target.name));
-    let mut found = preflight::examine(&inventory, &targets).await;
+    // Whether there are artifacts at all is for those to say who need them, and no bundle is unpacked for this.
+    let index = match inventory.artifacts.bundle {
+        Some(_) => None,
+        None => artifact::supply(&inventory, &args.inventory.file, &home(), &cache()?).ok(),
+    };
+    let programs = index.as_ref().and_then(Index::architecture);
+    let mut found = preflight::examine(&inventory, &targets, programs).await;
     if args.repair && !found.repairs.is_empty() {
         let lock = lock();
         for copied in &found.repairs {
             renew(copied, &lock).await?;
         }
         drop(found);
-        found = preflight::examine(&inventory, &targets).await;
+        found = preflight::examine(&inventory, &targets, programs).await;
     }
     let text = match args.output {
         Output::Text => report::preflight::findings(&found.findings, args.all),

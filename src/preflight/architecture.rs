@@ -1,15 +1,40 @@
 //! What processors the hosts have: artifacts are for one architecture, and so are the hosts of a cluster.
 
+use indexmap::IndexMap;
+
 use super::{
     Subject,
     finding::{Check, Finding},
 };
+use crate::facts::Facts;
 
 const ARCHITECTURE: Check = Check {
     name: "architecture",
     checked: "the architecture of the processor",
     expected: "the same on all hosts",
 };
+
+const PROGRAMS: Check = Check {
+    name: "artifact-architecture",
+    checked: "what architecture the artifacts' programs are for",
+    expected: "that of the processor",
+};
+
+/// Compares the hosts with the programs that they are sent, where that is known: as `uname -m` has it.
+pub fn of_programs(programs: Option<&str>, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
+    let known = facts.iter().filter(|(_, facts)| !facts.architecture.is_empty());
+    let judged = known.zip(programs.into_iter().cycle()).map(|((host, facts), programs)| {
+        if facts.architecture == programs {
+            return PROGRAMS.ok(host, programs);
+        }
+        PROGRAMS.error(
+            host,
+            format!("{programs}, and the processor is {}", facts.architecture),
+            "take artifacts for these hosts: `artifacts` in the inventory says where they are (docs/artifacts.md)",
+        )
+    });
+    judged.collect()
+}
 
 /// Compares the hosts with those that are nodes already, or else with most of them; the first counts where as many have
 /// another.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures::{StreamExt, future::join_all};
 
 use super::{
-    Subject, alone, clock,
+    Subject, alone,
+    architecture::of_programs,
+    clock,
     finding::{Check, Finding, merge},
     firewall, fsync,
     neighbours::Neighbours,
@@ -58,8 +60,9 @@ struct Reachable {
     survey: Option<Survey>,
 }
 
-/// Connects to these hosts of the inventory and makes every check there is. Nothing is left on them.
-pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
+/// Connects to these hosts of the inventory and makes every check there is. Nothing is left on them. `programs` is the
+/// architecture of the artifacts, where that is known.
+pub async fn examine(inventory: &Inventory, targets: &[Target], programs: Option<&str>) -> Examination {
     let mut findings = Vec::new();
     let (mut hosts, unreached) = reach(targets, &mut findings).await;
     // While they are idle, so that the answers come at once.
@@ -84,6 +87,8 @@ pub async fn examine(inventory: &Inventory, targets: &[Target]) -> Examination {
     findings.extend(disks(inventory, &hosts).await);
     findings.extend(virtual_address(inventory, &hosts).await);
     findings.extend(pool_addresses(inventory, &hosts).await);
+    let facts = hosts.iter().map(|host| (host.name.clone(), host.facts.clone())).collect();
+    findings.extend(of_programs(programs, &facts));
     let subjects = subjects(inventory, &hosts);
     findings.extend(judge(inventory, &subjects));
     let copied = repair::copied(&subjects).into_iter().filter_map(|(name, identities)| {

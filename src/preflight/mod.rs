@@ -42,6 +42,7 @@ mod ways;
 
 use indexmap::IndexMap;
 
+pub use architecture::of_programs;
 pub use before::before;
 pub use examine::{Copied, Examination, examine};
 pub use finding::{Check, Finding, Severity, merge};

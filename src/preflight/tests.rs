@@ -170,6 +170,19 @@ fn hosts_of_two_architectures_are_no_cluster() {
 }
 
 #[test]
+fn artifacts_fit_the_processors() {
+    let mut fleet = Fleet::three();
+    assert_eq!(of_programs(None, &fleet.facts), [], "nothing is known of them");
+    assert_eq!(complaints(&of_programs(Some("x86_64"), &fleet.facts)), []);
+    fleet.facts("w2").architecture = "aarch64".into();
+    fleet.facts("cp1").architecture.clear();
+    let found = of_programs(Some("x86_64"), &fleet.facts);
+    assert_eq!(complaints(&found), [("artifact-architecture", Severity::Error)]);
+    assert_eq!(found.len(), 2, "cp1 has not told");
+    assert!(found.iter().any(|finding| finding.observed == "x86_64, and the processor is aarch64"));
+}
+
+#[test]
 fn a_balancer_needs_a_haproxy_of_this_time() {
     let mut fleet = Fleet::three();
     let red_hat = |version: &str| Os {
