@@ -19,7 +19,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use table::Figure;
@@ -74,7 +74,7 @@ fn measure_all(counts: &[usize]) -> Outcome<Vec<Figure>> {
     let mut server = server.arg("--hosts").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(server.stdout.take().ok_or("it has no output")?).read_line(&mut line)?;
-    let figures = counts.iter().map(|hosts| measure(*hosts, server.id())).collect();
+    let figures = counts.iter().map(|hosts| measure(*hosts)).collect();
     // It ends when its standard input does.
     drop(server.stdin.take());
     server.wait()?;
@@ -82,13 +82,13 @@ fn measure_all(counts: &[usize]) -> Outcome<Vec<Figure>> {
 }
 
 /// The median of some runs that find nothing to do, with the largest memory of any.
-fn measure(hosts: usize, server: u32) -> Outcome<Figure> {
+fn measure(hosts: usize) -> Outcome<Figure> {
     let inventory = world::inventory(hosts)?;
     eprintln!("{hosts} hosts: making the statements true");
-    apply(hosts, &inventory, server)?;
+    apply(hosts, &inventory)?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let round = apply(hosts, &inventory, server)?;
+        let round = apply(hosts, &inventory)?;
         eprintln!("{hosts} hosts: {:.2} s, {} MB", round.elapsed.as_secs_f64(), round.memory >> 20);
         let log = fs::read_to_string(work("log"))?;
         if !log.contains("Nothing to change") {
@@ -102,10 +102,9 @@ fn measure(hosts: usize, server: u32) -> Outcome<Figure> {
 }
 
 /// One run.
-fn apply(hosts: usize, inventory: &Path, server: u32) -> Outcome<Figure> {
+fn apply(hosts: usize, inventory: &Path) -> Outcome<Figure> {
     let hoist = env::var("HOIST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hoist").into());
     let log = fs::File::create(work("log"))?;
-    let before = used_by(server)?;
     let begun = Instant::now();
     let mut run = Command::new("timeout")
         .args([PATIENCE, &hoist, "apply", "--only", "peers", "--roles", ROLES, "-i"])
@@ -124,16 +123,5 @@ fn apply(hosts: usize, inventory: &Path, server: u32) -> Outcome<Figure> {
         );
     }
     let used = ended.rusage;
-    let theirs = used_by(server)?.saturating_sub(before);
-    Ok(Figure { hosts, elapsed, processor: used.utime + used.stime, theirs, memory: used.maxrss })
-}
-
-/// The processor time of a process and of those that it has started and that have ended: proc_pid_stat(5).
-fn used_by(process: u32) -> Outcome<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // What stands before may have spaces in it.
-    let (_, rest) = stat.rsplit_once(") ").ok_or("no name in /proc/PID/stat")?;
-    let ticks = rest.split(' ').skip(11).take(4).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-    // A hundred in a second, whatever the kernel counts in.
-    Ok(Duration::from_millis(ticks * 10))
+    Ok(Figure { hosts, elapsed, processor: used.utime + used.stime, memory: used.maxrss })
 }

@@ -12,8 +12,6 @@ pub struct Figure {
     pub elapsed: Duration,
     /// hoist's own processor time.
     pub processor: Duration,
-    /// That of the hosts' servers and shells.
-    pub theirs: Duration,
     /// The most bytes that it had in memory.
     pub memory: u64,
 }
@@ -21,13 +19,11 @@ pub struct Figure {
 /// The first row is the measure of growth, the last is what the targets are for.
 pub fn markdown(figures: &[Figure], load: &str) -> String {
     let mut text = format!("{}\n\n", machine(load));
-    text += "| hosts | nothing to do | a host | hoist's processor time | the hosts' | hoist's memory |\n|---:|---:|---:|---:|---:|---:|\n";
-    for Figure { hosts, elapsed, processor, theirs, memory } in figures {
+    text += "| hosts | nothing to do | a host | hoist's processor time | hoist's memory |\n|---:|---:|---:|---:|---:|\n";
+    for Figure { hosts, elapsed, processor, memory } in figures {
         let (seconds, each) = (elapsed.as_secs_f64(), elapsed.as_secs_f64() * 1e3 / *hosts as f64);
-        let (processor, theirs, memory) = (processor.as_secs_f64(), theirs.as_secs_f64(), memory >> 20);
-        text += &format!(
-            "| {hosts} | {seconds:.2} s | {each:.1} ms | {processor:.2} s | {theirs:.2} s | {memory} MB |\n"
-        );
+        let (processor, memory) = (processor.as_secs_f64(), memory >> 20);
+        text += &format!("| {hosts} | {seconds:.2} s | {each:.1} ms | {processor:.2} s | {memory} MB |\n");
     }
     let (Some(first), Some(last)) = (figures.first(), figures.last()) else { return text };
     let growth = last.hosts as f64 / first.hosts as f64;
