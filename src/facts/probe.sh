@@ -15,7 +15,8 @@ tell() {
 	say os.name "$PRETTY_NAME"
 )
 tell kernel /proc/sys/kernel/osrelease
-say architecture "$(uname -m)"
+# Linux has it as a file since 6.1.
+if [ -r /proc/sys/kernel/arch ]; then tell architecture /proc/sys/kernel/arch; else say architecture "$(uname -m)"; fi
 tell hostname /proc/sys/kernel/hostname
 tell machine_id /etc/machine-id
 tell hardware.uuid /sys/class/dmi/id/product_uuid
@@ -23,18 +24,31 @@ tell hardware.vendor /sys/class/dmi/id/sys_vendor
 tell hardware.product /sys/class/dmi/id/product_name
 tell init /proc/1/comm
 say virtualization "$(systemd-detect-virt 2>/dev/null)"
-# Those that run come last, and the last one counts.
-set -- chrony.service chronyd.service ntp.service ntpd.service ntpsec.service openntpd.service systemd-timesyncd.service
+# The one that runs comes last, and the last one counts.
 {
-	systemctl list-unit-files --no-legend "$@"
-	systemctl list-units --no-legend --plain --state=active "$@"
-} 2>/dev/null | while read -r unit state rest; do
-	case $state in alias | masked*) ;; *) say time_service "${unit%.service}" ;; esac
-done
+	systemctl show -p Id -p LoadState -p ActiveState chrony.service chronyd.service ntp.service ntpd.service \
+		ntpsec.service openntpd.service systemd-timesyncd.service 2>/dev/null
+	echo
+} | {
+	load='' running=''
+	while IFS== read -r key value; do
+		case $key in
+			Id) unit=${value%.service} ;;
+			LoadState) load=$value ;;
+			ActiveState) active=$value ;;
+			'')
+				[ "$load" != loaded ] || say time_service "$unit"
+				[ "$load $active" != 'loaded active' ] || running=$unit
+				load=''
+				;;
+		esac
+	done
+	[ -z "$running" ] || say time_service "$running"
+}
 say clock "$(date +%s)"
 say cpus "$(nproc 2>/dev/null)"
 while read -r key value unit; do
-	case $key in MemTotal:) say memory_kib "$value" ;; esac
+	case $key in MemTotal:) say memory_kib "$value" && break ;; esac
 done < /proc/meminfo
 while read -r device kind rest; do
 	case $device in Filename) ;; *) say swap "$device" ;; esac
@@ -48,21 +62,21 @@ if command -v apt-get >/dev/null; then say packages apt; elif command -v dnf >/d
 # The version of containerd decides its configuration. What would be installed is asked only where nothing is.
 {
 	if command -v dpkg-query >/dev/null; then
-		dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' containerd.io containerd | sed -n 's/^installed //p'
+		dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' containerd.io containerd
 	else
-		rpm -q --qf 'installed %{NAME} %{VERSION}\n' containerd.io containerd | sed -n 's/^installed //p'
+		rpm -q --qf 'installed %{NAME} %{VERSION}\n' containerd.io containerd
 	fi
-	[ -e /usr/local/bin/containerd ] || echo none
-} 2>/dev/null | while read -r name version; do
-	case $name in
-	none)
+	[ -e /usr/local/bin/containerd ] || echo installed none
+} 2>/dev/null | while read -r state name version; do
+	case $state$name in
+	installednone)
 		if command -v apt-cache >/dev/null; then
 			say containerd "containerd $(apt-cache policy containerd 2>/dev/null | sed -n 's/^ *Candidate: *//p')"
 		else
 			dnf -q -C repoquery --latest-limit 1 --qf 'containerd=%{name} %{version}\n' containerd.io containerd 2>/dev/null
 		fi
 		;;
-	*) say containerd "$name $version" && break ;;
+	installed*) say containerd "$name $version" && break ;;
 	esac
 done
 while IFS== read -r key value; do

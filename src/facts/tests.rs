@@ -151,3 +151,32 @@ fn refuses_what_cannot_be_a_node() {
             .contains("apt nor dnf")
     );
 }
+
+/// The script itself: what `systemctl show` says of units that run, are switched off, masked, or not there.
+#[tokio::test]
+async fn the_time_service_that_runs_counts() {
+    let unit = |name: &str, load: &str, active: &str| {
+        format!("Id={name}.service\nLoadState={load}\nActiveState={active}\n")
+    };
+    let away = unit("ntp", "not-found", "inactive");
+    let ours = unit("systemd-timesyncd", "loaded", "inactive");
+    for (units, expected) in [
+        (vec![away.clone()], ""),
+        (vec![unit("chrony", "loaded", "active"), unit("chrony", "loaded", "active"), ours.clone()], "chrony"),
+        (vec![away.clone(), ours.clone()], "systemd-timesyncd"),
+        (vec![unit("chronyd", "loaded", "inactive"), unit("systemd-timesyncd", "masked", "inactive")], "chronyd"),
+        (vec![unit("openntpd", "masked", "active"), ours, away], "systemd-timesyncd"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = format!("#!/bin/sh\ncat <<'END'\n{}END\n", units.join("\n"));
+        let path = folder.path().join("systemctl");
+        std::fs::write(&path, program).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = format!("PATH={}:$PATH\n{SCRIPT}", folder.path().display());
+        let host = transport::Local::open("here").await.unwrap();
+        let output = host.run(Script::new(script)).await.unwrap();
+        let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(facts.time_service, expected, "{units:?}");
+        assert!(!facts.architecture.is_empty() && facts.memory_kib > 0, "the rest is told as well");
+    }
+}

@@ -128,10 +128,9 @@ fn routes(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     let foreign = survey.routes.iter().filter(|route| route.device != OWN_BRIDGE && !peers(route.via));
     for route in foreign {
         if let Some((whose, taken)) = overlap(inventory, route.network) {
-            let way = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
             return ROUTES.error(
                 host.name,
-                format!("{}{way} on {} overlaps {taken}, the network of the {whose}", route.network, route.device),
+                format!("{route} overlaps {taken}, the network of the {whose}"),
                 format!("choose another `network.{whose}` in the inventory, or remove the route if nobody needs it"),
             );
         }

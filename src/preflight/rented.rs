@@ -1,9 +1,11 @@
 //! Whether the way to workers in EC2 is free.
 
+use ipnet::Ipv4Net;
+
 use super::{
     Subject,
     finding::{Check, Finding},
-    survey::Survey,
+    survey::{Route, Survey},
 };
 use crate::inventory::Inventory;
 
@@ -21,30 +23,25 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Op
     if !burst.has_gateway() || !host.host.is_node() {
         return None;
     }
-    let foreign = || survey.routes.iter().filter(|route| route.device != TUNNEL);
-    let pairs = foreign().flat_map(|route| burst.subnets.iter().map(move |subnet| (route, subnet)));
-    let mut overlapping =
-        pairs.filter(|(route, subnet)| subnet.contains(&route.network) || route.network.contains(*subnet));
+    let foreign = survey.routes.iter().filter(|route| route.device != TUNNEL);
+    let pairs = foreign.flat_map(|route| burst.subnets.iter().map(move |subnet| (route, subnet)));
     // The longest prefix wins: what is behind a wider route is only lost where both mean the same addresses.
-    let worst = overlapping.clone().find(|(route, subnet)| subnet.contains(&route.network));
-    Some(match worst.or_else(|| overlapping.next()) {
+    let overlaps = |(route, subnet): (&Route, &Ipv4Net)| {
+        let lost = subnet.contains(&route.network);
+        (lost || route.network.contains(subnet)).then(|| (lost, format!("{route} overlaps {subnet}")))
+    };
+    Some(match pairs.filter_map(overlaps).max_by_key(|(lost, _)| *lost) {
         None => WAY.ok(host.name, "no other"),
-        Some((route, subnet)) => {
-            let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
-            let observed = format!("{}{via} on {} overlaps {subnet}", route.network, route.device);
-            match worst {
-                Some(_) => WAY.error(
-                    host.name,
-                    observed,
-                    "choose other `burst.subnets`, or remove the route: workers there would not be reached",
-                ),
-                None => WAY.warning(
-                    host.name,
-                    observed,
-                    "choose other `burst.subnets` if these addresses are in use: the tunnel's narrower route wins",
-                ),
-            }
-        }
+        Some((true, observed)) => WAY.error(
+            host.name,
+            observed,
+            "choose other `burst.subnets`, or remove the route: workers there would not be reached",
+        ),
+        Some((false, observed)) => WAY.warning(
+            host.name,
+            observed,
+            "choose other `burst.subnets` if these addresses are in use: the tunnel's narrower route wins",
+        ),
     })
 }
 
@@ -53,7 +50,6 @@ mod tests {
     use super::*;
     use crate::preflight::{
         Severity::{Error, Ok, Warning},
-        survey::Route,
         tests::Fleet,
     };
 

@@ -1,6 +1,7 @@
 //! What preflight asks of one host beyond its facts: one script, one typed result.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
@@ -309,6 +310,14 @@ impl Disk {
 
     pub fn has(&self, option: &str) -> bool {
         self.options.iter().any(|own| own == option)
+    }
+}
+
+/// As people write it: `10.0.0.0/8 via 192.0.2.1 on eth0`.
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let via = self.via.map(|via| format!(" via {via}")).unwrap_or_default();
+        write!(formatter, "{}{via} on {}", self.network, self.device)
     }
 }
 
