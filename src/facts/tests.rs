@@ -162,9 +162,15 @@ async fn the_time_service_that_runs_counts() {
     let ours = unit("systemd-timesyncd", "loaded", "inactive");
     for (units, expected) in [
         (vec![away.clone()], ""),
-        (vec![unit("chrony", "loaded", "active"), unit("chrony", "loaded", "active"), ours.clone()], "chrony"),
+        (
+            vec![unit("chrony", "loaded", "active"), unit("chrony", "loaded", "active"), ours.clone()],
+            "chrony",
+        ),
         (vec![away.clone(), ours.clone()], "systemd-timesyncd"),
-        (vec![unit("chronyd", "loaded", "inactive"), unit("systemd-timesyncd", "masked", "inactive")], "chronyd"),
+        (
+            vec![unit("chronyd", "loaded", "inactive"), unit("systemd-timesyncd", "masked", "inactive")],
+            "chronyd",
+        ),
         (vec![unit("openntpd", "masked", "active"), ours, away], "systemd-timesyncd"),
     ] {
         let folder = tempfile::tempdir().unwrap();
