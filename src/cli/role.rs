@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::{
     Failure,
+    request::library,
     shared::{Output, print},
 };
 use crate::{
-    engine::{self, Library, lint},
+    engine::{self, lint},
     exit::Exit,
 };
 
@@ -67,7 +68,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn run_lint(args: &LintArgs) -> Result<Exit, Failure> {
-    let library = Library::new(args.roles.clone());
+    let library = library(args.roles.as_deref())?;
     let found = lint(&library, &args.names)?;
     let exit = if found.is_empty() { Exit::Ok } else { Exit::Data };
     match args.output {
