@@ -140,7 +140,11 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => there_already(path),
         _ => {
-            let report = miette::miette!("failed to write {}: {error}", path.display());
+            let report = miette::miette!(
+                help = "name a file in a folder that is there and that you may write to",
+                "failed to write {}: {error}",
+                path.display()
+            );
             Failure { report, exit: Exit::Os }
         }
     })
