@@ -12,6 +12,7 @@ use super::{Failure, interview};
 use crate::{
     exit::Exit,
     inventory::{self, NewHost, Start, usual_roles},
+    report::tell_line,
 };
 
 /// Writes an inventory to start from, and never over a file that is there. No host is contacted. On a terminal it asks
@@ -78,9 +79,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let text = inventory::start(&start)?;
     write(&args.file, &text)?;
     let file = args.file.display();
-    eprintln!(
+    tell_line(format_args!(
         "wrote {file}; edit it, then:\n  hoist check -i {file}\n  hoist trust -i {file}\n  hoist plan -i {file}"
-    );
+    ));
     Ok(Exit::Ok)
 }
 

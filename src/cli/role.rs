@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::{self, lint},
     exit::Exit,
+    report::tell_line,
 };
 
 /// Checks roles, and tells how they are written. No host is contacted.
@@ -83,7 +84,7 @@ fn run_lint(args: &LintArgs) -> Result<Exit, Failure> {
         }
         Output::Text => {
             for file in found {
-                eprintln!("{:?}", miette::Report::new(file));
+                tell_line(format_args!("{:?}", miette::Report::new(file)));
             }
         }
     }
