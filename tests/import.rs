@@ -35,7 +35,9 @@ fn no_secret_comes_along() {
     let Imported { text, notes } = import("office/inventory.ini");
     let all = text + &notes.join("\n");
     assert!(!all.contains("hunter") && !all.contains("6231"), "{all}");
-    for name in ["ansible_become_pass", "ansible_password", "grafana_admin_password"] {
+    for name in
+        ["ansible_become_pass", "ansible_password", "ansible_ssh_common_args", "grafana_admin_password"]
+    {
         assert!(all.contains(name), "{name} is told");
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     exit::Exit,
     inventory::Inventory,
     kube::{self, Api},
+    report::tell_line,
     task::Change,
 };
 
@@ -167,7 +168,7 @@ impl Addons {
 /// What is worth a word, and no reason to stop.
 pub(super) fn tell(words: Vec<String>) {
     for word in words {
-        eprintln!("{word}");
+        tell_line(word);
     }
 }
 

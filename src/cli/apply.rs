@@ -25,7 +25,7 @@ use crate::{
     inventory::{Host, Inventory, Role},
     kube::NodeStatus,
     preflight::{self, Finding, Severity},
-    report::{self, progress::Progress, run::Ended},
+    report::{self, progress::Progress, run::Ended, tell_text},
 };
 
 /// How long nodes may take to be ready after their last change.
@@ -95,25 +95,25 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         saved.still_fits(&SavedPlan::new(request.source(contents)?, &work.subjects, &plan))?;
     }
     if !json {
-        eprint!("{}", report::plan::summary(&plan));
+        tell_text(report::plan::summary(&plan));
     }
     let mut warnings = Vec::new();
     if request.scope.only.is_none() {
         warnings = refuse_what_would_fail(inventory, &work.session, &plan, index.as_ref()).await?;
-        eprint!("{}", report::preflight::warnings(&warnings));
+        tell_text(report::preflight::warnings(&warnings));
     }
     let Work { mut session, subjects, bystanders } = work;
     let job = Job { request: &request, args, addons: &addons, plan: &plan, warnings, lock: &lock, begun };
     let Done { outcomes, ended, nodes, log } = job.carry_out(&mut session, subjects, bystanders).await?;
-    eprint!("{}", report::run::failures(&outcomes));
+    tell_text(report::run::failures(&outcomes));
     let whole = ended.failed.is_empty() && ended.blocked.is_empty() && ended.addons.is_empty();
     if !json && let Ok(nodes) = &nodes {
         if let Some(nodes) = nodes {
             print(report::status::nodes(nodes).to_string().as_bytes())?;
         }
-        eprint!("{}", ended.summary(begun.elapsed(), nodes.as_ref().map(Vec::len)));
+        tell_text(ended.summary(begun.elapsed(), nodes.as_ref().map(Vec::len)));
     }
-    eprint!("{}", ended.not_finished(log.as_deref(), &command_line()));
+    tell_text(ended.not_finished(log.as_deref(), &command_line()));
     let own = if whole { Exit::Ok } else { Exit::Failed };
     // Where nothing differed, nobody else said that add-ons could not be compared.
     let lost = Exit::worst([lost, if plan.is_empty() { silent } else { Exit::Ok }]);
@@ -261,7 +261,7 @@ async fn refuse_what_would_fail(
     if findings.is_empty() {
         return Ok(warnings);
     }
-    eprint!("{}", report::preflight::findings(&findings, false));
+    tell_text(report::preflight::findings(&findings, false));
     let report = miette::miette!(
         help = "mend what is named above, then run the same command again; `hoist preflight` looks at more",
         "hosts are not fit to be nodes; nothing was changed"

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     artifact::{Lock, bundle},
     exit::Exit,
-    report::table::Table,
+    report::{table::Table, tell_line},
 };
 
 /// Makes and checks bundles: one file with everything that a lock pins, for sites without internet. There, the
@@ -82,7 +82,7 @@ async fn create(args: &Create) -> Result<Exit, Failure> {
     let source = args.origin.source()?;
     fetch(&source, &lock).await?;
     bundle::create(&args.file, &lock, &source.store)?;
-    eprintln!("{}: written", args.file.display());
+    tell_line(format_args!("{}: written", args.file.display()));
     Ok(Exit::Ok)
 }
 

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::{Failure, shared::print};
 use crate::{
     exit::Exit,
     inventory::{self, Error, Inventory, Role},
+    report::tell_line,
     yaml::ReadError,
 };
 use clap::ValueEnum;
@@ -32,30 +34,30 @@ enum Output {
 /// Prints "ok" and what is worth knowing, or every mistake.
 ///
 /// # Errors
-/// None at present: mistakes are this verb's answer, and its exit code says that there are some.
-pub fn run(args: &Args) -> Result<Exit, miette::Report> {
+/// Only when the answer cannot be written: mistakes are this verb's answer, and its exit code says that there are some.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (exit, json) = match inventory::load(&args.inventory) {
         Ok(loaded) => {
             let remarks = loaded.remarks();
             let json = remarks.to_json();
             if args.output == Output::Text {
                 if !remarks.list().is_empty() {
-                    eprintln!("{:?}", miette::Report::new(remarks));
+                    tell_line(format_args!("{:?}", miette::Report::new(remarks)));
                 }
-                println!("ok: {}", summary(&loaded.inventory));
+                print(format!("ok: {}\n", summary(&loaded.inventory)).as_bytes())?;
             }
             (Exit::Ok, json)
         }
         Err(error) => {
             let answer = (exit_of(&error), error.to_json());
             if args.output == Output::Text {
-                eprintln!("{:?}", miette::Report::new(error));
+                tell_line(format_args!("{:?}", miette::Report::new(error)));
             }
             answer
         }
     };
     if args.output == Output::Json {
-        println!("{json:#}");
+        print(format!("{json:#}\n").as_bytes())?;
     }
     Ok(exit)
 }

@@ -5,13 +5,16 @@ use std::{
     time::Instant,
 };
 
-use super::{Failure, apply, sample, shared::InventoryArg};
+use super::{
+    Failure, apply, sample,
+    shared::{InventoryArg, print},
+};
 use crate::{
     cluster::sample::Sample,
     exit::Exit,
     inventory::{self, Inventory},
     lab::{self, Cache, Config, NodeSpec},
-    report::steps,
+    report::{steps, tell_line},
 };
 
 /// Makes a real cluster on this machine: sets the lab up, starts its nodes, installs Kubernetes on them over SSH as on
@@ -92,21 +95,20 @@ fn no_lab(file: &Path) -> Failure {
 pub async fn run(mut clock: Clock) -> Result<Exit, Failure> {
     let file = clock.file.clone();
     let inventory = InventoryArg { file: file.clone() };
-    eprintln!("\n$ hoist apply -i {}", file.display());
+    tell_line(format_args!("\n$ hoist apply -i {}", file.display()));
     let exit = apply::run(&apply::Args::of(inventory)).await?;
     if exit != Exit::Ok {
         return Ok(exit);
     }
     clock.part("hoist apply");
-    eprintln!("\n$ hoist sample -i {}", file.display());
+    tell_line(format_args!("\n$ hoist sample -i {}", file.display()));
     let exit =
         sample::run(&sample::Args { inventory: InventoryArg { file: file.clone() }, image: None }).await?;
     clock.part("hoist sample");
-    println!();
-    for (name, seconds) in &clock.parts {
-        println!("{name:<14} {seconds:7.1} s");
-    }
-    print!("\nWhat to do next:\n{}", next(&file, &inventory::load(&file)?.inventory));
+    let parts: String =
+        clock.parts.iter().map(|(name, seconds)| format!("{name:<14} {seconds:7.1} s\n")).collect();
+    let next = next(&file, &inventory::load(&file)?.inventory);
+    print(format!("\n{parts}\nWhat to do next:\n{next}").as_bytes())?;
     Ok(exit)
 }
 

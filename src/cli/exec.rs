@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     group::{command_line, targets, tell},
-    shared::{InventoryArg, Output},
+    shared::{InventoryArg, Output, enough, print},
 };
 use crate::{
     exit::Exit,
     inventory::Selection,
+    report::tell_line,
     transport::{self, Error, Script, Target, connect, in_order},
 };
 
@@ -64,7 +65,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     while let Some((host, answer)) = answers.next().await {
         match args.output {
             Output::Json => list.push(for_programs(host, &answer)),
-            Output::Text => labels.show(host, &answer).map_err(Failure::os)?,
+            Output::Text => labels.show(host, &answer)?,
         }
         match answer {
             Ok(output) if output.status != 0 => failed.push(format!("{host} ({})", output.status)),
@@ -73,11 +74,16 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     if args.output == Output::Json {
-        println!("{:#}", json!(list));
+        print(format!("{:#}\n", json!(list)).as_bytes())?;
     }
     let reached = tell(unasked);
     if !failed.is_empty() {
-        eprintln!("the command failed on {} of {} hosts: {}", failed.len(), targets.len(), failed.join(", "));
+        tell_line(format_args!(
+            "the command failed on {} of {} hosts: {}",
+            failed.len(),
+            targets.len(),
+            failed.join(", ")
+        ));
     }
     Ok(match reached {
         Exit::Ok if !failed.is_empty() => Exit::Failed,
@@ -114,11 +120,11 @@ impl Labels {
     }
 
     /// Prints what a host printed, each stream where it belongs. A reader that has had enough is no error.
-    fn show(&self, host: &str, answer: &Answer) -> io::Result<()> {
+    fn show(&self, host: &str, answer: &Answer) -> Result<(), Failure> {
         let Ok(output) = answer else { return Ok(()) };
-        let written = io::stdout().lock().write_all(&self.labelled(host, &output.stdout));
-        io::stderr().lock().write_all(&self.labelled(host, &output.stderr))?;
-        written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+        let written = print(&self.labelled(host, &output.stdout));
+        enough(io::stderr().write_all(&self.labelled(host, &output.stderr)))?;
+        written.map(drop)
     }
 
     fn labelled(&self, host: &str, text: &[u8]) -> Vec<u8> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     Failure,
     group::{targets, tell},
-    shared::{InventoryArg, Output},
+    shared::{InventoryArg, Output, print},
 };
 use crate::{
     exit::Exit,
@@ -43,7 +43,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         Output::Text => {
             let known =
                 answers.iter().filter_map(|(name, facts)| Some((name.as_str(), facts.as_ref().ok()?)));
-            print!("{}", report::facts::facts(known));
+            print(report::facts::facts(known).to_string().as_bytes())?;
         }
         Output::Json => {
             let list: Vec<_> = answers
@@ -53,7 +53,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
                     Err(error) => json!({"host": host, "error": error.to_string()}),
                 })
                 .collect();
-            println!("{:#}", json!(list));
+            print(format!("{:#}\n", json!(list)).as_bytes())?;
         }
     }
     Ok(tell(answers.into_iter().filter_map(|(_, answer)| answer.err())))

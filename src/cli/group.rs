@@ -5,6 +5,7 @@ use crate::{
     cluster::Session,
     exit::Exit,
     inventory::{Inventory, NoSuchHost, Selection},
+    report::tell_line,
     transport::{self, Target},
 };
 
@@ -27,7 +28,7 @@ pub async fn target(inventory: &Inventory, name: &str) -> Result<Target, Failure
 pub fn tell(failures: impl IntoIterator<Item = transport::Error>) -> Exit {
     Exit::worst(failures.into_iter().map(|failure| {
         let exit = failure.exit();
-        eprintln!("{:?}", miette::Report::new(failure));
+        tell_line(format_args!("{:?}", miette::Report::new(failure)));
         exit
     }))
 }

@@ -12,6 +12,7 @@ use super::{Failure, interview};
 use crate::{
     exit::Exit,
     inventory::{self, NewHost, Start, usual_roles},
+    report::tell_line,
 };
 
 /// Writes an inventory to start from, and never over a file that is there. No host is contacted. On a terminal it asks
@@ -78,9 +79,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let text = inventory::start(&start)?;
     write(&args.file, &text)?;
     let file = args.file.display();
-    eprintln!(
+    tell_line(format_args!(
         "wrote {file}; edit it, then:\n  hoist check -i {file}\n  hoist trust -i {file}\n  hoist plan -i {file}"
-    );
+    ));
     Ok(Exit::Ok)
 }
 
@@ -140,7 +141,11 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => there_already(path),
         _ => {
-            let report = miette::miette!("failed to write {}: {error}", path.display());
+            let report = miette::miette!(
+                help = "name a file in a folder that is there and that you may write to",
+                "failed to write {}: {error}",
+                path.display()
+            );
             Failure { report, exit: Exit::Os }
         }
     })

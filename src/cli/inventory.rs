@@ -13,7 +13,7 @@ use super::{
 use crate::{
     exit::Exit,
     inventory::{self, Effective, Inventory, Origin},
-    report::table::Table,
+    report::{table::Table, tell_line},
     transport::{Become, Route, Target},
 };
 
@@ -74,7 +74,7 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
     let imported = inventory::import(&args.file)?;
     print(imported.text.as_bytes())?;
     for note in &imported.notes {
-        eprintln!("note: {note}");
+        tell_line(format_args!("note: {note}"));
     }
     inventory::parse("the output", &imported.text)?;
     Ok(Exit::Ok)

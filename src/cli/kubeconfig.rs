@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Failure,
-    shared::{InventoryArg, connect},
+    shared::{InventoryArg, connect, print},
 };
 use crate::{
     cluster::{
@@ -61,7 +61,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let text = text(args).await?;
     match &args.file {
         Some(path) => kubeconfig::write(path, &text)?,
-        None => print!("{}", text.expose_secret()),
+        None => _ = print(text.expose_secret().as_bytes())?,
     }
     Ok(Exit::Ok)
 }

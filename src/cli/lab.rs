@@ -4,12 +4,12 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::Failure;
+use super::{Failure, shared::print};
 use crate::{
     exit::Exit,
     inventory,
     lab::{self, Cache, Config, Delay, Loss, NodeSpec, Nodes, Quality, Rate, Size},
-    report::steps,
+    report::{steps, tell_line},
 };
 
 /// Local nodes to try things on: real systemd and sshd, in a network of their own on this machine
@@ -183,7 +183,7 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
     match arguments.verb {
         Verb::Setup { yes } => {
             lab::setup(&config.cache, yes, &mut *steps::on_stderr())?;
-            eprintln!("the lab is set up; start it with `hoist lab up`");
+            tell_line("the lab is set up; start it with `hoist lab up`");
         }
         Verb::Up { nodes, boot_limit, disk, .. } => {
             let nodes: Vec<NodeSpec> = match &inventory {
@@ -195,10 +195,10 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
             let config = Config { boot_limit, disk_size: disk.map(|Size(bytes)| bytes), ..config };
             let started = lab::up(&config, &nodes, &mut *steps::on_stderr())?;
             if started.is_empty() {
-                eprintln!("all {} nodes are running already", nodes.len());
+                tell_line(format_args!("all {} nodes are running already", nodes.len()));
             }
         }
-        Verb::Status { output } => print_status(&lab::status(&config)?, output),
+        Verb::Status { output } => print_status(&lab::status(&config)?, output)?,
         Verb::Ssh { node, command } => return Err(lab::ssh(&config, &node, &command).into()),
         Verb::Exec { command } => {
             if let Some((program, arguments)) = command.split_first() {
@@ -236,18 +236,19 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
 
 fn say_unchanged(nodes: &[String], changed: &[String], already: &str) {
     for node in nodes.iter().filter(|node| !changed.contains(node)) {
-        eprintln!("{node} {already}");
+        tell_line(format_args!("{node} {already}"));
     }
 }
 
-fn print_status(status: &lab::LabStatus, output: Output) {
+fn print_status(status: &lab::LabStatus, output: Output) -> Result<(), Failure> {
     let nodes = &status.nodes;
     match output {
-        Output::Json => println!("{}", serde_json::json!(nodes)),
-        Output::Text if nodes.is_empty() => eprintln!("no nodes; start some with `hoist lab up`"),
-        Output::Text => print!("{}", lab::table(nodes)),
+        Output::Json => _ = print(format!("{}\n", serde_json::json!(nodes)).as_bytes())?,
+        Output::Text if nodes.is_empty() => tell_line("no nodes; start some with `hoist lab up`"),
+        Output::Text => _ = print(lab::table(nodes).as_bytes())?,
     }
     if !status.in_force {
-        eprintln!("warning: {}", lab::WARNING);
+        tell_line(format_args!("warning: {}", lab::WARNING));
     }
+    Ok(())
 }

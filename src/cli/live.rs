@@ -12,6 +12,7 @@ use crate::{
     engine::{Event, Events, NodePlan, Plan},
     exit::Exit,
     inventory::Inventory,
+    report::tell_line,
     task::Change,
 };
 
@@ -56,7 +57,10 @@ pub async fn compare(
             if plan.nodes.is_empty() && plan.addons.is_empty() {
                 return Ok(Exit::Ok);
             }
-            eprintln!("labels, taints and add-ons cannot be compared with the cluster: {}", failure.report);
+            tell_line(format_args!(
+                "labels, taints and add-ons cannot be compared with the cluster: {}",
+                failure.report
+            ));
             Ok(failure.exit)
         }
         Err(error) => Err(error.into()),

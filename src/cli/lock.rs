@@ -14,7 +14,7 @@ use crate::{
     cluster,
     exit::Exit,
     inventory::{self, Inventory, Packages, expand_home},
-    report::download::Download,
+    report::{download::Download, tell_line},
 };
 
 /// Pins everything that the inventory's hosts need, by SHA-256, in `hoist.lock` beside the inventory. A lock that is
@@ -84,10 +84,10 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let source = args.origin.source()?;
     let wanted = artifact::wanted(&inventory, &args.arch)?;
     for note in &Release::find(&inventory.cluster.kubernetes)?.minor.unverified {
-        eprintln!("not confirmed: {note}");
+        tell_line(format_args!("not confirmed: {note}"));
     }
     for note in artifact::extra(&inventory)?.unverified {
-        eprintln!("not confirmed: {note}");
+        tell_line(format_args!("not confirmed: {note}"));
     }
     let mut lock = artifact::pin(&source, &wanted).await?;
     if inventory.artifacts.packages == Packages::Pinned {
@@ -95,7 +95,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let written = lock.write(&path, args.update)?;
     let said = if written { "written" } else { "unchanged" };
-    eprintln!("{}: {said}: {}", path.display(), counts(&lock));
+    tell_line(format_args!("{}: {said}: {}", path.display(), counts(&lock)));
     if args.fetch {
         bring(&source, &lock, &inventory).await?;
     }
@@ -143,6 +143,6 @@ async fn bring(source: &Source, lock: &Lock, inventory: &Inventory) -> Result<()
     let folder: &Path = &expand_home(&inventory.artifacts.folder, &home());
     let made = artifact::stage(&source.store, lock, folder)?;
     let said = if made { "laid out" } else { "unchanged" };
-    eprintln!("{}: {said}", artifact::Index::home(folder, &lock.kubernetes).display());
+    tell_line(format_args!("{}: {said}", artifact::Index::home(folder, &lock.kubernetes).display()));
     Ok(())
 }

@@ -35,7 +35,7 @@ pub mod trust;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Failure;
 
-use crate::exit::Exit;
+use crate::{exit::Exit, report::tell_line};
 
 /// Makes a production Kubernetes cluster out of machines that you already own, over SSH, from one inventory file.
 #[derive(Debug, Parser)]
@@ -100,7 +100,7 @@ pub fn main() -> Exit {
     match run(cli.verb) {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("{:?}", failure.report);
+            tell_line(format_args!("{:?}", failure.report));
             failure.exit
         }
     }
@@ -113,7 +113,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Ssh(args) => ssh::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Inventory(args) => inventory::run(&args),
-        Verb::Check(args) => Ok(check::run(&args)?),
+        Verb::Check(args) => check::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Role(args) => role::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     inventory::Selection,
     preflight::{self, Copied, Severity, repair},
-    report,
+    report::{self, tell_line},
     transport::Script,
 };
 
@@ -90,6 +90,10 @@ async fn renew(Copied { host, identities }: &Copied, lock: &Lock) -> Result<(), 
         );
         return Err(Failure { report, exit: Exit::Failed });
     }
-    eprintln!("{}: {} made anew; reboot it before anything relies on it", host.name(), names.join(", "));
+    tell_line(format_args!(
+        "{}: {} made anew; reboot it before anything relies on it",
+        host.name(),
+        names.join(", ")
+    ));
     Ok(())
 }

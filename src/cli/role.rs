@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use super::{
     Failure,
+    request::library,
     shared::{Output, print},
 };
 use crate::{
-    engine::{self, Library, lint},
+    engine::{self, lint},
     exit::Exit,
+    report::tell_line,
 };
 
 /// Checks roles, and tells how they are written. No host is contacted.
@@ -67,7 +69,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn run_lint(args: &LintArgs) -> Result<Exit, Failure> {
-    let library = Library::new(args.roles.clone());
+    let library = library(args.roles.as_deref())?;
     let found = lint(&library, &args.names)?;
     let exit = if found.is_empty() { Exit::Ok } else { Exit::Data };
     match args.output {
@@ -82,7 +84,7 @@ fn run_lint(args: &LintArgs) -> Result<Exit, Failure> {
         }
         Output::Text => {
             for file in found {
-                eprintln!("{:?}", miette::Report::new(file));
+                tell_line(format_args!("{:?}", miette::Report::new(file)));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Failure,
-    shared::{InventoryArg, cache, connect, home},
+    shared::{InventoryArg, cache, connect, home, print},
 };
 use crate::{
     artifact,
@@ -18,7 +18,8 @@ use crate::{
     },
     exit::Exit,
     inventory::Role,
-    report, transport,
+    report::{self, tell_line},
+    transport,
 };
 
 /// How long the application may take to run.
@@ -61,7 +62,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let session = connect(&inventory, control_planes).await?;
     let api = cluster::api(&inventory, &session).await?;
     for applied in sample.deploy(&api, RUNNING, &mut |_| {}).await? {
-        eprintln!("{} {}", applied.object, applied.change);
+        tell_line(format_args!("{} {}", applied.object, applied.change));
     }
     let nodes = api.nodes().await?;
     let ready = |name: &String| nodes.iter().any(|node| node.name == *name && node.ready);
@@ -78,16 +79,12 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let dial = |address| transport::dial(namespace, address, Duration::from_secs(5));
     let times = reach(&targets, &sample.page, REACHED, dial).await?;
     for (target, time) in targets.iter().zip(times) {
-        println!(
-            "http://{} answers through {} after {:.1} s",
-            target.address,
-            target.node,
-            time.as_secs_f64()
-        );
+        let (address, node, seconds) = (target.address, &target.node, time.as_secs_f64());
+        print(format!("http://{address} answers through {node} after {seconds:.1} s\n").as_bytes())?;
     }
-    print!("{}", report::status::pods(&api.pods(Some(&sample.namespace)).await?));
+    print(report::status::pods(&api.pods(Some(&sample.namespace)).await?).to_string().as_bytes())?;
     for (name, _) in &unable {
-        eprintln!("not asked for it through {name}: it is no node that is ready");
+        tell_line(format_args!("not asked for it through {name}: it is no node that is ready"));
     }
     Ok(if unable.is_empty() { Exit::Ok } else { Exit::Failed })
 }

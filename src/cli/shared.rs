@@ -10,7 +10,8 @@ use crate::{
     cluster::{Session, Unreached, Visit},
     exit::Exit,
     inventory::{self, Inventory},
-    lab, report,
+    lab,
+    report::{self, tell_line},
 };
 
 /// Which inventory.
@@ -48,7 +49,7 @@ impl InventoryArg {
 pub fn tell_remarks(loaded: &inventory::Loaded) {
     let remarks = loaded.remarks();
     if !remarks.list().is_empty() {
-        eprintln!("{:?}", miette::Report::new(remarks));
+        tell_line(format_args!("{:?}", miette::Report::new(remarks)));
     }
 }
 
@@ -65,15 +66,20 @@ pub async fn connect<'a>(
 pub fn tell_unreached(unreached: Vec<Unreached>, all: usize) -> Exit {
     let exit = Exit::worst(unreached.iter().map(|lost| lost.why.exit()));
     if let Some(report) = report::hosts::unreached(unreached, all) {
-        eprintln!("{report:?}");
+        tell_line(format_args!("{report:?}"));
     }
     exit
 }
 
 /// Writes an answer to standard output. A reader that has had enough (`| head`) is no error.
 pub fn print(answer: &[u8]) -> Result<Exit, Failure> {
-    match io::stdout().write_all(answer) {
+    enough(io::stdout().write_all(answer)).map(|()| Exit::Ok)
+}
+
+/// What came of writing something that a reader may have had enough of.
+pub fn enough(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::os(error)),
-        _ => Ok(Exit::Ok),
+        _ => Ok(()),
     }
 }

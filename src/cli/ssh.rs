@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use super::{
     Failure,
     group::{command_line, target},
-    shared::{InventoryArg, home},
+    shared::{InventoryArg, home, print},
 };
 use crate::{
     exit::Exit,
@@ -54,8 +54,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         words.extend(["--".into(), command_line(&args.command).into()]);
     }
     if args.print {
-        println!("{}", shown(&target, &words));
-        return Ok(Exit::Ok);
+        return print(format!("{}\n", shown(&target, &words)).as_bytes());
     }
     if let Some(namespace) = &target.network_namespace {
         enter(namespace).map_err(|error| no_namespace(namespace, &error))?;

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cluster::Session,
     exit::Exit,
+    report::tell_line,
     transport::{Error, Shown, Target, Verdict, host_key},
 };
 
@@ -38,10 +39,10 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         targets = chosen(&targets, &args.hosts)?;
     }
     let trusted = trust(&targets, args.yes).await;
-    eprintln!(
+    tell_line(format_args!(
         "{} known already, {} recorded, {} not recorded",
         trusted.known, trusted.recorded, trusted.declined
-    );
+    ));
     let declined = if trusted.declined == 0 { Exit::Ok } else { Exit::Permission };
     Ok(Exit::worst([declined, tell(trusted.failures)]))
 }

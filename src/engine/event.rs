@@ -111,7 +111,30 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn every_event_stands_in_the_documents() {
+        let between = |text: &'static str, begin: &str, end: &str| {
+            text.split_once(begin).unwrap().1.split_once(end).unwrap().0
+        };
+        let kinds = between(include_str!("event.rs"), "pub enum Event {\n", "\n}\n");
+        let kinds = kinds.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(" {"));
+        let kinds = kinds.filter(|(kind, _)| kind.starts_with(char::is_uppercase));
+        let kebab = |kind: &str| {
+            let letters = kind.chars().map(|letter| match letter.is_uppercase() {
+                true => format!("-{}", letter.to_ascii_lowercase()),
+                false => letter.to_string(),
+            });
+            letters.collect::<String>().trim_start_matches('-').to_owned()
+        };
+        let kinds: BTreeSet<String> = kinds.map(|(kind, _)| kebab(kind)).collect();
+        let told = between(include_str!("../../docs/operations.md"), "Events are\n", " with the names");
+        let told: BTreeSet<String> = told.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!(told, kinds);
+    }
 
     #[test]
     fn a_line_begins_with_its_time() {

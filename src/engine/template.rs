@@ -18,6 +18,7 @@ pub struct Templates {
 }
 
 impl Templates {
+    /// Those of a library, each read when it is first asked for.
     pub fn new(library: Library) -> Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);

@@ -254,6 +254,7 @@ impl Role {
 }
 
 impl Host {
+    /// Whether the inventory gives it this role.
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }

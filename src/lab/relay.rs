@@ -36,6 +36,7 @@ use super::{
     quality::{Pace, Quality},
     setup,
 };
+use crate::report::tell_line;
 
 /// Its control group among those of the nodes. No node has such a name.
 const GROUP: &str = "_relay";
@@ -137,7 +138,7 @@ async fn work(files: &Files) -> Result<(), LabError> {
                     current = Some(wanted);
                 }
                 // A node that reboots takes its port away under our hands: then the next look is another.
-                Err(error) => eprintln!("a port cannot be opened: {error}"),
+                Err(error) => tell_line(format_args!("a port cannot be opened: {error}")),
             }
         }
         sleep(LOOK).await;

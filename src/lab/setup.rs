@@ -15,7 +15,10 @@ use super::{
     images, kubernetes, node_root, packages, process, static_server,
     step::{Step, Workshop, digest},
 };
-use crate::report::steps::{Ended, Progress, seconds};
+use crate::report::{
+    steps::{Ended, Progress, seconds},
+    tell_line,
+};
 
 const MB: u64 = 1_000_000;
 const PACKAGES_TIME: Duration = Duration::from_secs(25);
@@ -157,7 +160,7 @@ pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<()
     checks::before_setup(cache.root(), plan.disk())?;
     let _lock = lock(&cache.lab().join("setup.lock"), "the lab's set-up")?;
     if !plan.is_empty() {
-        eprintln!("{}", plan.describe(cache));
+        tell_line(plan.describe(cache));
         if !yes {
             ask()?;
         }
@@ -201,8 +204,7 @@ fn ask() -> Result<(), LabError> {
     if !io::stdin().is_terminal() {
         return Err(LabError::NoTerminal);
     }
-    eprint!("Go on? [y/N] ");
-    io::stderr().flush().map_err(LabError::io("write to", "standard error"))?;
+    write!(io::stderr(), "Go on? [y/N] ").map_err(LabError::io("write to", "standard error"))?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(LabError::io("read", "standard input"))?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {

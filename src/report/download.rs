@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use super::tell_line;
 use crate::artifact::Event;
 
 /// Where a download is shown: on standard error.
@@ -31,13 +32,15 @@ impl Download {
             Event::Begun { bytes, files } => {
                 self.bar.set_length(bytes);
                 if !self.terminal {
-                    eprintln!("{files} files, {}", HumanBytes(bytes));
+                    tell_line(format_args!("{files} files, {}", HumanBytes(bytes)));
                 }
             }
             Event::Grown(bytes) if bytes < 0 => self.bar.dec(bytes.unsigned_abs()),
             Event::Grown(bytes) => self.bar.inc(bytes.unsigned_abs()),
             Event::Done(what) if self.terminal => self.bar.set_message(what.to_owned()),
-            Event::Done(what) => eprintln!("{:7.1} s  {what}", self.begun.elapsed().as_secs_f64()),
+            Event::Done(what) => {
+                tell_line(format_args!("{:7.1} s  {what}", self.begun.elapsed().as_secs_f64()))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::count;
+use super::{count, tell_line};
 use crate::engine::{Event, Log};
 
 /// Where a run is shown.
@@ -38,7 +38,7 @@ impl Progress {
             let line = event.line(Timestamp::now());
             // Neither a reader that went away nor a log that cannot be written stops a run: the journal does.
             if let Some(Err(error)) = log.as_mut().map(|log| log.write(&line)) {
-                eprintln!("the log of this run ends here: {error}");
+                tell_line(format_args!("the log of this run ends here: {error}"));
                 log = None;
             }
             self.show(&event, &line);
@@ -52,7 +52,7 @@ impl Progress {
             }
             Progress::Plain { begun } => {
                 if let Some((host, text)) = words(event) {
-                    eprintln!("{:7.1} s  {host:<12} {text}", begun.elapsed().as_secs_f64());
+                    tell_line(format_args!("{:7.1} s  {host:<12} {text}", begun.elapsed().as_secs_f64()));
                 }
             }
             Progress::Terminal { bars, hosts } => {

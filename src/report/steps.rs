@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::tell_line;
+
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -94,12 +96,12 @@ impl Progress for Spinner {
                 Ended::Done => console::style("✔").green(),
                 Ended::Failed => console::style("✘").red(),
             };
-            eprintln!("{} {}", mark.for_stderr(), outcome(&title, ended, bar.elapsed()));
+            tell_line(format_args!("{} {}", mark.for_stderr(), outcome(&title, ended, bar.elapsed())));
         }
     }
 
     fn cached(&mut self, title: &str) {
-        eprintln!("{} {title} … already there", console::style("✔").green().for_stderr());
+        tell_line(format_args!("{} {title} … already there", console::style("✔").green().for_stderr()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Logging in: which of our ways the server takes.
 
+use std::time::Duration;
+
 use russh::{
     MethodKind, MethodSet,
     client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Interaction},
@@ -13,6 +15,7 @@ use super::{
     ask::{Answer, Question},
     credentials::{Credentials, Key, Way},
     handshake::{Client, Notes, closed, printable},
+    signer::Signer,
 };
 
 /// Rounds of questions that a server may ask in one keyboard-interactive login.
@@ -68,7 +71,7 @@ impl Credentials {
             };
             let (index, way) = (left[at], &ways[left[at]]);
             left.remove(at);
-            let attempt = timeout(target.connect_timeout, way.attempt(target, handle)).await;
+            let attempt = timeout(way.patience(target), way.attempt(target, handle)).await;
             let result = match attempt.map_err(|_| silent())? {
                 Attempt::Answered(result) => result,
                 Attempt::Wants(question) => return Ok(Login::Wants(question)),
@@ -130,6 +133,14 @@ fn help(target: &Target, accepts: &str) -> String {
 }
 
 impl Way {
+    /// How long an attempt may take. An agent has as long as the server, and gives up by itself.
+    fn patience(&self, target: &Target) -> Duration {
+        match self {
+            Way::Key(key) if matches!(key.signer, Signer::Agent { .. }) => target.connect_timeout * 2,
+            _ => target.connect_timeout,
+        }
+    }
+
     async fn attempt(&self, target: &Target, handle: &mut Handle<Client>) -> Attempt {
         let result = match self {
             Way::Key(key) => key.attempt(&target.user, handle).await,

@@ -5,6 +5,7 @@ use std::{
     env, fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use russh::{
@@ -74,7 +75,7 @@ impl Credentials {
     /// [`Error::Key`] when a key that is named for the target cannot be used.
     pub(super) async fn gather(target: &Target) -> Result<Credentials, Error> {
         let (mut held, mut skipped) = (Held::default(), Vec::new());
-        match Held::by(agent_socket(&target.agent)).await {
+        match Held::by(agent_socket(&target.agent), target.connect_timeout).await {
             Ok(agent) => held = agent,
             Err(reason) => skipped.push(format!("ssh-agent ({reason})")),
         }
@@ -128,14 +129,16 @@ impl Key {
 #[derive(Default)]
 struct Held {
     socket: PathBuf,
+    /// How long each of its answers may take.
+    patience: Duration,
     identities: Vec<Arc<AgentIdentity>>,
 }
 
 impl Held {
-    async fn by(socket: Option<PathBuf>) -> Result<Held, String> {
+    async fn by(socket: Option<PathBuf>, patience: Duration) -> Result<Held, String> {
         let Some(socket) = socket else { return Ok(Held::default()) };
-        let identities = identities(&socket).await?;
-        Ok(Held { socket, identities })
+        let identities = identities(&socket, patience).await?;
+        Ok(Held { socket, patience, identities })
     }
 
     fn keys(&self) -> impl Iterator<Item = Key> {
@@ -146,7 +149,11 @@ impl Held {
                 AgentIdentity::PublicKey { .. } => None,
                 AgentIdentity::Certificate { certificate, .. } => Some(certificate.clone()),
             },
-            signer: Signer::Agent { socket: self.socket.clone(), identity: identity.clone() },
+            signer: Signer::Agent {
+                socket: self.socket.clone(),
+                identity: identity.clone(),
+                patience: self.patience,
+            },
         })
     }
 

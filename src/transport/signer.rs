@@ -1,9 +1,10 @@
 //! What proves that a public key is ours: its private half from a file, or the agent that holds it.
 
 use std::{
-    env,
+    env, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use russh::{
@@ -16,7 +17,7 @@ use russh::{
         ssh_key::{Signature, private::KeypairData},
     },
 };
-use tokio::{net::UnixStream, sync::Semaphore};
+use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
 
 use super::Agent;
 
@@ -28,6 +29,8 @@ pub(super) enum Signer {
     Agent {
         socket: PathBuf,
         identity: Arc<AgentIdentity>,
+        /// How long a signature may take.
+        patience: Duration,
     },
 }
 
@@ -51,11 +54,19 @@ impl russh::Signer for Signer {
                 signature.encode_prefixed(&mut to_sign).map_err(keys::Error::from)?;
                 Ok(to_sign)
             }
-            Signer::Agent { socket, identity } => {
-                // Never closed, so a permit always comes; without one the agent is merely busier.
-                let _turn = AGENT_CONNECTIONS.acquire().await;
-                let mut agent = AgentClient::connect_uds(socket).await?;
-                Ok(agent.sign_request(identity, hash, to_sign).await?)
+            Signer::Agent { socket, identity, patience } => {
+                let sign = async {
+                    // Never closed, so a permit always comes; without one the agent is merely busier.
+                    let _turn = AGENT_CONNECTIONS.acquire().await;
+                    let mut agent = AgentClient::connect_uds(socket).await?;
+                    agent.sign_request(identity, hash, to_sign).await
+                };
+                // What waits for a touch or a yes is not to be taken for silence of the server.
+                let signed = timeout(*patience, sign).await.unwrap_or_else(|_| {
+                    let why = format!("ssh-agent did not sign within {} s", patience.as_secs());
+                    Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
+                });
+                Ok(signed?)
             }
         }
     }
@@ -77,13 +88,14 @@ pub(super) fn agent_socket(agent: &Agent) -> Option<PathBuf> {
     }
 }
 
-/// What an agent holds, in its order.
-pub(super) async fn identities(socket: &Path) -> Result<Vec<Arc<AgentIdentity>>, String> {
+/// What an agent holds, in its order. The socket of one that is gone may still take connections.
+pub(super) async fn identities(socket: &Path, patience: Duration) -> Result<Vec<Arc<AgentIdentity>>, String> {
     let ask = async {
         let _turn = AGENT_CONNECTIONS.acquire().await;
         let mut agent: AgentClient<UnixStream> = AgentClient::connect_uds(socket).await?;
         agent.request_identities().await
     };
-    let identities = ask.await.map_err(|error| error.to_string())?;
+    let answer = timeout(patience, ask).await.map_err(|_| "it does not answer")?;
+    let identities = answer.map_err(|error| error.to_string())?;
     Ok(identities.into_iter().map(Arc::new).collect())
 }

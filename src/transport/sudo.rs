@@ -98,12 +98,12 @@ pub(super) fn wants_password(error: &Error) -> bool {
 pub(super) fn explain(host: &str, reason: &str, output: &str) -> Error {
     const SUDOERS: &str =
         "add the user to the group sudo or wheel, or `USER ALL=(ALL) NOPASSWD: ALL` to sudoers";
+    const PASSWORD: &str =
+        "set HOIST_SUDO_PASSWORD, run hoist on a terminal to be asked, or allow NOPASSWD in sudoers";
     let known = [
-        (
-            "a password is required",
-            WANTS_PASSWORD,
-            "set HOIST_SUDO_PASSWORD, run hoist on a terminal to be asked, or allow NOPASSWD in sudoers",
-        ),
+        ("a password is required", WANTS_PASSWORD, PASSWORD),
+        // What sudo-rs says instead.
+        ("interactive authentication is required", WANTS_PASSWORD, PASSWORD),
         (
             "incorrect password attempt",
             "sudo refused the password",
@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn refusals_are_told_apart() {
         for (output, reason) in [
-            ("sudo: a password is required\n", "sudo wants a password"),
+            ("sudo: a password is required\n", WANTS_PASSWORD),
+            ("sudo: interactive authentication is required\n", WANTS_PASSWORD),
             ("Sorry, try again.\nsudo: 1 incorrect password attempt\n", "sudo refused the password"),
             ("bob is not in the sudoers file.\n", "the user may not use sudo"),
             (

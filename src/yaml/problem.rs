@@ -39,6 +39,7 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A mistake at this place, without a help so far.
     pub fn new(span: Span, title: impl Into<String>) -> Self {
         Problem {
             title: title.into(),

@@ -35,6 +35,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Source {
+    /// A text that is there already, under the name by which messages call it.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         Source { name: name.into(), text: text.into(), parts: Arc::new([]) }
     }
@@ -132,10 +133,12 @@ impl Source {
         Ok(Source::new(path.to_string_lossy(), text))
     }
 
+    /// What messages call it: its path, where it is a file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// All of it, as it was read.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ask, assert_plain, hoist, inventory};
+use super::{ask, assert_plain, hoist, inventory, unread};
 
 const TYPO: &str = "cluster:\n  name: one\n  kubernetez: \"1.20.2\"\nhosts:\n  a: {address: 10.0.0.1, roles: [control-plane]}\n";
 
@@ -84,6 +84,22 @@ fn a_reader_that_has_enough_is_no_error() {
         let script = format!("set -o pipefail; {program} {verb} | head -c 1 >/dev/null");
         let status = std::process::Command::new("bash").args(["-c", &script]).status().unwrap();
         assert_eq!(status.code(), Some(0), "{verb}");
+    }
+    // Nor is one that went away before the first word, of answers and of errors.
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = inventory(folder.path(), TYPO);
+    let new = folder.path().join("new.yaml");
+    for (arguments, exit) in [
+        (&["schema"][..], 0),
+        (&["check", "-i", "inventory/lab.yaml"], 0),
+        (&["check", "-i", &wrong], 65),
+        (&["check", "-i", &wrong, "--output", "json"], 65),
+        (&["plan", "-i", "no/such.yaml"], 71),
+        (&["init", new.to_str().unwrap()], 0),
+        (&["inventory", "import", "tests/fixtures/import/office/inventory.ini"], 0),
+        (&["nonsense"], 64),
+    ] {
+        assert_eq!(unread(arguments), Some(exit), "{arguments:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{answer, hoist};
+use super::{answer, hoist, unread};
 use crate::support::{namespace::Namespace, sshd::Sshd};
 
 /// Two hosts that answer and one that does not.
@@ -100,6 +100,24 @@ fn a_command_runs_as_root_on_each_host_of_a_group() {
         let (exit, text, errors) = bed.ask(&[&["exec"], arguments].concat());
         assert_eq!((exit, text.as_str(), errors.as_str()), (0, printed, ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn hosts_are_asked_to_the_end_where_nobody_reads_the_answers() {
+    let Some(bed) = Bed::new("unread") else { return };
+    let begun = bed.sshd.path("begun");
+    let line = format!("echo a; echo b >&2; echo x >> {}", begun.display());
+    for (verb, exit) in [
+        (&["facts", "--limit", "cp1"][..], 0),
+        (&["facts", "--limit", "cp1", "--output", "json"], 0),
+        (&["exec", "all", "--forks", "1", "--", &line], 69),
+        (&["exec", "all", "--output", "json", "--", &line], 69),
+        (&["ssh", "cp1", "--print"], 0),
+    ] {
+        let (name, more) = verb.split_first().unwrap();
+        assert_eq!(unread(&[&[*name, "-i", &bed.file], more].concat()), Some(exit), "{verb:?}");
+    }
+    assert_eq!(fs::read_to_string(begun).unwrap(), "x\n".repeat(4), "two hosts, twice");
 }
 
 #[test]

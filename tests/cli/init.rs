@@ -93,4 +93,5 @@ fn nothing_is_written_of_what_is_wrong() {
     }
     let (exit, _, errors) = ask(&["init", "/nonexistent/x.yaml"]);
     assert_eq!(exit, 71, "{errors}");
+    assert!(errors.contains("No such file") && errors.contains("name a file in a folder"), "{errors}");
 }

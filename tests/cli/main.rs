@@ -13,13 +13,17 @@ mod init;
 mod inventory;
 mod mistakes;
 
-use std::path::Path;
+use std::{io, path::Path, process};
 
 use assert_cmd::Command;
 
 /// The program in the repository's folder, with nothing of the caller's environment that changes what it says.
 fn hoist(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    Command::from_std(program(arguments))
+}
+
+fn program(arguments: &[&str]) -> process::Command {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_hoist"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("HOME", "/nonexistent");
     for name in
         ["HOIST_INVENTORY", "HOIST_LAB", "HOIST_CACHE", "XDG_STATE_HOME", "CLICOLOR_FORCE", "NO_COLOR"]
@@ -27,6 +31,15 @@ fn hoist(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The exit code where nobody reads any more what is printed.
+fn unread(arguments: &[&str]) -> Option<i32> {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut command = program(arguments);
+    command.env_remove("SSH_AUTH_SOCK").stdin(process::Stdio::null());
+    command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().code()
 }
 
 /// Exit code, standard output and standard error.

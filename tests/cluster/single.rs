@@ -1,5 +1,7 @@
 //! One machine that is control plane and worker.
 
+use std::fs;
+
 use crate::stage::{Stage, text};
 
 const WORKERS: &str =
@@ -50,8 +52,52 @@ fn single() {
         marks("/yes/");
         stage.hoist(&["plan"]).exits(0).says("Nothing to change");
     });
+    let swapless = swapless(&stage);
+    let on_swap = |verb: &str| stage.hoist(&[verb, "--roles", &swapless, "--only", "swapless"]);
+    let shared = fs::read_to_string("/proc/swaps").unwrap().lines().count() > 1;
+    if shared {
+        // The node would turn off what is not its own.
+        eprintln!("  this machine has swap: what turns it off is not tried");
+    } else {
+        stage.step("swap is turned off for good", || {
+            stage.on("cp1", SWAP);
+            let plan = on_swap("plan").exits(2).says("swap.target: not masked -> masked");
+            plan.says("started at boot: zramswap.service -> none");
+            on_swap("apply").exits(0).says("1 change");
+            has_no_swap(&stage);
+            on_swap("plan").exits(0);
+        });
+    }
     stage.step("it reboots", || {
         stage.reboot("cp1");
+        if !shared {
+            has_no_swap(&stage);
+            on_swap("plan").exits(0);
+        }
         stage.hoist(&["sample"]).exits(0).says("answers through cp1");
     });
+}
+
+/// Swap from a service of a distribution's, and from fstab.
+const SWAP: &str = "printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/bin/true\\n\
+    [Install]\\nWantedBy=multi-user.target\\n' > /etc/systemd/system/zramswap.service
+    echo '/swap.img none swap sw 0 0' >> /etc/fstab
+    systemctl daemon-reload && systemctl -q enable --now zramswap.service && systemctl is-active zramswap.service";
+
+/// A folder with a role for the statement, which the built-in role makes of no container.
+fn swapless(stage: &Stage) -> String {
+    let folder = stage.path("roles/roles/swapless");
+    fs::create_dir_all(&folder).unwrap();
+    let role = "description: a test\ntasks: [{name: swap is off, swap_off: {}}]\n";
+    fs::write(folder.join("role.yaml"), role).unwrap();
+    text(&stage.path("roles")).to_owned()
+}
+
+/// Nothing starts any, and systemd refuses to.
+#[track_caller]
+fn has_no_swap(stage: &Stage) {
+    let states =
+        "systemctl is-enabled swap.target zramswap.service; systemctl is-active zramswap.service; true";
+    assert_eq!(stage.on("cp1", states), "masked\ndisabled\ninactive\n");
+    assert!(stage.holds_on("cp1", "! systemctl start swap.target && ! grep -q '^/swap' /etc/fstab"));
 }

@@ -207,4 +207,9 @@ fn the_program_answers_people_and_programs() {
     let (exit, _, err) = lint(&["none"]);
     assert_eq!(exit, 65);
     assert!(err.contains("there is no role \"none\""), "{err}");
+    // The built-in roles alone would be found right, whatever was meant.
+    let mut wrong = assert_cmd::Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let assert = wrong.args(["role", "lint", "--roles", "no/such"]).assert().code(71).stdout("");
+    let err = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(err.contains("no/such") && err.contains("check the folder given with --roles"), "{err}");
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     process::Stdio,
     thread,
@@ -50,6 +50,21 @@ fn the_log_and_the_lines_of_json_are_the_same() {
     let Some(fleet) = Fleet::start(&["cp1"]) else { return };
     let ran = fleet.hoist("apply", &["--only", "note", "--output", "json"]).exits(0);
     assert_eq!(fs::read_to_string(&fleet.records("log")[0]).unwrap(), ran.stdout);
+}
+
+/// As with `| head`: neither the run nor its log ends with the reader.
+#[test]
+fn a_reader_that_went_away_stops_neither_run_nor_log() {
+    let Some(fleet) = Fleet::start(&["cp1"]) else { return };
+    let roles = fleet.path("roles");
+    let mut command = fleet.command(&["apply", "--roles", roles.to_str().unwrap(), "--only", "note"]);
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    assert_eq!(command.status().unwrap().code(), Some(0));
+    let log = fs::read_to_string(&fleet.records("log")[0]).unwrap();
+    assert!(log.lines().last().unwrap().contains(r#""event":"run-ended""#), "{log}");
+    assert_eq!(fleet.left(), ["cp1.note", "cp1.secret"]);
 }
 
 /// A run that is held still while it has its locks.

@@ -1,10 +1,18 @@
 //! Who is let in, and what is said to those who are not.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use hoist::{
     exit::Exit,
     transport::{Agent, Become, Error, Script, Target, connect},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{UnixListener, UnixStream},
+    time::timeout,
 };
 
 use crate::support::sshd::Sshd;
@@ -163,6 +171,54 @@ async fn an_agent_that_is_not_there() {
     let target = Target { keys: vec![wrong], agent: Agent::Socket(sshd.path("none")), ..sshd.target() };
     let error = refusal(&target).await.to_string();
     assert!(error.contains("ssh-agent (No such file"), "{error}");
+}
+
+/// As the socket of a forwarded agent that is gone: it takes connections, and nothing comes.
+#[tokio::test]
+async fn an_agent_that_does_not_answer() {
+    let Some(sshd) = Sshd::start() else { return };
+    let _agent = UnixListener::bind(sshd.path("silent")).unwrap();
+    let agent = Agent::Socket(sshd.path("silent"));
+    let target = Target { agent, connect_timeout: Duration::from_secs(4), ..sshd.target() };
+    let named = timeout(Duration::from_secs(60), whoami(&target)).await;
+    assert_eq!(named.unwrap(), "root\n");
+    let wrong = Target { keys: vec![sshd.keygen("wrong", "ed25519", "")], ..target };
+    let error = refusal(&wrong).await.to_string();
+    assert!(error.contains("ssh-agent (it does not answer)"), "{error}");
+}
+
+/// An agent that says what it holds and never signs, as one whose key wants to be touched.
+fn untouched(sshd: &Sshd) -> Agent {
+    const REQUEST_IDENTITIES: u8 = 11;
+    let (real, socket) = (sshd.path("agent"), sshd.path("untouched"));
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        let mut waiting = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = [0; 5];
+            client.read_exact(&mut request).await.unwrap();
+            if request[4] == REQUEST_IDENTITIES {
+                let mut agent = UnixStream::connect(&real).await.unwrap();
+                agent.write_all(&request).await.unwrap();
+                copy_bidirectional(&mut client, &mut agent).await.ok();
+            } else {
+                waiting.push(client);
+            }
+        }
+    });
+    Agent::Socket(socket)
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_sign_is_not_taken_for_the_server() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_process, agent) = start_agent(&sshd);
+    add_to_agent(&agent, &sshd.path("user"));
+    let (keys, agent) = (vec![sshd.path("user.pub")], untouched(&sshd));
+    let target = Target { keys, agent, connect_timeout: Duration::from_secs(4), ..sshd.target() };
+    let error = refusal(&target).await.to_string();
+    assert!(error.contains("user.pub (ssh-agent did not sign within 4 s)"), "{error}");
+    assert!(error.ends_with("accepts publickey"), "{error}");
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ mod with_aws {
             shared::print,
         },
         inventory::Inventory,
+        report::tell_line,
     };
 
     pub async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -179,7 +180,7 @@ mod with_aws {
         network: &[Tagged],
     ) -> Result<Exit, Failure> {
         for trouble in &remaining.troubles {
-            eprintln!("{trouble}");
+            tell_line(trouble);
         }
         if remaining.is_nothing() && network.is_empty() {
             return print(b"nothing is left\n");

@@ -71,7 +71,7 @@ mod with_aws {
             request::library,
             shared::{cache, home, print},
         },
-        report,
+        report::{self, tell_line},
     };
 
     pub async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -141,7 +141,7 @@ mod with_aws {
 
     fn tell(output: Output, line: &Line) {
         match output {
-            Output::Text => eprintln!("{line}"),
+            Output::Text => tell_line(line),
             // A line is a map of plain values, which always becomes JSON. Whoever reads no more wants no more.
             Output::Json => {
                 let text = serde_json::to_string(line).unwrap_or_default();

@@ -66,7 +66,7 @@ mod made {
         cli::shared::print,
         engine::Library,
         inventory::Inventory,
-        report,
+        report::{self, tell_line, tell_text},
     };
 
     pub async fn run(args: &Args, inventory: &Inventory, network: &Network) -> Result<Exit, Failure> {
@@ -81,7 +81,7 @@ mod made {
             in_zones(network, &zones.map_err(StackFailure::from)?)?;
         }
         if wanted != Outcome::Nothing && !args.yes {
-            eprint!("{}", report::burst::network(network, &inventory.burst));
+            tell_text(report::burst::network(network, &inventory.burst));
             if let Err(exit) = confirm(network, wanted) {
                 return Ok(exit);
             }
@@ -94,7 +94,7 @@ mod made {
         let verb = if wanted == Outcome::Made { "make" } else { "change" };
         let terminal = Term::stderr();
         if !terminal.is_term() {
-            eprintln!("nothing was done: run this again with --yes to {verb} it");
+            tell_line(format_args!("nothing was done: run this again with --yes to {verb} it"));
             return Err(Exit::Usage);
         }
         let question = format!("\n{verb} the stack {} in {}? [y/N] ", network.stack(), network.region);
@@ -124,14 +124,11 @@ mod made {
             let json = serde_json::json!({"outcome": outcome, "stack": network.stack(), "network": made});
             return print(format!("{json:#}\n").as_bytes());
         }
-        eprintln!(
-            "{}",
-            match outcome {
-                Outcome::Nothing => "it is so already",
-                Outcome::Made => "made",
-                Outcome::Changed => "changed",
-            }
-        );
+        tell_line(match outcome {
+            Outcome::Nothing => "it is so already",
+            Outcome::Made => "made",
+            Outcome::Changed => "changed",
+        });
         print(report::burst::made(made).as_bytes())
     }
 }

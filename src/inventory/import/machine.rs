@@ -78,8 +78,9 @@ fn ssh(values: &mut Values) -> Map<String, Json> {
         let Some(arguments) = values.text(name) else { continue };
         match proxy_jump(&arguments) {
             Some(jump) => _ = ssh.insert("jump".into(), json!(jump)),
+            // Arguments are not shown: `sshpass -p` is a frequent part of a ProxyCommand.
             None => values.note(format!(
-                "`{name}` is not taken over ({arguments}): say it in ~/.ssh/config, which hoist reads, or in `ssh`"
+                "`{name}` is not taken over: say it in ~/.ssh/config, which hoist reads, or in `ssh`"
             )),
         }
     }
