@@ -103,6 +103,9 @@ pub struct SecretObject {
     /// absent leaves the key out, and without any key there is no Secret.
     #[serde(default)]
     pub data: BTreeMap<String, String>,
+    /// Characters that no value in `data` may have, because who reads it cannot take them.
+    #[serde(default)]
+    pub without: String,
     /// Its keys with values that are no secret: templates.
     #[serde(default)]
     pub plain: BTreeMap<String, String>,

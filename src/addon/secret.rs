@@ -34,7 +34,7 @@ pub fn read(
         let rest = path.splitn(3, '/').nth(2).map(|rest| format!("/{rest}")).unwrap_or_default();
         let Some(said) = said.pointer(&rest).filter(|said| !said.is_null()) else { continue };
         match serde_json::from_value::<SecretSource>(said.clone()) {
-            Ok(source) => match value(&source, home) {
+            Ok(source) => match value(&source, home).and_then(|secret| readable(secret, &wanted.without)) {
                 Ok(secret) => drop(data.insert(key.clone(), secret)),
                 Err(reason) => drop(missing.insert(key.clone(), format!("{setting}: {reason}"))),
             },
@@ -77,6 +77,21 @@ fn value(source: &SecretSource, home: &Path) -> Result<SecretString, String> {
             Ok(SecretString::from(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
         }
     }
+}
+
+/// A value without these characters. Which of them it has would tell something of it.
+fn readable(secret: SecretString, without: &str) -> Result<SecretString, String> {
+    if !secret.expose_secret().contains(|letter: char| without.contains(letter)) {
+        return Ok(secret);
+    }
+    let shown = |letter: char| {
+        if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() }
+    };
+    let letters: Vec<String> = without.chars().map(shown).collect();
+    Err(format!(
+        "its value has one of the characters {}, and who reads it would take it for something else: choose one without them",
+        letters.join(" ")
+    ))
 }
 
 impl Secret {
@@ -135,6 +150,7 @@ mod tests {
         let wanted = SecretObject {
             name: String::from("backup"),
             data: [(String::from("key"), String::from("backup.access_key"))].into(),
+            without: String::from("\"$\n"),
             plain: [(String::from("url"), String::from("https://s3"))].into(),
             namespace: None,
             kind: None,
@@ -177,6 +193,7 @@ mod tests {
             namespace: Some(String::from("elsewhere")),
             kind: Some(String::from("kubernetes.io/basic-auth")),
             data: [(String::from("password"), String::from("password"))].into(),
+            without: String::new(),
             plain: BTreeMap::new(),
             generate: [(String::from("password"), 32), (String::from("token"), 64)].into(),
         };
@@ -191,6 +208,25 @@ mod tests {
         assert_eq!(object["type"], "kubernetes.io/basic-auth");
         assert_eq!(object["metadata"]["namespace"], "elsewhere");
         assert_eq!(object["metadata"]["annotations"][KEEP], "true");
+    }
+
+    #[test]
+    fn a_value_that_its_reader_cannot_take_is_refused_and_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (value, fits) in [
+            ("hunter2\n", true),
+            ("hun'ter2", true),
+            ("hun\"ter2", false),
+            ("$hunter2", false),
+            ("hun\nter2", false),
+        ] {
+            std::fs::write(file.path(), value).unwrap();
+            let secret = tried(json!({"backup": {"access_key": {"file": file.path()}}})).unwrap().unwrap();
+            assert_eq!(secret.data.contains_key("key"), fits, "{value}");
+            let expected = "backup.access_key: its value has one of the characters \" $ \\n, and who reads it would take it for \
+                            something else: choose one without them";
+            assert_eq!(secret.missing.get("key").map(String::as_str), (!fits).then_some(expected), "{value}");
+        }
     }
 
     #[test]

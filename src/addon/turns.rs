@@ -197,8 +197,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_only_comes_after_one_that_fails_waits_for_its_end_and_is_begun() {
-        let mut all = addons(&[("prometheus", &[]), ("metrics-server", &[]), ("boards", &["prometheus"])]);
-        for name in ["metrics-server", "keda"] {
+        let mut all = addons(&[("ingress-nginx", &[]), ("monitoring", &[]), ("boards", &["ingress-nginx"])]);
+        for name in ["monitoring", "registry"] {
             let mut later = nothing(name, "n");
             let library = crate::engine::Library::default();
             later.definition.after = crate::addon::definition(&library, name).unwrap().after;
@@ -209,13 +209,13 @@ mod tests {
         all[2].definition.after.push("boards".into());
         let scripted = Scripted::default();
         let script: [(&[&str], &str, bool); 3] = [
-            (&["prometheus"], "prometheus", false),
-            (&["keda", "metrics-server"], "keda", true),
-            (&["metrics-server"], "metrics-server", true),
+            (&["ingress-nginx"], "ingress-nginx", false),
+            (&["monitoring", "registry"], "registry", true),
+            (&["monitoring"], "monitoring", true),
         ];
         let mut unfinished = scripted.play(&sorted(all), 8, &script).await.unfinished();
         unfinished.sort();
-        assert_eq!(unfinished, ["boards", "prometheus"]);
+        assert_eq!(unfinished, ["boards", "ingress-nginx"]);
     }
 
     #[tokio::test]

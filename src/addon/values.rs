@@ -177,7 +177,8 @@ pub(super) fn unknown<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> St
     }
 }
 
-/// Maps of Kubernetes' own that charts pass on: their defaults are not all that may stand there.
+/// Maps that charts pass on, to Kubernetes or to the program that they are the configuration of: their defaults are not all
+/// that may stand there.
 fn is_free(path: &[String]) -> bool {
     let name = path.last().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
     let endings = [
@@ -194,8 +195,15 @@ fn is_free(path: &[String]) -> bool {
         "strategy",
         "env",
         "extraargs",
+        "lifecycle",
+        "containerport",
+        "tlsconfig",
+        ".ini",
     ];
-    endings.iter().any(|ending| name.ends_with(ending))
+    // Not every `config`: most charts have settings of their own in it.
+    let of_alertmanager =
+        matches!(path, [.., program, config] if program == "alertmanager" && config == "config");
+    of_alertmanager || endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Whether a schema lets any key in.

@@ -78,6 +78,59 @@ fn without_a_schema_the_type_of_what_the_chart_has_decides() {
     }
 }
 
+/// Maps with defaults that Kubernetes or another program reads; the values are those of the charts that hoist installs.
+#[test]
+fn the_configuration_of_a_program_is_free_though_the_chart_has_defaults() {
+    let grafana = Chart {
+        values: map(json!({"grafana.ini": {"server": {"domain": ""}, "log": {"mode": "console"}}})),
+        ..Chart::default()
+    };
+    let chart = Chart {
+        values: map(json!({
+            "alertmanager": {"config": {"global": {"resolve_timeout": "5m"}, "receivers": [{"name": "null"}]}, "enabled": true},
+            "clustermesh": {"config": {"enabled": false}},
+            "controller": {
+                "containerPort": {"http": 80}, "hostPort": {"ports": {"http": 80}},
+                "lifecycle": {"preStop": {"exec": {"command": ["/wait-shutdown"]}}},
+            },
+            "speaker": {"tlsConfig": {"insecureSkipVerify": true}},
+        })),
+        charts: [(String::from("grafana"), grafana)].into(),
+        ..Chart::default()
+    };
+    for (values, expected) in [
+        (
+            json!({"grafana": {"grafana.ini": {"auth.generic_oauth": {"enabled": true}, "smtp": {"host": "a:25"}}}}),
+            "",
+        ),
+        (json!({"grafana": {"grafana.ini": {"server": {"root_url": "https://a/"}}}}), ""),
+        (
+            json!({"grafana": {"grafana.ini": "a"}}),
+            "grafana.grafana.ini: it is the text \"a\", the chart has a map",
+        ),
+        (
+            json!({"alertmanager": {"config": {"global": {"slack_api_url_file": "/a"}, "time_intervals": []}}}),
+            "",
+        ),
+        (
+            json!({"alertmanager": {"confg": {}}}),
+            "alertmanager.confg: there is no such key: did you mean `config`?",
+        ),
+        (
+            json!({"clustermesh": {"config": {"enable": true}}}),
+            "clustermesh.config.enable: there is no such key: did you mean `enabled`?",
+        ),
+        (json!({"controller": {"containerPort": {"metrics": 10254}, "lifecycle": {"postStart": {}}}}), ""),
+        (
+            json!({"controller": {"hostPort": {"ports": {"htp": 80}}}}),
+            "controller.hostPort.ports.htp: there is no such key: did you mean `http`?",
+        ),
+        (json!({"speaker": {"tlsConfig": {"serverName": "a"}}}), ""),
+    ] {
+        assert_eq!(found(&chart, values.clone()).join("; "), expected, "{values}");
+    }
+}
+
 #[test]
 fn what_switches_charts_on_is_known_though_no_values_name_it() {
     let chart = unpacked(&pack(&[

@@ -39,6 +39,6 @@ fn one_worker_has_one() {
 
 #[test]
 fn it_is_scraped_only_where_somebody_does() {
-    assert!(render(&office("", ""), "metrics-server").values.get("serviceMonitor").is_none());
-    assert_eq!(render(&office("", LATER), "metrics-server").values["serviceMonitor"]["enabled"], true);
+    assert!(render(&office("", ""), "metrics-server").values.get("metrics").is_none());
+    assert_eq!(render(&office("", LATER), "metrics-server").values["metrics"]["enabled"], true);
 }

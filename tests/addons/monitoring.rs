@@ -116,6 +116,8 @@ fn what_telegraf_reads_from_the_environment_is_in_secrets() {
     let snmp = secret("tig", "snmp");
     assert_eq!(snmp.data["SNMP_CORE_SWITCH"], "clients.tig.devices.core-switch.community");
     assert_eq!(snmp.data["SNMP_ROOF"], "clients.tig.devices.roof.community");
+    // What would end the text of Telegraf's configuration that it is put into.
+    assert_eq!(snmp.without, "\"'\\$\r\n");
     assert!(secret("acme", "database").generate["token"] >= 32);
     assert_eq!(secret("tig", "grafana").data["password"], "clients.tig.password");
     assert!(

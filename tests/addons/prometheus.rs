@@ -18,8 +18,8 @@ const ALL: &str = "retention: 30d, volume: 50Gi, storage_class: fast, scrape: [c
 
 #[test]
 fn golden() {
-    for (name, settings) in [("prometheus", ""), ("prometheus_all", ALL)] {
-        let rendered = render(&office(settings, ""), "prometheus");
+    for (name, settings, others) in [("prometheus", "", ""), ("prometheus_all", ALL, SCRAPED)] {
+        let rendered = render(&office(settings, others), "prometheus");
         insta::assert_snapshot!(name, rendered.golden());
         assert_keys("prometheus", &rendered.values);
     }
@@ -76,16 +76,50 @@ fn it_stops_before_its_volume_is_full() {
     assert!(claim.get("storageClassName").is_none());
 }
 
+const SCRAPED: &str =
+    ", cert-manager: {}, ingress-nginx: {}, metrics-server: {}, keda: {}, external-secrets: {}";
+
+/// Where Prometheus failed or was not begun, there are no such kinds, and others are begun all the same.
+#[test]
+fn nobody_else_makes_objects_of_its_kinds() {
+    let inventory = office("", SCRAPED);
+    let others =
+        ["cilium", "longhorn", "cert-manager", "ingress-nginx", "metrics-server", "keda", "external-secrets"];
+    for addon in others {
+        let rendered = render(&inventory, addon);
+        let all = rendered.golden().to_lowercase();
+        for word in ["servicemonitor", "podmonitor", "prometheusrule", "monitoring.coreos.com"] {
+            assert!(!all.contains(word), "{addon}: {word}");
+        }
+        assert!(
+            !rendered.definition.after.contains(&"prometheus".to_owned()),
+            "{addon} waits for nothing there"
+        );
+    }
+}
+
+#[test]
+fn grafana_leaves_the_plugins_of_its_image_as_they_are() {
+    let env = &render(&office("", ""), "prometheus").values["grafana"]["env"];
+    assert_eq!(env["GF_PLUGINS_PREINSTALL_DISABLED"], "true");
+    assert_eq!(env["GF_PLUGINS_PREINSTALL_AUTO_UPDATE"], "false");
+}
+
 /// Ports that a chart has only when it is told so, by the name that the monitors select.
 #[test]
 fn what_is_scraped_has_a_port_to_be_asked_at() {
-    let inventory = office("", ", cert-manager: {}, ingress-nginx: {}");
+    let inventory = office("", SCRAPED);
     let scraped: Vec<(String, String)> = render(&inventory, "prometheus")
         .objects()
         .iter()
-        .filter(|object| object["kind"] == "PodMonitor")
+        .filter(|object| object["apiVersion"] == "monitoring.coreos.com/v1")
         .map(|monitor| {
-            let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+            let (spec, kind) = (&monitor["spec"], monitor["kind"].as_str().unwrap());
+            let endpoints = match kind {
+                "PodMonitor" => "podMetricsEndpoints",
+                _ => "endpoints",
+            };
+            let port = &spec[endpoints][0]["port"];
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             (text(&monitor["metadata"]["name"]), text(port))
         })
@@ -95,10 +129,17 @@ fn what_is_scraped_has_a_port_to_be_asked_at() {
         ("cilium-operator", "prometheus"),
         ("cert-manager", "http-metrics"),
         ("ingress-nginx", "metrics"),
+        ("longhorn", "manager"),
+        ("metrics-server", "https"),
+        ("keda", "metrics"),
+        ("external-secrets", "metrics"),
     ];
     assert_eq!(scraped, expected.map(|(name, port)| (name.to_owned(), port.to_owned())));
     assert_eq!(render(&inventory, "cilium").values["prometheus"]["enabled"], true);
     assert_eq!(render(&inventory, "ingress-nginx").values["controller"]["metrics"]["enabled"], true);
+    assert_eq!(render(&inventory, "metrics-server").values["metrics"]["enabled"], true);
+    let keda = render(&inventory, "keda").values;
+    assert_eq!(keda["prometheus"], json!({"operator": {"enabled": true}, "metricServer": {"enabled": true}}));
     let without = inventory.replace("prometheus: {},", "");
     assert!(render(&without, "cilium").values.get("prometheus").is_none());
     assert!(render(&without, "ingress-nginx").values["controller"].get("metrics").is_none());

@@ -28,6 +28,8 @@ pub(super) const WIREGUARD: u16 = 51871;
 const POD: Kind = Kind::new("v1", "Pod");
 const NODE: Kind = Kind::new("cilium.io/v2", "CiliumNode");
 const CONFIG: Kind = Kind::new("v1", "ConfigMap");
+/// Why a flow is dropped that a policy does not let through: because none allows it, or because one denies it.
+const BY_POLICY: [&str; 2] = ["POLICY_DENIED", "POLICY_DENY"];
 
 /// The gate `cilium-agents`.
 pub(super) struct CiliumAgents;
@@ -75,22 +77,28 @@ async fn look(bench: &Bench<'_>, nodes: &[String]) -> Result<Result<Vec<String>,
     if let Some(closed) = missing(nodes, &pods, &known) {
         return Ok(Err(closed));
     }
+    let config = config(bench).await?;
+    let endpoints = config["data"]["enable-endpoint-health-checking"] != "false";
     for node in nodes {
         let Some(host) = bench.hosts.get(node) else { continue };
         if let Some(closed) = unwell(bench, node, &**host).await? {
             return Ok(Err(closed));
         }
         let health = in_agent(&**host, "cilium-health status --probe -o json").await?;
-        if let Some(closed) = unseen(node, &health, nodes) {
+        if let Some(closed) = unseen(node, &health, nodes, endpoints) {
             return Ok(Err(closed));
         }
     }
     let count = nodes.len();
     let agents = format!("Cilium's agents are ready on {count} nodes");
-    let health = format!(
-        "{count} agents were asked: each is healthy and reaches all {count} nodes and an endpoint on each"
-    );
+    let also = if endpoints { "and an endpoint on each" } else { "(its values switch off asking endpoints)" };
+    let health = format!("{count} agents were asked: each is healthy and reaches all {count} nodes {also}");
     Ok(Ok(vec![agents, health]))
+}
+
+/// What the agents are told.
+async fn config(bench: &Bench<'_>) -> Result<Value, Closed> {
+    Ok(bench.api.object(CONFIG, Some(bench.namespace), "cilium-config").await?.unwrap_or_default())
 }
 
 fn missing(nodes: &[String], pods: &[Value], known: &[Value]) -> Option<Closed> {
@@ -148,8 +156,10 @@ async fn in_agent(host: &dyn Host, command: &str) -> Result<Result<String, Strin
 }
 
 /// The first path that cilium-health does not find open (`HealthStatusResponse` of its API: a path with a status is
-/// broken, one without is whole).
-fn unseen(node: &str, health: &Result<String, String>, nodes: &[String]) -> Option<Closed> {
+/// broken, one without is whole, and one that is not there was not asked yet). Endpoints are asked unless values switch it off.
+fn unseen(node: &str, health: &Result<String, String>, nodes: &[String], endpoints: bool) -> Option<Closed> {
+    let paths = [("host", "the node"), ("health-endpoint", "the endpoint on")];
+    let paths = if endpoints { &paths[..] } else { &paths[..1] };
     let closed = |observed: String, expected: &str| {
         let help = format!(
             "between nodes Cilium needs ICMP, TCP 4240, and what carries pods: VXLAN (UDP {VXLAN}) or WireGuard (UDP \
@@ -172,9 +182,13 @@ fn unseen(node: &str, health: &Result<String, String>, nodes: &[String]) -> Opti
         let Some(seen) = health["nodes"].as_array().into_iter().flatten().find(named) else {
             return closed(format!("Cilium on {node} does not know {other}"), "every node");
         };
-        for (path, what) in [("host", "the node"), ("health-endpoint", "the endpoint on")] {
+        for (path, what) in paths {
             for (way, name) in [("icmp", "ping"), ("http", "HTTP")] {
                 let state = &seen[path]["primary-address"][way];
+                if !state.is_object() {
+                    let observed = format!("Cilium on {node} has not asked {what} {other} by {name}");
+                    return closed(observed, "an answer");
+                }
                 let broken = text(&state["status"]);
                 if !broken.is_empty() {
                     let to = text(&seen[path]["primary-address"]["ip"]);
@@ -196,8 +210,7 @@ pub(super) async fn drop_is_seen(
     server: &Pod,
     client: &str,
 ) -> Result<String, Closed> {
-    let config = bench.api.object(CONFIG, Some(bench.namespace), "cilium-config").await?.unwrap_or_default();
-    if config["data"]["enable-hubble"] != "true" {
+    if config(bench).await?["data"]["enable-hubble"] != "true" {
         return Ok("Hubble is not on: the drop was not looked for there".to_owned());
     }
     let command = format!(
@@ -212,7 +225,10 @@ pub(super) async fn drop_is_seen(
         {
             return Ok(format!("Hubble on {} shows the drop: {reason}", server.node));
         }
-        let came = flows.map_or_else(|reason| reason, |_| "no dropped flow between the two pods".to_owned());
+        let came = flows.map_or_else(
+            |reason| reason,
+            |_| "no flow between the two pods that a policy dropped".to_owned(),
+        );
         let observed = format!("Hubble on {}: {came}", server.node);
         if !retry.again(&observed).await {
             let help = "the packets were dropped, but Hubble does not show them: `hubble status` in the agent's pod says \
@@ -222,167 +238,16 @@ pub(super) async fn drop_is_seen(
     }
 }
 
-/// Why a flow was dropped, of the first in Hubble's JSON lines.
+/// Why a flow was dropped, of the first in Hubble's JSON lines that a policy dropped. What is lost for another reason proves
+/// nothing of policies.
 fn dropped(lines: &str) -> Option<String> {
     lines.lines().find_map(|line| {
         let flow: Value = serde_json::from_str(line).ok()?;
-        let dropped = flow["flow"]["verdict"] == "DROPPED";
-        dropped.then(|| flow["flow"]["drop_reason_desc"].as_str().unwrap_or("no reason is given").to_owned())
+        let reason = text(&flow["flow"]["drop_reason_desc"]);
+        (flow["flow"]["verdict"] == "DROPPED" && BY_POLICY.contains(&reason)).then(|| reason.to_owned())
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::addon::gate::testing::{Cluster, words};
-
-    fn nodes() -> Vec<String> {
-        ["cp1", "w1"].map(str::to_owned).to_vec()
-    }
-
-    fn agent(node: &str, ready: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "Pod",
-               "metadata": {"name": format!("cilium-{node}"), "namespace": "kube-system", "labels": {"k8s-app": "cilium"}},
-               "spec": {"nodeName": node},
-               "status": {"conditions": [{"type": "Ready", "status": ready, "reason": "ContainersNotReady", "message": "agent"}]}})
-    }
-
-    fn known(node: &str) -> Value {
-        json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": node}})
-    }
-
-    fn health(broken: &str) -> String {
-        let path = |status: &str| {
-            json!({"primary-address": {"ip": "10.0.0.2", "icmp": {"latency": 300_000},
-                                         "http": {"latency": 400_000, "status": status}}})
-        };
-        json!({"local": {"name": "lab/cp1"}, "nodes": [
-            {"name": "lab/cp1", "host": path(""), "health-endpoint": path("")},
-            {"name": "lab/w1", "host": path(""), "health-endpoint": path(broken)}]})
-        .to_string()
-    }
-
-    #[tokio::test]
-    async fn all_agents_are_asked_and_healthy() {
-        let mut cluster = Cluster::new(&["cp1", "w1"]).await;
-        for node in ["cp1", "w1"] {
-            cluster.put(agent(node, "True"));
-            cluster.put(known(node));
-        }
-        cluster.on_script(|_, script| {
-            assert!(script.contains("cilium-health status --probe -o json"), "{script}");
-            (0, health(""))
-        });
-        cluster.on_forward(|to| {
-            assert_eq!(to.port(), HEALTH);
-            "HTTP/1.0 200 OK\r\n\r\nok"
-        });
-        let proof = cluster.pass(&CiliumAgents, "kube-system").await.unwrap();
-        assert_eq!(proof.seen[0], "Cilium's agents are ready on 2 nodes");
-        assert!(
-            proof.seen[1].starts_with("2 agents were asked: each is healthy and reaches all 2 nodes"),
-            "{proof:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_node_that_is_not_ready_and_a_rented_one_are_left_out_and_named() {
-        let mut cluster = Cluster::new(&["cp1", "w1"]).await;
-        for (node, ready) in [("dead", "Unknown"), ("rented", "True")] {
-            cluster.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node},
-                               "status": {"conditions": [{"type": "Ready", "status": ready}]}}));
-        }
-        for node in ["cp1", "w1"] {
-            cluster.put(agent(node, "True"));
-            cluster.put(known(node));
-        }
-        cluster.put(agent("dead", "False"));
-        cluster.on_script(|_, _| (0, health("")));
-        cluster.on_forward(|_| "HTTP/1.0 200 OK\r\n\r\nok");
-        let proof = cluster.pass(&CiliumAgents, "kube-system").await.unwrap();
-        assert_eq!(proof.seen[0], "Cilium's agents are ready on 2 nodes");
-        assert_eq!(
-            proof.seen[2..],
-            ["dead was left out: it is not ready", "rented was left out: there is no connection to it"]
-        );
-    }
-
-    #[test]
-    fn who_is_missing_is_named() {
-        let (both, all) = ([agent("cp1", "True"), agent("w1", "True")], [known("cp1"), known("w1")]);
-        assert!(missing(&nodes(), &both, &all).is_none());
-        assert_eq!(
-            words(missing(&nodes(), &both[..1], &all)),
-            "w1 has no pod of Cilium's agent; expected: one on every node"
-        );
-        assert_eq!(
-            words(missing(&nodes(), &[agent("cp1", "True"), agent("w1", "False")], &all)),
-            "Cilium's agent on w1 is not ready (ContainersNotReady: agent); expected: a ready one on every node"
-        );
-        assert_eq!(
-            words(missing(&nodes(), &both, &all[..1])),
-            "there is no CiliumNode w1; expected: one for every node"
-        );
-    }
-
-    #[tokio::test]
-    async fn an_agent_that_is_ill_is_named() {
-        let mut cluster = Cluster::new(&["cp1"]).await;
-        cluster.on_forward(|_| "HTTP/1.0 503 Unavailable\r\n\r\ndegraded");
-        let bench = cluster.bench("kube-system");
-        let closed = unwell(&bench, "cp1", &*cluster.hosts["cp1"]).await.unwrap();
-        assert_eq!(
-            words(closed),
-            "on cp1, Cilium's agent was asked http://127.0.0.1:9879/healthz: status 503 and \"degraded\"; expected: status 200"
-        );
-    }
-
-    #[test]
-    fn a_path_that_is_broken_is_named() {
-        assert!(unseen("cp1", &Ok(health("")), &nodes()).is_none());
-        assert_eq!(
-            words(unseen("cp1", &Ok(health("context deadline exceeded")), &nodes())),
-            "Cilium on cp1 to the endpoint on w1 (10.0.0.2) by HTTP: context deadline exceeded; expected: an answer"
-        );
-        let three = ["cp1", "w1", "w2"].map(str::to_owned);
-        assert_eq!(
-            words(unseen("cp1", &Ok(health("")), &three)),
-            "Cilium on cp1 does not know w2; expected: every node"
-        );
-        let failed = Err("it ended with 3: no container cilium-agent runs".to_owned());
-        assert!(words(unseen("cp1", &failed, &nodes())).starts_with("cilium-health on cp1: it ended with 3"));
-        assert!(words(unseen("cp1", &Ok("Error".to_owned()), &nodes())).contains("it printed \"Error\""));
-        let Some(Closed::Observed { help, .. }) = unseen("cp1", &failed, &nodes()) else { panic!() };
-        assert!(help.contains("VXLAN (UDP 8472) or WireGuard (UDP 51871)"), "{help}");
-    }
-
-    #[test]
-    fn a_drop_is_found_among_flows() {
-        let flow = |verdict: &str| {
-            json!({"flow": {"verdict": verdict, "drop_reason_desc": "POLICY_DENIED"}}).to_string()
-        };
-        let lines = format!("{}\nnonsense\n{}\n", flow("FORWARDED"), flow("DROPPED"));
-        assert_eq!(dropped(&lines).as_deref(), Some("POLICY_DENIED"));
-        assert_eq!(dropped(&flow("FORWARDED")), None);
-    }
-
-    #[tokio::test]
-    async fn without_hubble_a_drop_is_not_looked_for() {
-        let mut cluster = Cluster::new(&["w1"]).await;
-        let server = cluster.pod("server", "w1");
-        let seen = drop_is_seen(&cluster.bench("kube-system"), "n", &server, "stranger").await.unwrap();
-        assert!(seen.contains("not looked for"), "{seen}");
-        let on = json!({"enable-hubble": "true"});
-        cluster.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": on,
-                           "metadata": {"name": "cilium-config", "namespace": "kube-system"}}));
-        cluster.on_script(|_, script| {
-            assert!(script.contains("--from-pod n/stranger --to-pod n/server"), "{script}");
-            (0, json!({"flow": {"verdict": "DROPPED", "drop_reason_desc": "POLICY_DENIED"}}).to_string())
-        });
-        let server = cluster.pod("server", "w1");
-        let seen = drop_is_seen(&cluster.bench("kube-system"), "n", &server, "stranger").await.unwrap();
-        assert_eq!(seen, "Hubble on w1 shows the drop: POLICY_DENIED");
-    }
-}
+#[path = "cilium_tests.rs"]
+mod tests;

@@ -34,7 +34,8 @@ const ANSWERS: Duration = Duration::from_secs(60);
 
 /// Names of nobody: they are only in questions, no DNS is asked for them.
 const HOSTS: [&str; 3] = ["one.gate.hoist.test", "two.gate.hoist.test", "three.gate.hoist.test"];
-/// Each way (name, path) and the backend that it leads to; none for the default one, which has nothing.
+/// Each way (name, path) and the backend that it leads to; none for the default one, where anything may be: mostly 404, but
+/// also an Ingress of somebody's without a host, or a `defaultBackend`.
 const WAYS: [(&str, &str, Option<usize>); 5] = [
     (HOSTS[0], "/", Some(0)),
     (HOSTS[0], "/two", Some(1)),
@@ -53,7 +54,7 @@ impl Gate for IngressAnswers {
     }
 
     fn proves(&self) -> &'static str {
-        "two names with two paths each lead to their own backends through one address, a third name to none, and TLS is spoken"
+        "two names with two paths each lead to their own backends through one address, a third name to neither, and TLS is spoken"
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
@@ -184,8 +185,9 @@ fn ingress(ground: &Ground, class: &str) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {"name": "gate", "namespace": ground.namespace, "labels": ground.labels(),
-                     // Names without a certificate stay plain.
-                     "annotations": {"nginx.ingress.kubernetes.io/ssl-redirect": "false"}},
+                     // Names without a certificate stay plain, also where the values lead all to HTTPS.
+                     "annotations": {"nginx.ingress.kubernetes.io/ssl-redirect": "false",
+                                     "nginx.ingress.kubernetes.io/force-ssl-redirect": "false"}},
         "spec": {"ingressClassName": class, "rules": [rule(HOSTS[0]), rule(HOSTS[1])]},
     })
 }
@@ -193,14 +195,16 @@ fn ingress(ground: &Ground, class: &str) -> Value {
 async fn ways(bench: &Bench<'_>, to: SocketAddr, pages: &[String]) -> Result<String, Closed> {
     let mut retry = Retry::new(bench, "ingress-nginx", ANSWERS);
     loop {
-        let mut wrong = None;
+        let (mut wrong, mut other) = (None, String::new());
         for (host, path, backend) in WAYS {
             let came = outside::ask(bench, to, &Question::new(host, path)).await;
             if let Err(Miss::Unasked { why }) = came {
                 return Ok(format!("{to} was not asked from outside: {why}"));
             }
-            let page = backend.and_then(|index| pages.get(index));
-            if let Some(expected) = wrongly(&came, page.map(String::as_str)) {
+            if let (Ok((_, answer)), None) = (&came, backend) {
+                other = format!("status {}", answer.status);
+            }
+            if let Some(expected) = wrongly(&came, backend, pages) {
                 let observed = outside::told(&came, &format!("{to} for http://{host}{path}"));
                 wrong = Some(Closed::observed(observed, expected, HELP));
                 break;
@@ -208,7 +212,7 @@ async fn ways(bench: &Bench<'_>, to: SocketAddr, pages: &[String]) -> Result<Str
         }
         let Some(closed) = wrong else {
             return Ok(format!(
-                "two names with two paths each led to their own backends through {to}, and a third to 404, after {}",
+                "two names with two paths each led to their own backends through {to}, and a third to neither ({other}), after {}",
                 seconds(retry.took())
             ));
         };
@@ -222,13 +226,13 @@ const HELP: &str = "404 for a name of the Ingress: the controller has not taken 
                     -l app.kubernetes.io/component=controller`); 502 or 503: it does not reach the pods; no answer: the address \
                     does not lead to it, which `metallb-address` tells apart";
 
-/// What should have come, when something else did.
-fn wrongly(came: &Asked<Answer>, page: Option<&str>) -> Option<String> {
-    match (came, page) {
-        (Ok((_, answer)), Some(page)) if answer.status == 200 && answer.body == page => None,
-        (Ok((_, answer)), None) if answer.status == 404 => None,
+/// What should have come, when something else did: the page of the backend, or else that of none.
+fn wrongly(came: &Asked<Answer>, backend: Option<usize>, pages: &[String]) -> Option<String> {
+    match (came, backend.and_then(|index| pages.get(index))) {
+        (Ok((_, answer)), Some(page)) if answer.status == 200 && answer.body == *page => None,
+        (Ok((_, answer)), None) if !pages.contains(&answer.body) => None,
         (_, Some(page)) => Some(format!("status 200 and {:?}", http::clip(page))),
-        (_, None) => Some("status 404, for no Ingress has this name".to_owned()),
+        (_, None) => Some("404, or what else is there for a name of no Ingress".to_owned()),
     }
 }
 
@@ -312,16 +316,38 @@ mod tests {
         let came = |status: u16, body: &str| {
             Ok(("here".to_owned(), Answer { status, headers: Vec::new(), body: body.to_owned() }))
         };
-        let silent = Err(Miss::Silent { from: "here".to_owned(), reason: "connection refused".to_owned() });
-        assert_eq!(wrongly(&came(200, "one"), Some("one")), None);
-        assert_eq!(wrongly(&came(404, "nginx"), None), None);
-        assert_eq!(wrongly(&came(200, "two"), Some("one")).unwrap(), "status 200 and \"one\"");
-        assert_eq!(wrongly(&came(503, "nginx"), Some("one")).unwrap(), "status 200 and \"one\"");
-        assert_eq!(wrongly(&came(200, "one"), None).unwrap(), "status 404, for no Ingress has this name");
-        assert!(wrongly(&silent, None).is_some());
+        let silent =
+            || Err(Miss::Silent { from: "here".to_owned(), reason: "connection refused".to_owned() });
+        let (one, none) = ("status 200 and \"one\"", "404, or what else is there for a name of no Ingress");
+        let pages = ["one".to_owned(), "two".to_owned()];
+        for (came, backend, expected) in [
+            (came(200, "one"), Some(0), ""),
+            (came(200, "two"), Some(0), one),
+            (came(503, "one"), Some(0), one),
+            (came(308, ""), Some(0), one),
+            (silent(), Some(0), one),
+            (came(404, "nginx"), None, ""),
+            // An Ingress without a host, or a default backend, which is nobody's fault.
+            (came(200, "the shop"), None, ""),
+            (came(308, ""), None, ""),
+            (came(200, "one"), None, none),
+            (came(200, "two"), None, none),
+            (silent(), None, none),
+        ] {
+            assert_eq!(wrongly(&came, backend, &pages).unwrap_or_default(), expected, "{came:?} {backend:?}");
+        }
+    }
+
+    #[test]
+    fn the_ingress_has_two_of_the_names_and_stays_plain() {
         let ground = Ground { gate: "g", namespace: "n".to_owned() };
-        let rules = &ingress(&ground, "nginx")["spec"]["rules"];
+        let made = ingress(&ground, "nginx");
+        let rules = &made["spec"]["rules"];
         assert_eq!(rules[1]["http"]["paths"][1]["backend"]["service"]["name"], "one", "{rules}");
         assert_eq!(rules.as_array().unwrap().len(), 2, "the third name is in no rule");
+        for redirect in ["ssl-redirect", "force-ssl-redirect"] {
+            let annotation = format!("nginx.ingress.kubernetes.io/{redirect}");
+            assert_eq!(made["metadata"]["annotations"][annotation], "false", "{redirect}");
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! Prometheus and Grafana: nodes and the API server are measured, and Grafana shows the dashboards that it was given.
+//! Prometheus and Grafana: nodes and the API server are measured, and Grafana shows the dashboards that it was given, with
+//! measurements.
 //!
-//! Sources: Prometheus' HTTP API (`/api/v1/query`), Grafana's (`/api/health`, `/api/search`), and the names that the chart
-//! kube-prometheus-stack gives its jobs.
+//! Sources: Prometheus' HTTP API (`/api/v1/query`), Grafana's (`/api/health`, `/api/search`, `/api/datasources`,
+//! `/api/ds/query`), and the names that the chart kube-prometheus-stack gives its jobs.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Bench, Closed, Gate, Proof, from_node,
@@ -19,7 +20,7 @@ use super::{
     pods,
     retry::{Retry, once, seconds, text},
 };
-use crate::kube::Kind;
+use crate::{kube::Kind, transport::Host};
 
 const SERVICE: Kind = Kind::new("v1", "Service");
 const SECRET: Kind = Kind::new("v1", "Secret");
@@ -31,6 +32,8 @@ const QUERY: &str = "services/prometheus-operated:9090/proxy/api/v1/query?query=
 const NODES: (&str, &str) = ("node-exporter", "app.kubernetes.io/name=prometheus-node-exporter");
 const SERVER: &str = "apiserver";
 const GRAFANA: &str = "app.kubernetes.io/name=grafana";
+/// What it is called in questions.
+const NAME: &str = "grafana";
 const DASHBOARD: &str = "grafana_dashboard=1";
 /// The Secret with Grafana's administrator.
 const ADMINISTRATOR: &str = "grafana-admin";
@@ -49,7 +52,7 @@ impl Gate for TargetsScraped {
     }
 
     fn proves(&self) -> &'static str {
-        "Prometheus measures every node and the API server, and Grafana has the cluster's dashboards"
+        "Prometheus measures every node and the API server, and Grafana has the cluster's dashboards and measurements for them"
     }
 
     fn each_node(&self) -> bool {
@@ -170,10 +173,9 @@ fn told_of(nodes: &[Node], targets: &[Target], took: &str) -> Vec<String> {
     seen
 }
 
-/// Grafana is well, and has the dashboards of the ConfigMaps in the add-on's namespace.
+/// Grafana is well, has the dashboards of the ConfigMaps in the add-on's namespace, and gets measurements for them.
 async fn shown(bench: &Bench<'_>) -> Result<Vec<String>, Closed> {
     let (nodes, _) = pods::nodes(bench).await?;
-    let host = &bench.hosts[&nodes[0]];
     let services = bench.api.objects(SERVICE, Some(bench.namespace), GRAFANA).await?;
     let Some(address) = services.iter().find_map(address) else {
         return Ok(vec!["Grafana is switched off".to_owned()]);
@@ -181,21 +183,56 @@ async fn shown(bench: &Bench<'_>) -> Result<Vec<String>, Closed> {
     let maps = bench.api.objects(CONFIG_MAP, Some(bench.namespace), DASHBOARD).await?;
     let wanted = dashboards(&maps);
     let secret = bench.api.object(SECRET, Some(bench.namespace), ADMINISTRATOR).await?.unwrap_or_default();
-    let login = login(&secret);
+    let grafana = Grafana { host: &*bench.hosts[&nodes[0]], address, login: login(&secret) };
     let mut retry = Retry::new(bench, "Grafana", SHOWN);
     loop {
-        let health = from_node::ask(&**host, address, &Question::new("grafana", "/api/health")).await;
-        let search = Question::new("grafana", "/api/search?type=dash-db&limit=5000").login(&login);
-        let found = from_node::ask(&**host, address, &search).await;
-        let reason = match lacks(&health, &found, &wanted) {
-            Ok(seen) => return Ok(vec![seen]),
+        let reason = match grafana.look(&wanted).await {
+            Ok(seen) => return Ok(seen),
             Err(reason) => reason,
         };
         if !retry.again(&reason).await {
             let help = "`kubectl -n prometheus logs deploy/prometheus-grafana -c grafana` says why, and its container \
-                        grafana-sc-dashboard which dashboards it found";
-            return Err(Closed::observed(reason, format!("Grafana with {} dashboards", wanted.len()), help));
+                        grafana-sc-dashboard which dashboards it found; `plugin not registered`: it has lost a plugin that it \
+                        wanted to bring up to date, see `env` of its values";
+            let expected = format!("Grafana with {} dashboards, and measurements for them", wanted.len());
+            return Err(Closed::observed(reason, expected, help));
         }
+    }
+}
+
+/// Grafana, as it is asked from a node.
+struct Grafana<'a> {
+    host: &'a dyn Host,
+    address: SocketAddr,
+    login: SecretString,
+}
+
+impl Grafana<'_> {
+    async fn ask(&self, question: Question) -> Result<Answer, String> {
+        from_node::ask(self.host, self.address, &question.login(&self.login)).await
+    }
+
+    /// One look: what was seen of it, or what it lacks.
+    async fn look(&self, wanted: &[(String, String)]) -> Result<Vec<String>, String> {
+        let health = from_node::ask(self.host, self.address, &Question::new(NAME, "/api/health")).await;
+        if !health.as_ref().is_ok_and(|answer| answer.status == 200 && read(answer)["database"] == "ok") {
+            return Err(format!("Grafana is not well: {}", told(&health)));
+        }
+        let found = self.ask(Question::new(NAME, "/api/search?type=dash-db&limit=5000")).await;
+        // It keeps a password that was changed there, if it has a volume.
+        if found.as_ref().is_ok_and(|answer| answer.status == 401) {
+            return Ok(vec![format!(
+                "Grafana is well; its administrator has another password than the Secret {ADMINISTRATOR}, so nobody could \
+                 look at its dashboards"
+            )]);
+        }
+        let mut seen = vec![lacks(&found, wanted)?];
+        let (uid, name) = source(&self.ask(Question::new(NAME, "/api/datasources")).await)?;
+        let question = Question::new(NAME, "/api/ds/query").method("POST");
+        let question = question.header("Content-Type", "application/json").body(query(&uid));
+        measured(&self.ask(question).await, &name)?;
+        seen.push(format!("Grafana gets measurements through its data source {name}"));
+        Ok(seen)
     }
 }
 
@@ -221,148 +258,59 @@ fn dashboards(maps: &[Value]) -> Vec<(String, String)> {
     named.filter(|(uid, _)| !uid.is_empty()).collect()
 }
 
-/// What was seen of Grafana, or what it lacks.
-fn lacks(
-    health: &Result<Answer, String>,
-    found: &Result<Answer, String>,
-    wanted: &[(String, String)],
-) -> Result<String, String> {
-    let read = |answer: &Answer| serde_json::from_str::<Value>(&answer.body).unwrap_or_default();
-    if !health.as_ref().is_ok_and(|answer| answer.status == 200 && read(answer)["database"] == "ok") {
-        return Err(format!("Grafana is not well: {}", told(health)));
+fn read(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap_or_default()
+}
+
+/// What was seen of Grafana's dashboards, or which it lacks.
+fn lacks(found: &Result<Answer, String>, wanted: &[(String, String)]) -> Result<String, String> {
+    let list = match found {
+        Ok(answer) if answer.status == 200 => read(answer),
+        other => return Err(format!("Grafana does not list its dashboards: {}", told(other))),
+    };
+    let there = |uid: &str| list.as_array().into_iter().flatten().any(|it| it["uid"] == uid);
+    match wanted.iter().find(|(uid, _)| !there(uid)) {
+        None => Ok(format!("Grafana is well, and has all {} dashboards", wanted.len())),
+        Some((_, title)) => Err(format!("Grafana has no dashboard `{title}`")),
     }
-    match found {
-        Ok(answer) if answer.status == 200 => {
-            let list = read(answer);
-            let there = |uid: &str| list.as_array().into_iter().flatten().any(|it| it["uid"] == uid);
-            match wanted.iter().find(|(uid, _)| !there(uid)) {
-                None => Ok(format!("Grafana is well, and has all {} dashboards", wanted.len())),
-                Some((_, title)) => Err(format!("Grafana has no dashboard `{title}`")),
-            }
-        }
-        // It keeps a password that was changed there, if it has a volume.
-        Ok(answer) if answer.status == 401 => Ok(format!(
-            "Grafana is well; its administrator has another password than the Secret {ADMINISTRATOR}, so nobody could look \
-             at its dashboards"
-        )),
-        other => Err(format!("Grafana does not list its dashboards: {}", told(other))),
+}
+
+/// Uid and name of the data source that the dashboards have: the default one, where there are several of Prometheus.
+fn source(found: &Result<Answer, String>) -> Result<(String, String), String> {
+    let list = match found {
+        Ok(answer) if answer.status == 200 => read(answer),
+        other => return Err(format!("Grafana does not list its data sources: {}", told(other))),
+    };
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut of_prometheus = list.iter().filter(|it| it["type"] == "prometheus");
+    let default = of_prometheus.clone().find(|it| it["isDefault"] == true);
+    let source = default.or_else(|| of_prometheus.next());
+    let source = source.ok_or("Grafana has no data source of the type `prometheus`")?;
+    Ok((text(&source["uid"]).to_owned(), text(&source["name"]).to_owned()))
+}
+
+/// Asks how many targets there are: one row, however large the cluster.
+fn query(uid: &str) -> String {
+    let source = json!({"type": "prometheus", "uid": uid});
+    let query =
+        json!({"refId": "A", "datasource": source, "expr": "count(up)", "instant": true, "range": false});
+    json!({"queries": [query], "from": "now-5m", "to": "now"}).to_string()
+}
+
+/// Grafana may list a data source whose plugin it has lost: only rows are a proof.
+fn measured(came: &Result<Answer, String>, name: &str) -> Result<(), String> {
+    let has_rows = |answer: &Answer| {
+        let answer = read(answer);
+        let frames = answer["results"]["A"]["frames"].as_array().into_iter().flatten();
+        let mut columns = frames.flat_map(|frame| frame["data"]["values"].as_array().into_iter().flatten());
+        columns.any(|column| column.as_array().is_some_and(|rows| !rows.is_empty()))
+    };
+    match came {
+        Ok(answer) if answer.status == 200 && has_rows(answer) => Ok(()),
+        other => Err(format!("Grafana gets no measurements through its data source {name}: {}", told(other))),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::addon::gate::testing::Cluster;
-
-    fn answer(targets: &[(&str, &str, &str)]) -> String {
-        let target = |(job, address, up): &(&str, &str, &str)| json!({"metric": {"__name__": "up", "job": job, "instance": address}, "value": [1.5, up]});
-        let result: Vec<Value> = targets.iter().map(target).collect();
-        json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string()
-    }
-
-    fn node(name: &str, address: &str) -> Node {
-        Node { name: name.to_owned(), addresses: vec![address.to_owned()] }
-    }
-
-    #[test]
-    fn who_is_not_measured_is_named() {
-        let nodes = [node("cp1", "10.0.0.1"), node("w1", "10.0.0.2")];
-        let says = |all: &[(&str, &str, &str)]| {
-            missing(&nodes, &targets(&answer(all))).map(|(reason, _)| reason).unwrap_or_default()
-        };
-        let (server, one, two) = (
-            ("apiserver", "10.0.0.1:6443", "1"),
-            ("node-exporter", "10.0.0.1:9100", "1"),
-            ("node-exporter", "10.0.0.2:9100", "1"),
-        );
-        assert_eq!(says(&[server, one, two, ("shop", "10.1.0.1:80", "0")]), "");
-        assert_eq!(says(&[one, two]), "Prometheus does not know the API server yet");
-        assert_eq!(
-            says(&[("apiserver", "10.0.0.1:6443", "0"), one, two]),
-            "the API server 10.0.0.1:6443 does not answer Prometheus"
-        );
-        assert_eq!(says(&[server, one]), "Prometheus does not know the node exporter of w1");
-        assert_eq!(
-            says(&[server, one, ("node-exporter", "10.0.0.2:9100", "0")]),
-            "the node exporter of w1 (10.0.0.2:9100) does not answer Prometheus"
-        );
-        // Not one whose address only begins alike.
-        assert!(says(&[server, one, ("node-exporter", "10.0.0.21:9100", "1")]).contains("of w1"));
-        assert_eq!(targets("no JSON"), []);
-    }
-
-    const QUERIED: &str =
-        "/api/v1/namespaces/prometheus/services/prometheus-operated:9090/proxy/api/v1/query";
-
-    async fn cluster(found: &'static str, health: &'static str) -> Cluster {
-        let mut cluster = Cluster::new(&["w1"]).await;
-        let metadata = |name: &str, label: (&str, &str)| json!({"name": name, "namespace": "prometheus", "labels": {label.0: label.1}});
-        cluster.put(json!({"apiVersion": "v1", "kind": "Service", "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]},
-                           "metadata": metadata("grafana", ("app.kubernetes.io/name", "grafana"))}));
-        cluster.put(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("grafana-admin", ("a", "b")),
-                           "data": {"admin-user": "YWRtaW4=", "admin-password": "aHVudGVyMg=="}}),
-        );
-        let board = json!({"uid": "hoist-etcd", "title": "etcd behind the API server"}).to_string();
-        cluster.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"etcd.json": board},
-                           "metadata": metadata("dashboard-etcd", ("grafana_dashboard", "1"))}));
-        cluster.answers(&format!("{QUERIED}?query=up"), |turn| match turn {
-            0 => (200, answer(&[])),
-            _ => (200, answer(&[("apiserver", "10.0.0.1:6443", "1"), ("shop", "10.1.0.1:80", "0")])),
-        });
-        cluster.on_question(move |to, question| {
-            assert_eq!(to.to_string(), "10.96.0.9:80");
-            if question.starts_with("GET /api/health ") {
-                return (200, format!("\r\n{health}"));
-            }
-            assert!(question.contains("\r\nAuthorization: Basic YWRtaW46aHVudGVyMg==\r\n"), "{question}");
-            match found {
-                "" => (401, "\r\n".to_owned()),
-                found => (200, format!("\r\n{found}")),
-            }
-        });
-        cluster
-    }
-
-    const WELL: &str = r#"{"database": "ok", "version": "13"}"#;
-
-    #[tokio::test]
-    async fn what_is_measured_and_shown_is_told() {
-        let cluster = cluster(r#"[{"uid": "hoist-etcd"}, {"uid": "own"}]"#, WELL).await;
-        let proof = cluster.pass(&TargetsScraped, "prometheus").await.unwrap();
-        assert!(proof.seen[0].starts_with("Prometheus measured the API server after"), "{proof:?}");
-        assert!(proof.seen[0].ends_with("; 1 of 2 targets answered"), "{proof:?}");
-        assert_eq!(
-            proof.seen[1..],
-            [
-                "no answer of 10.1.0.1:80 of shop",
-                "the node exporter is switched off",
-                "Grafana is well, and has all 1 dashboards"
-            ]
-        );
-        assert_eq!(
-            cluster.said()[0],
-            "Prometheus: Prometheus does not know the API server yet; trying again"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_grafana_lacks_closes_the_gate() {
-        let words = async |found, health| {
-            let cluster = cluster(found, health).await;
-            cluster.pass(&TargetsScraped, "prometheus").await.map_err(|closed| closed.to_string())
-        };
-        let lacks = words(r#"[{"uid": "own"}]"#, WELL).await.unwrap_err();
-        assert_eq!(
-            lacks,
-            "Grafana has no dashboard `etcd behind the API server`; expected: Grafana with 1 dashboards"
-        );
-        let ill = words("[]", r#"{"database": "failing"}"#).await.unwrap_err();
-        assert!(ill.starts_with("Grafana is not well: status 200 and "), "{ill}");
-        let other = words("", WELL).await.unwrap();
-        assert!(other.seen[3].contains("another password than the Secret grafana-admin"), "{other:?}");
-        assert!(!format!("{other:?}").contains("hunter2"));
-    }
-}
+#[path = "prometheus_tests.rs"]
+mod tests;

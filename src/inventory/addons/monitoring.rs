@@ -73,7 +73,7 @@ pub struct Device {
     #[serde(default = "snmp_port")]
     #[schemars(range(min = 1))]
     pub port: u16,
-    /// Its community: without quotes, backslashes and dollar signs.
+    /// Its community: without quotes, backslashes, dollar signs and line breaks.
     pub community: SecretSource,
 }
 
