@@ -6,6 +6,7 @@ pub mod certificates;
 mod components;
 mod etcd;
 pub mod health;
+mod identity;
 mod kubeadm;
 pub mod kubeconfig;
 pub mod limited;
@@ -26,6 +27,7 @@ mod volumes;
 mod work;
 
 pub use access::{AccessError, Way, api, speaker, ways};
+pub use identity::{OtherIdentity, same_identity};
 pub use members::{NoBeginning, Observed, certified, first, living, living_certified, may_begin};
 pub use rented::{Rented, rented};
 pub use session::{Session, Unreached, Unusable, Visit};

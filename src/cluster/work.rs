@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Session, Unreached, Visit, etcd, living, may_begin,
+    Session, Unreached, Visit, etcd,
+    identity::{OtherIdentity, same_identity},
+    living, may_begin,
     members::NoBeginning,
     packages::{self, Pinned},
     targets,
@@ -51,6 +53,9 @@ pub enum WorkError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Version(#[from] OtherVersion),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Identity(#[from] OtherIdentity),
     /// No cluster may be begun; `unreached` are the hosts that could not be reached or used.
     #[error("{why}")]
     #[diagnostic(forward(why))]
@@ -101,6 +106,7 @@ impl Work {
                 return Err(WorkError::Refused { why, unreached: session.unreached });
             }
             same_version(inventory, &session.facts)?;
+            same_identity(inventory, &session.facts)?;
         }
         let templates = Templates::new(library.clone());
         let mut subjects = Vec::new();

@@ -134,6 +134,12 @@ pub struct Kubernetes {
     pub cluster: String,
     /// On a control plane: the version of its API server, by the tag of its image; empty where that says nothing.
     pub version: String,
+    /// On a control plane: where the API server is reached, as its administrator's kubeconfig has it: `HOST:PORT`.
+    pub endpoint: String,
+    /// On a control plane: where Services get their addresses, as its API server is told; empty where it is not.
+    pub services: String,
+    /// On a control plane: where pods get their addresses, as its controller manager is told; empty where it is not.
+    pub pods: String,
     /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
     pub encryption_key: bool,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
@@ -213,6 +219,11 @@ impl Facts {
                 "kubernetes.authority" => facts.kubernetes.authority = text(),
                 "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
                 "kubernetes.version" => facts.kubernetes.version = value.trim_start_matches('v').to_owned(),
+                "kubernetes.endpoint" => {
+                    facts.kubernetes.endpoint = value.trim_matches('"').trim_end_matches('/').to_owned();
+                }
+                "kubernetes.services" => facts.kubernetes.services = value.trim_matches('"').to_owned(),
+                "kubernetes.pods" => facts.kubernetes.pods = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,

@@ -113,11 +113,20 @@ else
 	if [ -e /etc/kubernetes/admin.conf ]; then
 		say kubernetes.control_plane yes
 		while read -r key value; do
-			[ "$key" = cluster: ] && [ -n "$value" ] && say kubernetes.cluster "$value" && break
+			case "$key $value" in
+				"server: "?*) say kubernetes.endpoint "${value#*://}" ;;
+				"cluster: "?*) say kubernetes.cluster "$value" && break ;;
+			esac
 		done < /etc/kubernetes/admin.conf
 		while read -r key value; do
-			[ "$key" = image: ] && say kubernetes.version "${value##*:}" && break
+			case "$key $value" in
+				"- --service-cluster-ip-range="*) say kubernetes.services "${value#*=}" ;;
+				"image: "*) say kubernetes.version "${value##*:}" && break ;;
+			esac
 		done 2>/dev/null < /etc/kubernetes/manifests/kube-apiserver.yaml
+		while read -r key value; do
+			case "$key $value" in "- --cluster-cidr="*) say kubernetes.pods "${value#*=}" && break ;; esac
+		done 2>/dev/null < /etc/kubernetes/manifests/kube-controller-manager.yaml
 	fi
 	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi

@@ -48,6 +48,10 @@ fn which_cluster_a_node_is_in() {
     let own = Facts::parse(answer).kubernetes;
     assert_eq!((own.authority.as_str(), own.cluster.as_str()), ("ab12", "1234"));
     assert!(own.joined && own.control_plane);
+    // As somebody might write them by hand.
+    let own =
+        Facts::parse("kubernetes.endpoint=10.0.0.1:6443/\"\nkubernetes.pods=10.244.0.0/16\"\n").kubernetes;
+    assert_eq!((own.endpoint.as_str(), own.pods.as_str()), ("10.0.0.1:6443", "10.244.0.0/16"));
 }
 
 /// The script itself, in every shell that a host may have: the fingerprint is that of the first certificate, which
@@ -69,7 +73,13 @@ async fn a_node_tells_its_clusters_fingerprint() {
             let output = host.run(Script::new(script.clone())).await.unwrap();
             Facts::parse(&String::from_utf8_lossy(&output.stdout)).kubernetes
         };
-        for name in ["kubelet.conf", "admin.conf", "pki/ca.crt", "manifests/kube-apiserver.yaml"] {
+        for name in [
+            "kubelet.conf",
+            "admin.conf",
+            "pki/ca.crt",
+            "manifests/kube-apiserver.yaml",
+            "manifests/kube-controller-manager.yaml",
+        ] {
             let _ = std::fs::remove_file(folder.path().join(name));
         }
         assert_eq!(ask().await, Kubernetes::default(), "{shell:?}");
@@ -79,16 +89,34 @@ async fn a_node_tells_its_clusters_fingerprint() {
         write("pki/ca.crt", &(format!("subject=office\n{}{}", certificate("b2\n5l"), certificate("dHdv"))));
         write(
             "admin.conf",
-            "clusters:\n- cluster:\n    server: https://x\ncontexts:\n- context:\n    cluster: office\n",
+            "clusters:\n- cluster:\n    server: https://10.0.0.9:6443\n  name: office\ncontexts:\n- context:\n    \
+             cluster: office\n",
         );
         let own = ask().await;
         // sha256("one")
         let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
         assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
+        assert_eq!(own.endpoint, "10.0.0.9:6443", "{shell:?}");
         assert_eq!(own.version, "", "there is no API server yet, {shell:?}");
-        let manifest = "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    image: registry:5000/kube-apiserver:v1.36.2\n";
-        write("manifests/kube-apiserver.yaml", manifest);
-        assert_eq!(ask().await.version, "1.36.2", "{shell:?}");
+        let manifest = |part: &str, flag: &str| {
+            let image = format!("registry:5000/kube-{part}:v1.36.2");
+            let command = format!("  - command:\n    - kube-{part}\n{flag}    image: {image}\n");
+            write(&format!("manifests/kube-{part}.yaml"), &format!("spec:\n  containers:\n{command}"));
+        };
+        manifest(
+            "apiserver",
+            "    - --service-cluster-ip-range=10.96.0.0/12\n    - --tls-min-version=VersionTLS12\n",
+        );
+        let own = ask().await;
+        assert_eq!((own.version.as_str(), own.services.as_str()), ("1.36.2", "10.96.0.0/12"), "{shell:?}");
+        assert_eq!(own.pods, "", "{shell:?}");
+        manifest("controller-manager", "    - --cluster-cidr=10.244.0.0/16\n");
+        assert_eq!(ask().await.pods, "10.244.0.0/16", "{shell:?}");
+        // What is not said is not known.
+        manifest("apiserver", "");
+        manifest("controller-manager", "");
+        let own = ask().await;
+        assert_eq!((own.services.as_str(), own.pods.as_str()), ("", ""), "{shell:?}");
     }
 }
 

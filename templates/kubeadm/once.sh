@@ -14,7 +14,7 @@ kubeadm_once() {
 	esac || exit
 	# Whoever initialises has made everything of what is there; who joins, of what the cluster has.
 	touch /etc/kubernetes/kubelet-settings.applied
-	[ "$1" != init ] || touch /etc/kubernetes/api-names.applied /etc/kubernetes/kubeadm.applied
+	[ "$1" != init ] || touch /etc/kubernetes/api-names.applied /etc/kubernetes/kubeadm.applied /etc/kubernetes/security.applied
 {% if cluster.etcd.external %}
 	rm -rf /var/lib/hoist/pki
 {% endif %}

@@ -42,6 +42,32 @@ fn endpoint() {
         stage.hoist(&["plan"]).exits(0).says("Nothing to change");
         stage.hoist(&["preflight", "--all"]).says("cp1 has it, by its keepalived");
     });
+    stage.step("another endpoint and other ranges are refused before any change", || {
+        for (name, from, to, says) in [
+            ("vip.yaml", inventory, "endpoint: {vip: 10.77.0.100}", "is reached at 127.0.0.1:6443"),
+            (
+                "port.yaml",
+                inventory,
+                "endpoint: {vip: 10.77.0.100, local: true, port: 7443}",
+                "says 127.0.0.1:7443",
+            ),
+            ("services.yaml", "services: 10.96.0.0/12", "services: 10.112.0.0/12", "says 10.112.0.0/12"),
+            ("pods.yaml", "pods: 10.244.0.0/16", "pods: 10.245.0.0/16", "says 10.245.0.0/16"),
+        ] {
+            let own = [(inventory, "endpoint: {vip: 10.77.0.100, local: true}")];
+            let other = if from == inventory { vec![(from, to)] } else { vec![own[0], (from, to)] };
+            let other = stage.inventory(name, &other);
+            for verb in ["plan", "apply"] {
+                stage
+                    .hoist(&[verb, "-i", text(&other)])
+                    .exits(1)
+                    .says(says)
+                    .says("nothing was changed")
+                    .within(60);
+            }
+        }
+        stage.hoist(&["plan"]).exits(0).says("Nothing to change");
+    });
     stage.step("people reach it at the address, nodes at home", || {
         stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
         stage.kubectl(&["config", "view"]).exits(0).says("server: https://10.77.0.100:6443");

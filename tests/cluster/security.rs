@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::stage::{Stage, text};
+use crate::stage::{Stage, text, until};
 
 const LAB: &str = "security";
 const NODES: &str = "cp1=10.77.0.11,w1=10.77.0.12";
@@ -49,6 +49,7 @@ fn security() {
     });
     stage.step("status says all of it, to programs too", || status(&stage));
     stage.step("certificates are renewed by one command", || renew(&stage));
+    stage.step("the API server reads anew what the audit log says", || read_anew(&stage));
     stage.step("a cluster that has encrypted Secrets is not left without its key", || {
         let off = edited(&stage, "off.yaml", OFF);
         let ran = stage.hoist(&["apply", "-i", text(&off)]).exits(1);
@@ -314,5 +315,43 @@ fn renew(stage: &Stage) {
     stage.hoist(&["certificates", "show"]).exits(0).says("CN=kube-apiserver");
     // The administrator's old ones are good as long as they last.
     stage.kubectl(&["get", "nodes"]).exits(0);
+    again(stage);
+}
+
+/// This release has no `PodSecurity`; it reads the policy of its audit log in the same way, and only when it starts.
+fn read_anew(stage: &Stage) {
+    let process = || stage.on("cp1", "pidof kube-apiserver || :");
+    let make = |name: &str| drop(stage.kubectl(&["create", "configmap", name]).exits(0));
+    let logged = |name: &str| {
+        stage.holds_on("cp1", &format!("grep -q '\"{name}\"' /var/log/kubernetes/audit/audit.log"))
+    };
+    // As another hoist could have left it.
+    let before = process();
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n";
+    stage.on(
+        "cp1",
+        &format!(
+            "printf '{policy}' > /etc/kubernetes/security/audit-policy.yaml && kill $(pidof kube-apiserver)"
+        ),
+    );
+    until("an API server with that policy serves", 180, || {
+        !process().is_empty()
+            && process() != before
+            && stage.kubectl(&["get", "--raw", "/readyz"]).exit == Some(0)
+    });
+    make("left-out");
+    stage.hoist(&["plan"]).exits(2).says("what the audit log says").says("interrupts this host's API server");
+    let before = process();
+    stage.hoist(&["apply"]).exits(0).says("2 nodes ready");
+    assert_ne!(process(), before, "another API server");
+    make("written-down");
+    until("it is in the log", 10, || logged("written-down"));
+    assert!(!logged("left-out"));
+    again(stage);
+    // What another hoist made has no mark, and goes on as it is.
+    let before = process();
+    stage.on("cp1", "rm /etc/kubernetes/security.applied");
+    stage.hoist(&["apply"]).exits(0).says("1 change, 2 nodes ready");
+    assert_eq!(process(), before, "it had read all of it");
     again(stage);
 }

@@ -11,6 +11,7 @@ use hoist::{
     inventory,
     task::Task,
 };
+use serde_json::json;
 
 use super::bed::{METAL, index, written};
 
@@ -75,6 +76,53 @@ fn what_a_control_plane_gets_with_all_defences_and_with_none() {
     let gone = format!("not there: {gone:#?}\n");
     open.retain(|path, content| hardened.get(path) != Some(content));
     insta::assert_snapshot!("control-plane-open", gone + &readable(&open));
+}
+
+#[test]
+fn what_pods_may_ask_for_is_what_the_inventory_says() {
+    let release = newest_form()[0].defaults[0].seen.to_string();
+    for (said, enforce, warn, exempt) in [
+        ("{}", "baseline", "restricted", &["kube-system"][..]),
+        ("{enforce: restricted, warn: privileged}", "restricted", "privileged", &["kube-system"]),
+        // The API server does not start with one that is there twice.
+        (
+            "{enforce: privileged, warn: baseline, exempt: [ci, kube-system]}",
+            "privileged",
+            "baseline",
+            &["kube-system", "ci"],
+        ),
+    ] {
+        let roles = &control_planes(&release, &format!("security: {{pod_security: {said}}}, "))[0];
+        let files = files(roles);
+        let file =
+            files.iter().find(|(path, _)| path.starts_with("/etc/kubernetes/security/admission.yaml "));
+        let file: serde_json::Value = serde_yaml::from_str(file.unwrap().1).unwrap();
+        let configuration = &file["plugins"][0]["configuration"];
+        let defaults = json!({
+            "enforce": enforce, "enforce-version": "latest",
+            "audit": warn, "audit-version": "latest",
+            "warn": warn, "warn-version": "latest",
+        });
+        assert_eq!(configuration["defaults"], defaults, "{said}");
+        assert_eq!(configuration["exemptions"]["namespaces"], json!(exempt), "{said}");
+    }
+}
+
+#[test]
+fn an_api_server_that_reads_nothing_of_hoists_has_nothing_to_read_anew() {
+    let release = newest_form()[0].defaults[0].seen.to_string();
+    for (release, security, reads) in
+        [(release.as_str(), "", true), (&release, OFF, true), ("1.20.2", "", true), ("1.20.2", OFF, false)]
+    {
+        let roles = &control_planes(release, security)[0];
+        let steps = roles.iter().flat_map(|role| &role.steps);
+        let stamp = Some("/etc/kubernetes/security.applied");
+        let mut stamps = steps.filter_map(|step| match &step.task {
+            Task::Command(command) => Some(command.stamp.as_deref()),
+            _ => None,
+        });
+        assert_eq!(stamps.any(|own| own == stamp), reads, "{release} {security}");
+    }
 }
 
 /// So that one golden file is enough for all of them.

@@ -8,6 +8,7 @@ mod families;
 mod kubeadm;
 mod once;
 mod place;
+mod read_anew;
 mod restart;
 mod samples;
 mod snapshot;

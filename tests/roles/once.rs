@@ -179,6 +179,11 @@ fn who_joins_at_once_is_left_alone() {
             assert_eq!(bed.calls(), [JOIN]);
             assert!(!bed.path("lib/hoist").exists(), "nothing is left of the attempt");
             assert!(bed.path("etc/kubelet-settings.applied").exists());
+            assert_eq!(
+                bed.path("etc/security.applied").exists(),
+                host == "cp2",
+                "its API server has just begun"
+            );
             assert!(!bed.keeps_the_token());
         });
     }
@@ -334,7 +339,9 @@ fn keys_that_etcd_knows_outlive_what_is_undone() {
                 assert_eq!(bed.calls(), [init.as_str(), RESET, &init]);
                 assert_eq!(bed.is_marked(), !kept);
                 assert_eq!(bed.path("lib/etcd/member").exists(), kept);
-                assert_eq!(bed.path("etc/kubeadm.applied").exists(), kept);
+                for applied in ["kubeadm", "api-names", "security"] {
+                    assert_eq!(bed.path(&format!("etc/{applied}.applied")).exists(), kept, "{applied}");
+                }
             },
         );
     }
