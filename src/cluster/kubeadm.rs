@@ -199,6 +199,7 @@ mod tests {
         });
         let late = json!({
             "join": {"token": "TOKEN", "ca_hash": "HASH"},
+            "kept": {"before": "yes"},
             "place": {"made": "yes"},
             "pki": pki.into_iter().flatten().collect::<serde_json::Map<_, _>>(),
         });

@@ -38,6 +38,8 @@ pub(super) struct Provider {
     pub each: bool,
     /// How long an answer is good for, where that has an end.
     pub lasts: Option<Duration>,
+    /// How long its script may take.
+    pub timeout: Duration,
     /// The hosts that have the role, in the order of the inventory.
     pub hosts: Vec<String>,
 }
@@ -278,7 +280,7 @@ impl Late {
             let (name, address) = (quote(asker.name), quote(asker.address));
             text.insert_str(0, &format!("HOIST_ASKER_NAME={name}\nHOIST_ASKER_ADDRESS={address}\n"));
         }
-        let script = Script { text, stdin: None, timeout: Duration::from_secs(60) };
+        let script = Script { text, stdin: None, timeout: provider.timeout };
         let output = match host.run(script).await {
             Ok(output) => output,
             Err(error) => {

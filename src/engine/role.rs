@@ -52,6 +52,13 @@ pub struct Provide {
     /// For how many seconds an answer is good: who needs it later asks anew. Default: for the whole run.
     #[serde(default)]
     pub lasts: Option<u64>,
+    /// Seconds it may take.
+    #[serde(default = "one_minute")]
+    pub timeout: u64,
+}
+
+fn one_minute() -> u64 {
+    60
 }
 
 /// One statement of a role: a name and exactly one kind. Every string may be a template.

@@ -161,8 +161,15 @@ impl Run {
         for (name, role, provide) in late_values(&self.library, all)? {
             let has = |(_, roles): &&(&str, Vec<String>)| roles.contains(&role);
             let hosts = holders.iter().filter(has).map(|(host, _)| (*host).to_string()).collect();
-            let lasts = provide.lasts.map(Duration::from_secs);
-            providers.insert(name, Provider { role, run: provide.run, each: provide.each, lasts, hosts });
+            let provider = Provider {
+                role,
+                run: provide.run,
+                each: provide.each,
+                lasts: provide.lasts.map(Duration::from_secs),
+                timeout: Duration::from_secs(provide.timeout),
+                hosts,
+            };
+            providers.insert(name, provider);
         }
         self.require_providers(plans, &providers)?;
         let subjects =

@@ -6,7 +6,7 @@ running() {
 }
 
 # restarted NAME…: ends these containers at once, for the kubelet takes its time to start each, and waits until there are
-# new ones. Of some there may be none, such as of an etcd that runs elsewhere.
+# new ones. Of some there may be none.
 restarted() {
 	names= old=
 	for name in "$@"; do

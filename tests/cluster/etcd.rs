@@ -11,7 +11,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::stage::{Stage, cache, output_of, text, until};
+use crate::{
+    restored,
+    stage::{Stage, cache, output_of, text, until},
+};
 
 const LAB: &str = "cluster-etcd";
 const ETCDCTL: &str = "etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/member.pem \
@@ -49,9 +52,13 @@ fn etcd() {
     stage.step("a setting that one member does not get well with reaches no other", || bad_setting(&stage));
     stage.step("a certificate in its last months is made anew", || old_certificate(&stage));
     stage.step("certificates of etcd are shown, and renewed by one command", || renewed(&stage));
+    let kept = stage.step("a snapshot brings back what was deleted since", || restored::deleted(&stage));
     stage.step("an authority that was left by something else is replaced", || stays_the_same(&stage));
     stage.step("no etcd is begun beside one that may live, nor beside its cluster", || {
         no_second(&stage, &nodes)
+    });
+    stage.step("hosts that lost everything get it back from the snapshot and the authority's key", || {
+        restored::lost(&stage, &kept);
     });
     stage.step("the authority's key was never shown", || secrets(&stage));
 }
@@ -82,7 +89,7 @@ fn artifacts(home: &std::path::Path) {
     fs::write(home.join("index.yaml"), index).unwrap();
 }
 
-fn nothing_to_change(stage: &Stage) {
+pub fn nothing_to_change(stage: &Stage) {
     stage.hoist(&["plan"]).exits(0).says("Nothing to change").within(30);
 }
 
@@ -148,7 +155,7 @@ fn only_with_certificates(stage: &Stage) {
 }
 
 /// Identity and name of each member.
-fn members(stage: &Stage, on: &str) -> Vec<String> {
+pub fn members(stage: &Stage, on: &str) -> Vec<String> {
     let list = stage.on(on, &format!("{ETCDCTL} member list"));
     assert!(list.lines().all(|line| line.ends_with(", false")), "all vote: {list}");
     list.lines()

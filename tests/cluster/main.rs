@@ -18,6 +18,7 @@ mod moto;
 mod offline;
 mod rented;
 mod repairs;
+mod restored;
 mod security;
 mod single;
 #[path = "../support/skip.rs"]

@@ -166,6 +166,22 @@ async fn who_gives_to_whom_is_journalled() {
     assert!(!ran.visible().contains(MARKER), "{}", ran.visible());
 }
 
+/// Such as a snapshot of a large etcd, which takes longer than a token.
+#[tokio::test]
+async fn a_provider_may_take_as_long_as_its_role_says() {
+    for (timeout, in_time) in [(1, false), (60, true)] {
+        let provides = format!("{{join: {{timeout: {timeout}, run: sleep 3; echo token=late}}}}");
+        let provider = format!("provides: {provides}\ntasks:\n{DONE}");
+        let bed = Bed::new(&[("provider", &provider), ("consumer", CONSUMER)], &[JOIN]);
+        let ran = bed.run(&[("p", &["provider"]), ("a", &["consumer"])], 2).await;
+        if in_time {
+            assert_eq!(*ran.outcome("a"), Outcome::Converged { changes: 1 });
+        } else {
+            assert!(ran.failure("a").what.starts_with("p could not give \"join\""), "{}", ran.failure("a"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_provider_that_refuses_says_why() {
     let bed = bed("echo token=marker4711secret; echo no such cluster >&2; exit 4", DONE, CONSUMER);

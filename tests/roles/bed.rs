@@ -81,6 +81,7 @@ pub fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {
 pub fn late() -> serde_json::Value {
     json!({
         "join": {"token": "TOKEN", "ca_hash": "HASH"},
+        "kept": {"before": "yes"},
         "place": {"made": "yes"},
         "settings": {"are": "there"},
         "encryption": {"file": "ENCRYPTION"},

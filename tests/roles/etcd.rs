@@ -25,7 +25,14 @@ pub fn members() -> Vec<RoleSteps> {
     compiled("etcd3", ETCD, true, None)
 }
 
-fn compiled(host: &str, inventory: &str, member: bool, only: Option<&str>) -> Vec<RoleSteps> {
+/// What renews the certificates of a control plane that etcd is on.
+pub fn stacked_renewal() -> Vec<RoleSteps> {
+    let stacked = ETCD.replace("  etcd: external\n", "").replace("roles: [etcd]", "roles: [worker]");
+    compiled("cp1", &stacked, true, Some("renewal"))
+}
+
+/// A host's statements where etcd1 and etcd2 are members, and etcd3 where it is said to be.
+pub fn compiled(host: &str, inventory: &str, member: bool, only: Option<&str>) -> Vec<RoleSteps> {
     let inventory = inventory::parse("etcd.yaml", inventory).unwrap().inventory;
     let node = include_str!("../fixtures/facts/debian-nspawn.txt");
     let answer = |id: u8| {
@@ -93,11 +100,8 @@ fn what_an_inventory_says_of_etcd_counts() {
 
 #[test]
 fn certificates_are_renewed_on_one_host_after_the_other() {
-    let renewed = |host: &str, inventory: &str| {
-        let steps: Vec<_> = compiled(host, inventory, true, Some("renewal"))
-            .into_iter()
-            .flat_map(|role| role.steps)
-            .collect();
+    let of = |roles: Vec<RoleSteps>| {
+        let steps: Vec<_> = roles.into_iter().flat_map(|role| role.steps).collect();
         let one_at_a_time = |task: &Task| match task {
             Task::Command(command) => assert_eq!(command.one_at_a_time.as_deref(), Some("renewal")),
             other => assert!(matches!(other, Task::Require(_)), "{other:?}"),
@@ -105,6 +109,7 @@ fn certificates_are_renewed_on_one_host_after_the_other() {
         steps.iter().for_each(|step| one_at_a_time(&step.task));
         steps.into_iter().map(|step| step.name).collect::<Vec<_>>().join("; ")
     };
+    let renewed = |host: &str, inventory: &str| of(compiled(host, inventory, true, Some("renewal")));
     let member = "the certificate of this member of etcd is new";
     assert_eq!(renewed("etcd3", ETCD), member);
     let control_plane = "the host is a control plane";
@@ -118,6 +123,5 @@ fn certificates_are_renewed_on_one_host_after_the_other() {
         renewed("etcd3", &both),
         format!("{control_plane}; {member}; {own}; the certificates are new")
     );
-    let stacked = ETCD.replace("  etcd: external\n", "").replace("roles: [etcd]", "roles: [worker]");
-    assert_eq!(renewed("cp1", &stacked), format!("{control_plane}; the certificates are new"));
+    assert_eq!(of(stacked_renewal()), format!("{control_plane}; the certificates are new"));
 }

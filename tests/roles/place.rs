@@ -9,7 +9,10 @@ use std::{
 
 use hoist::{engine::Library, task::Task};
 
-use super::etcd::{ETCD, joining};
+use super::{
+    bed::compiled,
+    etcd::{ETCD, joining},
+};
 
 /// A cluster of files: `nodes/NAME` holds a node's address, `leases/NAME` when it was renewed, `members` etcd's list, and
 /// `answers/ADDRESS` is there where a member of etcd answers. Whatever is changed is written to `calls`.
@@ -107,8 +110,12 @@ impl Bed {
 
     /// Asks for the place of a host.
     fn place(&self, name: &str, address: &str) -> Output {
-        let run = Library::default().role("control-plane").unwrap().provides["place"].run.clone();
-        self.run(&format!("HOIST_ASKER_NAME={name}\nHOIST_ASKER_ADDRESS={address}\n{run}"))
+        self.ask("place", &format!("HOIST_ASKER_NAME={name}\nHOIST_ASKER_ADDRESS={address}\n"))
+    }
+
+    fn ask(&self, value: &str, before: &str) -> Output {
+        let run = &Library::default().role("control-plane").unwrap().provides[value].run;
+        self.run(&format!("{before}{run}"))
     }
 
     /// What was changed since the last time.
@@ -198,6 +205,34 @@ fn without_a_majority_beside_it_an_old_member_stays() {
         refused(&bed.place("cp3", "10.0.0.3"), &["1 of 2 others answer"]);
         assert_eq!(bed.calls(), Vec::<String>::new());
     });
+}
+
+#[test]
+fn etcd_gets_and_loses_no_member_without_a_snapshot() {
+    each_shell(|bed| {
+        bed.remove("answers/10.0.0.3");
+        bed.write("bin/hoist-etcd-snapshot", "#!/bin/sh\necho 'no snapshot of etcd: why' >&2; exit 1\n");
+        refused(&bed.ask("kept", ""), &["no snapshot of etcd: why\nno member is added to etcd without"]);
+        refused(&bed.place("cp3", "10.0.0.3"), &["no snapshot of etcd: why\nno member is taken out of etcd"]);
+        assert_eq!(bed.calls(), Vec::<String>::new());
+        // Nobody loses one for a worker, and none is added where etcd has hosts of its own.
+        made(&bed.place("w1", "10.0.0.9"));
+        bed.remove("etc/manifests/etcd.yaml");
+        let output = bed.ask("kept", "");
+        assert!(output.status.success() && output.stdout == b"before=yes\n", "{output:?}");
+    });
+    let late = |host: &str| {
+        let (_, roles) = compiled("stacked.yaml").into_iter().find(|(name, _)| name == host).unwrap();
+        let steps = roles.into_iter().flat_map(|role| role.steps);
+        steps.flat_map(|step| step.late).collect::<Vec<_>>().join(" ")
+    };
+    assert!(late("cp2").contains("kept"), "{}", late("cp2"));
+    let worker = compiled("lab.yaml").into_iter().flat_map(|(_, roles)| roles).flat_map(|role| role.steps);
+    assert!(
+        worker
+            .filter(|step| step.name.contains("a node of the cluster"))
+            .all(|step| !step.late.contains("kept"))
+    );
 }
 
 #[test]

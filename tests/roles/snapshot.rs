@@ -2,12 +2,15 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use hoist::{engine::RoleSteps, task::Task};
+use hoist::{
+    engine::{Library, RoleSteps},
+    task::Task,
+};
 
 use super::{bed::compiled, etcd::members};
 
@@ -19,7 +22,8 @@ const PROGRAMS: [(&str, &str); 3] = [
 [ "$2" = "$(cat $root/answers)" ] || exit 1
 case "$3 $4" in
 'endpoint status') echo "[{\"Endpoint\":\"x\",\"Status\":{\"header\":{},\"dbSize\":$(cat $root/size),\"leader\":1}}]" ;;
-'snapshot save') [ ! -e $root/fails ] || { : > "$5.part"; exit 1; }; echo snapshot > "$5" ;;
+'snapshot save') [ ! -e $root/hangs ] || { : > "$5.part"; . $root/hangs; exec sleep 60; }
+	[ ! -e $root/fails ] || { : > "$5.part"; exit 1; }; echo snapshot > "$5" ;;
 esac
 "#,
     ),
@@ -51,15 +55,25 @@ impl Bed {
     }
 
     fn run(&self, endpoints: &[&str]) -> Output {
+        self.command(&self.text).args(endpoints).output().unwrap()
+    }
+
+    fn command(&self, text: &str) -> Command {
         let root = self.root.path().display();
-        let text = self.text.replace("/var/lib/", &format!("{root}/"));
-        let path = format!("{root}/bin:/usr/bin:/bin");
-        Command::new(self.shell).args(["-c", &text, "sh"]).args(endpoints).env("PATH", path).output().unwrap()
+        let text = text.replace("/var/lib/", &format!("{root}/"));
+        let mut command = Command::new(self.shell);
+        command.args(["-c", &text, "sh"]).env("PATH", format!("{root}/bin:/usr/bin:/bin"));
+        command
     }
 
     #[track_caller]
     fn refuses(&self, why: &str) {
-        let output = self.run(&[]);
+        self.ends(&self.run(&[]), why);
+    }
+
+    /// Without a snapshot, and without anything else.
+    #[track_caller]
+    fn ends(&self, output: &Output, why: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(why), "{}: {said}", self.shell);
         assert_eq!(self.kept(), [] as [&str; 0]);
@@ -152,4 +166,30 @@ fn why_there_is_none_is_said_and_nothing_is_left() {
             bed.refuses("its container does not run");
         }
     });
+}
+
+#[test]
+fn one_that_takes_too_long_or_is_ended_leaves_nothing() {
+    each(|bed| {
+        assert!(bed.text.contains("\nlimit=240\n"));
+        let impatient = bed.text.replace("\nlimit=240\n", "\nlimit=2\n");
+        bed.write("hangs", "");
+        bed.ends(&bed.command(&impatient).output().unwrap(), "it holds 0 MiB, and took longer than 2 s");
+        // All of it, as whoever cuts it off does.
+        bed.write("hangs", "kill -TERM 0\n");
+        bed.ends(&bed.command(&bed.text).process_group(0).output().unwrap(), "");
+    });
+}
+
+/// Whoever asks for a value in which a snapshot is made waits for its end.
+#[test]
+fn who_asks_for_a_snapshot_waits_longer_than_it_may_take() {
+    let provides = Library::default().role("control-plane").unwrap().provides;
+    let asks: Vec<_> = provides.values().filter(|value| value.run.contains("hoist-etcd-snapshot")).collect();
+    assert_eq!(asks.len(), 2);
+    for value in asks {
+        // `place` may look at a kubelet's lease for 24 s before.
+        let before = if value.run.contains("sleep 3") { 24 } else { 0 };
+        assert!(value.timeout >= 240 + before + 30, "{}", value.timeout);
+    }
 }
