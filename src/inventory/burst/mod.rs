@@ -18,7 +18,7 @@ use crate::yaml::schema;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Burst {
-    /// The region of AWS, such as `eu-central-1`.
+    /// The region of AWS, such as `eu-central-1`; none in China or of the government of the United States.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"), extend("examples" = ["eu-central-1"]))]
     pub region: Option<String>,
