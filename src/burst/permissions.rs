@@ -59,12 +59,11 @@ pub fn controller(network: &Network) -> Value {
         Some(existing) => somebody_elses(region, existing),
         None => ours_to_use(network),
     });
-    if network.existing.is_none() {
-        statements.push(json!({
-            "Sid": "ReadTheNetwork", "Effect": "Allow", "Action": "cloudformation:DescribeStacks",
-            "Resource": format!("arn:aws:cloudformation:{region}:*:stack/{}/*", network.stack()),
-        }));
-    }
+    // Beside somebody else's network, `destroy` looks whether one that hoist made before stands still.
+    statements.push(json!({
+        "Sid": "ReadTheNetwork", "Effect": "Allow", "Action": "cloudformation:DescribeStacks",
+        "Resource": format!("arn:aws:cloudformation:{region}:*:stack/{}/*", network.stack()),
+    }));
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
