@@ -121,10 +121,12 @@ pub struct ExistingNetwork {
     /// The security groups of the instances: the machines must reach kubelets (TCP 10250) and the pods' network.
     #[schemars(extend("minItems" = 1), inner(regex(pattern = r"^sg-[0-9a-f]+$")))]
     pub security_groups: Vec<String>,
-    /// The name of the instances' instance profile; without it they have none.
+    /// The name of the instances' instance profile; without it they have none. The policy that `hoist burst plan` prints takes
+    /// its role to have the same name, as EC2's console makes them: change it there where the role has another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,
-    /// The key that disks are encrypted with. Default: the account's own key for EBS.
+    /// The key that disks are encrypted with. Default: the account's own key for EBS. For spot instances the key's policy has to
+    /// let `AWSServiceRoleForEC2Spot` use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key: Option<String>,
 }
