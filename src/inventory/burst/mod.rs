@@ -74,7 +74,8 @@ pub struct Burst {
     pub prices: IndexMap<String, f64>,
     /// What the instances boot.
     pub image: Image,
-    /// The size of an instance's disk, in GiB. It is a gp3 volume, encrypted.
+    /// The size of an instance's disk, in GiB. It is a gp3 volume, encrypted. The budgets count it with 0.10 US dollars a GiB and
+    /// month.
     #[schemars(range(min = 10, max = 16384))]
     pub disk: u32,
     /// Labels on each rented node.
@@ -101,11 +102,11 @@ pub struct Burst {
     /// The most vCPUs that they may have together.
     #[schemars(range(min = 1))]
     pub max_vcpus: u32,
-    /// The most US dollars that they may cost in an hour.
+    /// The most US dollars that they may cost in an hour, with their disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.01))]
     pub hourly_budget: Option<f64>,
-    /// The most US dollars that they may cost in a calendar month.
+    /// The most US dollars that they may cost in a calendar month, with their disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub monthly_budget: Option<u32>,
