@@ -49,7 +49,7 @@ mod with_aws {
             gateway::Meeting as _,
             kubernetes::{Boards, Store},
             network::{self, Network, Pace, Tagged},
-            service::{self, Connect as _, Error, SystemClock, uid},
+            service::{self, Connect as _, Error, Place, SystemClock, uid},
         },
         cli::{
             burst::parts::{Way, identity},
@@ -64,7 +64,12 @@ mod with_aws {
         let region = rules.burst.region.clone().unwrap_or_default();
         let cluster = match &args.cluster {
             Some(cluster) => cluster.clone(),
-            None => uid(&args.reach.api(&inventory).await?).await?,
+            None => {
+                let api = args.reach.api(&inventory).await?;
+                // Elsewhere nothing would be found, and the claims of what is not found there would stay.
+                Place::of(&Network::of(&inventory)?).is_kept(&Store::reader(api.clone())).await?;
+                uid(&api).await?
+            }
         };
         let ec2 = Ec2::connect(&region, &cluster).await;
         if !args.yes {
@@ -100,6 +105,10 @@ mod with_aws {
             true => network_left(&inventory, &ec2).await?,
             false => network_there(&inventory, &ec2).await?,
         };
+        if left.is_empty() && args.cluster.is_none() {
+            let store = Store::reader(args.reach.api(&inventory).await?);
+            store.forget_place().await.map_err(Error::from)?;
+        }
         told(args, &inventory, &remaining, &left)
     }
 
@@ -139,6 +148,12 @@ mod with_aws {
 
     fn hint(inventory: &Inventory) -> String {
         let name = &inventory.cluster.name;
+        if inventory.burst.existing.is_some() {
+            return "the stack is of a time when `burst.existing` was not said: run this with the inventory of then, or delete it \
+                    in CloudFormation's console; who is not allowed to look needs cloudformation:DescribeStacks (`hoist burst \
+                    plan --as policy`)\n"
+                .to_owned();
+        }
         format!("it has the name of the cluster: if none that lives is called {name}, say `--network`, too\n")
     }
 
@@ -148,12 +163,6 @@ mod with_aws {
         let (mut wish, version) = boards.wished().await.map_err(Error::from)?;
         if version.is_some() {
             wish.workers.clear();
-        if inventory.burst.existing.is_some() {
-            return "the stack is of a time when `burst.existing` was not said: run this with the inventory of then, or delete it \
-                    in CloudFormation's console; who is not allowed to look needs cloudformation:DescribeStacks (`hoist burst \
-                    plan --as policy`)\n"
-                .to_owned();
-        }
             boards.change(&wish, version.as_ref()).await.map_err(Error::from)?;
         }
         Ok(())
