@@ -7,10 +7,10 @@
 use serde_json::{Value, json};
 
 use super::network::{Network, TAG};
-use crate::inventory::{Connection, ExistingNetwork};
+use crate::inventory::{Connection, ExistingNetwork, Image};
 
 /// The policy of whoever runs the controller: rents workers, and gives them back.
-pub fn controller(network: &Network) -> Value {
+pub fn controller(network: &Network, image: &Image) -> Value {
     let (region, cluster) = (&network.region, &network.cluster);
     let arn = |what: &str| format!("arn:aws:ec2:{region}:*:{what}/*");
     let ours = ours(cluster);
@@ -40,7 +40,7 @@ pub fn controller(network: &Network) -> Value {
         }),
         json!({
             "Sid": "ResolveImages", "Effect": "Allow", "Action": "ssm:GetParameters",
-            "Resource": format!("arn:aws:ssm:{region}:*:parameter/aws/service/*"),
+            "Resource": parameters(region, image),
         }),
         json!({
             "Sid": "TagOnlyWhileLaunching", "Effect": "Allow", "Action": "ec2:CreateTags",
@@ -59,13 +59,22 @@ pub fn controller(network: &Network) -> Value {
         Some(existing) => somebody_elses(region, existing),
         None => ours_to_use(network),
     });
-    if network.existing.is_none() {
-        statements.push(json!({
-            "Sid": "ReadTheNetwork", "Effect": "Allow", "Action": "cloudformation:DescribeStacks",
-            "Resource": format!("arn:aws:cloudformation:{region}:*:stack/{}/*", network.stack()),
-        }));
-    }
+    // Beside somebody else's network, `destroy` looks whether one that hoist made before stands still.
+    statements.push(json!({
+        "Sid": "ReadTheNetwork", "Effect": "Allow", "Action": "cloudformation:DescribeStacks",
+        "Resource": format!("arn:aws:cloudformation:{region}:*:stack/{}/*", network.stack()),
+    }));
     json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// What EC2 reads when an image is named by a parameter: those of the systems' makers, and the inventory's own.
+fn parameters(region: &str, image: &Image) -> Vec<String> {
+    let own = [&image.amd64, &image.arm64].into_iter().flatten().filter(|said| said.starts_with('/'));
+    let all = own.filter(|said| !said.starts_with("/aws/service/")).map(String::as_str);
+    std::iter::once("/aws/service/*")
+        .chain(all)
+        .map(|name| format!("arn:aws:ssm:{region}:*:parameter{name}"))
+        .collect()
 }
 
 fn ours(cluster: &str) -> Value {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     burst::network::{Format, document},
-    inventory,
+    inventory::{self, Architecture},
 };
 
 fn network(connection: Connection) -> Network {
@@ -13,6 +13,11 @@ fn network(connection: Connection) -> Network {
     let mut inventory = inventory::parse("burst.yaml", sample).unwrap().inventory;
     inventory.burst.connection = connection;
     Network::of(&inventory).unwrap()
+}
+
+/// Of an inventory that names no image.
+fn controller(network: &Network) -> Value {
+    super::controller(network, &Image::default())
 }
 
 fn existing() -> Network {
@@ -29,7 +34,13 @@ fn existing() -> Network {
 fn policies() -> Vec<Value> {
     let all = [Connection::Gateway, Connection::Vpn, Connection::Routed].map(network);
     let both = all.iter().flat_map(|network| [controller(network), setup(network)]);
-    both.chain([controller(&existing())]).collect()
+    both.chain([controller(&existing()), super::controller(&existing(), &images())]).collect()
+}
+
+/// A company's own, by a parameter and by its id.
+fn images() -> Image {
+    let (amd64, arm64) = (Some("/company/golden".to_owned()), Some("ami-0123".to_owned()));
+    Image { amd64, arm64, ..Image::default() }
 }
 
 /// A statement may do without a condition only if it changes nothing, or names what it uses.
@@ -169,6 +180,37 @@ fn the_controller_may_do_what_it_does_and_nothing_more() {
     looks.extend(calls("ec2", include_str!("aws/zones.rs")));
     assert!(stack.len() == 5 && looks.len() > 10, "{stack:?} {looks:?}");
     assert_eq!(stack.union(&looks).filter(|it| !both.contains(*it)).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Whether a resource of a policy is meant by an ARN in it.
+fn meant(pattern: &str, arn: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == arn,
+        Some((begin, rest)) => arn.strip_prefix(begin).is_some_and(|arn| {
+            (0..=arn.len()).filter(|at| arn.is_char_boundary(*at)).any(|at| meant(rest, &arn[at..]))
+        }),
+    }
+}
+
+/// EC2 reads them in the name of whoever launches.
+#[test]
+fn the_parameters_that_name_images_may_be_read_and_no_others() {
+    let may = |image: &Image, parameter: &str| {
+        let arn = format!("arn:aws:ssm:eu-central-1:123456789012:parameter{parameter}");
+        let policy = super::controller(&network(Connection::Gateway), image);
+        let statements = policy["Statement"].as_array().unwrap().iter();
+        let mut read = statements.filter(|it| list(&it["Action"]).contains(&"ssm:GetParameters".to_owned()));
+        read.any(|it| list(&it["Resource"]).iter().any(|pattern| meant(pattern, &arn)))
+    };
+    for image in [Image::default(), images()] {
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            if let Some(parameter) = image.id(architecture).strip_prefix("resolve:ssm:") {
+                assert!(may(&image, parameter), "{parameter}");
+            }
+        }
+        assert!(!may(&image, "/company/secret"));
+    }
+    assert!(!may(&Image::default(), "/company/golden"));
 }
 
 /// A grant to anybody else would let others read the disks.

@@ -71,6 +71,7 @@ impl From<service::Error> for Failure {
         match error {
             service::Error::Missing(missing) => missing.into(),
             service::Error::Kube(error) => error.into(),
+            moved @ service::Error::Moved(_) => Failure { report: moved.into(), exit: Exit::Data },
             away @ service::Error::Away { .. } => Failure { report: away.into(), exit: Exit::Unavailable },
             other => Failure { report: other.into(), exit: Exit::Failed },
         }

@@ -2,7 +2,12 @@
 {% macro zone_id(zone) %}{{ zone.name | replace(network.region, "") }}{% endmacro %}
 {% macro net_id(net) %}{{ net | replace(".", "_") | replace("/", "_") }}{% endmacro %}
 # The network of the workers in EC2 of {{ network.cluster }}, as `hoist burst plan --as terraform` writes it.
-# What is not here: the gateway's instance and the workers. hoist starts and ends those.
+{% if network.connection == "gateway" %}
+# For review only: hoist keeps a gateway in the network alone that it makes itself, with `hoist burst up`. In one that is made
+# of this document workers reach neither the machines nor the internet, for both routes lead to an instance that nobody starts.
+{% else %}
+# What is not here: the workers. hoist starts and ends those, when the ids that are outputs here are in `burst.existing`.
+{% endif %}
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = ">= 5.0" }
@@ -243,10 +248,49 @@ resource "aws_security_group" "workers" {
   }
 }
 
-# Disks of workers are encrypted with it.
+data "aws_caller_identity" "current" {}
+
+# Disks of workers are encrypted with it. The rights of the account's own policies apply to it. Whoever EC2 encrypts a disk for
+# may use it: whoever launches, and for spot instances a role of EC2's own, which has no policy that could allow it.
 resource "aws_kms_key" "disks" {
   description         = "disks of the workers of {{ network.cluster }}"
   enable_key_rotation = true
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { AWS = "arn:aws:iam::${data.aws_caller_identity.current.account_id}:root" }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Effect    = "Allow"
+        Principal = { AWS = "*" }
+        Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"]
+        Resource  = "*"
+        Condition = {
+          StringEquals = {
+            "kms:CallerAccount" = data.aws_caller_identity.current.account_id
+            "kms:ViaService"    = "ec2.{{ network.region }}.amazonaws.com"
+          }
+        }
+      },
+      {
+        Effect    = "Allow"
+        Principal = { AWS = "*" }
+        Action    = "kms:CreateGrant"
+        Resource  = "*"
+        Condition = {
+          StringEquals = {
+            "kms:CallerAccount" = data.aws_caller_identity.current.account_id
+            "kms:ViaService"    = "ec2.{{ network.region }}.amazonaws.com"
+          }
+          Bool = { "kms:GrantIsForAWSResource" = "true" }
+        }
+      },
+    ]
+  })
 }
 
 resource "aws_kms_alias" "disks" {

@@ -33,6 +33,16 @@ fn a_used_up_quota_means_the_other_capacity_type_for_a_quarter_of_an_hour() {
 }
 
 #[test]
+fn spot_instances_that_end_before_they_join_mean_on_demand() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.spot_stillborn = true;
+    bed.add_pods(2, HOUR);
+    bed.turns(120, 5);
+    assert_eq!((kinds(&bed), phases(&bed)), (vec![false], vec![Phase::Ready]));
+    assert_eq!(launches(&bed), 3, "spot is asked for twice");
+}
+
+#[test]
 fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
     let mut bed = Bed::new(1);
     bed.world().faults.quota.extend([(Capacity::Spot, 0), (Capacity::OnDemand, 0)]);

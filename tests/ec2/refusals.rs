@@ -71,8 +71,10 @@ fn denied<T: std::fmt::Debug>(proxy: &Proxy, action: &str, answer: Result<T, Clo
     };
     let help = error.help().unwrap().to_string();
     assert!(help.contains(&format!("need the action {permission}")), "{error}: {help}");
-    let network = Network::of(&sample()).unwrap();
-    let policies = format!("{}{}", permissions::controller(&network), permissions::setup(&network));
+    let sample = sample();
+    let network = Network::of(&sample).unwrap();
+    let controller = permissions::controller(&network, &sample.burst.image);
+    let policies = format!("{controller}{}", permissions::setup(&network));
     assert!(policies.contains(&format!("{permission:?}")), "{permission}");
     assert_eq!(proxy.calls(action), 1, "{:?}", proxy.called());
     proxy.mend();

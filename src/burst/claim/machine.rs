@@ -24,6 +24,7 @@ pub fn next(claim: &Claim, seen: &Seen, limits: &Limits, now: Time) -> Next {
     let mut claim = claim.clone();
     // A clock that was set back would hold all limits up for as long.
     claim.since = claim.since.min(now);
+    claim.launched = claim.launched.map(|launched| launched.min(now));
     if let Some(sight) = &seen.cloud {
         take_in(&mut claim, sight);
     }
@@ -276,4 +277,18 @@ pub(super) fn own_node<'a>(claim: &Claim, seen: &'a Seen) -> Option<&'a NodeSeen
 /// Keeps since when something is so.
 pub(super) fn hold(since: &mut Option<Time>, is_so: bool, now: Time) {
     *since = if is_so { Some(since.unwrap_or(now).min(now)) } else { None };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_no_limit_up() {
+        let (before, now) = (Time(9_000_000), Time(1_000));
+        let mut claim = Claim::new("burst-1".into(), vec![], vec![], before);
+        (claim.phase, claim.since, claim.launched) = (Phase::Registered, before, Some(before));
+        let next = next(&claim, &Seen::default(), &Limits::default(), now).claim;
+        assert_eq!((next.phase, next.since, next.launched), (Phase::Registered, now, Some(now)));
+    }
 }

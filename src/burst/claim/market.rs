@@ -78,6 +78,9 @@ impl Breaker {
 pub struct Market {
     shortages: Vec<Shortage>,
     quotas: BTreeMap<Capacity, Time>,
+    /// Instances that ended before their Node was there, in a row.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    stillborn: BTreeMap<Capacity, u32>,
     pub stopped: Option<Stopped>,
     pub breaker: Breaker,
 }
@@ -106,6 +109,17 @@ impl Market {
         };
         self.shortages.retain(|other| !same(other) && holds(other.since, Self::SHORTAGE, shortage.since));
         self.shortages.push(shortage);
+    }
+
+    /// The instance ended before its Node was there: its disk could not be encrypted, or was one too many. Once, another type
+    /// or zone may do; from the second time on the other capacity type is tried, whose disks EC2 makes in another role's name.
+    fn stillborn(&mut self, offer: &Offer, now: Time) {
+        self.short(offer, now);
+        let times = self.stillborn.entry(offer.capacity).or_default();
+        *times = times.saturating_add(1);
+        if *times > 1 {
+            self.quota(offer.capacity, now);
+        }
     }
 
     /// The account has no more of this capacity type.
@@ -145,9 +159,16 @@ impl Market {
             (Phase::Launching, Phase::Planned, _) if after.former.len() > before.former.len() => {
                 self.short(offer, now);
             }
-            (_, Phase::Ready, _) if was_joining => self.breaker = Breaker::default(),
+            (_, Phase::Ready, _) if was_joining => {
+                self.breaker = Breaker::default();
+                self.stillborn.remove(&offer.capacity);
+            }
             (_, Phase::Terminating, Some(Why::Died(reason))) if is_scarcity(reason) => self.short(offer, now),
             (Phase::Ready, Phase::Draining, Some(Why::Notice)) => self.short(offer, now),
+            (Phase::Launched | Phase::Running, Phase::Terminating, Some(Why::Died(_))) if was_joining => {
+                self.stillborn(offer, now);
+                self.not_joined(now);
+            }
             (_, Phase::Terminating, Some(Why::TimeOut(_) | Why::Died(_) | Why::Lost)) if was_joining => {
                 self.not_joined(now);
             }
@@ -177,7 +198,11 @@ fn holds(since: Time, lasts: Duration, now: Time) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::burst::offer::Money;
+    use crate::burst::{
+        claim::Launch,
+        cloud::{Template, UserData},
+        offer::{Architecture, Money},
+    };
 
     fn offer(instance_type: &str, zone: &str, capacity: Capacity) -> Offer {
         Offer { instance_type: instance_type.into(), zone: zone.into(), capacity, price: Money(1) }
@@ -226,6 +251,58 @@ mod tests {
             market.not_joined(minutes(600));
         }
         assert_eq!(market.breaker.at_once(minutes(0)), 1);
+    }
+
+    #[test]
+    fn instances_that_end_before_they_join_close_their_offer_and_then_their_capacity_type() {
+        let (spot, other) =
+            (offer("m7g.large", "a", Capacity::Spot), offer("c7g.large", "b", Capacity::Spot));
+        let on_demand = offer("m7g.large", "a", Capacity::OnDemand);
+        let learn = |market: &mut Market, offer: &Offer, from: Phase, to: Phase, why: Option<Why>| {
+            let mut before = launched(offer);
+            before.phase = from;
+            let mut after = before.clone();
+            (after.phase, after.why) = (to, why);
+            market.learn(&before, &after, minutes(0));
+        };
+        let died = || Some(Why::Died("Client.InternalError".into()));
+        for phase in [Phase::Launched, Phase::Running] {
+            let mut market = Market::default();
+            learn(&mut market, &spot, phase, Phase::Terminating, died());
+            assert!(!market.has(&spot, minutes(1)) && market.has(&other, minutes(1)));
+            learn(&mut market, &other, phase, Phase::Terminating, died());
+            let third = offer("r7g.large", "c", Capacity::Spot);
+            assert!(!market.has(&third, minutes(14)) && market.has(&on_demand, minutes(1)));
+            assert!(market.has(&third, minutes(15)));
+            assert_eq!(market.breaker.failures, 2);
+
+            let mut market = Market::default();
+            learn(&mut market, &spot, phase, Phase::Terminating, died());
+            learn(&mut market, &other, Phase::Registered, Phase::Ready, None);
+            learn(&mut market, &other, phase, Phase::Terminating, died());
+            assert!(market.has(&third, minutes(1)), "they were not in a row");
+        }
+        for (from, why) in [
+            (Phase::Registered, died()),
+            (Phase::Ready, died()),
+            (Phase::Running, Some(Why::TimeOut(Phase::Running))),
+            (Phase::Running, Some(Why::Removed)),
+        ] {
+            let mut market = Market::default();
+            learn(&mut market, &spot, from, Phase::Terminating, why);
+            assert!(market.has(&spot, minutes(1)), "{from:?}: the offer is not to blame");
+        }
+    }
+
+    fn launched(offer: &Offer) -> Claim {
+        let mut template = Template::bare("uid");
+        template.subnets.insert(offer.zone.clone(), "subnet-1".into());
+        template.images.insert(Architecture::Arm64, "ami-1".into());
+        let data = UserData::new(b"#!/bin/sh\n".to_vec()).unwrap();
+        let request = template.request("burst-1", 1, offer, Architecture::Arm64, data, Time(0)).unwrap();
+        let mut claim = Claim::new("burst-1".into(), vec![], vec![], Time(0));
+        claim.launch = Some(Launch::new(offer.clone(), request));
+        claim
     }
 
     #[test]

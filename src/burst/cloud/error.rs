@@ -114,6 +114,16 @@ impl CloudError {
         }
     }
 
+    /// The action that is missing. A launch asks for more than its own: for a role, or a parameter that names the image.
+    fn missing(&self) -> String {
+        let told = self.message.split_once("not authorized to perform: ").map(|(_, rest)| rest);
+        let told = told.and_then(|rest| rest.split_whitespace().next()).filter(|action| action.contains(':'));
+        told.map_or_else(
+            || format!("ec2:{}", self.order),
+            |action| action.trim_end_matches(['.', ',']).to_owned(),
+        )
+    }
+
     fn help(&self) -> String {
         if self.kind == Kind::Expired {
             return "renew the credentials where they come from, or give others and start this anew; if they are good, set the clock of this machine. It is repeated, more slowly".into();
@@ -138,8 +148,8 @@ impl CloudError {
                 self.order
             ),
             Kind::Denied => format!(
-                "the credentials need the action ec2:{}: compare their policy with `hoist burst plan`, then change the configuration or restart the controller's unit",
-                self.order
+                "the credentials need the action {}: compare their policy with `hoist burst plan`, then change the configuration or restart the controller's unit",
+                self.missing()
             ),
             Kind::Throttled | Kind::Expired | Kind::Ambiguous => "nothing to do: it is repeated, more slowly".into(),
             Kind::NotFound => "nothing to do: EC2's answers lag, and it is asked again".into(),
@@ -234,6 +244,11 @@ mod tests {
         let error =
             CloudError::answered(Order::TerminateInstances, 403, "UnauthorizedOperation", "You are not");
         assert!(error.help().contains("ec2:TerminateInstances"));
+        let said = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/burst is not authorized to \
+                    perform: ssm:GetParameters on resource: arn:aws:ssm:eu-central-1:1:parameter/company/golden because no \
+                    identity-based policy allows the ssm:GetParameters action";
+        let parameter = CloudError::answered(Order::RunInstances, 403, "UnauthorizedOperation", said);
+        assert!(parameter.help().contains("the action ssm:GetParameters:"), "{}", parameter.help());
         let stack = CloudError::answered(Order::CreateStack, 403, "AccessDenied", "no");
         assert!(stack.help().contains("cloudformation:CreateStack"));
         assert_eq!(stack.to_string(), "CloudFormation refused CreateStack: AccessDenied: no");

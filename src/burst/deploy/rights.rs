@@ -70,7 +70,7 @@ pub fn rights() -> Vec<Right> {
         ),
         // Tokens to join with.
         right(Some("kube-system"), "", "secrets", &[], &["create", "patch", "delete"]),
-        // What the month has cost, where it outlives the namespace of the claims. Kubernetes knows no names when something is made.
+        // What the month has cost, and in which region and stack workers are, where it outlives the namespace of the claims. Kubernetes knows no names when something is made.
         right(Some("kube-system"), "", "configmaps", &[SPENT], &["get", "patch"]),
         right(Some("kube-system"), "", "configmaps", &[], &["create"]),
         // Claims, the book, consoles; the lease; what persons want, and the status.

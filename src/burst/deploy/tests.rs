@@ -14,7 +14,7 @@ use crate::{
         gateway::{Meeting as _, Records as _},
         kubernetes::{Boards, Store, Workers},
         offer::{Capacity, Money, Offer},
-        service::{Board as _, Status, authority, uid},
+        service::{Board as _, Place, Status, authority, uid},
         time::Time,
     },
     kube::{
@@ -128,6 +128,8 @@ async fn everything(api: Api, memory: &Mutex<Memory>) {
     for _ in 0..2 {
         store.kept_sum().await.unwrap();
         store.keep_sum("2026-02", Money(1)).await.unwrap();
+        let place = Place { region: "eu-central-1".into(), stack: "hoist-burst-office".into() };
+        place.keep(&store).await.unwrap();
     }
     let record = Record { holder: Some("a".into()), renewed: Time(0), transitions: 0 };
     store.write(&record, None).await.unwrap();

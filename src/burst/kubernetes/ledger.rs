@@ -11,10 +11,10 @@ use crate::{
         claim::{Book, Claim, Ledger, LedgerError, Version},
         offer::Money,
     },
-    kube::{self, Kind},
+    kube::Kind,
 };
 
-const MAP: Kind = Kind::new("v1", "ConfigMap");
+pub(super) const MAP: Kind = Kind::new("v1", "ConfigMap");
 /// In `kube-system`, which outlives the namespace of the claims.
 pub const SPENT: &str = "hoist-burst-spent";
 pub(super) const SECRET: Kind = Kind::new("v1", "Secret");
@@ -77,6 +77,10 @@ impl Ledger for Store {
         let Some(object) = found.map_err(|error| unavailable(&error))? else { return Ok(None) };
         let text = |key: &str| object["data"][key].as_str();
         let sum = text("millionths").and_then(|sum| sum.parse().ok());
+        if text("month").or(text("millionths")).is_none() {
+            // Only where the workers are is known yet.
+            return Ok(None);
+        }
         let kept = text("month").map(str::to_owned).zip(sum.map(Money));
         // What was spent is not known: whoever goes on as if it were nothing spends it twice.
         kept.map(Some).ok_or_else(|| LedgerError::Unreadable {
@@ -86,17 +90,8 @@ impl Ledger for Store {
     }
 
     async fn keep_sum(&self, month: &str, sum: Money) -> Result<(), LedgerError> {
-        let data = json!({"data": {"month": month, "millionths": sum.0.to_string()}});
-        let done = match self.api.merge(MAP, Some(SYSTEM), SPENT, &data).await {
-            Err(kube::Error::Refused { status: 404, .. }) => {
-                let labels = json!({"app.kubernetes.io/managed-by": "hoist"});
-                let metadata = json!({"name": SPENT, "namespace": SYSTEM, "labels": labels});
-                let made = json!({"apiVersion": MAP.api_version, "kind": MAP.kind, "metadata": metadata, "data": data["data"]});
-                self.api.create(made).await
-            }
-            done => done,
-        };
-        written("the month's sum", done).map(drop)
+        let data = json!({"month": month, "millionths": sum.0.to_string()});
+        self.keep_beside(&data, "the month's sum").await
     }
 
     async fn keep_console(&self, claim: &str, output: &str) -> Result<(), LedgerError> {

@@ -13,6 +13,7 @@ mod lease;
 mod ledger;
 mod machines;
 mod nodes;
+mod place;
 
 use gateway::GATEWAY;
 use serde_json::{Value, json};

@@ -22,6 +22,16 @@ const SPOT: Duration = Duration::from_secs(600);
 /// What was refused, or not answered, is asked for again.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// A gp3 volume, in US dollars a GiB and month. More than AWS asks in most regions: a budget errs on the safe side.
+const GP3: f64 = 0.10;
+/// Of a month, as AWS counts where it asks by the month.
+const HOURS: f64 = 730.0;
+
+/// What an hour of a worker's disk costs.
+pub fn disk_price(burst: &Burst) -> Money {
+    dollars_of(f64::from(burst.disk) * GP3 / HOURS)
+}
+
 /// What can be rented.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offered {
@@ -113,7 +123,7 @@ impl Catalog {
         };
         let gateway = Some(&burst.gateway_type).filter(|_| burst.has_gateway());
         let mut offered = Offered { gateway: gateway.and_then(|name| on_demand(name)), ..Offered::default() };
-        let mut priceless = BTreeSet::new();
+        let (disk, mut priceless) = (disk_price(burst), BTreeSet::new());
         for told in admitted {
             let Some(kind) = &told.kind else { continue };
             offered.types.insert(told.name.clone(), kind.clone());
@@ -129,6 +139,7 @@ impl Catalog {
                         priceless.insert((*capacity, told.name.as_str()));
                         continue;
                     };
+                    let price = Money(price.0.saturating_add(disk.0));
                     let (instance_type, zone, capacity) = (told.name.clone(), zone.clone(), *capacity);
                     offered.offers.push(Offer { instance_type, zone, capacity, price });
                 }
@@ -277,8 +288,8 @@ mod tests {
         let known = offers(&catalog, &burst);
         assert_eq!(
             known,
-            ["m7i.large eu-central-1a Spot 0.0400", "m7i.large eu-central-1a OnDemand 0.1200"],
-            "neither in a zone where it is not, nor without a price"
+            ["m7i.large eu-central-1a Spot 0.04411", "m7i.large eu-central-1a OnDemand 0.12411"],
+            "with 30 GiB; neither in a zone where it is not, nor without a price"
         );
         let remarks = catalog.offered(&burst, &[ZONE.to_owned()]).remarks;
         assert_eq!(remarks.len(), 2);
@@ -305,7 +316,7 @@ mod tests {
         burst.prices.insert("c7i.large".into(), 0.0969);
         catalog.refresh(&aws, &burst, Time(0)).await;
         assert_eq!(aws.was_asked(), "types zones");
-        assert_eq!(offers(&catalog, &burst), ["c7i.large eu-central-1a OnDemand 0.0969"]);
+        assert_eq!(offers(&catalog, &burst), ["c7i.large eu-central-1a OnDemand 0.10101"]);
         burst.instances.types = vec!["c7i.large".into(), "t9.large".into()];
         let remarks = catalog.offered(&burst, &[ZONE.to_owned()]).remarks;
         assert!(remarks[0].ends_with("do not boot on: t9.large"), "{remarks:?}");

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 pub use admit::admits;
-pub use catalog::{Catalog, Offered, dollars_of};
+pub use catalog::{Catalog, Offered, disk_price, dollars_of};
 pub use list::{Unreadable, millionths, price};
 
 use super::{

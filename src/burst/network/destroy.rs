@@ -11,7 +11,7 @@ use super::{
     stacks::{Stacks, Status},
     up::{Pace, Waiting, Watch},
 };
-use crate::burst::cloud::CloudError;
+use crate::burst::cloud::{CloudError, Kind};
 
 /// EC2's word for one.
 const INSTANCE: &str = "instance";
@@ -43,7 +43,8 @@ pub trait Carriers: Send + Sync {
     async fn carriers(&self, cluster: &str) -> Result<Vec<Tagged>, CloudError>;
 }
 
-/// What there is of the network, and whatever else carries its cluster's name: the stack first. Changes nothing.
+/// What there is of the network, and whatever else carries its cluster's name: the stack first. Changes nothing. Where the
+/// network is somebody else's, only a stack that [`super::up`] made before the inventory said so.
 ///
 /// # Errors
 /// CloudFormation or EC2 does not answer, or refuses.
@@ -52,14 +53,30 @@ pub async fn standing(
     carriers: &dyn Carriers,
     network: &Network,
 ) -> Result<Vec<Tagged>, CloudError> {
+    if network.existing.is_some() {
+        return beside(stacks, network).await;
+    }
     let mut standing = carriers.carriers(&network.cluster).await?;
     standing.sort();
-    if network.existing.is_none() {
-        let stack = stacks.describe(&network.stack()).await?.filter(|stack| stack.status != Status::Gone);
-        let stack = stack.map(|_| Tagged { kind: STACK.to_owned(), id: network.stack() });
-        standing.splice(0..0, stack);
-    }
+    standing.splice(0..0, stack(stacks, network).await?);
     Ok(standing)
+}
+
+/// The stack, if it stands.
+async fn stack(stacks: &dyn Stacks, network: &Network) -> Result<Option<Tagged>, CloudError> {
+    let stack = stacks.describe(&network.stack()).await?.filter(|stack| stack.status != Status::Gone);
+    Ok(stack.map(|_| Tagged { kind: STACK.to_owned(), id: network.stack() }))
+}
+
+/// Who may not ask is not told that there is none: it would cost money unseen.
+async fn beside(stacks: &dyn Stacks, network: &Network) -> Result<Vec<Tagged>, CloudError> {
+    match stack(stacks, network).await {
+        Err(error) if error.kind == Kind::Denied => {
+            let id = format!("{}, unless there is none: {error}", network.stack());
+            Ok(vec![Tagged { kind: STACK.to_owned(), id }])
+        }
+        stack => Ok(stack?.into_iter().collect()),
+    }
 }
 
 /// For how long EC2 may show what CloudFormation has deleted.

@@ -102,3 +102,34 @@ fn what_stands_is_told_and_nothing_is_done_about_it() {
     let both = [("vpc", "vpc-1"), ("elastic-ip", "eipalloc-1")];
     assert_eq!(stands(&[("CREATE_COMPLETE", "x")], &both), [stack, "elastic-ip eipalloc-1", "vpc vpc-1"]);
 }
+
+/// Of a network that the inventory calls somebody else's, beside a stack that shows this.
+fn beside_somebody_elses(stacks: &Recorded) -> Vec<String> {
+    let existing = crate::inventory::ExistingNetwork {
+        subnets: vec!["subnet-1".into()],
+        security_groups: vec!["sg-1".into()],
+        instance_profile: None,
+        kms_key: None,
+    };
+    let network = Network { existing: Some(existing), ..network() };
+    // What is in their network is not looked at.
+    let carriers = Shown::new(&[&[("vpc", "vpc-1")]]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let standing = runtime.block_on(standing(stacks, &carriers, &network)).unwrap();
+    standing.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_stack_from_before_the_network_was_somebody_elses_is_told() {
+    let told = "stack hoist-burst-office-burst";
+    for (status, expected) in
+        [("CREATE_COMPLETE", &[told][..]), ("DELETE_FAILED", &[told]), ("DELETE_COMPLETE", &[]), ("-", &[])]
+    {
+        assert_eq!(beside_somebody_elses(&Recorded::new(&[(status, "x")])), expected, "{status}");
+    }
+    let denied =
+        Recorded { denied: Some(crate::burst::cloud::Order::DescribeStacks), ..Recorded::new(&[("-", "")]) };
+    let unknown = beside_somebody_elses(&denied);
+    assert_eq!(unknown.len(), 1);
+    assert!(unknown[0].starts_with(&format!("{told}, unless there is none: CloudFormation refused")));
+}

@@ -88,6 +88,9 @@ pub fn event(id: u32, part: &str, status: &str, reason: &str) -> Event {
 #[async_trait]
 impl Stacks for Recorded {
     async fn describe(&self, _: &str) -> Result<Option<Stack>, CloudError> {
+        if self.denied == Some(Order::DescribeStacks) {
+            return Err(CloudError::answered(Order::DescribeStacks, 403, "AccessDenied", "not authorized"));
+        }
         let mut looks = self.looks.lock().unwrap();
         Ok(if looks.len() > 1 { looks.pop_front().unwrap() } else { looks[0].clone() })
     }

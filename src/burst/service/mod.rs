@@ -7,6 +7,7 @@
 mod beside;
 mod clock;
 mod market;
+mod place;
 mod settings;
 mod stop;
 mod surroundings;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 pub use beside::{Beside, Told};
 pub use clock::SystemClock;
 pub use market::{Known, ask, keep};
+pub use place::{Moved, Place};
 pub use settings::{Missing, rules, settings, zones};
 pub use stop::Stop;
 pub use surroundings::{Gateway, Parts, authority, surroundings, uid};
@@ -61,7 +63,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Missing(#[from] Missing),
-    /// Nor here.
+    /// Nor here, nor below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Moved(#[from] Moved),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Join(#[from] join::Error),
@@ -187,7 +192,7 @@ impl Service {
     /// Turns until somebody ends it; then gives the lease back. While the API server is away it goes on trying.
     ///
     /// # Errors
-    /// [`Error::Missing`] and [`Error::Join`]: something that trying again does not bring.
+    /// [`Error::Missing`], [`Error::Moved`] and [`Error::Join`]: something that trying again does not bring.
     pub async fn run(&mut self, stop: &mut Stop) -> Result<(), Error> {
         while !stop.is_asked() {
             // To connect may take a minute, and leaves nothing behind.
@@ -197,7 +202,9 @@ impl Service {
             };
             match connected {
                 Ok(mut connection) => self.serve(&mut connection, stop).await,
-                Err(error @ (Error::Missing(_) | Error::Join(_) | Error::Network(_))) => return Err(error),
+                Err(error @ (Error::Missing(_) | Error::Join(_) | Error::Network(_) | Error::Moved(_))) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     self.standing(Kind::Trouble, "api", &error.to_string());
                     stop.wait(self.clock.as_ref(), LONGEST).await;

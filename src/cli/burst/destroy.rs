@@ -49,7 +49,7 @@ mod with_aws {
             gateway::Meeting as _,
             kubernetes::{Boards, Store},
             network::{self, Network, Pace, Tagged},
-            service::{self, Connect as _, Error, SystemClock, uid},
+            service::{self, Connect as _, Error, Place, SystemClock, uid},
         },
         cli::{
             burst::parts::{Way, identity},
@@ -65,7 +65,12 @@ mod with_aws {
         let region = rules.burst.region.clone().unwrap_or_default();
         let cluster = match &args.cluster {
             Some(cluster) => cluster.clone(),
-            None => uid(&args.reach.api(&inventory).await?).await?,
+            None => {
+                let api = args.reach.api(&inventory).await?;
+                // Elsewhere nothing would be found, and the claims of what is not found there would stay.
+                Place::of(&Network::of(&inventory)?).is_kept(&Store::reader(api.clone())).await?;
+                uid(&api).await?
+            }
         };
         let ec2 = Ec2::connect(&region, &cluster).await;
         if !args.yes {
@@ -97,16 +102,21 @@ mod with_aws {
         if !remaining.is_nothing() {
             return told(args, &inventory, &remaining, &[]);
         }
-        let left = match takes_network(args) {
+        let left = match takes_network(args, &inventory) {
             true => network_left(&inventory, &ec2).await?,
             false => network_there(&inventory, &ec2).await?,
         };
+        if left.is_empty() && args.cluster.is_none() {
+            let store = Store::reader(args.reach.api(&inventory).await?);
+            store.forget_place().await.map_err(Error::from)?;
+        }
         told(args, &inventory, &remaining, &left)
     }
 
-    /// A cluster that is no more may have had the name of one that lives, whose network this would be.
-    fn takes_network(args: &Args) -> bool {
-        args.cluster.is_none() || args.network
+    /// A cluster that is no more may have had the name of one that lives, whose network this would be. And where the network
+    /// is somebody else's, so may be what is in hoist's own stack by now.
+    fn takes_network(args: &Args, inventory: &Inventory) -> bool {
+        inventory.burst.existing.is_none() && (args.cluster.is_none() || args.network)
     }
 
     /// What `--yes` would end, and what it would leave.
@@ -118,7 +128,7 @@ mod with_aws {
         let mut network = network_there(inventory, ec2).await?;
         network.retain(|it| !ends.contains(&it.id));
         let mut stays = Vec::new();
-        match takes_network(args) {
+        match takes_network(args, inventory) {
             true => ends.extend(network.iter().map(ToString::to_string)),
             false => stays = network,
         }
@@ -139,6 +149,12 @@ mod with_aws {
 
     fn hint(inventory: &Inventory) -> String {
         let name = &inventory.cluster.name;
+        if inventory.burst.existing.is_some() {
+            return "the stack is of a time when `burst.existing` was not said: run this with the inventory of then, or delete it \
+                    in CloudFormation's console; who is not allowed to look needs cloudformation:DescribeStacks (`hoist burst \
+                    plan --as policy`)\n"
+                .to_owned();
+        }
         format!("it has the name of the cluster: if none that lives is called {name}, say `--network`, too\n")
     }
 
@@ -156,9 +172,6 @@ mod with_aws {
     /// What there is of the network that `hoist burst up` has made. One that was there before (`burst.existing`) stays.
     async fn network_there(inventory: &Inventory, ec2: &Ec2) -> Result<Vec<Tagged>, Failure> {
         let network = Network::of(inventory)?;
-        if network.existing.is_some() {
-            return Ok(Vec::new());
-        }
         let stacks = CloudFormation::connect(&network.region).await;
         Ok(network::standing(&stacks, ec2, &network).await?)
     }
@@ -166,9 +179,6 @@ mod with_aws {
     /// What is left of it, when nothing is in it any more and it was taken away.
     async fn network_left(inventory: &Inventory, ec2: &Ec2) -> Result<Vec<Tagged>, Failure> {
         let network = Network::of(inventory)?;
-        if network.existing.is_some() {
-            return Ok(Vec::new());
-        }
         let stacks = CloudFormation::connect(&network.region).await;
         Ok(network::destroy(&stacks, ec2, &network, Pace::default(), &|_| ()).await?)
     }
@@ -189,7 +199,7 @@ mod with_aws {
         for names in [&remaining.claims, &remaining.instances, &remaining.leftovers] {
             text.push_str(&lines(names));
         }
-        if !network.is_empty() && !takes_network(args) {
+        if !network.is_empty() && !takes_network(args, inventory) {
             text.push_str(&hint(inventory));
         }
         print(text.as_bytes())?;

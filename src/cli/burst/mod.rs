@@ -2,6 +2,8 @@
 
 mod destroy;
 mod manifest;
+#[cfg(all(test, feature = "aws"))]
+mod moved_tests;
 #[cfg(feature = "aws")]
 mod parts;
 mod plan;

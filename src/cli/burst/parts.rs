@@ -14,10 +14,11 @@ use crate::{
         demand::Rules,
         gateway::{Plan, SETTLED},
         join::Joiner,
-        kubernetes::Writer,
+        kubernetes::{Store, Writer},
         network::{self, Made, Network},
         service::{
-            self, Connect, Connection, Error, Gateway, Missing, Parts, SystemClock, authority, surroundings,
+            self, Connect, Connection, Error, Gateway, Missing, Parts, Place, SystemClock, authority,
+            surroundings,
         },
     },
     engine::Library,
@@ -51,6 +52,9 @@ impl Connect for Way {
         let away = |reason: &dyn std::fmt::Display| Error::Away { reason: reason.to_string() };
         let api = self.reach.api(&self.inventory).await.map_err(|failure| away(&failure.report))?;
         let uid = service::uid(&api).await?;
+        let place = Place::of(&Network::of(&self.inventory)?);
+        let store = Store::reader(api.clone());
+        place.is_kept(&store).await?;
         let region = self.rules.burst.region.as_deref().unwrap_or_default();
         let cloud = Arc::new(Ec2::connect(region, &uid).await);
         let (template, writer, gateway) = match &self.supply {
@@ -58,6 +62,8 @@ impl Connect for Way {
             Some(Supply { index, library }) => {
                 let joiner = Joiner::new(&self.inventory, index, library, authority(&api).await?)?;
                 let (network, made) = network(&self.inventory).await?;
+                // Not before: where there is no network nothing can be rented, and the region may be a mistake.
+                place.keep(&store).await?;
                 let template = network::template(&self.inventory, &made, &uid);
                 let (inventory, cluster, library) = (self.inventory.clone(), uid.clone(), library.clone());
                 let plan = Plan { inventory, network, made, cluster, library };

@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             "{:#}\n",
             serde_json::json!({
                 "network": network,
-                "policy": permissions::controller(&network),
+                "policy": permissions::controller(&network, &inventory.burst.image),
                 "setup_policy": permissions::setup(&network),
             })
         ),
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Form::Terraform => document(&Library::default(), &network, Format::Terraform)?,
         Form::Cloudformation => document(&Library::default(), &network, Format::Cloudformation)?,
         Form::SetupPolicy => format!("{:#}\n", permissions::setup(&network)),
-        Form::Policy => format!("{:#}\n", permissions::controller(&network)),
+        Form::Policy => format!("{:#}\n", permissions::controller(&network, &inventory.burst.image)),
     };
     print(text.as_bytes())?;
     Ok(Exit::Ok)

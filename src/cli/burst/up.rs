@@ -1,16 +1,15 @@
 //! `hoist burst up`: the network of workers in AWS.
 
+use super::reach::ReachArgs;
 use crate::{
     burst::network::Network,
-    cli::{
-        Failure,
-        shared::{InventoryArg, Output},
-    },
+    cli::{Failure, shared::Output},
     exit::Exit,
 };
 
 /// Makes the network that workers in EC2 need, as a stack of CloudFormation, or changes it to what the inventory says.
-/// Safe to repeat and to kill: the next run goes on from there. No instance is started.
+/// Safe to repeat and to kill: the next run goes on from there. No instance is started. The cluster is told where its workers
+/// will be; one that knows another place already keeps this from being made. Where it does not answer it is made all the same.
 ///
 /// Credentials are looked for where all tools of AWS do. `hoist burst plan` shows what is made, what it costs, and with
 /// `--as setup-policy` the permissions that this needs.
@@ -20,7 +19,7 @@ use crate::{
 )]
 pub struct Args {
     #[command(flatten)]
-    inventory: InventoryArg,
+    reach: ReachArgs,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -30,7 +29,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let inventory = args.inventory.load()?;
+    let inventory = args.reach.inventory.load()?;
     let network = Network::of(&inventory)?;
     made::run(args, &inventory, &network).await
 }
@@ -61,7 +60,9 @@ mod made {
     use crate::{
         burst::{
             aws::{CloudFormation, Ec2},
+            kubernetes::Store,
             network::{Event, Made, Outcome, Pace, StackFailure, in_zones, state, up},
+            service::{Error, Place},
         },
         cli::shared::print,
         engine::Library,
@@ -80,14 +81,49 @@ mod made {
             let zones = Ec2::connect(&network.region, &network.cluster).await.zones().await;
             in_zones(network, &zones.map_err(StackFailure::from)?)?;
         }
+        // Before anything is made: a network that nobody remembers costs money for ever.
+        let cluster = match wanted {
+            Outcome::Nothing => None,
+            _ => cluster(args, inventory, network).await?,
+        };
         if wanted != Outcome::Nothing && !args.yes {
             tell_text(report::burst::network(network, &inventory.burst));
             if let Err(exit) = confirm(network, wanted) {
                 return Ok(exit);
             }
         }
+        if let Some(cluster) = cluster {
+            Place::of(network).keep(&cluster).await?;
+        }
         let (outcome, made) = with_progress(&stacks, &library, network).await?;
         tell(args, network, outcome, &made)
+    }
+
+    /// The cluster, if it answers: the network may be there before it is.
+    async fn cluster(
+        args: &Args,
+        inventory: &Inventory,
+        network: &Network,
+    ) -> Result<Option<Store>, Failure> {
+        let store = match args.reach.api(inventory).await {
+            Ok(api) => Store::reader(api),
+            Err(failure) => {
+                not_told(&failure.report);
+                return Ok(None);
+            }
+        };
+        match Place::of(network).is_kept(&store).await {
+            Ok(_) => Ok(Some(store)),
+            Err(moved @ Error::Moved(_)) => Err(moved.into()),
+            Err(error) => {
+                not_told(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    fn not_told(why: &dyn std::fmt::Display) {
+        eprintln!("the cluster does not say whether its workers were elsewhere before: {why}");
     }
 
     fn confirm(network: &Network, wanted: Outcome) -> Result<(), Exit> {

@@ -18,7 +18,7 @@ use crate::yaml::schema;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Burst {
-    /// The region of AWS, such as `eu-central-1`.
+    /// The region of AWS, such as `eu-central-1`; none in China or of the government of the United States.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"), extend("examples" = ["eu-central-1"]))]
     pub region: Option<String>,
@@ -74,7 +74,8 @@ pub struct Burst {
     pub prices: IndexMap<String, f64>,
     /// What the instances boot.
     pub image: Image,
-    /// The size of an instance's disk, in GiB. It is a gp3 volume, encrypted.
+    /// The size of an instance's disk, in GiB. It is a gp3 volume, encrypted. The budgets count it with 0.10 US dollars a GiB and
+    /// month.
     #[schemars(range(min = 10, max = 16384))]
     pub disk: u32,
     /// Labels on each rented node.
@@ -101,11 +102,11 @@ pub struct Burst {
     /// The most vCPUs that they may have together.
     #[schemars(range(min = 1))]
     pub max_vcpus: u32,
-    /// The most US dollars that they may cost in an hour.
+    /// The most US dollars that they may cost in an hour, with their disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.01))]
     pub hourly_budget: Option<f64>,
-    /// The most US dollars that they may cost in a calendar month.
+    /// The most US dollars that they may cost in a calendar month, with their disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub monthly_budget: Option<u32>,
@@ -121,10 +122,12 @@ pub struct ExistingNetwork {
     /// The security groups of the instances: the machines must reach kubelets (TCP 10250) and the pods' network.
     #[schemars(extend("minItems" = 1), inner(regex(pattern = r"^sg-[0-9a-f]+$")))]
     pub security_groups: Vec<String>,
-    /// The name of the instances' instance profile; without it they have none.
+    /// The name of the instances' instance profile; without it they have none. The policy that `hoist burst plan` prints takes
+    /// its role to have the same name, as EC2's console makes them: change it there where the role has another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,
-    /// The key that disks are encrypted with. Default: the account's own key for EBS.
+    /// The key that disks are encrypted with. Default: the account's own key for EBS. For spot instances the key's policy has to
+    /// let `AWSServiceRoleForEC2Spot` use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key: Option<String>,
 }

@@ -38,6 +38,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             .help("say all of it, so that there are no costs without a limit, or leave `burst` out"),
         );
     }
+    partition(document, problems);
     sizes(document, problems);
     numbers(document, problems);
     inside(document, problems);
@@ -45,6 +46,19 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     connection(document, problems);
     reached(document, problems);
     ranges(document, problems);
+}
+
+/// AWS' regions for China and the government of the United States have other names of things, other prices, and no parameters
+/// of the systems' makers.
+fn partition(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let Some(region) = &document.value.burst.region else { return };
+    if ["cn-", "us-gov-", "us-iso", "eu-isoe-"].iter().any(|begin| region.starts_with(begin)) {
+        problems.push(
+            Problem::new(document.tree.at(&["burst", "region"]), format!("hoist rents nothing in {region}"))
+                .label("in a part of AWS of its own")
+                .help("its permissions, prices and images are those of AWS' usual regions, such as eu-central-1"),
+        );
+    }
 }
 
 fn sizes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {

@@ -1,6 +1,7 @@
 //! What workers may cost at most, before one is rented.
 
 use crate::{
+    burst::market::disk_price,
     inventory::{Burst, Capacity},
     report::table::Table,
 };
@@ -21,7 +22,12 @@ pub fn workers(burst: &Burst) -> String {
     let nodes = burst.max_instances.map(|most| most.to_string());
     row("at the same time", nodes.unwrap_or_else(|| String::from("no limit")), "max_instances");
     row("vCPUs together", burst.max_vcpus.to_string(), "max_vcpus");
-    format!("{table}{}\n", prices(burst))
+    let disk = format!(
+        "Each has a disk of {} GiB for {} US dollars an hour, which the limits count.\n",
+        burst.disk,
+        disk_price(burst)
+    );
+    format!("{table}{disk}{}\n", prices(burst))
 }
 
 /// What the cheapest types cost that the inventory names with a price and allows.
@@ -67,6 +73,7 @@ mod tests {
             text.lines().map(words).filter(|line| line.contains('.') && line.contains("large")).collect();
         assert_eq!(shown, ["c7i.large 0.1000", "m7i.large 0.1197", "c7i.xlarge 0.2000"]);
         assert!(text.contains("1.5000"), "{text}");
+        assert!(text.contains("a disk of 30 GiB for 0.00411 US dollars an hour"), "{text}");
         let spot = Burst { capacity: vec![Capacity::Spot], ..burst };
         assert!(workers(&spot).contains("is asked of AWS"));
     }

@@ -117,7 +117,7 @@ fn make(world: &mut World, request: &RunInstances, zone: String, claim: Option<S
     };
     let runs = now + world.between(4, 20);
     let mut history = vec![(now, State::Pending, None)];
-    if world.roll(world.faults.stillborn) {
+    if world.roll(world.faults.stillborn) || request.spot && world.faults.spot_stillborn {
         history.push((runs, State::Terminated, Some("Server.InternalError".to_owned())));
     } else {
         history.push((runs, State::Running, None));

@@ -32,6 +32,8 @@ pub struct Faults {
     pub no_join: u8,
     /// An instance dies while pending.
     pub stillborn: u8,
+    /// Spot instances die while pending, as where nobody lets EC2's role for them use the key of disks.
+    pub spot_stillborn: bool,
     /// A volume or interface outlives its instance.
     pub leak: u8,
     /// A spot instance is taken back within the hour.
