@@ -123,7 +123,7 @@ mod made {
     }
 
     fn not_told(why: &dyn std::fmt::Display) {
-        eprintln!("the cluster does not say whether its workers were elsewhere before: {why}");
+        tell_line(format_args!("the cluster does not say whether its workers were elsewhere before: {why}"));
     }
 
     fn confirm(network: &Network, wanted: Outcome) -> Result<(), Exit> {
