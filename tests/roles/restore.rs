@@ -199,11 +199,11 @@ fn a_member_that_runs_and_a_file_that_is_no_snapshot_change_nothing() {
 fn the_tool_that_restores_comes_with_the_releases_that_have_it() {
     let roles = members();
     let steps = roles.iter().flat_map(|role| &role.steps);
-    let unpack = steps.filter_map(|step| match &step.task {
+    let mut unpack = steps.filter_map(|step| match &step.task {
         Task::Command(command) if step.name == "etcd is unpacked" => Some(command),
         _ => None,
     });
-    let unpack = unpack.last().unwrap();
+    let unpack = unpack.next_back().unwrap();
     for (release, programs) in [("3.4", "etcd etcdctl"), ("3.6", "etcd etcdctl etcdutl")] {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
