@@ -82,7 +82,7 @@ tasks:
     templates/inner.txt:2: `clustr` is not defined; did you mean `cluster`?
     templates/late.txt:1: a late value may be used only in the standard input of a command; give it to a command by `stdin`, so that nobody sees it
     templates/late.txt:2: a late value may be used only in the standard input of a command; give it to a command by `stdin`, so that nobody sees it
-    templates/late.txt:2: no role provides `late.jon`; roles provide `encryption`, `etcd_ca`, `etcd_client`, `join`, `member`, `pki`, `place`, `renewed_etcd_client` and `settings`
+    templates/late.txt:2: no role provides `late.jon`; roles provide `encryption`, `etcd_ca`, `etcd_client`, `join`, `kept`, `member`, `pki`, `place`, `renewed_etcd_client` and `settings`
     templates/used.txt:2: the name of an included template is computed; write the name there: what the template needs must be known before a run
     "##);
 }
