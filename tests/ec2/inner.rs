@@ -240,7 +240,7 @@ async fn prices() {
         let is = move |offer: &&Offer| offer.instance_type == "m5.large" && offer.capacity == capacity;
         offered.offers.iter().find(is).map(|offer| offer.price)
     };
-    assert_eq!(of(Capacity::OnDemand), Some(Money(115_000)));
+    assert_eq!(of(Capacity::OnDemand), Some(Money(119_110)), "with a disk of 30 GiB");
     assert!(of(Capacity::Spot).is_some());
     assert!(offered.types.keys().all(|name| name.starts_with("m5.")), "{:?}", offered.types.keys());
 }
