@@ -88,7 +88,7 @@ fn emulated(test: &str) {
     }
 }
 
-/// The program itself, where nobody can be asked.
+/// The program itself, where nobody can be asked, and no host is reached.
 fn hoist(url: &str, arguments: &[&str]) -> (i32, String, String) {
     hoist_with(url, "inventory/burst.yaml", arguments)
 }
@@ -97,7 +97,7 @@ fn hoist(url: &str, arguments: &[&str]) -> (i32, String, String) {
 fn hoist_with(url: &str, inventory: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
     command.args(arguments).args(["-i", inventory]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "tests/fixtures/nobody");
     let output = command.envs(with_keys(url)).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
