@@ -63,18 +63,14 @@ fn a_stack_from_before_the_network_was_somebody_elses_is_told_and_is_no_success(
     );
     let (exit, said) = destroy(&moto.url, &["--network", "--yes"]);
     assert!(exit == 1 && said.contains(STACK) && said.contains("inventory of then"), "{exit}: {said}");
+    // Each that ends something looks for a minute whether more shows up: what is left is only looked at here.
     let proxy = Proxy::start("127.0.0.1:0", &moto.url).unwrap();
     proxy.always("DescribeStacks", Fault::Refused(403, "AccessDenied"));
-    let (exit, said) = destroy(&proxy.url, &["--network", "--yes"]);
+    let (exit, said) = destroy(&proxy.url, &["--network"]);
     assert!(
-        exit == 1 && said.contains("unless there is none") && !said.contains("nothing is left"),
+        exit == 2 && said.contains("would stay:") && said.contains("unless there is none"),
         "{exit}: {said}"
     );
-
-    let (exit, said) = self::destroy(&moto, &["--network", "--yes"]);
-    assert_eq!((exit, said.as_str()), (0, "nothing is left\n"), "the inventory of then");
-    let (exit, said) = destroy(&moto.url, &["--yes"]);
-    assert_eq!((exit, said.as_str()), (0, "nothing is left\n"));
 }
 
 #[test]
