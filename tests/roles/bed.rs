@@ -47,6 +47,16 @@ pub fn index() -> Index {
 pub const METAL: &str = "os.id=debian\nos.version=13\ninit=systemd\nvirtualization=none\npackages=apt\ncgroup=2\ntime_service=chrony\n";
 const VMWARE: &str = "os.id=rocky\nos.like=rhel centos fedora\nos.version=9.4\ninit=systemd\nvirtualization=vmware\npackages=dnf\ncgroup=2\n";
 
+/// What roles write to a path.
+pub fn laid_out(roles: &[RoleSteps], path: &str) -> String {
+    let steps = roles.iter().flat_map(|role| &role.steps);
+    let mut content = steps.filter_map(|step| match &step.task {
+        Task::File(file) if file.path == path => Some(file.content.clone()),
+        _ => None,
+    });
+    content.next_back().unwrap()
+}
+
 /// All hosts of a sample inventory, or of a valid fixture, as they are before the first run. Those of the lab are
 /// containers; of the others the second one is a virtual machine.
 pub fn compiled(name: &str) -> Vec<(String, Vec<RoleSteps>)> {

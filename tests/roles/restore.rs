@@ -8,9 +8,14 @@ use std::{
     process::{Command, Output},
 };
 
-use hoist::{engine::RoleSteps, task::Task};
+use hoist::task::Task;
 
-use super::{bed::compiled, etcd::members};
+use super::{
+    bed::{compiled, laid_out},
+    etcd::members,
+};
+
+const PROGRAM: &str = "/usr/local/sbin/hoist-etcd-restore";
 
 /// etcd's tool, which knows `$root/flags`. Restored data are what `$root/asked` says.
 const TOOL: &str = r#"
@@ -100,7 +105,8 @@ fn each(then: impl Fn(&Bed)) {
     let stacked = compiled("single.yaml").remove(0).1;
     for (steps, external) in [(members(), true), (stacked, false)] {
         for shell in ["/bin/dash", "/bin/bash"].into_iter().filter(|shell| Path::new(shell).exists()) {
-            let bed = Bed { root: tempfile::tempdir().unwrap(), shell, text: program(&steps), external };
+            let bed =
+                Bed { root: tempfile::tempdir().unwrap(), shell, text: laid_out(&steps, PROGRAM), external };
             for folder in ["bin", "manifests", "hoist"] {
                 fs::create_dir(bed.path(folder)).unwrap();
             }
@@ -113,15 +119,6 @@ fn each(then: impl Fn(&Bed)) {
             then(&bed);
         }
     }
-}
-
-fn program(roles: &[RoleSteps]) -> String {
-    let steps = roles.iter().flat_map(|role| &role.steps);
-    let mut content = steps.filter_map(|step| match &step.task {
-        Task::File(file) if file.path == "/usr/local/sbin/hoist-etcd-restore" => Some(file.content.clone()),
-        _ => None,
-    });
-    content.next_back().unwrap()
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::{
     process::{Command, Output},
 };
 
-use hoist::{
-    engine::{Library, RoleSteps},
-    task::Task,
+use hoist::engine::Library;
+
+use super::{
+    bed::{compiled, laid_out},
+    etcd::members,
 };
 
-use super::{bed::compiled, etcd::members};
+const PROGRAM: &str = "/usr/local/sbin/hoist-etcd-snapshot";
 
 /// etcd answers at `$root/answers`, which names an endpoint, and holds `$root/size` bytes. Its container is `c1`.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -95,7 +97,7 @@ fn each(then: impl Fn(&Bed)) {
     let stacked = compiled("single.yaml").remove(0).1;
     for steps in [members(), stacked] {
         for shell in ["/bin/dash", "/bin/bash"].into_iter().filter(|shell| Path::new(shell).exists()) {
-            let bed = Bed { root: tempfile::tempdir().unwrap(), shell, text: program(&steps) };
+            let bed = Bed { root: tempfile::tempdir().unwrap(), shell, text: laid_out(&steps, PROGRAM) };
             for folder in ["bin", "etcd", "hoist"] {
                 fs::create_dir(bed.path(folder)).unwrap();
             }
@@ -109,15 +111,6 @@ fn each(then: impl Fn(&Bed)) {
             then(&bed);
         }
     }
-}
-
-fn program(roles: &[RoleSteps]) -> String {
-    let steps = roles.iter().flat_map(|role| &role.steps);
-    let mut content = steps.filter_map(|step| match &step.task {
-        Task::File(file) if file.path == "/usr/local/sbin/hoist-etcd-snapshot" => Some(file.content.clone()),
-        _ => None,
-    });
-    content.next_back().unwrap()
 }
 
 #[test]

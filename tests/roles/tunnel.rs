@@ -9,9 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use hoist::task::Task;
-
-use super::bed::compiled;
+use super::bed::{compiled, laid_out};
 
 const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 const GATEWAY: &str = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=";
@@ -27,15 +25,8 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         let roles = compiled("burst.yaml");
-        let steps = roles.iter().find(|(host, _)| host == "w1").unwrap().1.iter();
-        let tunnel = steps.filter(|role| role.role == "tunnel").flat_map(|role| &role.steps);
-        let content = tunnel
-            .filter_map(|step| match &step.task {
-                Task::File(file) if file.path == "/usr/local/sbin/hoist-tunnel" => Some(file.content.clone()),
-                _ => None,
-            })
-            .next()
-            .unwrap();
+        let w1 = &roles.iter().find(|(host, _)| host == "w1").unwrap().1;
+        let content = laid_out(w1, "/usr/local/sbin/hoist-tunnel");
         let here = root.path().to_str().unwrap();
         let script = at("hoist-tunnel");
         fs::write(
