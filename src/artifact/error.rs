@@ -57,6 +57,11 @@ pub enum Error {
         "bring them there: `hoist lock -i INVENTORY --fetch`; or remove the lock if they are right"
     ))]
     NotPinned { place: PathBuf, lock: PathBuf },
+    #[error("there is no {}, which says where hosts fetch files (`artifacts.from: origin`)", lock.display())]
+    #[diagnostic(help(
+        "write it: `hoist lock -i INVENTORY --fetch`; or have hosts pass files on to each other: `from: peers`"
+    ))]
+    NoOrigins { lock: PathBuf },
     #[error("{} holds other artifacts: {origin}", folder.display())]
     #[diagnostic(help("name another folder with `artifacts.folder` in the inventory, or remove this one"))]
     NotOurs { folder: PathBuf, origin: String },
@@ -163,6 +168,7 @@ impl Error {
             | Error::LockDiffers { .. }
             | Error::OtherVersion { .. }
             | Error::NotPinned { .. }
+            | Error::NoOrigins { .. }
             | Error::NotOurs { .. }
             | Error::UnknownChart { .. }
             | Error::BadUrl { .. }

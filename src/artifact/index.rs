@@ -31,6 +31,9 @@ pub struct Index {
     /// Packages of the hosts' operating systems.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<System>,
+    /// Where hosts fetch files for themselves, by digest; empty where they are not to.
+    #[serde(skip)]
+    pub origins: BTreeMap<String, String>,
 }
 
 /// A file.

@@ -1,6 +1,7 @@
 //! `hoist.lock`: what an inventory's hosts need, pinned.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -196,6 +197,16 @@ impl Lock {
         let charts = self.charts.iter().map(|chart| (chart.sha256.as_str(), chart.size));
         let packages = self.packages.iter().flat_map(|system| &system.files);
         files.chain(charts).chain(packages.map(|file| (file.sha256.as_str(), file.size)))
+    }
+
+    /// Where hosts can fetch files for themselves, by digest: those that they get as they were released. Not so what is
+    /// taken out of an archive, nor charts, which one control plane at most gets.
+    pub fn origins(&self) -> BTreeMap<String, String> {
+        let files =
+            self.files.iter().filter(|file| file.member.is_none()).map(|file| (&file.sha256, &file.url));
+        let packages = self.packages.iter().flat_map(|system| &system.files);
+        let all = files.chain(packages.map(|package| (&package.sha256, &package.url)));
+        all.map(|(sha256, url)| (sha256.clone(), url.clone())).collect()
     }
 
     /// Writes the file so that it is there whole or not at all. Returns whether it had to be written.

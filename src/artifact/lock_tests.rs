@@ -149,3 +149,19 @@ fn a_lock_for_another_version_is_refused() {
     assert!(sample().fits(path, &Version::new(1, 36, 5)).is_ok());
     assert!(matches!(sample().fits(path, &Version::new(1, 36, 4)), Err(Error::OtherVersion { .. })));
 }
+
+#[test]
+fn hosts_fetch_what_they_get_as_it_was_released() {
+    let mut lock = full_sample();
+    assert!(lock.files[0].member.is_some() && !lock.charts.is_empty());
+    let kubelet = ("12".repeat(32), "https://dl.k8s.io/kubelet".to_string());
+    lock.files.push(File {
+        name: "kubelet".into(),
+        sha256: kubelet.0.clone(),
+        url: kubelet.1.clone(),
+        member: None,
+        ..lock.files[0].clone()
+    });
+    let packages = lock.packages[0].files.iter().map(|package| (package.sha256.clone(), package.url.clone()));
+    assert_eq!(lock.origins(), packages.chain([kubelet]).collect());
+}

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::{Error, Index, Lock, Store, bundle, hold, space, stage, up_to_date};
-use crate::inventory::{Inventory, expand_home};
+use crate::inventory::{ArtifactsFrom, Inventory, expand_home};
 
 /// The index of what an inventory's hosts need. A bundle is verified and unpacked into `cache` the first time.
 /// `home` is what `~` means; `file` is the inventory's, beside which there may be a lock.
 ///
 /// # Errors
-/// When there are no artifacts, or they are not those that the lock pins.
+/// When there are no artifacts, or they are not those that the lock pins; [`Error::NoOrigins`] when there is no lock to say
+/// where hosts fetch them.
 pub fn supply(inventory: &Inventory, file: &Path, home: &Path, cache: &Path) -> Result<Index, Error> {
     let version = &inventory.cluster.kubernetes;
     let path = Lock::beside(file);
@@ -35,11 +36,18 @@ pub fn supply(inventory: &Inventory, file: &Path, home: &Path, cache: &Path) -> 
         return Index::load(&folder, &version.to_string());
     }
     let folder = expand_home(&inventory.artifacts.folder, home);
-    let index = Index::load(&folder, &version.to_string())?;
+    let mut index = Index::load(&folder, &version.to_string())?;
     match lock {
-        Some(lock) if !up_to_date(&lock, &folder)? => Err(Error::NotPinned { place: folder, lock: path }),
-        _ => Ok(index),
+        Some(lock) if !up_to_date(&lock, &folder)? => {
+            return Err(Error::NotPinned { place: folder, lock: path });
+        }
+        Some(lock) if inventory.artifacts.from == ArtifactsFrom::Origin => index.origins = lock.origins(),
+        None if inventory.artifacts.from == ArtifactsFrom::Origin => {
+            return Err(Error::NoOrigins { lock: path });
+        }
+        _ => {}
     }
+    Ok(index)
 }
 
 /// Unpacks a bundle into the cache, one process at a time, and lays its folder out.

@@ -179,9 +179,11 @@ impl Job<'_> {
                 let (library, events, journal) = (request.library.clone(), events.clone(), journal.clone());
                 let forks = self.args.engine.forks.into();
                 let places = cluster::places(inventory);
+                let environment = cluster::environment(inventory);
                 // Whoever works on other hosts of this cluster asks the same control planes for turns.
                 let turns = Turns::kept_by(session.control_planes(inventory), self.lock);
-                let run = Run { subjects, bystanders, library, journal, events, forks, places, turns };
+                let run =
+                    Run { subjects, bystanders, library, journal, events, forks, places, environment, turns };
                 run.carry_out(&plan.hosts).await?
             }
             _ => held(plan),

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::targets::url;
+use super::files::url;
 use crate::{
     artifact::{File, Index},
     facts::Facts,
@@ -17,7 +17,7 @@ pub(super) fn containerd(inventory: &Inventory, index: Option<&Index>, facts: &F
     let (major, minor) = release(version);
     let plugins = index.and_then(|index| index.extra("cni-plugins"));
     let sent = |file: &File| {
-        let url = index.map(|index| url(inventory, index, &file.path));
+        let url = index.map(|index| url(inventory, index, &file.path, &file.sha256));
         json!({"source": file.path, "url": url.unwrap_or_default(), "sha256": file.sha256})
     };
     json!({

@@ -1,13 +1,13 @@
 //! From an inventory and facts to what the engine works on: which roles a host has and what they see.
 
-use std::{collections::BTreeMap, path::Path};
-
 use serde_json::{Value, json};
 
 use super::{
     Observed, balancer,
     components::{components, limits_pods},
-    etcd, first,
+    etcd,
+    files::url,
+    first,
     kubeadm::{Kubeadm, flags},
     runtime,
     secrets::Key,
@@ -15,11 +15,9 @@ use super::{
 };
 use crate::{
     artifact::{Image, Index},
-    engine::{Context, Place, Target},
+    engine::{Context, Target},
     facts::Facts,
-    inventory::{
-        ArtifactsFrom, Etcd, Host, Inventory, KubeadmAddon, MTU_BETWEEN_SITES, Plugin, Role, pod_subnet,
-    },
+    inventory::{Etcd, Host, Inventory, KubeadmAddon, MTU_BETWEEN_SITES, Plugin, Role, pod_subnet},
 };
 
 /// What each observed host shall be: with the roles of a node, or with `only` these. Without an index of artifacts the
@@ -92,14 +90,6 @@ pub fn surroundings(inventory: &Inventory, index: Option<&Index>) -> Context {
     context.set("hosts", hosts.collect::<Vec<Value>>());
     context.set("vars", &inventory.vars);
     context
-}
-
-/// Where the hosts are that pass files on to each other: none of them where everything comes from the installer.
-pub fn places(inventory: &Inventory) -> BTreeMap<String, Place> {
-    let hosts = inventory.hosts.iter().filter(|_| inventory.artifacts.from == ArtifactsFrom::Peers);
-    hosts
-        .map(|(name, host)| (name.clone(), Place { site: host.site.clone(), address: host.address }))
-        .collect()
 }
 
 /// The engine's roles of a host. What connects pods comes before the node joins, so that it is ready at once.
@@ -182,7 +172,11 @@ fn cluster(inventory: &Inventory, index: Option<&Index>, kubeadm: Option<&Kubead
         let extras = index.extras.iter().map(|file| {
             (
                 file.name.clone(),
-                json!({"source": file.path, "url": url(inventory, index, &file.path), "sha256": file.sha256}),
+                json!({
+                    "source": file.path,
+                    "url": url(inventory, index, &file.path, &file.sha256),
+                    "sha256": file.sha256,
+                }),
             )
         });
         context["extras"] = Value::Object(extras.collect());
@@ -228,7 +222,7 @@ fn binaries(inventory: &Inventory, index: &Index) -> Value {
             json!({
                 "name": file.name,
                 "source": file.path,
-                "url": url(inventory, index, &file.path),
+                "url": url(inventory, index, &file.path, &file.sha256),
                 "sha256": file.sha256,
             })
         })
@@ -243,21 +237,11 @@ pub(super) fn images(inventory: &Inventory, index: &Index, wants: impl Fn(&Image
                 "reference": image.reference,
                 "digest": image.digest,
                 "source": image.path,
-                "url": url(inventory, index, &image.path),
+                "url": url(inventory, index, &image.path, &image.sha256),
                 "sha256": image.sha256,
             })
         })
         .collect()
-}
-
-/// Where hosts fetch a file themselves; empty where they do not.
-pub(super) fn url(inventory: &Inventory, index: &Index, file: &Path) -> String {
-    let folder = format!("kubernetes-{}", index.kubernetes);
-    let below = file.ancestors().find(|above| above.ends_with(&folder)).and_then(|above| above.parent());
-    match (&inventory.artifacts.url, below.and_then(|below| file.strip_prefix(below).ok())) {
-        (Some(url), Some(path)) => format!("{}/{}", url.trim_end_matches('/'), path.display()),
-        _ => String::new(),
-    }
 }
 
 /// Whether a host needs an image: those of the control plane only where one runs, those of an add-on wherever it may.
@@ -282,27 +266,6 @@ mod tests {
         facts::{Facts, Kubernetes},
         inventory,
     };
-
-    #[test]
-    fn hosts_fetch_files_by_the_paths_of_the_folder() {
-        let (mut lab, _) = lab();
-        let index = Index { kubernetes: "1.20.2".into(), ..Index::default() };
-        let file = Path::new("/cache/kubernetes-1.20.2/images/pause.tar");
-        assert_eq!(url(&lab, &index, file), "");
-        lab.artifacts.url = Some("http://files:8080/hoist/".into());
-        assert_eq!(url(&lab, &index, file), "http://files:8080/hoist/kubernetes-1.20.2/images/pause.tar");
-        assert_eq!(url(&lab, &index, Path::new("/elsewhere/pause.tar")), "");
-    }
-
-    #[test]
-    fn hosts_pass_files_on_unless_the_inventory_says_otherwise() {
-        let (mut lab, _) = lab();
-        let address = lab.hosts["w1"].address;
-        assert_eq!(places(&lab)["w1"], Place { site: None, address });
-        assert_eq!(places(&lab).len(), 3);
-        lab.artifacts.from = ArtifactsFrom::Installer;
-        assert_eq!(places(&lab), BTreeMap::new());
-    }
 
     fn lab() -> (Inventory, Observed) {
         let lab = inventory::parse("lab.yaml", include_str!("../../inventory/lab.yaml")).unwrap().inventory;

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub events: Events,
     /// How many hosts act at the same time. Hosts that wait for another one do not count.
     pub forks: Semaphore,
+    /// Variables of the environment in which hosts fetch files for themselves.
+    pub environment: Vec<(String, String)>,
     /// Commands that run on one host at a time.
     pub turns: Turns,
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     task::{Act, Delivery, fetch_script},
-    transport::{Error, Transfer},
+    transport::{Error, Transfer, quote},
 };
 
 /// How often it is looked at how far a file is.
@@ -96,7 +96,8 @@ impl Carrier {
         }
         if let Some(url) = self.url(delivery) {
             self.takes(role, step, url).await?;
-            let script = fetch_script(url, sha256, destination, *mode);
+            let mut script = fetch_script(url, sha256, destination, *mode);
+            script.text.insert_str(0, &exported(&shared.environment));
             let output = self.host.run(script).await.map_err(|error| self.lost(role, step, &error))?;
             if output.status == 0 {
                 self.arrived(step, delivery, None).await;
@@ -207,6 +208,10 @@ impl Carrier {
             error => Trouble::Host(error),
         })
     }
+}
+
+fn exported(variables: &[(String, String)]) -> String {
+    variables.iter().map(|(name, value)| format!("export {name}={}\n", quote(value))).collect()
 }
 
 /// Nothing, if it cannot be read: sending it says why.

@@ -102,6 +102,8 @@ pub struct Run {
     pub forks: usize,
     /// Where the hosts are that pass files on to each other. The others get all files from here.
     pub places: BTreeMap<String, Place>,
+    /// Variables of the environment in which hosts fetch files for themselves, such as `https_proxy`.
+    pub environment: Vec<(String, String)>,
     /// For commands that run on one host at a time.
     pub turns: Turns,
 }
@@ -123,6 +125,7 @@ impl Run {
             journal: self.journal,
             events: self.events,
             forks: Semaphore::new(self.forks.max(1)),
+            environment: self.environment,
             turns: self.turns,
         });
         let mut work = JoinSet::new();

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Inventory;
 
-/// The proxy through which hosts reach the internet: containerd and the package manager use it.
+/// The proxy through which hosts reach the internet: containerd and the package manager use it, and what fetches files there
+/// (`artifacts.from: origin`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Proxy {

@@ -164,6 +164,10 @@ pub enum ArtifactsFrom {
     Peers,
     /// This machine sends each file to each host.
     Installer,
+    /// Each host fetches for itself what `hoist.lock` has an address for, from there, with curl or wget and by
+    /// `cluster.proxy`: the official releases, and packages where they are pinned. What a host cannot fetch, and images,
+    /// come as with `peers`.
+    Origin,
 }
 
 /// Where hosts get the packages of their operating system.

@@ -25,10 +25,10 @@ use crate::{
 const WALK: Duration = Duration::from_secs(8);
 
 /// What [`from_facts`] tells, and where there are new hosts, what one more question to them tells: whether another program has
-/// their ports or the virtual address, what is left there of another cluster, whether packages can be installed and the disks be
-/// written, what the network plugin needs of the kernel, which firewalls there are, and whether the clocks of all hosts agree;
-/// and meanwhile, whether new hosts and all that answer reach each other's ports. Nobody is asked where no host is new: then
-/// a run repairs a cluster that works.
+/// their ports or the virtual address, whether VRRP passes between those that will have it, what is left there of another
+/// cluster, whether packages can be installed and the disks be written, what the network plugin needs of the kernel, which
+/// firewalls there are, and whether the clocks of all hosts agree; and meanwhile, whether new hosts and all that answer reach
+/// each other's ports. Nobody is asked where no host is new: then a run repairs a cluster that works.
 ///
 /// Only hosts `in_scope`, which the run may change, are new ones; what others are to become is no matter of this run's.
 ///
@@ -132,7 +132,9 @@ async fn walk_from(host: &dyn Host, ways: Vec<Way>) -> Vec<(Way, ports::Reached)
     walked
 }
 
-/// Whether somebody else has the virtual address. Not where a control plane lives: it may well be one of them.
+/// Whether somebody else has the virtual address, and whether VRRP passes between those that will hand it to each other. Not
+/// where a control plane lives: it may well be one of them, and its keepalived is at work. Who heard nothing is asked again,
+/// with all others: a machine that is just busy must not stop a run.
 async fn virtual_address(
     inventory: &Inventory,
     hosts: &IndexMap<String, Arc<dyn Host>>,
@@ -143,11 +145,16 @@ async fn virtual_address(
         return Vec::new();
     }
     let can_hold = |name: &str| inventory.hosts.get(name).is_some_and(vip::can_hold);
-    let asked = hosts.iter().filter(|(name, _)| can_hold(name));
-    let answers = join_all(asked.map(|(_, host)| vip::ask_owner(inventory, &**host, vip))).await;
-    let answers: Vec<vip::Answer> = answers.into_iter().flatten().collect();
+    let asked: Vec<_> = hosts.iter().filter(|(name, _)| can_hold(name)).collect();
+    let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
     let facts = facts.iter().map(|(name, facts)| (name.as_str(), facts)).collect();
-    vip::judge_owner(inventory, &facts, &answers)
+    let look = async || {
+        let answers = asked.iter().map(|(_, host)| vip::ask_quickly(inventory, &***host, vip, &names));
+        let answers: Vec<vip::Answer> = join_all(answers).await.into_iter().flatten().collect();
+        vip::judge(inventory, &facts, &answers)
+    };
+    let found = look().await;
+    if found.iter().any(vip::is_deaf) { look().await } else { found }
 }
 
 #[cfg(test)]

@@ -134,7 +134,8 @@ pub fn fetch_script(url: &str, sha256: &str, path: &str, mode: Mode) -> Script {
 }
 
 /// Fetches `url` beside `dest`, compares its digest with `want`, and renames it. A program started by sshd or sudo
-/// does not have the proxy that people have: it is taken from where pam_env(8) takes it.
+/// does not have the proxy that people have: it is taken from where pam_env(8) takes it. Where
+/// nothing leads there it gives up within a minute, for the file may come another way.
 const FETCH: &str = r#"
 fail() { rm -f "$part"; echo "$*" >&2; exit 1; }
 dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
@@ -154,9 +155,9 @@ if [ -f "$dest" ] && sum=$(sha256sum < "$dest") && [ "${sum%% *}" = "$want" ]; t
     exit
 fi
 if command -v curl >/dev/null; then
-    curl -fsSL --retry 3 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$part" "$url" || fail "curl could not fetch $url"
+    curl -fsSL --retry 3 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$part" "$url" || fail "curl could not fetch $url"
 elif command -v wget >/dev/null; then
-    wget -q -t 3 -T 60 -O "$part" "$url" || fail "wget could not fetch $url (status $?)"
+    wget -q -t 3 -T 60 --dns-timeout=10 --connect-timeout=10 -O "$part" "$url" || fail "wget could not fetch $url (status $?)"
 else
     fail 'there is neither curl nor wget: install one before, or send the file from the installer with `source`'
 fi

@@ -187,6 +187,17 @@ async fn fetched_artifacts_are_what_an_inventory_finds() {
     let log = site.mirror.log();
     assert!(log.iter().all(|line| !line.starts_with("GET") || !line.ends_with("/kubelet")), "{log:?}");
 
+    // Hosts may fetch what they get as it was released; so not what came out of an archive, and no image.
+    let mut fetching = inventory.clone();
+    fetching.artifacts.from = inventory::ArtifactsFrom::Origin;
+    let supply_of = |inventory: &inventory::Inventory| {
+        artifact::supply(inventory, &site.path("site.yaml"), site.folder.path(), &site.path("cache"))
+    };
+    let fetched = supply_of(&fetching).unwrap().origins;
+    assert_eq!(fetched[&sha256(b"kubelet")], format!("{RELEASES}/kubelet"));
+    assert_eq!(fetched.len(), 4, "kubeadm, kubectl, kubelet and etcd's archive: {fetched:?}");
+    assert!(supply().unwrap().origins.is_empty(), "they get it of each other");
+
     // A lock that was changed since is not what the folder holds.
     let lock = site.lock_text();
     fs::write(site.path("hoist.lock"), lock.replace(&sha256(b"kubelet"), &sha256(b"other"))).unwrap();
@@ -194,6 +205,9 @@ async fn fetched_artifacts_are_what_an_inventory_finds() {
     fs::write(site.path("hoist.lock"), lock.replace("kubernetes: \"1.20.2\"", "kubernetes: \"1.20.3\""))
         .unwrap();
     assert!(matches!(supply(), Err(Error::OtherVersion { .. })));
+    fs::remove_file(site.path("hoist.lock")).unwrap();
+    assert!(matches!(supply_of(&fetching), Err(Error::NoOrigins { .. })));
+    assert!(supply().is_ok());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! etcd on hosts of its own: begun, killed, without one of three, with one that lost its disk.
+//! etcd on hosts of its own: begun with one member, grown to three, killed, without one of them, with one that lost its disk.
 
 use std::{
     fs::{self, File},
@@ -20,29 +20,30 @@ const LAB: &str = "cluster-etcd";
 const ETCDCTL: &str = "etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/member.pem \
                        --key /etc/etcd/pki/member.pem --endpoints https://127.0.0.1:2379";
 const MEMBER: &str = "the host is a member of etcd";
+/// In the inventory, those who come later.
+const LATER: &str =
+    "  etcd2: {address: 10.77.0.22, roles: [etcd]}\n  etcd3: {address: 10.77.0.23, roles: [etcd]}\n";
 
 /// One story: each step needs the ones before it.
 #[test]
 #[ignore = "needs root and the lab: run tests/run"]
 fn etcd() {
     let stage = Stage::new(LAB, include_str!("../fixtures/cluster/etcd.yaml"));
-    older_release(&stage);
-    let nodes = text(&stage.path("inventory.yaml")).to_owned();
+    artifacts(&stage.path("artifacts/kubernetes-1.20.2"));
+    older_release(&stage, &[(LATER, "")]);
+    let nodes = text(&stage.inventory("nodes.yaml", &[])).to_owned();
     eprintln!();
     stage.step("five nodes", || stage.hoist(&["lab", "up", "-i", &nodes]).exits(0).took);
-    stage.step("killed while etcd is begun", || {
-        killed(&stage, |event| step(event, "step-done", "etcd2", MEMBER));
-        stage.hoist(&["plan"]).exits(2).says("run etcd_");
-    });
     stage.step("killed while the control plane is initialised, after it has written to etcd", || {
         killed_while_initialising(&stage);
     });
-    stage.step("an apply goes on from there to a cluster", || {
+    stage.step("an apply goes on from there to a cluster with one member of etcd", || {
         stage.hoist(&["apply"]).exits(0).says("2 nodes ready");
         nothing_to_change(&stage);
         stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
         stage.kubectl(&["create", "configmap", "kept", "--from-literal=is=here"]).exits(0);
     });
+    stage.step("etcd grows from one member to three, killed while it does", || grows(&stage));
     stage.step("etcd answers nobody without a certificate", || only_with_certificates(&stage));
     stage.step("without one member the API server goes on", || one_is_off(&stage, &nodes));
     stage.step("a member that lost its disk, killed while it joins, is one again", || {
@@ -64,10 +65,9 @@ fn etcd() {
 }
 
 /// The inventory of the story with an older release of etcd among the artifacts, before that of the nodes' packages.
-fn older_release(stage: &Stage) {
-    artifacts(&stage.path("artifacts/kubernetes-1.20.2"));
+fn older_release(stage: &Stage, edits: &[(&str, &str)]) {
     let (made, own) = (cache().join("artifacts"), stage.path("artifacts"));
-    stage.inventory("inventory.yaml", &[(text(&made), text(&own))]);
+    stage.inventory("inventory.yaml", &[&[(text(&made), text(&own))], edits].concat());
 }
 
 /// The lab's artifacts and etcd as its project releases it: an archive with a folder.
@@ -136,6 +136,27 @@ fn killed_while_initialising(stage: &Stage) {
     let at_work = stage.holds_on("cp1", "test -e /var/lib/hoist/kubeadm-at-work");
     assert!(at_work, "kubeadm was done before it could be killed");
     stage.hoist(&["plan"]).exits(2).says("run kubeadm_once init");
+}
+
+/// The inventory names two more. The API server asks them when they have a vote, and not before.
+fn grows(stage: &Stage) {
+    let servers =
+        || stage.on("cp1", "grep -o -e '--etcd-servers=.*' /etc/kubernetes/manifests/kube-apiserver.yaml");
+    let endpoints = ["21", "22", "23"].map(|last| format!("https://10.77.0.{last}:2379"));
+    assert_eq!(servers().trim(), format!("--etcd-servers={}", endpoints[0]));
+    let first = members(stage, "etcd1");
+    assert_eq!(first.len(), 1, "{first:?}");
+    older_release(stage, &[]);
+    stage.hoist(&["plan"]).exits(2).says("run etcd_join");
+    killed(stage, |event| ["etcd2", "etcd3"].iter().any(|host| step(event, "step-done", host, MEMBER)));
+    serves(stage);
+    stage.hoist(&["plan"]).exits(2).says("run etcd_");
+    stage.hoist(&["apply"]).exits(0);
+    nothing_to_change(stage);
+    serves(stage);
+    let grown = members(stage, "etcd3");
+    assert!(grown.len() == 3 && grown.contains(&first[0]), "{first:?} {grown:?}");
+    assert_eq!(servers().trim(), format!("--etcd-servers={}", endpoints.join(",")));
 }
 
 fn only_with_certificates(stage: &Stage) {

@@ -146,6 +146,7 @@ impl Bed {
             events,
             forks,
             places: Default::default(),
+            environment: Vec::new(),
             turns: Default::default(),
         };
         let outcomes = tokio::time::timeout(PATIENCE, run.carry_out(&plans)).await;

@@ -341,6 +341,7 @@ async fn a_value_that_nobody_provides_is_an_error_before_anything_is_done() {
         events: events().0,
         forks: 1,
         places: Default::default(),
+        environment: Vec::new(),
         turns: Default::default(),
     };
     let error = run.carry_out(&plans).await.unwrap_err();

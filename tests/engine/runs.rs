@@ -178,6 +178,7 @@ tasks:
         events: sender,
         forks: 1,
         places: Default::default(),
+        environment: Vec::new(),
         turns: Default::default(),
     };
     let begun = async {

@@ -7,8 +7,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hoist::artifact::Lock;
+
 use crate::{
     bed::{Fleet, Ran, address},
+    files::{digest, events, serve, sources},
     skip::skip,
 };
 
@@ -140,4 +143,68 @@ fn nothing_is_removed_for_a_package() {
     host.wants("none", "nobody-has-this");
     let ran = host.hoist("apply", "none").exits(1).says("Unable to locate package nobody-has-this");
     ran.says("likely cause: the host's package repositories do not have the package");
+}
+
+#[test]
+fn a_pinned_package_is_fetched_where_the_lock_says_and_sent_where_that_does_not_answer() {
+    let Some(host) = Host::start() else { return };
+    host.publish("hoist-one", "1.5", "", "");
+    host.wants("one", "hoist-one");
+    let fleet = &host.0;
+    let package = fs::read(fleet.path("repository/hoist-one_1.5_all.deb")).unwrap();
+    let (url, asked) = serve(fleet, package.clone());
+    let inventory = fs::read_to_string(fleet.path("inventory.yaml")).unwrap();
+    let fetching = inventory.replace("artifacts: {", "artifacts: {packages: pinned, from: origin, ");
+    fleet.write("inventory.yaml", &fetching);
+    pins(fleet, &package, &format!("{url}/file.deb"));
+    let apply = || fleet.hoist("apply", &["--only", "one", "--output", "json"]).exits(0);
+    assert_eq!(sources(&apply()), [format!("{url}/file.deb")]);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    host.on("grep -q 1.5 /usr/share/hoist-one/file");
+    host.hoist("plan", "one").exits(0).says("Nothing to change");
+
+    // Only the inventory's proxy can answer for this name.
+    host.on("dpkg --purge hoist-one >/dev/null");
+    pins(fleet, &package, "http://nowhere.invalid/file.deb");
+    let proxy = format!("kubernetes: \"1.20.2\", proxy: {{http: \"{url}\"}}");
+    fleet.write("inventory.yaml", &fetching.replace("kubernetes: \"1.20.2\"", &proxy));
+    assert_eq!(sources(&apply()), ["http://nowhere.invalid/file.deb"]);
+
+    // Nobody does: it comes from here.
+    host.on("dpkg --purge hoist-one >/dev/null");
+    fleet.write("inventory.yaml", &fetching);
+    pins(fleet, &package, "http://127.0.0.1:9/file.deb");
+    let ran = apply();
+    assert_eq!(sources(&ran), ["installer"]);
+    assert_eq!(events(&ran, "fallback")[0]["from"], "http://127.0.0.1:9/file.deb", "{ran}");
+    host.on("grep -q 1.5 /usr/share/hoist-one/file");
+}
+
+/// A lock that pins the package at this address, and the folder of artifacts that is made from it.
+fn pins(fleet: &Fleet, package: &[u8], url: &str) {
+    let facts = Ran::of(fleet.command(&["facts", "--output", "json"])).exits(0);
+    let facts: serde_json::Value = serde_json::from_str(&facts.stdout).unwrap();
+    let os = &facts[0]["facts"]["os"];
+    let text = |key: &str| os[key].as_str().unwrap_or_else(|| panic!("{facts}")).to_string();
+    let os = format!("{}-{}", text("id"), text("version"));
+    let (sha256, size) = (digest(package), package.len());
+    let system = |place: &str, more: &str| {
+        format!(
+            "packages:\n- os: {os}\n{more}  needs: {{hoist-one: [hoist-one]}}\n  files:\n  \
+             - {{name: hoist-one, version: '1.5', {place}, sha256: {sha256}, size: {size}}}\n"
+        )
+    };
+    let pinned = system(&format!("url: '{url}'"), "  architecture: amd64\n");
+    let kubeadm = "{name: kubeadm, version: 1.20.2, architecture: amd64, place: host, url: 'https://nowhere.invalid/kubeadm'";
+    let lock = format!(
+        "kubernetes: 1.20.2\narchitectures: [amd64]\nfiles:\n- {kubeadm}, sha256: {sha256}, size: 7}}\nimages: []\n{pinned}"
+    );
+    fleet.write("hoist.lock", &lock);
+    let lock = Lock::load(&fleet.path("hoist.lock")).unwrap().digest().unwrap();
+    let head = format!("kubernetes: 1.20.2\norigin: hoist.lock sha256:{lock}\nfiles: []\nimages: []\n");
+    fleet.write(
+        "artifacts/kubernetes-1.20.2/index.yaml",
+        &format!("{head}{}", system("path: hoist-one.deb", "")),
+    );
+    fs::write(fleet.path("artifacts/kubernetes-1.20.2/hoist-one.deb"), package).unwrap();
 }

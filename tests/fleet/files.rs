@@ -2,7 +2,12 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -32,7 +37,7 @@ fn fleet(size: usize) -> Option<Fleet> {
     Some(fleet)
 }
 
-fn digest(content: &[u8]) -> String {
+pub fn digest(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -54,13 +59,13 @@ fn apply(fleet: &Fleet) -> Ran {
     fleet.hoist("apply", &["--only", "big", "--output", "json"])
 }
 
-fn events(ran: &Ran, kind: &str) -> Vec<Value> {
+pub fn events(ran: &Ran, kind: &str) -> Vec<Value> {
     let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|event| event["event"] == kind).collect()
 }
 
 /// From whom the file came, in alphabetical order.
-fn sources(ran: &Ran) -> Vec<String> {
+pub fn sources(ran: &Ran) -> Vec<String> {
     let events = events(ran, "received");
     let mut from: Vec<String> =
         events.iter().map(|event| event["from"].as_str().unwrap().to_string()).collect();
@@ -234,34 +239,43 @@ fn a_run_that_is_killed_leaves_nobody_who_serves_and_the_next_one_goes_on() {
     everybody_has_it(&fleet);
 }
 
-#[test]
-fn hosts_fetch_for_themselves_where_they_can() {
-    let Some(fleet) = fleet(300_000) else { return };
-    let content = fs::read(fleet.path("file")).unwrap();
-    let (address, count) = (address(0), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+/// Serves this body on a host of its own to everybody who asks for `/file` with whatever extension. Gives the address, and how
+/// often it was asked for.
+pub fn serve(fleet: &Fleet, body: Vec<u8>) -> (String, Arc<AtomicUsize>) {
+    let (address, count) = (address(0), Arc::new(AtomicUsize::new(0)));
     let listener = fleet.enter(|| std::net::TcpListener::bind((address.as_str(), 0)).unwrap());
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (counted, body) = (count.clone(), content.clone());
+    let counted = count.clone();
     thread::spawn(move || {
-        use std::io::{Read, Write};
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap();
-            let found = String::from_utf8_lossy(&request[..read]).starts_with("GET /file ");
+            let request = String::from_utf8_lossy(&request[..read]);
+            // Whoever asks a proxy says the whole address.
+            let asked = request.split(' ').nth(1).unwrap_or_default();
+            let found = asked.rsplit('/').next().is_some_and(|name| name.split('.').next() == Some("file"));
             let (status, body) = if found { ("200 OK", &body[..]) } else { ("404 Not Found", &b""[..]) };
             let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-            counted.fetch_add(usize::from(found), std::sync::atomic::Ordering::SeqCst);
+            counted.fetch_add(usize::from(found), Ordering::SeqCst);
             stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         }
     });
+    (url, count)
+}
+
+#[test]
+fn hosts_fetch_for_themselves_where_they_can() {
+    let Some(fleet) = fleet(300_000) else { return };
+    let content = fs::read(fleet.path("file")).unwrap();
+    let (url, count) = serve(&fleet, content.clone());
     role(&fleet, &digest(&content), &format!(", url: '{url}/file'"));
     let ran = apply(&fleet).exits(0);
     assert_eq!(
         sources(&ran),
         [format!("{url}/file"), format!("{url}/file"), format!("{url}/file"), format!("{url}/file")]
     );
-    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 4);
+    assert_eq!(count.load(Ordering::SeqCst), 4);
     everybody_has_it(&fleet);
     // Where it is not there it comes from here, once.
     for name in NAMES {

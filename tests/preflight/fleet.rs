@@ -1,7 +1,10 @@
 //! Several hosts that are really different, and what is between them.
 
+use std::time::{Duration, Instant};
+
 use hoist::{
     cluster::{Session, Visit},
+    inventory::Inventory,
     preflight::before,
 };
 
@@ -197,38 +200,90 @@ fn the_rule_that_closes_a_port_is_named() {
     assert_eq!(said(&findings, "ports")[0], expected);
 }
 
-/// What `apply` asks before its first change, of hosts of which none is a node yet.
+/// What `apply` asks before its first change, as far as one check is concerned, and how long it took.
+struct Before {
+    inventory: Inventory,
+    session: Session,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Before {
+    fn open(inventory: &std::path::Path) -> Before {
+        let inventory = hoist::inventory::load(inventory).unwrap().inventory;
+        let visits: Vec<Visit> = inventory.hosts.keys().map(|name| Visit { name, lock: None }).collect();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let open = Session::open(&inventory, std::path::Path::new("/nonexistent"), &visits);
+        let session = runtime.block_on(open).unwrap();
+        assert_eq!(session.hosts.len(), 3, "{:?}", session.unreached);
+        Before { inventory, session, runtime }
+    }
+
+    fn says(&self, check: &str) -> (Vec<String>, Duration) {
+        let Before { inventory, session, runtime } = self;
+        let begun = Instant::now();
+        let found = runtime.block_on(before(inventory, &session.hosts, &session.facts, &|_| true));
+        let said = found.into_iter().filter(|finding| finding.check == check).map(|finding| {
+            format!("{:?} {}: {}", finding.severity, finding.hosts.join(","), finding.observed)
+        });
+        (said.collect(), begun.elapsed())
+    }
+}
+
+/// Whether a host has this rule now, for what comes in.
+fn has_rule(hosts: &Hosts, index: usize, rule: &str) -> bool {
+    let table =
+        format!("table inet guard {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}");
+    let set = hosts.inside(index, move || std::process::Command::new("nft").arg(table).output());
+    let set = set.is_ok_and(|output| output.status.success());
+    if !set {
+        skip("there is no nft (Debian: nftables), or it makes no rules here");
+    }
+    set
+}
+
+/// Of hosts of which none is a node yet.
 #[test]
 fn a_run_stops_before_its_first_change_where_a_firewall_closes_a_port() {
     let Some(hosts) = Hosts::make(&["cp1", "w1", "w2"], "") else { return };
-    let inventory = hoist::inventory::load(&hosts.inventory()).unwrap().inventory;
-    let visits: Vec<Visit> = inventory.hosts.keys().map(|name| Visit { name, lock: None }).collect();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let open = Session::open(&inventory, std::path::Path::new("/nonexistent"), &visits);
-    let session = runtime.block_on(open).unwrap();
-    assert_eq!(session.hosts.len(), 3, "{:?}", session.unreached);
-    let closed = || {
-        let begun = std::time::Instant::now();
-        let found = runtime.block_on(before(&inventory, &session.hosts, &session.facts, &|_| true));
-        let ports = found.into_iter().filter(|finding| finding.check == "ports");
-        let said: Vec<String> = ports
-            .map(|finding| {
-                format!("{:?} {}: {}", finding.severity, finding.hosts.join(","), finding.observed)
-            })
-            .collect();
-        (said, begun.elapsed())
-    };
-    let (said, took) = closed();
+    let before = Before::open(&hosts.inventory());
+    let (said, took) = before.says("ports");
     assert_eq!(said, ["Ok cp1,w1,w2: all 8 ways are open"]);
     eprintln!("asked before the first change of three hosts: {took:.1?}");
-    let rules =
-        "table inet guard { chain input { type filter hook input priority 0; tcp dport 10250 drop; }; }";
-    let set = hosts.inside(1, move || std::process::Command::new("nft").arg(rules).output());
-    if !set.is_ok_and(|output| output.status.success()) {
-        return skip("there is no nft (Debian: nftables), or it makes no rules here");
+    if !has_rule(&hosts, 1, "tcp dport 10250 drop") {
+        return;
     }
-    let (said, took) = closed();
+    let (said, took) = before.says("ports");
     let rule = "nft: table inet guard, chain input: tcp dport 10250 drop";
     assert_eq!(said, [format!("Error cp1,w2: w1:10250: no answer (on w1: {rule})")]);
-    assert!(took < std::time::Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+/// Whatever the hosts have to send a packet of its protocol: nothing is installed there yet.
+#[test]
+fn a_run_stops_before_its_first_change_where_vrrp_does_not_pass() {
+    let Some(hosts) = Hosts::make(&["cp1", "cp2", "cp3"], "") else { return };
+    let inventory = hosts.inventory_with(", endpoint: {vip: 10.7.0.100}");
+    let text = std::fs::read_to_string(&inventory).unwrap();
+    std::fs::write(&inventory, text.replace("roles: [worker]", "roles: [control-plane]")).unwrap();
+    hosts.hide(1, "socat");
+    if std::path::Path::new("/usr/bin/python3").exists() {
+        hosts.hide(2, "socat");
+        hosts.hide(2, "perl");
+    }
+    let before = Before::open(&inventory);
+    let (said, took) = before.says("vrrp");
+    assert_eq!(said, ["Ok cp1,cp2,cp3: packets of the others arrive"]);
+    eprintln!("asked before the first change of three control planes with a virtual address: {took:.1?}");
+    assert!(took < Duration::from_secs(6), "nobody waits once all are heard: {took:?}");
+    if !has_rule(&hosts, 1, "ip protocol 112 drop") {
+        return;
+    }
+    let (said, took) = before.says("vrrp");
+    assert_eq!(said[0], "Error cp2: nothing arrives from cp1, cp3", "{said:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    for program in ["socat", "perl", "/usr/bin/python3"] {
+        hosts.hide(0, program);
+    }
+    let alone = "not tested: the host has neither socat nor perl nor python3";
+    assert!(before.says("vrrp").0.iter().any(|said| said == &format!("Skipped cp1: {alone}")));
 }

@@ -124,6 +124,16 @@ impl Hosts {
         !found.unwrap().stdout.is_empty()
     }
 
+    /// Takes a program away from a host.
+    pub fn hide(&self, index: usize, program: &str) {
+        let server = self.servers[index].process().to_string();
+        let found =
+            "for it in $(type -ap \"$1\"); do mount --bind /dev/null \"$(readlink -f \"$it\")\"; done";
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &server, "-m", "bash", "-c", found, "bash", program]);
+        assert!(command.status().unwrap().success(), "{program}");
+    }
+
     /// Starts a server from inside of the host's namespaces, which it inherits.
     fn serve(&self, index: usize, config: &str) -> Option<Sshd> {
         let name = self.names[index].clone();

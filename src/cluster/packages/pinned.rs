@@ -1,11 +1,11 @@
 //! The files that the package statements of a run install from.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::Error;
 use crate::{
-    artifact::{Index, System},
-    cluster::{Observed, targets},
+    artifact::{Index, Package, System},
+    cluster::{Observed, files::url},
     engine::RoleSteps,
     inventory::{Inventory, Packages},
     task::{PackageFile, Task},
@@ -37,8 +37,9 @@ impl<'a> Pinned<'a> {
     /// lock is for every host that may come.
     pub fn give(&mut self, roles: &mut [RoleSteps], host: &str, facts: &Observed) -> Result<(), Error> {
         let Some(systems) = self.systems else { return Ok(()) };
-        let url = |path: &Path| {
-            let url = self.index.map(|index| targets::url(self.inventory, index, path)).unwrap_or_default();
+        let fetched = |file: &Package| {
+            let url = self.index.map(|index| url(self.inventory, index, &file.path, &file.sha256));
+            let url = url.unwrap_or_default();
             (!url.is_empty()).then_some(url)
         };
         let os = facts.get(host).map(|facts| facts.os.release()).unwrap_or_default();
@@ -55,7 +56,7 @@ impl<'a> Pinned<'a> {
                     return Err(Error::NotPinned { host: host.to_string(), role, name, os });
                 }
                 let key = (os.clone(), package.names.clone());
-                let list = self.lists.entry(key).or_insert_with(|| files(system, &package.names, url));
+                let list = self.lists.entry(key).or_insert_with(|| files(system, &package.names, fetched));
                 package.files = Some(Arc::clone(list));
             }
         }
@@ -64,7 +65,11 @@ impl<'a> Pinned<'a> {
 }
 
 /// What these packages and all that they need are installed from.
-fn files(system: &System, names: &[String], url: impl Fn(&Path) -> Option<String>) -> Arc<[PackageFile]> {
+fn files(
+    system: &System,
+    names: &[String],
+    fetched: impl Fn(&Package) -> Option<String>,
+) -> Arc<[PackageFile]> {
     let wanted = |name: &String| {
         names.iter().filter_map(|root| system.needs.get(root)).any(|needs| needs.contains(name))
     };
@@ -74,7 +79,7 @@ fn files(system: &System, names: &[String], url: impl Fn(&Path) -> Option<String
             name: file.name.clone(),
             version: file.version.clone(),
             source: file.path.to_string_lossy().into_owned(),
-            url: url(&file.path),
+            url: fetched(file),
             sha256: file.sha256.clone(),
         })
         .collect()

@@ -45,16 +45,17 @@ pub async fn ask(
     run(inventory, host, vip, names, "").await
 }
 
-/// Asks a control plane who has the address, and gives whoever that is a second to answer.
+/// The same, and whoever has the address is given a second to answer.
 ///
 /// # Errors
 /// As above.
-pub async fn ask_owner(
+pub async fn ask_quickly(
     inventory: &Inventory,
     host: &dyn transport::Host,
     vip: Ipv4Addr,
+    names: &[&str],
 ) -> Result<Answer, Error> {
-    run(inventory, host, vip, &[host.name()], "yes").await
+    run(inventory, host, vip, names, "yes").await
 }
 
 async fn run(

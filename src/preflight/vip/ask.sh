@@ -10,19 +10,58 @@ if grep -qs '^# Written by hoist;' /etc/keepalived/keepalived.conf && systemctl 
 	say keeps yes
 fi
 
-# VRRP: packets of its protocol that are nothing else, for some seconds to and from everybody. Not where it is at work.
+# VRRP: packets of its protocol that are nothing else, for some seconds to and from everybody, or until all were heard. Not
+# where it is at work.
+tool=
+for program in socat perl python3 /usr/libexec/platform-python; do
+	[ -n "$tool" ] || ! have "$program" || tool=$program
+done
+receive() {
+	case $tool in
+		socat) timeout 6 socat -u IP4-RECV:112 - ;;
+		perl)
+			timeout 6 perl -MSocket -e '$| = 1; socket(S, AF_INET, SOCK_RAW, 112) or exit 1;
+				while (defined recv(S, $packet, 1024, 0)) { print "$packet\n" }'
+			;;
+		*)
+			timeout 6 "$tool" -c 'import os, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+while True: os.write(1, s.recv(1024) + b"\n")'
+			;;
+	esac
+}
+send() {
+	case $tool in
+		socat) echo "hoist $token $self" | timeout 1 socat -u - "IP4-SENDTO:$1:112" ;;
+		perl)
+			timeout 1 perl -MSocket -e 'socket(S, AF_INET, SOCK_RAW, 112);
+				send(S, "$ARGV[0]\n", 0, pack_sockaddr_in(0, inet_aton($ARGV[1])))' "hoist $token $self" "$1"
+			;;
+		*)
+			timeout 1 "$tool" -c 'import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+s.sendto(sys.argv[1].encode() + b"\n", (sys.argv[2], 0))' "hoist $token $self" "$1"
+			;;
+	esac
+}
 listening=
-if [ -n "$peers" ] && [ -z "$keeps" ] && have socat; then
+if [ -n "$peers" ] && [ -z "$keeps" ] && [ -n "$tool" ]; then
 	say listens yes
-	timeout 6 socat -u IP4-RECV:112 - 2>/dev/null | grep -ao "hoist $token [0-9]*" | sort -u |
-		while read -r word marker number; do say hears "$number"; done &
-	listening=$!
-	for turn in 1 2 3 4 5 6 7 8; do
-		for peer in $peers; do
-			echo "hoist $token $self" | timeout 1 socat -u - "IP4-SENDTO:$peer:112" 2>/dev/null
+	set -- $peers
+	receive 2>/dev/null | grep --line-buffered -ao "hoist $token [0-9]*" | {
+		heard=' ' missing=$#
+		while [ "$missing" -gt 0 ] && read -r word marker number; do
+			case $heard in *" $number "*) continue ;; esac
+			heard="$heard$number " missing=$((missing - 1))
+			say hears "$number"
 		done
+	} &
+	listening=$!
+	# Also when this host has heard all: others may begin later.
+	for turn in 1 2 3 4 5 6 7 8; do
+		for peer in $peers; do send "$peer"; done
 		sleep 0.5
-	done &
+	done >/dev/null 2>&1 &
 fi
 
 # ARP: whatever is sent to a neighbour makes the kernel ask who has the address, three times, once a second.
@@ -64,5 +103,6 @@ else
 		esac
 	fi
 fi
-[ -z "$listening" ] || wait
+# Until those were heard who can be. Not by `wait`: some shells would wait for the program that listens as well.
+while [ -n "$listening" ] && kill -0 "$listening" 2>/dev/null; do sleep 0.1; done
 exit 0

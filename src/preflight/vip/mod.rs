@@ -13,9 +13,10 @@ mod vrrp;
 
 use std::collections::BTreeMap;
 
-pub use ask::{Answer, ask, ask_owner};
+pub use ask::{Answer, ask, ask_quickly};
 pub use network::{moved, network};
-pub use owner::{held_by_others, judge_owner};
+pub use owner::held_by_others;
+pub use vrrp::is_deaf;
 
 use super::finding::Finding;
 use crate::{
@@ -30,7 +31,7 @@ pub fn can_hold(host: &Host) -> bool {
 
 /// Judges all answers together, with the facts of all hosts that were asked anything.
 pub fn judge(inventory: &Inventory, facts: &BTreeMap<&str, &Facts>, answers: &[Answer]) -> Vec<Finding> {
-    let mut findings = judge_owner(inventory, facts, answers);
+    let mut findings = owner::judge(inventory, facts, answers);
     findings.extend(vrrp::judge(answers));
     findings
 }

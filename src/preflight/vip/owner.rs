@@ -32,11 +32,7 @@ pub fn held_by_others(inventory: &Inventory, hosts: &[Subject]) -> Vec<Finding> 
 }
 
 /// Judges who has the address alone.
-pub fn judge_owner(
-    inventory: &Inventory,
-    facts: &BTreeMap<&str, &Facts>,
-    answers: &[Answer],
-) -> Vec<Finding> {
+pub fn judge(inventory: &Inventory, facts: &BTreeMap<&str, &Facts>, answers: &[Answer]) -> Vec<Finding> {
     answers.iter().map(|answer| free(inventory, facts, answers, answer)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Whether the control planes hear from one another.
 
 use super::{
-    super::finding::{Check, Finding},
+    super::finding::{Check, Finding, Severity},
     ask::{Answer, Owner},
 };
 
@@ -13,6 +13,11 @@ const VRRP: Check = Check {
 
 const OPEN: &str = "let IP protocol 112 through between the control planes, in their own firewalls \
                     (`firewall-cmd --permanent --add-protocol=vrrp`) and in those between them";
+
+/// Whether it says that a control plane does not hear another one.
+pub fn is_deaf(finding: &Finding) -> bool {
+    finding.check == VRRP.name && finding.severity == Severity::Error
+}
 
 /// One finding for each host that does not hear another, and one for all the others.
 pub fn judge(answers: &[Answer]) -> Vec<Finding> {
@@ -34,9 +39,7 @@ pub fn judge(answers: &[Answer]) -> Vec<Finding> {
     for answer in answers.iter().filter(|answer| !answer.keeps) {
         let host = answer.host.as_str();
         let Some(heard) = &answer.hears else {
-            findings.push(
-                VRRP.skipped(host, "not tested: there is no socat on the host, or another one at work"),
-            );
+            findings.push(VRRP.skipped(host, "not tested: the host has neither socat nor perl nor python3"));
             continue;
         };
         // Only those that tried can be missed.

@@ -151,6 +151,7 @@ async fn run(bed: &Bed, host: &Arc<dyn Host>) -> Option<Outcome> {
         events: events().0,
         forks: 1,
         places: Default::default(),
+        environment: Vec::new(),
         turns: Default::default(),
     };
     Some(run.carry_out(&plans).await.unwrap().remove(0).1)
