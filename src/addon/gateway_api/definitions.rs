@@ -44,7 +44,7 @@ pub async fn refuse(api: Option<&Api>, desired: &[Desired]) -> Result<(), Error>
     let brings = cilium.before.objects.iter().any(is_of_bundle);
     let name = &cilium.name;
     let (ours, way) = (
-        "`hoist lock --update --fetch` brings them for the versions of Cilium in its catalogue",
+        "`hoist lock --update --fetch` brings them for the minor versions of Cilium that the catalogue has",
         way(cilium),
     );
     let mistake = match api {
@@ -102,7 +102,7 @@ fn is_theirs(ours: &Value, live: &Value, addon: &str) -> Option<String> {
     let channel = said(live, CHANNEL).unwrap_or_default();
     let theirs = match (version(live), version(ours)) {
         (Some(live), Some(ours)) => live > ours || (live == ours && !is_ours),
-        // Who knows which.
+        // Nobody can tell which is newer.
         _ => !is_ours,
     };
     let version = said(live, BUNDLE).unwrap_or_else(|| String::from("of no known version"));
@@ -129,9 +129,11 @@ async fn missing(api: &Api, cilium: &Desired) -> Result<Vec<String>, kube::Error
     Ok(missing)
 }
 
-/// Cilium 1.20 serves nothing with a bundle older than 1.6.1, and 1.19 nothing with a newer one than 1.4.
+/// Cilium 1.20 asks for 1.6.1 or newer, and serves nothing with 1.4; for 1.19 it is 1.4, and its operator fails with a newer
+/// one.
 fn is_from_1_20(cilium: &Desired) -> bool {
-    let version = cilium.release.as_ref().and_then(|release| Version::parse(&release.chart.version).ok());
+    let said = cilium.release.as_ref().map(|release| release.chart.version.trim_start_matches('v'));
+    let version = said.and_then(|said| Version::parse(said).ok());
     version.is_none_or(|version| (version.major, version.minor) >= (1, 20))
 }
 

@@ -86,7 +86,7 @@ async fn each_version_of_cilium_needs_its_own_release() {
         "{now}"
     );
     let mut before = cilium(on());
-    before.release.as_mut().unwrap().chart.version = "1.19.6".into();
+    before.release.as_mut().unwrap().chart.version = "v1.19.6".into();
     assert!(refuse(Some(api), std::slice::from_ref(&before)).await.is_ok());
     assert!(way(&before).contains("/v1.4.1/"), "{}", way(&before));
 }
