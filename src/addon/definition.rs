@@ -26,6 +26,10 @@ pub struct Definition {
     /// Templates of manifests that the chart needs; applied before it.
     #[serde(default)]
     pub before: Vec<String>,
+    /// Files with manifests among the artifacts that the chart needs; applied before it, where they are there. What is in them
+    /// stays when the add-on is removed, or the setting is switched off.
+    #[serde(default)]
+    pub artifacts: Vec<ManifestFile>,
     /// Templates of manifests that need the chart; applied after it. An object that is not in them any more is deleted.
     #[serde(default)]
     pub manifests: Vec<String>,
@@ -70,6 +74,16 @@ pub struct Definition {
     /// What it leaves in the add-on's namespaces, and what goes with them when that is asked for.
     #[serde(default)]
     pub inside: Vec<String>,
+}
+
+/// A file with manifests among the artifacts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFile {
+    /// What the catalogue and the lock call it.
+    pub name: String,
+    /// The setting that must be true, or it is not applied.
+    pub setting: String,
 }
 
 /// An add-on that another one cannot work without.

@@ -8,13 +8,17 @@ use std::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{Definition, Error, SecretObject, chart::Chart, crds, order, saved::Saved, secret, values};
+use super::{
+    Definition, Error, KEEP, SecretObject, chart::Chart, crds, definition::ManifestFile, order, saved::Saved,
+    secret, values,
+};
 use crate::{
     artifact::{self, Index},
     cluster,
     engine::{Context, Library, Templates},
     inventory::{Inventory, Own, Wanted, expand_home},
     kube::{Declared, documents},
+    task::sha256,
     yaml::{self, Source},
 };
 
@@ -130,6 +134,7 @@ fn of_own(own: &Own) -> Definition {
         chart: own.chart.as_ref().map(|chart| chart.name.clone()),
         values: None,
         before: Vec::new(),
+        artifacts: Vec::new(),
         manifests: Vec::new(),
         folders: Vec::new(),
         secrets: Vec::new(),
@@ -184,7 +189,8 @@ impl Maker<'_> {
                 }
             }
         }
-        let first = self.objects(&self.definition.before)?;
+        let mut first = self.objects(&self.definition.before)?;
+        first.objects.extend(self.from_artifacts()?);
         let mut after = self.objects(&self.definition.manifests)?;
         let own = self.wanted.own.as_ref().and_then(|own| own.manifests.as_deref());
         let said = self.definition.folders.iter().filter_map(|key| self.wanted.settings.get(key)?.as_str());
@@ -297,6 +303,26 @@ impl Maker<'_> {
         Ok(list.unwrap_or_default())
     }
 
+    /// What is in files among the artifacts. Of one that is not there nothing is known: who needs it says so.
+    fn from_artifacts(&self) -> Result<Vec<Value>, Error> {
+        let is_on =
+            |file: &&ManifestFile| self.wanted.settings.get(&file.setting) == Some(&Value::Bool(true));
+        let mut objects = Vec::new();
+        for wanted in self.definition.artifacts.iter().filter(is_on) {
+            let Some(file) = self.sources.index.and_then(|index| index.extra(&wanted.name)) else { continue };
+            let wrong = |reason: String| Error::Manifests { path: file.path.clone(), reason };
+            let bytes = std::fs::read(&file.path).map_err(|error| wrong(error.to_string()))?;
+            let found = sha256(&bytes);
+            if found != file.sha256 {
+                return Err(wrong(format!("its SHA-256 is {found}, expected {}", file.sha256)));
+            }
+            let all =
+                documents(&String::from_utf8_lossy(&bytes)).map_err(|error| wrong(error.to_string()))?;
+            objects.extend(all.into_iter().map(kept));
+        }
+        Ok(objects)
+    }
+
     fn objects(&self, files: &[String]) -> Result<Declared, Error> {
         let mut declared = Declared { namespace: self.definition.namespace.clone(), objects: Vec::new() };
         for file in files {
@@ -325,6 +351,15 @@ fn folder_objects(folder: &Path) -> Result<Vec<Value>, String> {
         objects.extend(documents(&text).map_err(|error| failed(&path, &error))?);
     }
     Ok(objects)
+}
+
+/// An object with the mark that it stays, whatever becomes of its add-on.
+fn kept(mut object: Value) -> Value {
+    if !object["metadata"]["annotations"].is_object() {
+        object["metadata"]["annotations"] = Value::Object(Map::new());
+    }
+    object["metadata"]["annotations"][KEEP] = Value::from("true");
+    object
 }
 
 /// Whether there is something at this path, or ends on the way.

@@ -136,9 +136,8 @@ impl Difference {
         }
         let found = secrets(api, desired).await?;
         let secrets = declared_secrets(desired, &found);
-        for declared in
-            [&secrets, &labelled(desired, &desired.before), &labelled(desired, &desired.manifests)]
-        {
+        let before = labelled(desired, &gateway_api::before(api, desired).await?);
+        for declared in [&secrets, &before, &labelled(desired, &desired.manifests)] {
             for found in api.diff_declared(declared).await? {
                 match found.change {
                     kube::Change::Unchanged => {}

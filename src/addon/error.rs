@@ -37,6 +37,11 @@ pub enum Error {
     #[error("the chart {} cannot be read: {reason}", path.display())]
     #[diagnostic(help("it is damaged, or no packed Helm chart: `hoist lock --fetch` gets it again"))]
     Chart { path: PathBuf, reason: String },
+    #[error("the manifests in {} cannot be used: {reason}", path.display())]
+    #[diagnostic(help(
+        "it is damaged: delete the folder that it lies in, then `hoist lock --fetch` lays that out anew"
+    ))]
+    Manifests { path: PathBuf, reason: String },
     #[error("{place} is no YAML: {reason}")]
     #[diagnostic(help("a template of this add-on is wrong: with `--roles DIR`, mend it there"))]
     Rendered { place: String, reason: String },

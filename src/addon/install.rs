@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Desired, Difference, Observed, Record, helm,
+    Desired, Difference, Observed, Record, gateway_api, helm,
     identity::{self, labelled, stays},
     observe,
     observed::{is_named, references},
@@ -25,7 +25,10 @@ use crate::{
 
 /// Between two tries of what passes by itself.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the API server may take until it serves a new definition.
+const SERVED: Duration = Duration::from_secs(60);
 const NAMESPACE: Kind = Kind::new("v1", "Namespace");
+const CRD: Kind = Kind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
 /// An add-on at work on a control plane.
 pub(super) struct Install<'a> {
@@ -136,7 +139,8 @@ impl Install<'_> {
             secret.fill().map_err(|error| self.failed("make up a Secret", error.to_string(), Vec::new()))?;
         }
         let secrets = identity::declared_secrets(desired, &secrets);
-        let before = labelled(desired, &desired.before);
+        let before = gateway_api::before(api, desired).await.map_err(|error| self.kube(error))?;
+        let before = labelled(desired, &before);
         self.namespaces(api, &before).await?;
         let (first, rest): (Vec<Value>, Vec<Value>) =
             before.objects.into_iter().partition(|object| object["kind"] == "Namespace");
@@ -152,7 +156,8 @@ impl Install<'_> {
             self.apply(api, &declared(vec![record.object()])).await?;
         }
         self.apply(api, &secrets).await?;
-        self.apply(api, &declared(rest)).await
+        self.apply(api, &declared(rest.clone())).await?;
+        self.established(api, &rest).await
     }
 
     /// The namespaces that nothing declares before what lies in them is applied.
@@ -170,6 +175,29 @@ impl Install<'_> {
                 let made =
                     serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
                 self.apply(api, &Declared { namespace: name.to_owned(), objects: vec![made] }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the API server serves the kinds of definitions that were applied: Helm asks which there are.
+    async fn established(&self, api: &Api, objects: &[Value]) -> Result<(), Stop> {
+        let deadline = Instant::now() + SERVED;
+        for object in objects.iter().filter(|object| object["kind"] == CRD.kind) {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            loop {
+                let live = api.object(CRD, None, name).await.map_err(|error| self.kube(error))?;
+                let live = live.unwrap_or_default();
+                let conditions = live["status"]["conditions"].as_array().into_iter().flatten();
+                if { conditions }.any(|it| it["type"] == "Established" && it["status"] == "True") {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    let what = format!("{} {name} is not served after {} s", CRD.kind, SERVED.as_secs());
+                    let next = format!("`kubectl describe crd {name}` says why; then run the same again");
+                    return Err(self.stop(what, Vec::new(), None, &next));
+                }
+                self.wait(format!("{} {name} is not served yet", CRD.kind)).await;
             }
         }
         Ok(())
@@ -206,7 +234,8 @@ impl Install<'_> {
     ) -> Result<(), Stop> {
         let desired = self.desired;
         let secrets = identity::declared_secrets(desired, &desired.secrets);
-        let parts = [&secrets, &desired.before, &desired.manifests];
+        let before = gateway_api::before(api, desired).await.map_err(|error| self.kube(error))?;
+        let parts = [&secrets, &before, &desired.manifests];
         let found = parts.map(references).concat();
         let record = Record {
             addon: desired.name.clone(),

@@ -106,7 +106,7 @@ pub enum Place {
     Host,
     /// For roles to unpack.
     Extra,
-    /// hoist itself runs it.
+    /// hoist itself runs it, or applies it.
     Installer,
 }
 

@@ -46,9 +46,25 @@ pub struct ChartVersion {
     /// What it runs with the values that it comes with.
     #[schemars(length(min = 1))]
     pub images: Vec<String>,
+    /// Files that it does not bring and that hoist applies before it.
+    #[serde(default)]
+    pub files: Vec<ChartFile>,
     /// What nobody could confirm.
     #[serde(default)]
     pub unverified: Vec<String>,
+}
+
+/// A file with manifests that a chart needs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChartFile {
+    /// What the add-on's definition calls it.
+    pub name: String,
+    pub version: String,
+    #[schemars(regex(pattern = "^https://"))]
+    pub url: String,
+    /// The add-on's setting that must be true, or nobody needs it.
+    pub setting: String,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -63,6 +79,8 @@ pub struct Extra {
     pub charts: Vec<inventory::Chart>,
     /// Name, reference, and whether every node may run it.
     pub images: Vec<(String, String, bool)>,
+    /// Files with manifests.
+    pub files: Vec<ChartFile>,
     /// What nobody could confirm of these charts.
     pub unverified: Vec<String>,
 }
@@ -108,6 +126,7 @@ pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
         extra.unverified.extend(notes.map(|note| format!("chart {addon} {}: {note}", version.version)));
         references.extend(version.images.iter().map(|image| (image.clone(), chart.everywhere)));
     }
+    extra.files = files(&known, &extra.charts, inventory);
     let mine = inventory.artifacts.images.iter();
     references.extend(mine.map(|image| (image.clone(), false)));
     references.sort();
@@ -120,6 +139,24 @@ pub fn extra(inventory: &Inventory) -> Result<Extra, Error> {
     let named = names.into_iter().zip(references);
     extra.images = named.map(|(name, (reference, everywhere))| (name, reference, everywhere)).collect();
     Ok(extra)
+}
+
+/// What charts need and do not bring, as far as the catalogue knows their minor version.
+fn files(known: &[Chart], pinned: &[inventory::Chart], inventory: &Inventory) -> Vec<ChartFile> {
+    let mut files = Vec::new();
+    for wanted in inventory.wanted() {
+        let Some(chart) = known.iter().find(|chart| chart.addon() == wanted.name) else { continue };
+        let Some(pinned) = pinned.iter().find(|pinned| pinned.name == chart.name) else { continue };
+        let same = chart.versions.iter().find(|known| minor(&known.version) == minor(&pinned.version));
+        let is_on = |file: &&ChartFile| wanted.settings.get(&file.setting) == Some(&true.into());
+        files.extend(same.into_iter().flat_map(|known| &known.files).filter(is_on).cloned());
+    }
+    files
+}
+
+/// `1.20` of `v1.20.3`.
+fn minor(version: &str) -> Vec<&str> {
+    version.trim_start_matches('v').split('.').take(2).collect()
 }
 
 fn fitting<'a>(chart: &'a Chart, kubernetes: &Version) -> Result<&'a ChartVersion, Error> {
@@ -236,6 +273,27 @@ mod tests {
         let own = "artifacts: {charts: [{name: nfs-subdir-external-provisioner, version: 4.0.17, repository: \"oci://r.lan\"}]}\n";
         let found = of("1.36.5", &format!("{own}{addons}")).unwrap();
         assert_eq!((found.charts.len(), found.charts[0].version.as_str()), (1, "4.0.17"));
+    }
+
+    #[test]
+    fn the_gateway_api_comes_where_it_is_on_with_the_release_for_the_minor_version_of_cilium() {
+        let files = |addons: &str, charts: &str| {
+            let text = format!(
+                "cluster: {{name: a, kubernetes: 1.36.5, network: {{plugin: cilium}}}}\nhosts: {{a: {{address: 10.0.0.1, \
+                 roles: [control-plane]}}}}\naddons: {{{addons}}}\nartifacts: {{charts: [{charts}]}}\n"
+            );
+            let files = extra(&inventory::parse("test", &text).unwrap().inventory).unwrap().files;
+            files.into_iter().map(|file| format!("{} {}", file.name, file.version)).collect::<Vec<_>>()
+        };
+        let own =
+            |version: &str| format!("{{name: cilium, version: {version}, repository: \"https://c.lan\"}}");
+        let on = "cilium: {gateway_api: true}";
+        assert_eq!(files(on, ""), ["gateway-api 1.6.1"]);
+        assert_eq!(files(on, &own("v1.20.7")), ["gateway-api 1.6.1"]);
+        // Nobody has looked which release other versions need.
+        assert_eq!(files(on, &own("1.19.6")), [""; 0]);
+        assert_eq!(files("cilium: {}", ""), [""; 0]);
+        assert_eq!(files("cert-manager: {gateway_api: true}", ""), [""; 0]);
     }
 
     #[test]

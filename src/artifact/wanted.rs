@@ -59,6 +59,19 @@ pub fn wanted(inventory: &Inventory, architectures: &[Architecture]) -> Result<W
     };
     let extra = charts::extra(inventory)?;
     wanted.charts = extra.charts;
+    // They are the same for every architecture, and laid out for the first.
+    let files = architectures.first().into_iter().flat_map(|&architecture| {
+        extra.files.iter().map(move |file| File {
+            name: file.name.clone(),
+            version: file.version.clone(),
+            architecture,
+            place: Place::Installer,
+            url: file.url.clone(),
+            sums: None,
+            member: None,
+        })
+    });
+    wanted.files.extend(files);
     for &architecture in architectures {
         if wanted.architectures.contains(&architecture) {
             continue;
@@ -153,6 +166,16 @@ mod tests {
     fn addons_that_are_left_out_need_no_image() {
         let all = names("1.20.2", ", skip_addons: [coredns, kube-proxy]", &[Architecture::Amd64]);
         assert!(!all.contains("coredns") && !all.contains("kube-proxy"), "{all}");
+    }
+
+    #[test]
+    fn manifests_are_pinned_once_for_all_architectures() {
+        let network = ", network: {plugin: cilium}}\naddons: {cilium: {gateway_api: true}";
+        let all = names("1.36.5", network, &[Architecture::Amd64, Architecture::Arm64]);
+        assert_eq!(all.matches("gateway-api https://").count(), 1, "{all}");
+        assert!(
+            !names("1.36.5", ", network: {plugin: cilium}", &[Architecture::Amd64]).contains("gateway-api")
+        );
     }
 
     #[test]

@@ -88,6 +88,52 @@ async fn charts_and_their_images_are_pinned_bundled_and_laid_out() {
 }
 
 #[tokio::test]
+async fn manifests_that_a_chart_needs_are_pinned_bundled_and_laid_out_where_they_are_wanted() {
+    let own = format!(", charts: [{{name: cilium, version: 1.20.0, repository: '{PLAIN}'}}]");
+    let Some(site) = Site::with(&own).await else { return };
+    let path = site.path("site.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("\"1.20.2\"}", "\"1.20.2\", network: {plugin: cilium}}");
+    let write = |addons: &str| fs::write(&path, format!("{text}addons: {{cilium: {{{addons}}}}}\n")).unwrap();
+    index(&site.mirror, PLAIN, "cilium", "1.20.0", "cilium.tgz", None);
+    site.mirror.mirror(&format!("{PLAIN}/cilium.tgz"), chart("cilium"));
+    let definitions = b"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n";
+    let url = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.1/standard-install.yaml";
+    site.mirror.mirror(url, definitions);
+
+    write("");
+    let (exit, _, errors) = site.hoist(&["lock", "-i", "site.yaml"]);
+    assert!(exit == 0 && !site.lock_text().contains("gateway-api"), "{errors}");
+    write("gateway_api: true");
+    let (exit, _, errors) = site.hoist(&["lock", "-i", "site.yaml"]);
+    assert!(exit != 0 && errors.contains("gateway-api"), "what is wanted now is told: {errors}");
+    let (exit, _, errors) = site.hoist(&["lock", "-i", "site.yaml", "--update", "--fetch"]);
+    assert_eq!(exit, 0, "{errors}");
+    let lock = artifact::Lock::load(&site.path("hoist.lock")).unwrap();
+    let pinned: Vec<_> = lock.files.iter().filter(|file| file.name == "gateway-api").collect();
+    let told = (pinned[0].url.as_str(), pinned[0].sha256.as_str(), pinned[0].size);
+    assert_eq!(told, (url, sha256(definitions).as_str(), definitions.len() as u64));
+    assert_eq!(pinned.len(), 1);
+
+    let (exit, _, errors) = site.hoist(&["bundle", "create", "-i", "site.yaml", "site.bundle"]);
+    assert_eq!(exit, 0, "{errors}");
+    let (_, output, _) = site.hoist(&["bundle", "inspect", "site.bundle"]);
+    assert!(output.contains("gateway-api"), "{output}");
+    // From the bundle alone.
+    let folder = format!("folder: {}", site.path("artifacts").display());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(&folder, &format!("bundle: {}", site.path("site.bundle").display())))
+        .unwrap();
+    let inventory = inventory::load(&path).unwrap().inventory;
+    let found = artifact::supply(&inventory, &path, site.folder.path(), &site.path("other")).unwrap();
+    let file = found.extra("gateway-api").unwrap();
+    assert_eq!(
+        (file.version.as_str(), fs::read(&file.path).unwrap().as_slice()),
+        ("1.6.1", &definitions[..])
+    );
+}
+
+#[tokio::test]
 async fn what_a_repository_does_not_have_or_has_another_of_is_said() {
     let Some(site) = site().await else { return };
     index(&site.mirror, METALLB, "metallb", "0.15.0", "metallb.tgz", None);

@@ -10,6 +10,7 @@ pub(super) struct Question {
     pub host: String,
     pub path: String,
     method: &'static str,
+    version: &'static str,
     headers: Vec<(&'static str, &'static str)>,
     login: Option<SecretString>,
     body: String,
@@ -18,11 +19,24 @@ pub(super) struct Question {
 impl Question {
     pub fn new(host: impl Into<String>, path: impl Into<String>) -> Question {
         let (host, path) = (host.into(), path.into());
-        Question { host, path, method: "GET", headers: Vec::new(), login: None, body: String::new() }
+        Question {
+            host,
+            path,
+            method: "GET",
+            version: "1.0",
+            headers: Vec::new(),
+            login: None,
+            body: String::new(),
+        }
     }
 
     pub fn method(self, method: &'static str) -> Question {
         Question { method, ..self }
+    }
+
+    /// For who refuses HTTP/1.0, as Envoy does, and whose answer has a length.
+    pub fn http_1_1(self) -> Question {
+        Question { version: "1.1", ..self }
     }
 
     pub fn header(mut self, name: &'static str, value: &'static str) -> Question {
@@ -40,9 +54,10 @@ impl Question {
         Question { body: body.into(), ..self }
     }
 
-    /// HTTP/1.0: the answer ends with the connection and has no chunks.
+    /// HTTP/1.0 unless it is told otherwise: the answer ends with the connection and has no chunks.
     pub fn text(&self) -> String {
-        let mut head = format!("{} {} HTTP/1.0\r\nHost: {}\r\n", self.method, self.path, self.host);
+        let Question { method, path, version, host, .. } = self;
+        let mut head = format!("{method} {path} HTTP/{version}\r\nHost: {host}\r\n");
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -137,6 +152,9 @@ mod tests {
         assert_eq!(
             Question::new("a.test", "/").text(),
             "GET / HTTP/1.0\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+        );
+        assert!(
+            Question::new("a.test", "/").http_1_1().text().starts_with("GET / HTTP/1.1\r\nHost: a.test\r\n")
         );
     }
 

@@ -6,19 +6,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
 use serde_json::{Value, json};
 use x509_parser::parse_x509_certificate;
 
 use super::{
     Bench, Closed, Gate, Proof,
     ground::Ground,
-    http::{self, Answer, Question},
-    inside::{self, PORT},
-    outside::{self, Asked, Miss},
-    pods::{self, Wish},
-    reach::page,
-    retry::{Retry, make, seconds, text},
+    http::Question,
+    outside::{self, Miss},
+    retry::{Retry, make, text},
+    ways::{BACKENDS, Backends, WEBHOOK, Ways},
 };
 use crate::kube::Kind;
 
@@ -29,20 +26,27 @@ const CLASS: Kind = Kind::new("networking.k8s.io/v1", "IngressClass");
 const CONTROLLER: &str = "k8s.io/ingress-nginx";
 const LABELS: &str = "app.kubernetes.io/name=ingress-nginx,app.kubernetes.io/component=controller";
 const ENTRANCE: Duration = Duration::from_secs(90);
-const WEBHOOK: Duration = Duration::from_secs(120);
 const ANSWERS: Duration = Duration::from_secs(60);
 
 /// Names of nobody: they are only in questions, no DNS is asked for them.
 const HOSTS: [&str; 3] = ["one.gate.hoist.test", "two.gate.hoist.test", "three.gate.hoist.test"];
-/// Each way (name, path) and the backend that it leads to; none for the default one, where anything may be: mostly 404, but
-/// also an Ingress of somebody's without a host, or a `defaultBackend`.
-const WAYS: [(&str, &str, Option<usize>); 5] = [
-    (HOSTS[0], "/", Some(0)),
-    (HOSTS[0], "/two", Some(1)),
-    (HOSTS[1], "/", Some(1)),
-    (HOSTS[1], "/one", Some(0)),
-    (HOSTS[2], "/", None),
-];
+/// The last is for the default backend, where anything may be: mostly 404, but also an Ingress of somebody's without a host,
+/// or a `defaultBackend`.
+const WAYS: Ways = Ways {
+    what: "ingress-nginx",
+    all: &[
+        (HOSTS[0], "/", Some(0)),
+        (HOSTS[0], "/two", Some(1)),
+        (HOSTS[1], "/", Some(1)),
+        (HOSTS[1], "/one", Some(0)),
+        (HOSTS[2], "/", None),
+    ],
+    led: "two names with two paths each led to their own backends",
+    astray: "and a third to neither",
+    question: |host, path| Question::new(host, path),
+    other: (|_| true, "404, or what else is there for a name of no Ingress"),
+    help: HELP,
+};
 
 /// The gate `ingress-answers`.
 pub(super) struct IngressAnswers;
@@ -68,25 +72,9 @@ impl Gate for IngressAnswers {
 
 async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof, Closed> {
     let (plain, tls) = entrance(bench).await?;
-    let (nodes, _) = pods::nodes(bench).await?;
-    let wish =
-        |name: &str, node| Wish { name: name.to_owned(), node, labels: json!({"app": name}), claim: None };
-    let wishes = [wish("one", nodes[0].as_str()), wish("two", nodes[nodes.len() - 1].as_str())];
-    let pods = pods::start(bench, ground, &wishes).await?;
-    let pages: Vec<String> = pods.iter().map(|pod| page(ground, pod)).collect();
-    let _servers = try_join_all(pods.iter().zip(&pages).map(|(pod, page)| inside::serve(pod, page))).await?;
-    for name in ["one", "two"] {
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "namespace": ground.namespace, "labels": ground.labels()},
-            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
-        });
-        make(bench, service, WEBHOOK).await?;
-    }
+    let backends = Backends::start(bench, ground).await?;
     make(bench, ingress(ground, class), WEBHOOK).await?;
-    let mut seen = vec![ways(bench, plain, &pages).await?];
-    seen.push(shown(bench, tls).await?);
-    Ok(Proof { seen })
+    Ok(Proof { seen: vec![WAYS.ask(bench, plain, &backends.pages).await?, shown(bench, tls).await?] })
 }
 
 /// The class that this ingress-nginx serves: the one of the settings, or else, where values give it another name, the one of
@@ -178,8 +166,8 @@ fn found(services: &[Value], pods: &[Value]) -> Result<(SocketAddr, SocketAddr),
 fn ingress(ground: &Ground, class: &str) -> Value {
     let path = |path: &str, service: &str| json!({"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}});
     let rule = |host: &str| {
-        let ours = WAYS.iter().filter(|(name, _, _)| *name == host);
-        let paths = ours.filter_map(|(_, it, backend)| Some(path(it, ["one", "two"][(*backend)?])));
+        let ours = WAYS.all.iter().filter(|(name, _, _)| *name == host);
+        let paths = ours.filter_map(|(_, it, backend)| Some(path(it, BACKENDS[(*backend)?])));
         json!({"host": host, "http": {"paths": paths.collect::<Vec<_>>()}})
     };
     json!({
@@ -192,49 +180,9 @@ fn ingress(ground: &Ground, class: &str) -> Value {
     })
 }
 
-async fn ways(bench: &Bench<'_>, to: SocketAddr, pages: &[String]) -> Result<String, Closed> {
-    let mut retry = Retry::new(bench, "ingress-nginx", ANSWERS);
-    loop {
-        let (mut wrong, mut other) = (None, String::new());
-        for (host, path, backend) in WAYS {
-            let came = outside::ask(bench, to, &Question::new(host, path)).await;
-            if let Err(Miss::Unasked { why }) = came {
-                return Ok(format!("{to} was not asked from outside: {why}"));
-            }
-            if let (Ok((_, answer)), None) = (&came, backend) {
-                other = format!("status {}", answer.status);
-            }
-            if let Some(expected) = wrongly(&came, backend, pages) {
-                let observed = outside::told(&came, &format!("{to} for http://{host}{path}"));
-                wrong = Some(Closed::observed(observed, expected, HELP));
-                break;
-            }
-        }
-        let Some(closed) = wrong else {
-            return Ok(format!(
-                "two names with two paths each led to their own backends through {to}, and a third to neither ({other}), after {}",
-                seconds(retry.took())
-            ));
-        };
-        if !retry.again(&closed.to_string()).await {
-            return Err(closed);
-        }
-    }
-}
-
 const HELP: &str = "404 for a name of the Ingress: the controller has not taken it, its log says why (`kubectl -n ingress-nginx logs \
                     -l app.kubernetes.io/component=controller`); 502 or 503: it does not reach the pods; no answer: the address \
                     does not lead to it, which `metallb-address` tells apart";
-
-/// What should have come, when something else did: the page of the backend, or else that of none.
-fn wrongly(came: &Asked<Answer>, backend: Option<usize>, pages: &[String]) -> Option<String> {
-    match (came, backend.and_then(|index| pages.get(index))) {
-        (Ok((_, answer)), Some(page)) if answer.status == 200 && answer.body == *page => None,
-        (Ok((_, answer)), None) if !pages.contains(&answer.body) => None,
-        (_, Some(page)) => Some(format!("status 200 and {:?}", http::clip(page))),
-        (_, None) => Some("404, or what else is there for a name of no Ingress".to_owned()),
-    }
-}
 
 async fn shown(bench: &Bench<'_>, to: SocketAddr) -> Result<String, Closed> {
     let mut retry = Retry::new(bench, "TLS", ANSWERS);
@@ -266,7 +214,7 @@ fn subject(certificate: &[u8]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addon::gate::testing::words;
+    use crate::addon::gate::{http::Answer, testing::words};
 
     fn service(kind: &str, status: Value) -> Value {
         json!({"metadata": {"name": "ingress-nginx-controller"}, "status": status, "spec": {"type": kind, "ports": [
@@ -334,7 +282,11 @@ mod tests {
             (came(200, "two"), None, none),
             (silent(), None, none),
         ] {
-            assert_eq!(wrongly(&came, backend, &pages).unwrap_or_default(), expected, "{came:?} {backend:?}");
+            assert_eq!(
+                WAYS.wrongly(&came, backend, &pages).unwrap_or_default(),
+                expected,
+                "{came:?} {backend:?}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ mod certificate;
 mod cilium;
 mod dns;
 mod from_node;
+mod gateway;
 mod ground;
 mod http;
 mod ingress;
@@ -29,6 +30,7 @@ mod secrets;
 #[cfg(test)]
 pub(super) mod testing;
 mod volume;
+mod ways;
 
 use std::sync::Arc;
 
@@ -129,6 +131,7 @@ pub static GATES: &[&dyn Gate] = &[
     &backup::BackupWritten,
     &certificate::CertificateIssued,
     &cilium::CiliumAgents,
+    &gateway::GatewayAnswers,
     &ingress::IngressAnswers,
     &metallb::MetallbAddress,
     &metrics::MetricsAnswered,

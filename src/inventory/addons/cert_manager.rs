@@ -35,7 +35,8 @@ pub struct CertManager {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PathBuf")]
     pub keep: Option<PathBuf>,
-    /// Certificates for Gateways, too. The Gateway API must be in the cluster.
+    /// Certificates for Gateways, too. The definitions of the Gateway API must be in the cluster: Cilium's `gateway_api` brings
+    /// them.
     pub gateway_api: bool,
     /// Values for its Helm chart, merged over those that hoist gives it.
     pub values: Map<String, Json>,

@@ -39,8 +39,8 @@ pub struct Cilium {
     pub hubble: Hubble,
     /// Lets services be redirected to a pod on the same host (`CiliumLocalRedirectPolicy`), such as a DNS cache.
     pub local_redirect_policy: bool,
-    /// Serves the Gateway API. Its CustomResourceDefinitions are not in Cilium's chart: have them in the cluster before you
-    /// switch this on. It needs `kube_proxy_replacement`.
+    /// Serves the Gateway API. Its CustomResourceDefinitions are not in Cilium's chart: `hoist lock` pins them, and they are
+    /// applied before it, unless the cluster has them from somebody else. It needs `kube_proxy_replacement`.
     pub gateway_api: bool,
     /// A folder on this machine with `NetworkPolicy`, `CiliumNetworkPolicy` and `CiliumClusterwideNetworkPolicy` objects,
     /// applied when Cilium works. Default: none.

@@ -34,6 +34,18 @@ const ANSWERS: Duration = Duration::from_secs(60);
 /// So many services are asked that have addresses of a pool which has none left.
 const HOLDERS: usize = 3;
 
+/// Whether some pool gives an address to a Service of any namespace that asks for none in particular.
+///
+/// # Errors
+/// When the API server does not answer, or refuses.
+pub(super) async fn gives(bench: &Bench<'_>) -> Result<bool, Closed> {
+    let (pools, services) =
+        (bench.api.objects(POOL, None, "").await?, bench.api.objects(SERVICE, None, "").await?);
+    let gives =
+        |pool: &Value| pool["spec"]["autoAssign"] != false && Pool::read(pool).hindrance(&services).is_none();
+    Ok(pools.iter().any(gives))
+}
+
 /// The gate `metallb-address`.
 pub(super) struct MetallbAddress;
 

@@ -48,7 +48,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         problems.push(
             Problem::new(place, "cert-manager makes no routes for a Gateway")
                 .label("needs `gateway_api`")
-                .help("add `gateway_api: true` to `cert-manager`, when the Gateway API is in the cluster"),
+                .help("add `gateway_api: true` to `cert-manager`; that of `cilium` brings the Gateway API to the cluster"),
         );
     }
     if acme.is_some_and(|acme| acme.ingress_class.is_some()) {

@@ -1,9 +1,11 @@
-//! The Gateway API that Cilium serves. Its CustomResourceDefinitions are not in Cilium's chart, which makes the GatewayClass
-//! only where they are, and Cilium's operator looks for them only when it starts. So a cluster must have them before; and
+//! The Gateway API that Cilium serves. Its [`definitions`] are not in Cilium's chart, which makes the GatewayClass
+//! only where they are, and Cilium's operator looks for them only when it starts. So they come before the chart; and
 //! where they came after Cilium, helm runs again and the operator is started again.
 //!
 //! Sources: Cilium 1.20 `install/kubernetes/cilium/templates/cilium-gateway-api-class.yaml`,
 //! `operator/pkg/gateway-api/cell.go` (what it requires).
+
+mod definitions;
 
 use std::time::Duration;
 
@@ -11,7 +13,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Desired, Error, install::Install, stop::Stop};
+pub(super) use definitions::before;
+pub use definitions::refuse;
+
+use super::{Desired, install::Install, stop::Stop};
 use crate::{
     kube::{self, Api, Kind},
     task::Change,
@@ -25,50 +30,8 @@ const NAME: &str = "cilium";
 const OPERATOR: &str = "cilium-operator";
 /// On the operator's pods, so that they are made anew.
 const AGAIN: &str = "hoist.dev/started-for-gateway-api";
-/// Without one of these the operator serves nothing.
-const NEEDED: [&str; 5] = ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants"];
 /// How long the operator may take to start and to take its class.
 const TAKEN: Duration = Duration::from_secs(180);
-const WAY: &str = "`kubectl apply -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.1/standard-install.yaml` \
-                   (the release that Cilium's documentation names for its version, \
-                   docs.cilium.io/en/stable/network/servicemesh/gateway-api/gateway-api/)";
-
-/// Refuses the Gateway API in a cluster that does not have its definitions; where there is no cluster yet, there are none.
-///
-/// # Errors
-/// [`Error::Mistakes`] with the command that brings them, and when the API server does not answer.
-pub async fn refuse(api: Option<&Api>, desired: &[Desired]) -> Result<(), Error> {
-    let Some(cilium) = desired.iter().find(|desired| is_served(desired)) else { return Ok(()) };
-    let mistake = match api {
-        None => format!(
-            "{}: `gateway_api` needs definitions that a new cluster does not have: leave it off, apply, then {WAY}, then switch it on",
-            cilium.name
-        ),
-        Some(api) => {
-            let missing = missing(api).await?;
-            if missing.is_empty() {
-                return Ok(());
-            }
-            format!(
-                "{}: `gateway_api` needs definitions that the cluster lacks ({}): {WAY}",
-                cilium.name,
-                missing.join(", ")
-            )
-        }
-    };
-    Err(Error::Mistakes { mistakes: vec![mistake] })
-}
-
-async fn missing(api: &Api) -> Result<Vec<String>, kube::Error> {
-    let mut missing = Vec::new();
-    for plural in NEEDED {
-        let name = format!("{plural}.gateway.networking.k8s.io");
-        if api.object(DEFINITION, None, &name).await?.is_none() {
-            missing.push(name);
-        }
-    }
-    Ok(missing)
-}
 
 /// Whether an add-on is Cilium, with the Gateway API and a class for it.
 fn is_served(desired: &Desired) -> bool {
@@ -77,18 +40,30 @@ fn is_served(desired: &Desired) -> bool {
     said.is_some_and(|said| said["enabled"] == true && said["gatewayClass"]["create"] != "false")
 }
 
-/// Whether the class is missing that an add-on shall have.
+/// Whether the class that an add-on shall have is missing, or no operator has looked at it: the one that runs found no
+/// definitions when it started, or those of another release.
 ///
 /// # Errors
 /// When the API server does not answer, or refuses to say.
 pub(super) async fn lacks(api: &Api, desired: &Desired) -> Result<bool, kube::Error> {
-    Ok(is_served(desired) && api.object(CLASS, None, NAME).await?.is_none())
+    if !is_served(desired) {
+        return Ok(false);
+    }
+    let class = api.object(CLASS, None, NAME).await?;
+    Ok(class.is_none_or(|class| !matches!(accepted(&class)["status"].as_str(), Some("True" | "False"))))
+}
+
+/// What the operator says of a class; nothing where it has not said anything.
+fn accepted(class: &Value) -> &Value {
+    let conditions = class["status"]["conditions"].as_array().into_iter().flatten();
+    { conditions }.find(|condition| condition["type"] == "Accepted").unwrap_or(&Value::Null)
 }
 
 /// What is done about that.
 pub(super) fn change() -> Change {
     Change::new(format!(
-        "make GatewayClass {NAME}: helm runs again, and {OPERATOR} is started again, for both look for the Gateway API only then"
+        "have GatewayClass {NAME} made and served: helm runs again, and {OPERATOR} is started again, for both look for the \
+         Gateway API only then"
     ))
 }
 
@@ -122,19 +97,18 @@ async fn start_again(api: &Api, namespace: &str) -> Result<(), kube::Error> {
 /// Whether the operator has taken a class; in words, why not.
 fn is_taken(class: Option<&Value>) -> Result<(), String> {
     let class = class.ok_or_else(|| format!("there is no GatewayClass {NAME}"))?;
-    let conditions = class["status"]["conditions"].as_array().into_iter().flatten();
-    match conditions.into_iter().find(|condition| condition["type"] == "Accepted") {
-        Some(accepted) if accepted["status"] == "True" => Ok(()),
-        Some(other) => Err(format!(
+    match accepted(class) {
+        said if said["status"] == "True" => Ok(()),
+        Value::Null => Err(format!("nobody has said yet whether GatewayClass {NAME} is accepted")),
+        said => Err(format!(
             "GatewayClass {NAME} is not accepted: {}",
-            other["message"].as_str().unwrap_or_default()
+            said["message"].as_str().unwrap_or_default()
         )),
-        None => Err(format!("nobody has said yet whether GatewayClass {NAME} is accepted")),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::addon::{
         Difference, Observed,
@@ -143,49 +117,18 @@ mod tests {
         upgrade::tests::installed,
     };
 
-    fn cilium(values: Value) -> Desired {
+    pub fn cilium(values: Value) -> Desired {
         let mut desired = nothing("cilium", "kube-system");
         desired.release = Some(chart("cilium", "1.20.0", values));
         desired
     }
 
-    fn on() -> Value {
+    pub fn on() -> Value {
         json!({"gatewayAPI": {"enabled": true}})
     }
 
-    fn define(cluster: &mut Cluster) {
-        for plural in NEEDED {
-            let name = format!("{plural}.gateway.networking.k8s.io");
-            cluster.put(json!({"apiVersion": DEFINITION.api_version, "kind": DEFINITION.kind, "metadata": {"name": name}}));
-        }
-    }
-
     #[tokio::test]
-    async fn a_cluster_without_the_definitions_is_refused_with_the_command() {
-        let mut cluster = Cluster::new(&[]).await;
-        let words = async |api: Option<&Api>, values: Value| {
-            refuse(api, &[nothing("web", "web"), cilium(values)]).await.err().map(|error| error.to_string())
-        };
-        let new = words(None, on()).await.unwrap();
-        assert!(new.contains("leave it off, apply, then `kubectl apply -f https://"), "{new}");
-        let api = cluster.bench("n").api.clone();
-        let lacks = words(Some(&api), on()).await.unwrap();
-        assert!(lacks.contains("(gatewayclasses.gateway.networking.k8s.io, gateways."), "{lacks}");
-        assert!(lacks.contains("download/v1.4.1/standard-install.yaml`"), "{lacks}");
-        for off in [
-            json!({}),
-            json!({"gatewayAPI": {"enabled": false}}),
-            json!({"gatewayAPI": {"enabled": true, "gatewayClass": {"create": "false"}}}),
-        ] {
-            assert_eq!(words(Some(&api), off.clone()).await, None, "{off}");
-            assert_eq!(words(None, off).await, None);
-        }
-        define(&mut cluster);
-        assert_eq!(words(Some(&api), on()).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_class_that_is_missing_is_a_difference_until_it_is_there() {
+    async fn a_class_that_is_missing_or_that_nobody_serves_is_a_difference() {
         let mut cluster = Cluster::new(&[]).await;
         let api = cluster.bench("kube-system").api.clone();
         let desired = cilium(on());
@@ -202,9 +145,17 @@ mod tests {
             (found.release, found.changes.into_iter().map(|change| change.summary).collect::<Vec<_>>())
         };
         assert_eq!(find().await, (true, vec![change().summary]));
-        cluster.put(
-            json!({"apiVersion": CLASS.api_version, "kind": CLASS.kind, "metadata": {"name": "cilium"}}),
-        );
+        let mut class = |status: &str| {
+            // The definition's own default is `Unknown`.
+            let accepted = json!({"type": "Accepted", "status": status, "message": "Waiting for controller"});
+            cluster.put(
+                json!({"apiVersion": CLASS.api_version, "kind": CLASS.kind, "metadata": {"name": "cilium"},
+                               "status": {"conditions": [accepted]}}),
+            );
+        };
+        class("Unknown");
+        assert_eq!(find().await, (true, vec![change().summary]));
+        class("True");
         assert_eq!(find().await, (false, vec![]));
     }
 
