@@ -83,6 +83,7 @@ pub async fn runs_with_its_own_rights(admin: &Api, ca: &Path, address: SocketAdd
         version: "1.20.2".into(),
         index: "kubernetes: 1.20.2\n".into(),
         credentials: None,
+        roles: None,
         region: REGION.into(),
     };
     let objects = document(&Library::default(), Form::Deployment, &installation).unwrap();

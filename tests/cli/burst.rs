@@ -276,6 +276,13 @@ fn the_controller_is_printed_as_something_to_install() {
     assert!(!objects.contains("envFrom"), "without a Secret it has the machine's role");
     let (exit, unit, _) = ask(&["burst", "manifest", "-i", SAMPLE, "--as", "systemd"]);
     assert!(exit == 0 && unit.contains("AWS_REGION=eu-central-1"), "{unit}");
+    for (roles, expected, says) in
+        [("/library", 0, "--roles \"/library\""), ("library", 64, "an absolute path")]
+    {
+        let (exit, unit, errors) =
+            ask(&["burst", "manifest", "-i", SAMPLE, "--as", "systemd", "--roles", roles]);
+        assert!(exit == expected && format!("{unit}{errors}").contains(says), "{unit}{errors}");
+    }
     let (exit, _, errors) = ask(&["burst", "manifest", "-i", SAMPLE, "--as", "deployment"]);
     assert!(exit == 64 && errors.contains("--image"), "{errors}");
     let (exit, _, errors) = ask(&["burst", "manifest", "-i", "inventory/three.yaml", "--as", "systemd"]);

@@ -35,6 +35,8 @@ pub struct Installation {
     pub index: String,
     /// A Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; without one, the role of the machines.
     pub credentials: Option<String>,
+    /// A folder there, with the roles and templates that come before hoist's own.
+    pub roles: Option<String>,
     pub region: String,
 }
 

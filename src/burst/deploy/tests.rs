@@ -31,6 +31,7 @@ fn installation() -> Installation {
         index: "kubernetes: 1.36.2\nfiles: []\n".into(),
         inventory: "# mine\nburst:\n  region: eu-central-1\n".into(),
         credentials: Some("aws".into()),
+        roles: None,
         region: "eu-central-1".into(),
     }
 }
@@ -73,6 +74,20 @@ fn the_inventory_arrives_as_it_is_and_without_credentials_no_secret_is_read() {
     let deployment = of("Deployment", &kube::documents(&text).unwrap());
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     assert!(container.get("envFrom").is_none() && container["image"] == "registry.example.com/hoist:1");
+}
+
+#[test]
+fn who_has_own_roles_makes_nodes_of_them_in_either_form() {
+    let own = Installation { roles: Some("/our own".into()), ..installation() };
+    let text = |form| document(&Library::default(), form, &own).unwrap();
+    let objects = kube::documents(&text(Form::Deployment)).unwrap();
+    let deployment = objects.iter().find(|it| it["kind"] == "Deployment").unwrap();
+    let command = deployment["spec"]["template"]["spec"]["containers"][0]["command"].as_array().unwrap();
+    assert_eq!(command[command.len() - 2..], ["--roles", "/our own"]);
+    assert!(
+        text(Form::Systemd)
+            .contains("--kubeconfig ${CREDENTIALS_DIRECTORY}/kubeconfig --roles \"/our own\"\n")
+    );
 }
 
 /// A request as authorisation sees it: verb, group, resource with its subresource, namespace, name.

@@ -14,7 +14,7 @@ mod failure;
 mod launch;
 mod made;
 #[cfg(test)]
-pub(in crate::burst) mod recorded;
+pub(crate) mod recorded;
 mod stacks;
 mod up;
 

@@ -33,6 +33,16 @@ pub struct Args {
     /// the machines.
     #[arg(long, value_name = "SECRET")]
     credentials: Option<String>,
+    /// The folder that `--roles` names elsewhere, by its path there: in the image, or on the control planes.
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    roles: Option<String>,
+}
+
+fn absolute(path: &str) -> Result<String, &'static str> {
+    match path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err("it is looked for where the controller runs: an absolute path, as it is there"),
+    }
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
@@ -47,6 +57,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         },
         version: loaded.inventory.cluster.kubernetes.to_string(),
         credentials: args.credentials.clone(),
+        roles: args.roles.clone(),
         region: rules.burst.region.unwrap_or_default(),
     };
     print(document(&Library::default(), args.form, &installation)?.as_bytes())

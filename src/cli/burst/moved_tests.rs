@@ -1,4 +1,4 @@
-//! The inventory says another region than that in which the cluster's workers are: AWS is not even asked.
+//! The inventory says another region than that in which the cluster's workers are: nothing is done in AWS.
 
 use std::sync::Mutex;
 
@@ -9,10 +9,12 @@ use super::{
     destroy,
     parts::{Way, identity},
     reach::ReachArgs,
+    up,
 };
 use crate::{
     burst::{
         kubernetes::Store,
+        network::{Network, recorded::Recorded},
         service::{self, Connect as _, Error, Place},
     },
     exit::Exit,
@@ -30,13 +32,19 @@ struct Destroy {
 }
 
 #[derive(Parser)]
+struct Up {
+    #[command(flatten)]
+    args: up::Args,
+}
+
+#[derive(Parser)]
 struct Reach {
     #[command(flatten)]
     args: ReachArgs,
 }
 
 #[tokio::test]
-async fn neither_run_nor_destroy_forgets_what_stands_elsewhere() {
+async fn neither_up_nor_run_nor_destroy_forgets_what_stands_elsewhere() {
     let mut memory = Memory::default();
     let metadata = json!({"name": "kube-system", "uid": "8c1f0d6e-uid"});
     memory.objects.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
@@ -60,6 +68,16 @@ async fn neither_run_nor_destroy_forgets_what_stands_elsewhere() {
         let failure = destroy::run(&args).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Data);
         assert!(failure.report.to_string().contains(told), "{:?}", failure.report);
+    }
+    for look in [("-", ""), ("CREATE_COMPLETE", "of another document")] {
+        for yes in [&[][..], &["--yes"]] {
+            let (stacks, args) = (Recorded::new(&[look]), Up::parse_from(arguments.iter().chain(yes)).args);
+            let inventory = crate::inventory::load("inventory/burst.yaml".as_ref()).unwrap().inventory;
+            let network = Network::of(&inventory).unwrap();
+            let failure = up::made::by(&stacks, &args, &inventory, &network).await.unwrap_err();
+            assert_eq!((failure.exit, stacks.orders().len()), (Exit::Data, 0));
+            assert!(failure.report.to_string().contains(told), "{:?}", failure.report);
+        }
     }
     for only_looks in [false, true] {
         let reach = Reach::parse_from(arguments).args;

@@ -6,6 +6,7 @@ use crate::{
         claim::{Book, Claim, Ledger as _},
         controller::{Candidate, Clock as _, LeaseStore as _, Record},
         kubernetes::{Boards, NAMESPACE, Store},
+        local::local,
         service::{Error, SystemClock},
     },
     cli::{
@@ -14,11 +15,11 @@ use crate::{
     },
     exit::Exit,
     kube::Kind,
-    report::{self, burst::Found},
+    report::{self, burst::Found, tell_line},
 };
 
-/// Shows who leads, the rented nodes with their prices, what was spent this month, which pods wait and why, and what holds
-/// launches back. Asks the cluster alone. Exits 1 when no controller leads.
+/// Shows who leads, the rented nodes with their prices, what was spent this month, which pods wait and why, what holds
+/// launches back, and which Services lose traffic on rented nodes. Asks the cluster alone. Exits 1 when no controller leads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist burst status -i inventory/burst.yaml\n  \
     hoist burst status -i inventory/burst.yaml --output json | jq '.nodes[].price'")]
@@ -40,13 +41,19 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         );
         return Err(Failure { report, exit: Exit::Failed });
     }
-    let (store, boards) = (Store::reader(api.clone()), Boards::new(api));
+    let (store, boards) = (Store::reader(api.clone()), Boards::new(api.clone()));
     let claims: Vec<Claim> =
         store.claims().await.map_err(Error::from)?.into_iter().map(|(claim, _)| claim).collect();
     let (book, _): (Book, _) = store.book().await.map_err(Error::from)?;
     let lease = store.read().await.map_err(Error::from)?.map(|(record, _)| record);
     let (wish, _) = boards.wished().await.map_err(Error::from)?;
     let status = boards.shown().await.map_err(Error::from)?;
+    let rented = claims.iter().map(|claim| claim.name.as_str()).collect();
+    // Whoever may not list Services sees the rest.
+    let local = local(&api, &rented).await.unwrap_or_else(|error| {
+        tell_line(format_args!("Services that lose traffic on rented nodes are not looked for: {error}"));
+        Vec::new()
+    });
     let now = SystemClock.now();
     let leader =
         |record: Record| record.holder.filter(|_| now.since(record.renewed) < 2 * Candidate::DURATION);
@@ -57,6 +64,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         claims,
         wish,
         status,
+        local,
         now,
     };
     match args.output {

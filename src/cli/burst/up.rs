@@ -52,7 +52,7 @@ mod made {
 }
 
 #[cfg(feature = "aws")]
-mod made {
+pub(super) mod made {
     use console::Term;
     use indicatif::ProgressBar;
 
@@ -61,7 +61,7 @@ mod made {
         burst::{
             aws::{CloudFormation, Ec2},
             kubernetes::Store,
-            network::{Event, Made, Outcome, Pace, StackFailure, in_zones, state, up},
+            network::{Event, Made, Outcome, Pace, StackFailure, Stacks, in_zones, state, up},
             service::{Error, Place},
         },
         cli::shared::print,
@@ -74,28 +74,34 @@ mod made {
         if let Some(existing) = &network.existing {
             return tell(args, network, Outcome::Nothing, &Made::existing(network, existing));
         }
-        let stacks = CloudFormation::connect(&network.region).await;
+        by(&CloudFormation::connect(&network.region).await, args, inventory, network).await
+    }
+
+    /// By this CloudFormation.
+    pub async fn by(
+        stacks: &dyn Stacks,
+        args: &Args,
+        inventory: &Inventory,
+        network: &Network,
+    ) -> Result<Exit, Failure> {
         let library = Library::default();
-        let wanted = state(&stacks, &library, network).await?;
+        let wanted = state(stacks, &library, network).await?;
         if wanted != Outcome::Nothing {
+            // Before anything is made: a network that nobody remembers costs money for ever.
+            let cluster = cluster(args, inventory, network).await?;
             let zones = Ec2::connect(&network.region, &network.cluster).await.zones().await;
             in_zones(network, &zones.map_err(StackFailure::from)?)?;
-        }
-        // Before anything is made: a network that nobody remembers costs money for ever.
-        let cluster = match wanted {
-            Outcome::Nothing => None,
-            _ => cluster(args, inventory, network).await?,
-        };
-        if wanted != Outcome::Nothing && !args.yes {
-            tell_text(report::burst::network(network, &inventory.burst));
-            if let Err(exit) = confirm(network, wanted) {
-                return Ok(exit);
+            if !args.yes {
+                tell_text(report::burst::network(network, &inventory.burst));
+                if let Err(exit) = confirm(network, wanted) {
+                    return Ok(exit);
+                }
+            }
+            if let Some(cluster) = cluster {
+                Place::of(network).keep(&cluster).await?;
             }
         }
-        if let Some(cluster) = cluster {
-            Place::of(network).keep(&cluster).await?;
-        }
-        let (outcome, made) = with_progress(&stacks, &library, network).await?;
+        let (outcome, made) = with_progress(stacks, &library, network).await?;
         tell(args, network, outcome, &made)
     }
 
@@ -143,7 +149,7 @@ mod made {
 
     /// One line that changes, on a terminal only.
     async fn with_progress(
-        stacks: &CloudFormation,
+        stacks: &dyn Stacks,
         library: &Library,
         network: &Network,
     ) -> Result<(Outcome, Made), StackFailure> {

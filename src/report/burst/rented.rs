@@ -9,6 +9,7 @@ use crate::burst::{
     controller::MONTH,
     demand::{Explanation, Wish},
     gateway::Kept,
+    local::Local,
     offer::{Capacity, Money, Offer},
     service::{Done, Status},
     time::Time,
@@ -21,6 +22,8 @@ pub struct Found {
     pub wish: Wish,
     /// Of the last turn; none before the first.
     pub status: Option<Status>,
+    /// Services that lose traffic on rented nodes.
+    pub local: Vec<Local>,
     /// Who leads; none if nobody has said so lately.
     pub leader: Option<String>,
     pub spent: Money,
@@ -81,6 +84,13 @@ pub fn status(found: &Found) -> String {
             let _ = writeln!(text, "{name:<12}{line}");
         }
     }
+    for Local { service, pods } in &found.local {
+        let _ = writeln!(
+            text,
+            "local       {service} has externalTrafficPolicy: Local: on rented nodes its pods get nothing from outside: {}",
+            pods.join(" ")
+        );
+    }
     let mut nodes =
         Table::new(["NODE", "PHASE", "SINCE", "AGE", "TYPE", "PAID", "ZONE", "$/H", "FOR", "WHY"]);
     for claim in &found.claims {
@@ -133,6 +143,7 @@ pub fn status_json(found: &Found) -> Value {
     json!({
         "leader": found.leader, "spent": dollars(found.spent), "budget": found.budget, "month": found.now.month(),
         "nodes": nodes.collect::<Vec<_>>(), "wanted": found.wish, "last": found.status,
+        "local": found.local,
     })
 }
 
@@ -299,6 +310,10 @@ mod tests {
                 offers: 42,
                 remarks: vec!["not offered as spot: m7i.metal".into()],
             }),
+            local: vec![Local {
+                service: "web/front".into(),
+                pods: vec!["front-1".into(), "front-2".into()],
+            }],
             leader: Some("cp1-0a1b2c3d".into()),
             spent: Money(12_345_600),
             budget: Some(200),
@@ -323,6 +338,7 @@ mod tests {
         assert_eq!((&json["spent"], &json["nodes"][0]["price"]), (&json!(12.3456), &json!(0.0416)));
         assert_eq!(json["nodes"][1]["why"], "EC2 takes it back");
         assert_eq!(json["last"]["explanation"]["unplaced"][0]["pod"], "web/gpu");
+        assert_eq!(json["local"], json!([{"service": "web/front", "pods": ["front-1", "front-2"]}]));
         assert!(!json.to_string().contains("user_data"));
     }
 }

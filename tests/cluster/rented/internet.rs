@@ -2,10 +2,15 @@
 //! plays them; between machines and instances there is no other way.
 
 use std::{
-    io::Write as _,
+    fs::File,
+    io::{self, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
     process::{Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, mpsc},
+    thread,
 };
+
+use nix::sched::{CloneFlags, setns};
 
 /// The network of the machines.
 pub const LAN: &str = "10.77.0.0/25";
@@ -62,6 +67,38 @@ pub fn lab(lab: &str, arguments: &[&str]) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr))),
     }
+}
+
+/// EC2's address in the internet: whoever comes there, out of a pod as well, is passed on to the emulator, which listens on this
+/// machine's loopback alone. The new URL.
+pub fn forward(lab: &str, url: &str) -> String {
+    const PORT: u16 = 5000;
+    let network = File::open(format!("/run/netns/{lab}")).unwrap();
+    let (pass, passed) = mpsc::channel();
+    thread::spawn(move || {
+        setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+        let listener = TcpListener::bind((SERVER, PORT)).unwrap();
+        listener.incoming().flatten().for_each(|client| pass.send(client).unwrap());
+    });
+    let emulator = url.trim_start_matches("http://").to_owned();
+    thread::spawn(move || {
+        for client in passed {
+            // An emulator that has ended is one that does not answer.
+            let _ = TcpStream::connect(&emulator).and_then(|server| join(&client, &server));
+        }
+    });
+    format!("http://{SERVER}:{PORT}")
+}
+
+/// What each says is told the other.
+fn join(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
+    for (from, to) in [(client, server), (server, client)] {
+        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to).and_then(|_| to.shutdown(Shutdown::Write));
+        });
+    }
+    Ok(())
 }
 
 fn inside(lab: &str, program: &str, arguments: &[&str], input: &str) {

@@ -2,18 +2,20 @@
 //! nothing is left of it. EC2 is an emulator whose instances are nodes of the lab; machines and instances meet at the gateway
 //! alone, as by default.
 
+mod controller;
 mod ec2;
+mod image;
 mod internet;
 mod metadata;
 
 use std::{
-    cell::RefCell,
-    fs::{self, File},
+    fs,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use controller::{Controller, Foreground, Pods};
 use ec2::{Ec2, REGION, ZONE};
 use internet::{GATEWAYS, LAN, SERVER, VPC, WORKERS};
 
@@ -22,7 +24,8 @@ use crate::stage::{Stage, cache, text};
 const LAB: &str = "cluster-rented";
 const TYPE: &str = "m5.large";
 
-/// Of Cilium the lab has no image: a bridge stands in for it on the rented node, and `cilium_is_ready` for its agent.
+/// Of Cilium the lab has no image: a bridge stands in for it on the rented node, and `cilium_is_ready` for its agent. The machines
+/// keep the lab's own bridge, but look for plugins where Cilium's are.
 const NETWORK: &str = r#"description: Stands in for Cilium.
 needs: [kubernetes]
 tasks:
@@ -37,6 +40,9 @@ tasks:
       run: mkdir -p /opt/cni/bin && ln -sf /usr/lib/cni/* /opt/cni/bin/
       creates: /opt/cni/bin/bridge
 "#;
+
+/// What that role does, on machines.
+const PLUGINS: &str = "mkdir -p /opt/cni/bin && ln -sf /usr/lib/cni/* /opt/cni/bin/";
 
 /// One story: each step needs the ones before it.
 #[test]
@@ -54,13 +60,16 @@ fn rented() {
     write_inventory(&stage, &ec2);
     stage.step("the machines get keys, and EC2 a network", || prepare(&stage, &ec2));
     let _files = serve_artifacts(&stage);
-    let controller = Controller::start(&stage, &ec2);
-    stage.step("the machines dial a gateway", || dial(&stage, &ec2, &controller));
-    stage.step("a pod that waits becomes a node, and runs on it", || rent(&stage, &ec2, &controller));
+    let pods = stage.step("the controller becomes two pods, of which one leads", || install(&stage, &ec2));
+    stage.step("the machines dial a gateway", || dial(&stage, &ec2, &pods));
+    stage.step("a pod that waits becomes a node, and runs on it", || rent(&stage, &ec2, &pods));
     stage.step("the node is what it should be", || as_it_should_be(&stage, &ec2));
+    stage.step("the pod that leads is deleted: the other one leads", || other_leads(&stage, &ec2, &pods));
     stage.step("the gateway dies: another one takes its place, and the pod stays", || {
-        gateway_dies(&stage, &ec2, &controller);
+        gateway_dies(&stage, &ec2, &pods);
     });
+    stage.step("the pods give the lease back, and the administrator's machine goes on", || pods.end());
+    let controller = Foreground::start(&stage, &ec2);
     stage.step("EC2 takes it back: the pod runs on another", || taken_back(&stage, &ec2, &controller));
     stage.step("the node is given back when nothing runs on it, and nothing is left", || {
         give_back(&stage, &ec2, &controller);
@@ -122,38 +131,6 @@ impl Drop for Process {
     }
 }
 
-/// `hoist burst run`, and what it has printed.
-struct Controller {
-    process: RefCell<Process>,
-    log: std::path::PathBuf,
-}
-
-impl Controller {
-    fn start(stage: &Stage, ec2: &Ec2) -> Controller {
-        let log = stage.path("controller.log");
-        let library = stage.path("library");
-        let mut command = with_aws(stage.command(&["burst", "run", "--roles", text(&library)]), ec2);
-        let file = File::create(&log).unwrap();
-        command.stdout(file.try_clone().unwrap()).stderr(file);
-        Controller { process: RefCell::new(Process(command.spawn().unwrap())), log }
-    }
-
-    fn has_ended(&self) -> bool {
-        self.process.borrow_mut().0.try_wait().unwrap().is_some()
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// When it last told of this, in whole seconds.
-    fn told(&self, what: &str) -> Option<jiff::Timestamp> {
-        let said = self.said();
-        let line = said.lines().rfind(|line| line.contains(what))?;
-        line.split_whitespace().next()?.parse().ok()
-    }
-}
-
 fn with_aws(mut command: Command, ec2: &Ec2) -> Command {
     command.env("AWS_ENDPOINT_URL", &ec2.url).env("AWS_EC2_METADATA_DISABLED", "true");
     command.env("AWS_ACCESS_KEY_ID", "tests").env("AWS_SECRET_ACCESS_KEY", "tests");
@@ -177,7 +154,32 @@ fn prepare(stage: &Stage, ec2: &Ec2) {
     internet::open(LAB, gateway);
 }
 
-fn dial(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+fn install<'a>(stage: &'a Stage, ec2: &Ec2) -> Pods<'a> {
+    for machine in MACHINES {
+        stage.on(machine, PLUGINS);
+    }
+    image::supply(stage, &MACHINES);
+    let pods = Pods::install(stage, &internet::forward(LAB, &ec2.url));
+    let both = || pods.running().len() == 2 && pods.leader().is_some();
+    wait("two pods run, and one of them leads", 120, stage, ec2, &pods, both);
+    pods
+}
+
+/// Another pod takes the place of the one that led, at home, though a rented node is there.
+fn other_leads(stage: &Stage, ec2: &Ec2, pods: &Pods) {
+    let first = pods.leader().unwrap();
+    let begun = Instant::now();
+    pods.delete(&first);
+    let other = || pods.leader().is_some_and(|leader| leader != first);
+    wait("the other leads", 60, stage, ec2, pods, other);
+    eprint!("{:.1} s: ", begun.elapsed().as_secs_f64());
+    wait("there are two again", 90, stage, ec2, pods, || pods.running().len() == 2);
+    for (name, address) in pods.running() {
+        assert!(["10.77.0.11", "10.77.0.12"].contains(&address.as_str()), "{name} is on {address}");
+    }
+}
+
+fn dial(stage: &Stage, ec2: &Ec2, controller: &dyn Controller) {
     for machine in MACHINES {
         let answers = "wg show hoist latest-handshakes | grep -Eq '[1-9][0-9]*$'";
         wait("it answers", 180, stage, ec2, controller, || stage.holds_on(machine, answers));
@@ -186,7 +188,7 @@ fn dial(stage: &Stage, ec2: &Ec2, controller: &Controller) {
 }
 
 /// EC2 ends it, as when its host fails. Nobody touches a machine or a worker.
-fn gateway_dies(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+fn gateway_dies(stage: &Stage, ec2: &Ec2, controller: &dyn Controller) {
     let [first] = ec2.gateways().try_into().unwrap();
     let (node, before) = (runs_on(stage), ec2.workers().len());
     ec2.lose(&first.id);
@@ -224,7 +226,14 @@ spec:
 
 /// Waits until something is so, with all that is known of the rented machines if it never is.
 #[track_caller]
-fn wait(what: &str, limit: u64, stage: &Stage, ec2: &Ec2, controller: &Controller, so: impl Fn() -> bool) {
+fn wait(
+    what: &str,
+    limit: u64,
+    stage: &Stage,
+    ec2: &Ec2,
+    controller: &dyn Controller,
+    so: impl Fn() -> bool,
+) {
     let begun = Instant::now();
     while !so() {
         cilium_is_ready(stage);
@@ -251,7 +260,7 @@ fn runs_on(stage: &Stage) -> Option<String> {
     Some(said.trim().to_owned()).filter(|address| !address.is_empty() && !address.contains(' '))
 }
 
-fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+fn rent(stage: &Stage, ec2: &Ec2, controller: &dyn Controller) {
     let manifest = stage.path("deployment.yaml");
     fs::write(&manifest, DEPLOYMENT).unwrap();
     let begun = Instant::now();
@@ -274,7 +283,8 @@ fn rent(stage: &Stage, ec2: &Ec2, controller: &Controller) {
     let own = own_share(stage, ec2);
     eprint!("{own:.1} s of hoist's own until EC2 was asked, {} to sign: ", signed(stage));
     // The target is 3 s; two cores run the cluster, the emulator and the nodes besides.
-    assert!(own < 5.0, "{own:.1} s until EC2 was asked, beside what pods are to wait");
+    let late = format!("{own:.1} s until EC2 was asked, beside what pods are to wait");
+    assert!(own < 5.0, "{late}\n{}", controller.said());
 }
 
 /// What that inventory says that a pod is to wait, and that others are waited for.
@@ -341,7 +351,7 @@ fn as_it_should_be(stage: &Stage, ec2: &Ec2) {
     status.says("ready").says(TYPE).says("203.0.113.7:51820, lets in 2");
 }
 
-fn taken_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+fn taken_back(stage: &Stage, ec2: &Ec2, controller: &dyn Controller) {
     let first = ec2.workers()[0].clone();
     let begun = Instant::now();
     ec2.notice(&first.address);
@@ -353,7 +363,7 @@ fn taken_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
     assert_eq!(ec2.workers().len(), 2, "one took its place");
 }
 
-fn give_back(stage: &Stage, ec2: &Ec2, controller: &Controller) {
+fn give_back(stage: &Stage, ec2: &Ec2, controller: &Foreground) {
     stage.kubectl(&["delete", "deployment", "overflow"]).exits(0);
     let begun = Instant::now();
     let only_the_gateway = || ec2.running() == 1;
