@@ -147,6 +147,32 @@ fn a_token_that_returns_an_instance_that_has_ended_is_used_up() {
     assert_eq!(claim.former.len(), 1);
 }
 
+/// The line is cut before the answer to a launch comes, and mended when EC2 has forgotten what it gave.
+#[test]
+fn a_token_of_an_instance_that_ec2_has_forgotten_is_used_up() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.cut_after = 100;
+    bed.world().faults.hide = 100;
+    bed.add_pods(2, 9 * HOUR);
+    bed.turns(3, 1);
+    assert_eq!(alive(&bed), 1);
+    {
+        let mut world = bed.world();
+        let end = world.now;
+        for machine in world.machines.values_mut() {
+            machine.history.push((end, hoist::burst::cloud::State::Terminated, None));
+        }
+        (world.faults.cut_after, world.faults.hide) = (0, 0);
+        world.faults.silent = ["launch", "describe", "leftovers", "terminate", "delete"].into();
+    }
+    bed.turns(70 * 60, 30);
+    bed.world().faults.silent.clear();
+    bed.turns(600, 2);
+    assert_eq!(bed.world().book.0.market.stopped, None);
+    assert_eq!((phases(&bed), alive(&bed)), (vec![Phase::Ready], 1));
+    gates::hold(&bed.world());
+}
+
 #[test]
 fn answers_that_lag_make_no_duplicates() {
     for lag in [1_000, 5_000, 30_000] {

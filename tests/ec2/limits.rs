@@ -56,8 +56,12 @@ async fn all() {
         assert_eq!((error.kind, error.code.as_str()), (kind, code), "{error}");
     }
     // By now EC2 shows all that there is.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(raw.alive().await, 1, "nothing was made");
+    // What has ended is given again under its token, until it is forgotten.
+    assert_eq!(ec2.instances().await.unwrap().len(), 1);
+    let error = ec2.launch(&wanted).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (Kind::TokenUsedUp, "IdempotentInstanceTerminated"));
 }
 
 /// One that hoist never writes, for it measures before.

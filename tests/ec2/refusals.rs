@@ -36,6 +36,7 @@ async fn by_code() {
         (401, "AuthFailure", Kind::Denied, "the action ec2:RunInstances"),
         (403, "UnauthorizedOperation", Kind::Denied, "the action ec2:RunInstances"),
         (400, "IdempotentParameterMismatch", Kind::Mismatch, "please report it"),
+        (400, "IdempotentInstanceTerminated", Kind::TokenUsedUp, "another is launched"),
         (400, "InvalidParameterValue", Kind::Invalid, "mend it in the inventory"),
     ] {
         proxy.next("RunInstances", Fault::Refused(status, code));

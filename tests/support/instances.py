@@ -1,7 +1,8 @@
 """moto's EC2 with the rules that a launch meets in the real one: tokens, times, capacity, quotas, addresses.
 
 RULES in the environment says what there is, as JSON: seconds until an instance runs (`pending`) and until
-DescribeInstances shows it so (`lag`), types that are sold out (`short`), and vCPUs by capacity type (`vcpus`).
+DescribeInstances shows it so (`lag`), and until one that has ended is forgotten (`forget`); types that are sold out
+(`short`), and vCPUs by capacity type (`vcpus`).
 """
 
 import base64
@@ -16,7 +17,7 @@ from moto.ec2.responses._base_response import EC2BaseResponse
 from moto.ec2.responses.instances import InstanceResponse
 
 RULES = json.loads(os.environ.get("RULES", "{}"))
-PENDING, LAG = RULES.get("pending", 0), RULES.get("lag", 0)
+PENDING, LAG, FORGET = RULES.get("pending", 0), RULES.get("lag", 0), RULES.get("forget", 3600)
 USER_DATA = 16 * 1024
 STATES = {"pending": 0, "running": 16, "terminated": 48}
 # What was asked, and given, by client token.
@@ -29,8 +30,9 @@ reservations = InstanceBackend.all_reservations
 
 def state(instance, at):
     # By name; nothing before it was launched.
-    if at >= getattr(instance, "ended", float("inf")):
-        return "terminated"
+    ended = getattr(instance, "ended", float("inf"))
+    if at >= ended:
+        return None if at >= ended + FORGET else "terminated"
     began = instance.began
     return None if at < began else "pending" if at < began + PENDING else "running"
 
@@ -68,7 +70,10 @@ def run_instances(self):
         if before != asked:
             message = f"The client token {token} was used with other parameters."
             return refusal(400, "IdempotentParameterMismatch", message)
-        # Its instance as it is now, and be it terminated.
+        # Its instance as it is now, and be it terminated, for as long as there is something to tell of it.
+        if any(state(it, time.time()) is None for it in answer.result.instances):
+            message = f"The instance of the client token {token} has been terminated."
+            return refusal(400, "IdempotentInstanceTerminated", message)
         self.ec2_backend.all_reservations()
         return answer
     why = hindrance(self)

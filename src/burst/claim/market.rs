@@ -144,7 +144,7 @@ impl Market {
             Kind::FullSubnet => self.full(offer, now),
             Kind::Quota => self.quota(offer.capacity, now),
             Kind::Denied | Kind::Invalid | Kind::Mismatch => self.stop(error.to_string(), configuration, now),
-            Kind::Throttled | Kind::Expired | Kind::Ambiguous | Kind::NotFound => {}
+            Kind::Throttled | Kind::Expired | Kind::Ambiguous | Kind::NotFound | Kind::TokenUsedUp => {}
         }
     }
 

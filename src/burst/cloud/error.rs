@@ -77,6 +77,8 @@ pub enum Kind {
     NotFound,
     /// The client token was used before with another request: that request may have made an instance.
     Mismatch,
+    /// The client token was used before, by this request, and its instance has ended. Nothing runs; another token may do.
+    TokenUsedUp,
     /// The request is wrong. Repeating does not help until the configuration changes.
     Invalid,
 }
@@ -156,6 +158,9 @@ impl CloudError {
             Kind::Mismatch => {
                 "this is a mistake in hoist, for a repeated launch must be the same bytes: please report it. What was launched is terminated".into()
             }
+            Kind::TokenUsedUp => {
+                "nothing to do: the instance that it was for has ended, and another is launched".into()
+            }
             Kind::Invalid => "the message is EC2's own and names the parameter: mend it in the inventory".into(),
         }
     }
@@ -164,7 +169,7 @@ impl CloudError {
 fn kind(order: Order, status: u16, code: &str) -> Kind {
     match code {
         "InsufficientInstanceCapacity" | "InsufficientHostCapacity" | "InsufficientReservedInstanceCapacity"
-        | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
+        | "InsufficientReservedInstancesCapacity" | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
         // "The requested configuration is currently not supported": this type is not sold in this zone.
         | "Unsupported" => Kind::Capacity,
         // The zone lacks it, whatever the type.
@@ -184,6 +189,7 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         // EC2 says the first of credentials for a session that is over, and of a clock that is wrong; others the rest.
         "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" => Kind::Expired,
         "IdempotentParameterMismatch" => Kind::Mismatch,
+        "IdempotentInstanceTerminated" => Kind::TokenUsedUp,
         _ if code.starts_with("AuthFailure.") => Kind::Denied,
         _ if status >= 500 || status == 408 => Kind::Ambiguous,
         // At a launch it is the image, the subnet or the security group that is not there.
@@ -202,6 +208,9 @@ mod tests {
         for (order, status, code, expected) in [
             (launch, 500, "InsufficientInstanceCapacity", Kind::Capacity),
             (launch, 400, "Unsupported", Kind::Capacity),
+            // As EC2's list has it, and as its client libraries do.
+            (launch, 500, "InsufficientReservedInstancesCapacity", Kind::Capacity),
+            (launch, 500, "InsufficientReservedInstanceCapacity", Kind::Capacity),
             (launch, 400, "InsufficientFreeAddressesInSubnet", Kind::FullSubnet),
             (launch, 400, "MaxSpotInstanceCountExceeded", Kind::Quota),
             (launch, 400, "VcpuLimitExceeded", Kind::Quota),
@@ -218,6 +227,7 @@ mod tests {
             (launch, 500, "InternalError", Kind::Ambiguous),
             (launch, 503, "Unavailable", Kind::Ambiguous),
             (launch, 400, "IdempotentParameterMismatch", Kind::Mismatch),
+            (launch, 400, "IdempotentInstanceTerminated", Kind::TokenUsedUp),
             (launch, 400, "InvalidSubnetID.NotFound", Kind::Invalid),
             (Order::TerminateInstances, 400, "InvalidInstanceID.NotFound", Kind::NotFound),
             (launch, 400, "InvalidParameterValue", Kind::Invalid),

@@ -197,6 +197,8 @@ pub fn answered(record: &Record, answer: &Result<Instance, CloudError>, now: Tim
             Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Mismatch => {
                 (record.launch, record.pause) = (None, Some(now.after(PAUSE)));
             }
+            // What it gave then has ended, and is forgotten: the next attempt has another token.
+            Kind::TokenUsedUp => record.launch = None,
             Kind::Denied | Kind::Invalid if error.code == IN_USE => {
                 (record.launch, record.pause) = (None, Some(now.after(HELD)));
             }

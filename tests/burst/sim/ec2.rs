@@ -13,9 +13,6 @@ use super::{
     world::{Disk, Machine, World},
 };
 
-/// EC2 forgets terminated instances after this long.
-const SHOWN: u64 = 60 * 60 * 1000;
-
 fn refuse(order: Order, status: u16, code: &str) -> CloudError {
     CloudError::answered(order, status, code, "simulated")
 }
@@ -66,6 +63,10 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
             world.mismatches += 1;
             world.say(format!("IdempotentParameterMismatch for {claim:?}"));
             return Err(refuse(order, 400, "IdempotentParameterMismatch"));
+        }
+        if world.machines[&id].is_forgotten(world.now) {
+            world.say(format!("IdempotentInstanceTerminated for {claim:?}: {id}"));
+            return Err(refuse(order, 400, "IdempotentInstanceTerminated"));
         }
         world.say(format!("RunInstances repeated for {claim:?}: {id}"));
         let mut instance = world.machines[&id].instance.clone();
@@ -159,11 +160,7 @@ fn describe(world: &mut World, ids: Option<&[String]>) -> Result<Vec<Instance>, 
         .filter(|(id, machine)| wanted(id) && now >= machine.hidden_until)
         .filter_map(|(_, machine)| {
             let (state, reason) = machine.state(at)?;
-            let ended = machine.history.iter().find(|(_, state, _)| *state == State::Terminated);
-            if ended.is_some_and(|(since, ..)| at >= since + SHOWN) {
-                return None;
-            }
-            Some(Instance { state, reason, ..machine.instance.clone() })
+            (!machine.is_forgotten(at)).then(|| Instance { state, reason, ..machine.instance.clone() })
         })
         .collect())
 }

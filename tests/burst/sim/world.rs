@@ -16,6 +16,9 @@ use hoist::burst::{
 /// Where virtual time begins.
 pub const START: u64 = 1_772_000_000_000;
 
+/// EC2 forgets terminated instances after this long.
+const SHOWN: u64 = 60 * 60 * 1000;
+
 /// How often things go wrong, in percent of calls or instances, and rules that hold while they are set.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -91,6 +94,11 @@ impl Machine {
 
     pub fn is_alive(&self, now: u64) -> bool {
         self.state(now).is_some_and(|(state, _)| !state.is_ending())
+    }
+
+    pub fn is_forgotten(&self, at: u64) -> bool {
+        let ended = self.history.iter().find(|(_, state, _)| *state == State::Terminated);
+        ended.is_some_and(|(since, ..)| at >= since + SHOWN)
     }
 }
 
