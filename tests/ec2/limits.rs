@@ -38,6 +38,9 @@ async fn all() {
         let instance_type = instance_type.to_owned();
         RunInstances { instance_type, ..request(&template, name, capacity) }
     };
+    // What another quota counts takes nothing of this one.
+    let error = ec2.launch(&of("burst-8", "x1e.xlarge", Capacity::Spot)).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (Kind::Quota, "MaxSpotInstanceCountExceeded"));
     ec2.launch(&of("burst-2", "m5.large", Capacity::Spot)).await.unwrap();
     let full = raw.full_subnet().await;
     let refused = [

@@ -2,12 +2,13 @@
 
 RULES in the environment says what there is, as JSON: seconds until an instance runs (`pending`) and until
 DescribeInstances shows it so (`lag`), and until one that has ended is forgotten (`forget`); types that are sold out
-(`short`), and vCPUs by capacity type (`vcpus`).
+(`short`), and vCPUs by capacity type and bucket of families (`vcpus`).
 """
 
 import base64
 import json
 import os
+import re
 import time
 
 from moto.core.responses import ActionResult
@@ -46,6 +47,13 @@ def vcpus(instance_type):
     return INSTANCE_TYPES[instance_type]["VCpuInfo"]["DefaultVCpus"]
 
 
+def bucket(instance_type):
+    letters = re.match("[a-z]*", instance_type)[0]
+    names = {"dl": "DL", "hpc": "HPC", "inf": "Inf", "trn": "Trn", "u": "High Memory", "vt": "G and VT", "g": "G and VT"}
+    first = "Standard" if letters[0] in "acdhimrtz" else names.get(letters[0], letters[0].upper())
+    return names.get(letters, first)
+
+
 def hindrance(response):
     backend, asked = response.ec2_backend, response._get_param
     instance_type, spot = asked("InstanceType"), bool(asked("InstanceMarketOptions.MarketType"))
@@ -56,8 +64,10 @@ def hindrance(response):
             return 400, "InsufficientFreeAddressesInSubnet", f"There are no free addresses in {subnet.id}."
     if instance_type in RULES.get("short", []):
         return 500, "InsufficientInstanceCapacity", f"We currently do not have sufficient {instance_type} capacity."
-    most = RULES.get("vcpus", {}).get("spot" if spot else "on-demand")
+    counted = bucket(instance_type)
+    most = RULES.get("vcpus", {}).get("spot" if spot else "on-demand", {}).get(counted)
     alive = [it for it in backend.all_instances() if it.state != "terminated" and (it.lifecycle == "spot") == spot]
+    alive = [it for it in alive if bucket(it.instance_type) == counted]
     if most is not None and sum(vcpus(it.instance_type) for it in alive) + vcpus(instance_type) > most:
         return 400, "MaxSpotInstanceCountExceeded" if spot else "VcpuLimitExceeded", f"You may have {most} vCPUs."
     return None

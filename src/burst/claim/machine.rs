@@ -225,7 +225,7 @@ fn refused(claim: &mut Claim, error: &CloudError, now: Time) {
         Kind::Ambiguous | Kind::Throttled | Kind::Expired | Kind::NotFound => {}
         // The token was looked up before capacity was: no try of this attempt has made an instance; or the one that it made
         // has ended, so long ago that EC2 names it no more.
-        Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::TokenUsedUp => {
+        Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Limit | Kind::TokenUsedUp => {
             claim.launch = None;
             match claim.why {
                 None => go(claim, Phase::Planned, now),

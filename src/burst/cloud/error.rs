@@ -62,8 +62,12 @@ pub enum Kind {
     Capacity,
     /// The subnet has no free address. Nothing was launched; another zone may do.
     FullSubnet,
-    /// The account may have no more of this kind of capacity. Nothing was launched.
+    /// The account may have no more vCPUs of this capacity type in this [bucket](crate::burst::quota::Bucket) of families.
+    /// Nothing was launched.
     Quota,
+    /// Another limit of the account, whatever the type: of volumes, of interfaces, of spot instances at all. Nothing was
+    /// launched; the other capacity type may do.
+    Limit,
     /// The credentials do not allow it. Repeating does not help until somebody changes something.
     Denied,
     /// Too many calls. Nothing was done; later.
@@ -137,10 +141,13 @@ impl CloudError {
             Kind::Capacity | Kind::FullSubnet => {
                 "nothing to do: the next offer is taken. If all are refused, allow more instance types or zones".into()
             }
-            Kind::Quota if self.order.service().1 != "ec2" => {
+            Kind::Limit if self.order.service().1 != "ec2" => {
                 "Service Quotas in the AWS console raises it".into()
             }
-            Kind::Quota => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
+            Kind::Quota => {
+                "other families or the other capacity type are tried; Service Quotas in the AWS console raises it: `hoist burst plan` names it".into()
+            }
+            Kind::Limit => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
             Kind::Denied if self.code == NO_CREDENTIALS => {
                 "they are looked for where all tools of AWS do: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws, the instance's role".into()
             }
@@ -176,11 +183,11 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         "InsufficientFreeAddressesInSubnet" | "InsufficientAddressCapacity" | "InsufficientVolumeCapacity" => {
             Kind::FullSubnet
         }
-        "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded"
-        | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
+        "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded" => Kind::Quota,
+        "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
         | "MaxIOPSLimitExceeded" | "LimitExceededException" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
         // An account that never had a spot instance, and credentials that may not make the role for it.
-        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Quota,
+        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Limit,
         "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch"
         | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
         | "UnrecognizedClientException" | "MissingAuthenticationToken" => Kind::Denied,
@@ -214,7 +221,9 @@ mod tests {
             (launch, 400, "InsufficientFreeAddressesInSubnet", Kind::FullSubnet),
             (launch, 400, "MaxSpotInstanceCountExceeded", Kind::Quota),
             (launch, 400, "VcpuLimitExceeded", Kind::Quota),
-            (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Quota),
+            (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Limit),
+            (launch, 400, "VolumeLimitExceeded", Kind::Limit),
+            (Order::CreateStack, 400, "LimitExceededException", Kind::Limit),
             (launch, 403, "AuthFailure.Other", Kind::Denied),
             (launch, 500, "InsufficientVolumeCapacity", Kind::FullSubnet),
             (launch, 400, "RequestExpired", Kind::Expired),

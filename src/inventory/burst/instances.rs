@@ -37,7 +37,8 @@ pub struct Instances {
     /// The processors that images of pods are made for.
     #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub architectures: Vec<Architecture>,
-    /// Families such as `m7i` or `c7a`. Default: all that AWS calls current.
+    /// Families such as `m7i` or `c7a`. Default: all that AWS calls current and counts in its quotas of standard instances
+    /// (A, C, D, H, I, M, R, T, Z). Others, such as `g6` or `x8g`, have quotas of their own, which are 0 in new accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[a-z0-9-]+$")))]
     pub families: Vec<String>,

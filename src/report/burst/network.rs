@@ -1,13 +1,20 @@
 //! The network of workers in EC2, for people.
 
-use std::fmt::Write as _;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use ipnet::Ipv4Net;
 
 use super::worst::workers;
 use crate::report::table::Table;
 use crate::{
-    burst::network::{Made, Network, WIREGUARD},
+    burst::{
+        network::{Made, Network, WIREGUARD},
+        quota::Bucket,
+    },
     inventory::{Burst, Capacity, Connection},
 };
 
@@ -119,22 +126,31 @@ fn costs(network: &Network, burst: &Burst) -> String {
     )
 }
 
-/// What the account must allow.
+/// What the account must allow: any bucket that workers may come from may have to hold all of them.
 fn quotas(network: &Network, burst: &Burst) -> String {
-    let wants = |capacity| burst.capacity.contains(&capacity);
-    let workers = burst.max_vcpus;
-    let on_demand = if wants(Capacity::OnDemand) { workers } else { 0 };
-    let gateway = network.connection == Connection::Gateway && network.existing.is_none();
+    let instances = &burst.instances;
+    let named = if instances.types.is_empty() { &instances.families } else { &instances.types };
+    let mut workers: BTreeSet<Bucket> = named.iter().map(|name| Bucket::of(name)).collect();
+    if workers.is_empty() {
+        workers.insert(Bucket::Standard);
+    }
+    let mut needed: BTreeMap<(Bucket, Reverse<Capacity>), u32> = BTreeMap::new();
+    for (bucket, capacity) in workers.iter().flat_map(|it| burst.capacity.iter().map(move |of| (*it, *of))) {
+        needed.insert((bucket, Reverse(capacity)), burst.max_vcpus);
+    }
+    if network.connection == Connection::Gateway && network.existing.is_none() {
+        let bucket = Bucket::of(&network.gateway_type);
+        *needed.entry((bucket, Reverse(Capacity::OnDemand))).or_default() += GATEWAY_VCPUS;
+    }
     let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "VCPUS NEEDED"]);
-    let mut row = |name: &str, code: &str, vcpus: u32| {
-        if vcpus > 0 {
+    for ((bucket, Reverse(capacity)), vcpus) in needed {
+        if let Some((name, code)) = bucket.quota(capacity) {
             table.row([name.to_owned(), code.to_owned(), vcpus.to_string()]);
         }
-    };
-    let on_demand = on_demand + if gateway { GATEWAY_VCPUS } else { 0 };
-    row("Running On-Demand Standard instances", "L-1216C47A", on_demand);
-    row("All Standard Spot Instance Requests", "L-34B43A08", if wants(Capacity::Spot) { workers } else { 0 });
-    format!("{table}New accounts have 5 of each; Service Quotas in AWS' console raises them.\n")
+    }
+    format!(
+        "{table}New accounts have 5 of each Standard one, 0 of others; Service Quotas in AWS' console raises them.\n"
+    )
 }
 
 /// What there is now.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use hoist::burst::{
     cloud::{Cloud, CloudError, Instance, Leftover, Order, Resource, RunInstances, State, tag},
     offer::Capacity,
+    quota::Bucket,
     time::Time,
 };
 
@@ -76,7 +77,9 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
     }
     let capacity = if request.spot { Capacity::Spot } else { Capacity::OnDemand };
     let offered = format!("{} {zone} {capacity:?}", request.instance_type);
-    let of_kind = world.alive().filter(|(_, machine)| machine.spot == request.spot).count();
+    let bucket = Bucket::of(&request.instance_type);
+    let counts = |machine: &Machine| (machine.spot, machine.bucket) == (request.spot, bucket);
+    let counted = world.alive().filter(|(_, machine)| counts(machine)).count();
     let interface = request.network_interface.as_ref().filter(|_| !world.faults.interfaces_are_shared);
     let holds = |machine: &Machine| {
         interface.is_some()
@@ -89,7 +92,8 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
         Some((400, "InsufficientFreeAddressesInSubnet"))
     } else if world.faults.short.iter().any(|rule| offered.contains(rule)) {
         Some((500, "InsufficientInstanceCapacity"))
-    } else if world.faults.quota.get(&capacity).is_some_and(|vcpus| of_kind as u32 * 2 + 2 > *vcpus) {
+    } else if world.faults.quota.get(&(capacity, bucket)).is_some_and(|vcpus| counted as u32 * 2 + 2 > *vcpus)
+    {
         Some((400, if request.spot { "MaxSpotInstanceCountExceeded" } else { "VcpuLimitExceeded" }))
     } else {
         None
@@ -139,6 +143,7 @@ fn make(world: &mut World, request: &RunInstances, zone: String, claim: Option<S
         interface: request.network_interface.clone(),
         zone,
         spot,
+        bucket: Bucket::of(&request.instance_type),
         history,
         hidden_until,
         joins_at,
