@@ -98,13 +98,18 @@ pub enum System {
 }
 
 impl Image {
+    /// What the inventory says for this architecture.
+    pub fn said(&self, architecture: Architecture) -> Option<&str> {
+        match architecture {
+            Architecture::Amd64 => self.amd64.as_deref(),
+            Architecture::Arm64 => self.arm64.as_deref(),
+        }
+    }
+
     /// What EC2 is asked for: an id, or a parameter of SSM, which EC2 resolves when it launches.
     pub fn id(&self, architecture: Architecture) -> String {
-        let said = match architecture {
-            Architecture::Amd64 => &self.amd64,
-            Architecture::Arm64 => &self.arm64,
-        };
-        let id = said.clone().unwrap_or_else(|| self.system.newest(architecture));
+        let said = self.said(architecture).map(str::to_owned);
+        let id = said.unwrap_or_else(|| self.system.newest(architecture));
         if id.starts_with('/') { format!("resolve:ssm:{id}") } else { id }
     }
 

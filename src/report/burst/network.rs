@@ -12,6 +12,7 @@ use super::worst::workers;
 use crate::report::table::Table;
 use crate::{
     burst::{
+        gateway::disk_gib,
         network::{Made, Network, WIREGUARD},
         quota::Bucket,
     },
@@ -32,7 +33,8 @@ mod price {
     pub const VPN: f64 = 0.05;
     /// A t4g.nano on demand.
     pub const NANO: f64 = 0.0042;
-    /// It has a price for a month.
+    /// A GiB of gp3, by <https://aws.amazon.com/ebs/pricing/>. This and the key have a price for a month.
+    pub const DISK: f64 = 0.08 / super::HOURS;
     pub const KEY: f64 = 1.0 / super::HOURS;
 }
 
@@ -112,17 +114,21 @@ fn costs(network: &Network, burst: &Burst) -> String {
     }
     let kind = network.gateway_type.as_str();
     let gateway = burst.prices.get(kind).copied().or_else(|| (kind == "t4g.nano").then_some(price::NANO));
-    if let Some(hour) = gateway.filter(|_| network.connection == Connection::Gateway) {
-        row(&format!("the gateway, a {kind}"), hour);
+    if network.connection == Connection::Gateway {
+        if let Some(hour) = gateway {
+            row(&format!("the gateway, a {kind}"), hour);
+        }
+        let gib = disk_gib(burst);
+        row(&format!("its disk of {gib} GiB"), f64::from(gib) * price::DISK);
     }
     let more = match network.connection {
-        Connection::Gateway if gateway.is_some() => String::from("the gateway's small disk"),
-        Connection::Gateway => format!("the gateway, a {kind} with a small disk"),
-        Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT", price::NAT),
+        Connection::Gateway if gateway.is_some() => String::new(),
+        Connection::Gateway => format!("the gateway, a {kind}, and "),
+        Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT, and ", price::NAT),
     };
     format!(
         "{table}US dollars, AWS' list of February 2026 for us-east-1; other regions cost up to half more. To that\n\
-         come {more}, and traffic out of AWS.\n\n"
+         comes {more}traffic out of AWS.\n\n"
     )
 }
 
