@@ -64,12 +64,19 @@ fn quotas_are_those_of_the_families_that_are_named() {
     let quotas: Vec<Vec<&str>> = text
         .lines()
         .filter(|line| line.contains(" L-"))
-        .map(|line| line.split_whitespace().rev().take(2).collect())
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).skip(1).collect())
         .collect();
     // The gateway is one of the standard ones.
     assert_eq!(
         quotas,
-        [["34", "L-1216C47A"], ["32", "L-34B43A08"], ["32", "L-7295265B"], ["32", "L-E3A00192"]],
+        [
+            ["L-1216C47A", "34 vCPUs"],
+            ["L-34B43A08", "32 vCPUs"],
+            ["L-7295265B", "32 vCPUs"],
+            ["L-E3A00192", "32 vCPUs"],
+            ["L-F678F1CE", "1"],
+            ["L-0263D0A3", "1"],
+        ],
         "{text}"
     );
 }

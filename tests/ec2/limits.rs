@@ -41,6 +41,12 @@ async fn all() {
     // What another quota counts takes nothing of this one.
     let error = ec2.launch(&of("burst-8", "x1e.xlarge", Capacity::Spot)).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (Kind::Quota, "MaxSpotInstanceCountExceeded"));
+    let on_credits = RunInstances {
+        credit_specification: Some("standard".into()),
+        ..of("burst-9", "m5.large", Capacity::Spot)
+    };
+    let error = ec2.launch(&on_credits).await.unwrap_err();
+    assert_eq!(error.code, "InstanceCreditSpecification.NotSupported");
     ec2.launch(&of("burst-2", "m5.large", Capacity::Spot)).await.unwrap();
     let full = raw.full_subnet().await;
     let refused = [

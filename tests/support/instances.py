@@ -59,6 +59,9 @@ def hindrance(response):
     instance_type, spot = asked("InstanceType"), bool(asked("InstanceMarketOptions.MarketType"))
     if len(base64.b64decode(asked("UserData") or "")) > USER_DATA:
         return 400, "InvalidParameterValue", "User data is limited to 16384 bytes"
+    if asked("CreditSpecification.CpuCredits") and not re.match("t[0-9]", instance_type):
+        message = f"The {instance_type} instance type does not support specifying CpuCredits."
+        return 400, "InstanceCreditSpecification.NotSupported", message
     for subnet in [it for zone in backend.subnets.values() for it in zone.values() if it.id == asked("SubnetId")]:
         if subnet.available_ip_address_count < 1:
             return 400, "InsufficientFreeAddressesInSubnet", f"There are no free addresses in {subnet.id}."

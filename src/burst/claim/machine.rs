@@ -307,15 +307,8 @@ mod tests {
 
     #[test]
     fn a_token_whose_instance_is_forgotten_makes_room_for_the_next_attempt() {
-        let error = || {
-            let code = "IdempotentInstanceTerminated";
-            Answer::Refused(CloudError::answered(
-                Order::RunInstances,
-                400,
-                code,
-                "its instance was terminated",
-            ))
-        };
+        let code = "IdempotentInstanceTerminated";
+        let error = || Answer::Refused(CloudError::answered(Order::RunInstances, 400, code, ""));
         let after = answered(&asked(), error(), Time(9));
         assert_eq!((after.phase, after.attempt, after.launch, after.why), (Phase::Planned, 1, None, None));
         let unwanted = Claim { why: Some(Why::TimeOut(Phase::Launching)), ..asked() };

@@ -49,6 +49,9 @@ pub fn wanted(
     // Nobody needs it any more when somebody says so, at no time that is known.
     request.tags.remove(tag::EXPIRES);
     request.network_interface = Some(gateway.interface.clone());
+    // Without credits, which it begins without, it would boot for minutes, and workers' pods be moved meanwhile. So it has what
+    // the account gives: AWS' default is `unlimited`.
+    request.credit_specification = None;
     Some(Wanted::new(cluster.to_owned(), key.to_string(), request))
 }
 
@@ -81,7 +84,7 @@ mod tests {
         assert_eq!(request.network_interface.as_deref(), Some("eni-1"));
         assert_eq!((request.instance_type.as_str(), request.spot), ("t4g.nano", false));
         assert!(request.image_id.ends_with("/arm64"), "{}", request.image_id);
-        assert_eq!(request.iam_instance_profile, None);
+        assert_eq!((request.iam_instance_profile, request.credit_specification), (None, None));
         assert_eq!(request.tags["hoist.dev/claim"], "gateway");
         assert_eq!(request.tags["hoist.dev/cluster"], "office-burst");
         assert_eq!(request.client_token.len(), 64);

@@ -53,7 +53,8 @@ pub struct Instances {
     pub vcpus: Range,
     /// The least and the most memory of one instance, in GiB.
     pub memory: Range,
-    /// Types whose speed depends on credits, such as `t3`.
+    /// Types whose speed depends on credits, such as `t3`. They are launched as `standard`, so that they cost their price and no
+    /// more: they begin without credits, with a fraction of their processors.
     pub burstable: bool,
 }
 

@@ -121,6 +121,10 @@ fn costs(network: &Network, burst: &Burst) -> String {
         let gib = disk_gib(burst);
         row(&format!("its disk of {gib} GiB"), f64::from(gib) * price::DISK);
     }
+    let credits = match network.connection {
+        Connection::Gateway => credits(kind),
+        Connection::Vpn | Connection::Routed => String::new(),
+    };
     let more = match network.connection {
         Connection::Gateway if gateway.is_some() => String::new(),
         Connection::Gateway => format!("the gateway, a {kind}, and "),
@@ -128,8 +132,18 @@ fn costs(network: &Network, burst: &Burst) -> String {
     };
     format!(
         "{table}US dollars, AWS' list of February 2026 for us-east-1; other regions cost up to half more. To that\n\
-         comes {more}traffic out of AWS.\n\n"
+         comes {more}traffic out of AWS.{credits}\n\n"
     )
+}
+
+/// What a gateway that computes on credits may cost beyond its price: it is launched as the account's default says.
+fn credits(gateway_type: &str) -> String {
+    let hour = match gateway_type.split('.').next() {
+        Some("t4g") => 0.04,
+        Some("t3" | "t3a") => 0.05,
+        _ => return String::new(),
+    };
+    format!("\nWhat the gateway computes beyond its credits costs {hour} for each hour of a vCPU.")
 }
 
 /// What the account must allow: any bucket that workers may come from may have to hold all of them.
@@ -148,15 +162,20 @@ fn quotas(network: &Network, burst: &Burst) -> String {
         let bucket = Bucket::of(&network.gateway_type);
         *needed.entry((bucket, Reverse(Capacity::OnDemand))).or_default() += GATEWAY_VCPUS;
     }
-    let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "VCPUS NEEDED"]);
+    let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "NEEDED"]);
     for ((bucket, Reverse(capacity)), vcpus) in needed {
         if let Some((name, code)) = bucket.quota(capacity) {
-            table.row([name.to_owned(), code.to_owned(), vcpus.to_string()]);
+            table.row([name.to_owned(), code.to_owned(), format!("{vcpus} vCPUs")]);
         }
     }
-    format!(
-        "{table}New accounts have 5 of each Standard one, 0 of others; Service Quotas in AWS' console raises them.\n"
-    )
+    if network.existing.is_none() {
+        // The address is the gateway's, or that of NAT.
+        for (name, code) in [("VPCs per Region", "L-F678F1CE"), ("EC2-VPC Elastic IPs", "L-0263D0A3")] {
+            table.row([name.to_owned(), code.to_owned(), String::from("1")]);
+        }
+    }
+    let new = "New accounts have 5 of each, but 0 of instances that are not Standard";
+    format!("{table}{new}; Service Quotas in AWS' console raises them.\n")
 }
 
 /// What there is now.
