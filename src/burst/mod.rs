@@ -24,6 +24,7 @@ pub mod network;
 pub mod offer;
 pub mod pack;
 pub mod permissions;
+pub mod quota;
 pub mod rented;
 pub mod service;
 pub mod simulate;

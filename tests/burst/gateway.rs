@@ -174,6 +174,19 @@ fn one_that_dies_is_replaced_within_a_minute_and_a_half() {
 }
 
 #[test]
+fn one_that_ec2_has_forgotten_before_it_told_of_it_is_launched_anew() {
+    let (bed, wanted) = (Bed::new(3), wanted("1"));
+    bed.world().faults.cut_after = 100;
+    bed.world().faults.hide = 100;
+    keep(&bed, Some(&wanted));
+    bed.world().faults = Faults::default();
+    end_one(&mut bed.world());
+    bed.world().pass(2 * 60 * 60 * 1000);
+    until_it_runs(&bed, &wanted);
+    assert_eq!(bed.world().gateway.0.attempt, 2);
+}
+
+#[test]
 fn it_is_launched_again_only_by_who_knows_what_was_launched() {
     let (bed, wanted) = (Bed::new(2), wanted("1"));
     // Killed at every place of its first turns, and again.

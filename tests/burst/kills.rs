@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hoist::burst::{cloud::State, time::Time};
+use hoist::burst::{cloud::State, quota::Bucket, time::Time};
 
 use super::{
     cases::{HOUR, running},
@@ -112,6 +112,7 @@ fn orphaned() -> Bed {
             interface: None,
             zone: "a".to_owned(),
             spot: false,
+            bucket: Bucket::Standard,
             history: vec![(now, State::Running, None)],
             hidden_until: 0,
             joins_at: None,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hoist::burst::{claim::Phase, offer::Capacity};
+use hoist::burst::{claim::Phase, offer::Capacity, quota::Bucket};
 
 use super::{
     cases::{HOUR, alive, kinds, launches, one_instance, phases},
     gates,
-    sim::Bed,
+    sim::{Bed, bed::offers_of},
 };
 
 #[test]
@@ -25,11 +25,28 @@ fn no_spot_capacity_means_on_demand_in_the_same_turn() {
 #[test]
 fn a_used_up_quota_means_the_other_capacity_type_for_a_quarter_of_an_hour() {
     let mut bed = Bed::new(1);
-    bed.world().faults.quota.insert(Capacity::Spot, 0);
+    bed.world().faults.quota.insert((Capacity::Spot, Bucket::Standard), 0);
     bed.add_pods(6, 5 * HOUR);
     bed.turns(60, 5);
     assert_eq!(kinds(&bed), [false; 3]);
     assert_eq!(launches(&bed), 4, "spot is asked for once");
+}
+
+#[test]
+fn a_quota_of_one_bucket_of_families_leaves_the_others_open() {
+    let mut bed = Bed::new(1);
+    for capacity in [Capacity::Spot, Capacity::OnDemand] {
+        bed.world().faults.quota.insert((capacity, Bucket::X), 0);
+    }
+    // As for a pod with little CPU and much memory.
+    bed.world().offers = offers_of(&["x8g.large", "r8g.large"]);
+    bed.add_pods(2, HOUR);
+    bed.turn().unwrap();
+    bed.world().pass(2_000);
+    bed.turn().unwrap();
+    assert_eq!((kinds(&bed), launches(&bed)), (vec![true], 2), "spot, of another type, in the same turn");
+    bed.turns(120, 1);
+    assert_eq!((phases(&bed), launches(&bed)), (vec![Phase::Ready], 2));
 }
 
 #[test]
@@ -45,7 +62,8 @@ fn spot_instances_that_end_before_they_join_mean_on_demand() {
 #[test]
 fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
     let mut bed = Bed::new(1);
-    bed.world().faults.quota.extend([(Capacity::Spot, 0), (Capacity::OnDemand, 0)]);
+    let none = [Capacity::Spot, Capacity::OnDemand].map(|capacity| ((capacity, Bucket::Standard), 0));
+    bed.world().faults.quota.extend(none);
     bed.add_pods(20, 5 * HOUR);
     bed.turns(3600, 5);
     assert!(launches(&bed) <= 8, "{}: each capacity type once in 15 minutes", launches(&bed));
@@ -145,6 +163,32 @@ fn a_token_that_returns_an_instance_that_has_ended_is_used_up() {
     let claim = bed.world().claims.values().next().unwrap().0.clone();
     assert_eq!((claim.attempt, claim.phase), (2, Phase::Ready));
     assert_eq!(claim.former.len(), 1);
+}
+
+/// The line is cut before the answer to a launch comes, and mended when EC2 has forgotten what it gave.
+#[test]
+fn a_token_of_an_instance_that_ec2_has_forgotten_is_used_up() {
+    let mut bed = Bed::new(1);
+    bed.world().faults.cut_after = 100;
+    bed.world().faults.hide = 100;
+    bed.add_pods(2, 9 * HOUR);
+    bed.turns(3, 1);
+    assert_eq!(alive(&bed), 1);
+    {
+        let mut world = bed.world();
+        let end = world.now;
+        for machine in world.machines.values_mut() {
+            machine.history.push((end, hoist::burst::cloud::State::Terminated, None));
+        }
+        (world.faults.cut_after, world.faults.hide) = (0, 0);
+        world.faults.silent = ["launch", "describe", "leftovers", "terminate", "delete"].into();
+    }
+    bed.turns(70 * 60, 30);
+    bed.world().faults.silent.clear();
+    bed.turns(600, 2);
+    assert_eq!(bed.world().book.0.market.stopped, None);
+    assert_eq!((phases(&bed), alive(&bed)), (vec![Phase::Ready], 1));
+    gates::hold(&bed.world());
 }
 
 #[test]

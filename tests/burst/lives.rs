@@ -10,6 +10,7 @@ use hoist::burst::{
     claim::{Phase, Why},
     controller::{Decision, Wanted},
     offer::Money,
+    quota::Bucket,
     time::Time,
 };
 
@@ -199,6 +200,7 @@ fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
             interface: None,
             zone,
             spot,
+            bucket: Bucket::Standard,
             history,
             hidden_until: 0,
             joins_at: None,

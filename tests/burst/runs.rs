@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hoist::burst::{offer::Capacity, quota::Bucket};
+
 use super::{
     gates,
     sim::{Bed, Faults},
@@ -34,7 +36,7 @@ pub fn faults(bed: &Bed) -> Faults {
         faults.full.insert("b".into());
     }
     if some(3) == 3 {
-        faults.quota.insert(hoist::burst::offer::Capacity::Spot, 4);
+        faults.quota.insert((Capacity::Spot, Bucket::Standard), 4);
     }
     if some(5) == 5 {
         faults.denied.insert("launch");

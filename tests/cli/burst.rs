@@ -54,6 +54,33 @@ fn a_vpn_is_shown_with_its_price_and_a_network_that_is_there_with_its_ids() {
     assert!(errors.contains("is there already"), "{errors}");
 }
 
+#[test]
+fn quotas_are_those_of_the_families_that_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let named =
+        connected(folder.path(), "capacity: [spot, on-demand]\ninstances: {families: [x8g, m7g, r8g]}");
+    let (exit, text, errors) = ask(&["burst", "plan", "-i", &named]);
+    assert_eq!((exit, errors.as_str()), (0, ""));
+    let quotas: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.contains(" L-"))
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).skip(1).collect())
+        .collect();
+    // The gateway is one of the standard ones.
+    assert_eq!(
+        quotas,
+        [
+            ["L-1216C47A", "34 vCPUs"],
+            ["L-34B43A08", "32 vCPUs"],
+            ["L-7295265B", "32 vCPUs"],
+            ["L-E3A00192", "32 vCPUs"],
+            ["L-F678F1CE", "1"],
+            ["L-0263D0A3", "1"],
+        ],
+        "{text}"
+    );
+}
+
 /// What needs no AWS.
 #[test]
 fn without_credentials_nothing_is_made_and_it_is_said_what_is_missing() {

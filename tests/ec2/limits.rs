@@ -38,6 +38,15 @@ async fn all() {
         let instance_type = instance_type.to_owned();
         RunInstances { instance_type, ..request(&template, name, capacity) }
     };
+    // What another quota counts takes nothing of this one.
+    let error = ec2.launch(&of("burst-8", "x1e.xlarge", Capacity::Spot)).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (Kind::Quota, "MaxSpotInstanceCountExceeded"));
+    let on_credits = RunInstances {
+        credit_specification: Some("standard".into()),
+        ..of("burst-9", "m5.large", Capacity::Spot)
+    };
+    let error = ec2.launch(&on_credits).await.unwrap_err();
+    assert_eq!(error.code, "InstanceCreditSpecification.NotSupported");
     ec2.launch(&of("burst-2", "m5.large", Capacity::Spot)).await.unwrap();
     let full = raw.full_subnet().await;
     let refused = [
@@ -56,8 +65,12 @@ async fn all() {
         assert_eq!((error.kind, error.code.as_str()), (kind, code), "{error}");
     }
     // By now EC2 shows all that there is.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(raw.alive().await, 1, "nothing was made");
+    // What has ended is given again under its token, until it is forgotten.
+    assert_eq!(ec2.instances().await.unwrap().len(), 1);
+    let error = ec2.launch(&wanted).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (Kind::TokenUsedUp, "IdempotentInstanceTerminated"));
 }
 
 /// One that hoist never writes, for it measures before.

@@ -186,7 +186,7 @@ fn a_call_that_is_denied_names_the_action_that_is_in_the_policy() {
 
 #[test]
 fn a_launch_meets_the_limits_of_an_account() {
-    let rules = r#"{"pending": 2, "lag": 1, "short": ["c5.large"], "vcpus": {"spot": 2, "on-demand": 4}}"#;
+    let rules = r#"{"pending": 2, "lag": 1, "forget": 2, "short": ["c5.large"], "vcpus": {"spot": {"Standard": 2, "X": 0}, "on-demand": {"Standard": 4}}}"#;
     let Some(moto) = emulator_with(rules) else { return };
     run("limits::all", &with_keys(&moto.url));
 }

@@ -4,10 +4,11 @@ use aws_sdk_ec2::{
     Client,
     operation::run_instances::builders::RunInstancesFluentBuilder,
     types::{
-        BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification,
-        InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
-        InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType, ShutdownBehavior,
-        SpotInstanceType, SpotMarketOptions, Tag, TagSpecification, VolumeType,
+        BlockDeviceMapping, CreditSpecificationRequest, EbsBlockDevice, HttpTokensState,
+        IamInstanceProfileSpecification, InstanceMarketOptionsRequest, InstanceMetadataEndpointState,
+        InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType, MarketType,
+        ResourceType, ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tag, TagSpecification,
+        VolumeType,
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,6 +18,7 @@ use crate::burst::cloud::RunInstances;
 /// The same request gives the same bytes.
 pub fn call(client: &Client, request: &RunInstances) -> RunInstancesFluentBuilder {
     let profile = |name: &String| IamInstanceProfileSpecification::builder().name(name).build();
+    let credits = |name: &String| CreditSpecificationRequest::builder().cpu_credits(name).build();
     let call = client
         .run_instances()
         .min_count(1)
@@ -27,6 +29,7 @@ pub fn call(client: &Client, request: &RunInstances) -> RunInstancesFluentBuilde
         .set_iam_instance_profile(request.iam_instance_profile.as_ref().map(profile))
         .user_data(STANDARD.encode(request.user_data.expose()))
         .set_instance_market_options(request.spot.then(spot))
+        .set_credit_specification(request.credit_specification.as_ref().map(credits))
         .instance_initiated_shutdown_behavior(ShutdownBehavior::from(
             request.instance_initiated_shutdown_behavior.as_str(),
         ))
@@ -80,4 +83,34 @@ fn root(request: &RunInstances) -> BlockDeviceMapping {
 fn tags(request: &RunInstances, resource: ResourceType) -> TagSpecification {
     let tags = request.tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build());
     TagSpecification::builder().resource_type(resource).set_tags(Some(tags.collect())).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::retry::RetryConfig;
+
+    use super::*;
+    use crate::burst::{
+        aws::config,
+        cloud::{Template, UserData},
+        offer::{Architecture, Capacity, Money, Offer},
+        time::Time,
+    };
+
+    #[tokio::test]
+    async fn credits_are_said_for_types_that_have_them_and_for_no_others() {
+        let client = Client::new(&config::load("eu-central-1", RetryConfig::disabled()).await);
+        let mut template = Template::bare("uid");
+        template.subnets.insert("a".into(), "subnet-1".into());
+        template.images.insert(Architecture::Arm64, "ami-1".into());
+        let said = |instance_type: &str| {
+            let (instance_type, zone) = (instance_type.to_owned(), "a".to_owned());
+            let offer = Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(1) };
+            let data = UserData::new(Vec::new()).unwrap();
+            let request = template.request("burst-1", 1, &offer, Architecture::Arm64, data, Time(0)).unwrap();
+            call(&client, &request).as_input().clone().build().unwrap().credit_specification
+        };
+        assert_eq!(said("t4g.large").and_then(|it| it.cpu_credits).as_deref(), Some("standard"));
+        assert_eq!(said("m7g.large"), None);
+    }
 }

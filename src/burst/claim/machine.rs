@@ -223,8 +223,9 @@ fn refused(claim: &mut Claim, error: &CloudError, now: Time) {
     match error.kind {
         // Again, the same.
         Kind::Ambiguous | Kind::Throttled | Kind::Expired | Kind::NotFound => {}
-        // The token was looked up before capacity was: no try of this attempt has made an instance.
-        Kind::Capacity | Kind::FullSubnet | Kind::Quota => {
+        // The token was looked up before capacity was: no try of this attempt has made an instance; or the one that it made
+        // has ended, so long ago that EC2 names it no more.
+        Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Limit | Kind::TokenUsedUp => {
             claim.launch = None;
             match claim.why {
                 None => go(claim, Phase::Planned, now),
@@ -282,6 +283,38 @@ pub(super) fn hold(since: &mut Option<Time>, is_so: bool, now: Time) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::burst::{
+        cloud::{Order, Template, UserData},
+        offer::{Architecture, Capacity, Money, Offer},
+    };
+
+    /// One whose launch was asked for, and not answered.
+    fn asked() -> Claim {
+        let mut template = Template::bare("uid");
+        template.subnets.insert("a".into(), "subnet-1".into());
+        template.images.insert(Architecture::Arm64, "ami-1".into());
+        let (instance_type, zone, data) =
+            ("m7g.large".into(), "a".into(), UserData::new(Vec::new()).unwrap());
+        let offer = Offer { instance_type, zone, capacity: Capacity::Spot, price: Money(1) };
+        let request = template.request("burst-1", 1, &offer, Architecture::Arm64, data, Time(0)).unwrap();
+        let claim = Claim::new("burst-1".into(), vec![], vec![], Time(0));
+        let mut claim = answered(&claim, Answer::Prepared(offer, Box::new(request)), Time(0));
+        if let Some(launch) = &mut claim.launch {
+            (launch.tries, launch.asked) = (3, Some(Time(0)));
+        }
+        claim
+    }
+
+    #[test]
+    fn a_token_whose_instance_is_forgotten_makes_room_for_the_next_attempt() {
+        let code = "IdempotentInstanceTerminated";
+        let error = || Answer::Refused(CloudError::answered(Order::RunInstances, 400, code, ""));
+        let after = answered(&asked(), error(), Time(9));
+        assert_eq!((after.phase, after.attempt, after.launch, after.why), (Phase::Planned, 1, None, None));
+        let unwanted = Claim { why: Some(Why::TimeOut(Phase::Launching)), ..asked() };
+        let after = answered(&unwanted, error(), Time(9));
+        assert_eq!((after.phase, after.launch), (Phase::Terminating, None));
+    }
 
     #[test]
     fn a_clock_that_was_set_back_holds_no_limit_up() {

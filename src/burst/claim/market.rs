@@ -9,6 +9,7 @@ use super::{Claim, Phase, Why};
 use crate::burst::{
     cloud::{CloudError, Kind},
     offer::{Capacity, Offer},
+    quota::Bucket,
     time::Time,
 };
 
@@ -29,6 +30,21 @@ impl Shortage {
         self.zone == offer.zone
             && self.instance_type.as_ref().is_none_or(|name| *name == offer.instance_type)
             && self.capacity.is_none_or(|capacity| capacity == offer.capacity)
+    }
+}
+
+/// The account had no more vCPUs: of one capacity type, in one bucket of families.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsedUp {
+    capacity: Capacity,
+    bucket: Bucket,
+    since: Time,
+}
+
+impl UsedUp {
+    fn concerns(&self, offer: &Offer) -> bool {
+        self.capacity == offer.capacity && self.bucket == Bucket::of(&offer.instance_type)
     }
 }
 
@@ -77,7 +93,11 @@ impl Breaker {
 #[serde(deny_unknown_fields)]
 pub struct Market {
     shortages: Vec<Shortage>,
-    quotas: BTreeMap<Capacity, Time>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    used_up: Vec<UsedUp>,
+    /// Capacity types of which nothing is to be had. The name is that of ledgers of before, which knew no buckets.
+    #[serde(rename = "quotas")]
+    closed: BTreeMap<Capacity, Time>,
     /// Instances that ended before their Node was there, in a row.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     stillborn: BTreeMap<Capacity, u32>,
@@ -88,7 +108,7 @@ pub struct Market {
 impl Market {
     /// How long a type counts as not to be had in a zone.
     pub const SHORTAGE: Duration = Duration::from_secs(3 * 60);
-    /// How long a capacity type counts as used up.
+    /// How long a quota counts as used up, and a capacity type as closed.
     pub const QUOTA: Duration = Duration::from_secs(15 * 60);
 
     /// EC2 has none of this type in this zone.
@@ -118,13 +138,20 @@ impl Market {
         let times = self.stillborn.entry(offer.capacity).or_default();
         *times = times.saturating_add(1);
         if *times > 1 {
-            self.quota(offer.capacity, now);
+            self.close(offer.capacity, now);
         }
     }
 
-    /// The account has no more of this capacity type.
-    fn quota(&mut self, capacity: Capacity, now: Time) {
-        self.quotas.insert(capacity, now);
+    /// The account has no more of what this is counted among.
+    fn quota(&mut self, offer: &Offer, now: Time) {
+        let (capacity, bucket) = (offer.capacity, Bucket::of(&offer.instance_type));
+        self.used_up.retain(|it| !it.concerns(offer) && holds(it.since, Self::QUOTA, now));
+        self.used_up.push(UsedUp { capacity, bucket, since: now });
+    }
+
+    /// The account has no more of this capacity type, whatever the instance type.
+    fn close(&mut self, capacity: Capacity, now: Time) {
+        self.closed.insert(capacity, now);
     }
 
     /// Every launch will fail until somebody changes something.
@@ -142,9 +169,10 @@ impl Market {
         match error.kind {
             Kind::Capacity => self.short(offer, now),
             Kind::FullSubnet => self.full(offer, now),
-            Kind::Quota => self.quota(offer.capacity, now),
+            Kind::Quota => self.quota(offer, now),
+            Kind::Limit => self.close(offer.capacity, now),
             Kind::Denied | Kind::Invalid | Kind::Mismatch => self.stop(error.to_string(), configuration, now),
-            Kind::Throttled | Kind::Expired | Kind::Ambiguous | Kind::NotFound => {}
+            Kind::Throttled | Kind::Expired | Kind::Ambiguous | Kind::NotFound | Kind::TokenUsedUp => {}
         }
     }
 
@@ -180,8 +208,9 @@ impl Market {
     pub fn has(&self, offer: &Offer, now: Time) -> bool {
         let short =
             |shortage: &Shortage| holds(shortage.since, Self::SHORTAGE, now) && shortage.concerns(offer);
-        let used_up = self.quotas.get(&offer.capacity).is_some_and(|since| holds(*since, Self::QUOTA, now));
-        !used_up && !self.shortages.iter().any(short)
+        let used_up = |quota: &UsedUp| holds(quota.since, Self::QUOTA, now) && quota.concerns(offer);
+        let closed = self.closed.get(&offer.capacity).is_some_and(|since| holds(*since, Self::QUOTA, now));
+        !closed && !self.used_up.iter().any(used_up) && !self.shortages.iter().any(short)
     }
 }
 
@@ -200,7 +229,7 @@ mod tests {
     use super::*;
     use crate::burst::{
         claim::Launch,
-        cloud::{Template, UserData},
+        cloud::{Order, Template, UserData},
         offer::{Architecture, Money},
     };
 
@@ -229,15 +258,46 @@ mod tests {
     }
 
     #[test]
-    fn a_full_subnet_concerns_its_zone_and_a_quota_its_capacity_type() {
+    fn a_full_subnet_concerns_its_zone_for_all_types() {
         let mut market = Market::default();
         market.full(&offer("m7g.large", "a", Capacity::Spot), minutes(0));
         assert!(!market.has(&offer("c7g.large", "a", Capacity::OnDemand), minutes(1)));
         assert!(market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(1)));
-        market.quota(Capacity::Spot, minutes(0));
-        assert!(!market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(14)));
-        assert!(market.has(&offer("m7g.large", "b", Capacity::OnDemand), minutes(14)));
-        assert!(market.has(&offer("m7g.large", "b", Capacity::Spot), minutes(15)));
+    }
+
+    #[test]
+    fn a_quota_is_that_of_a_bucket_of_families_and_another_limit_that_of_a_capacity_type() {
+        let spot = |name: &str| offer(name, "a", Capacity::Spot);
+        let refused = |market: &mut Market, code: &str, offer: &Offer| {
+            let error = CloudError::answered(Order::RunInstances, 400, code, "");
+            market.refused(&error, offer, "1", minutes(0));
+        };
+        let mut market = Market::default();
+        refused(&mut market, "MaxSpotInstanceCountExceeded", &spot("x8g.large"));
+        assert!(!market.has(&spot("x2gd.large"), minutes(14)));
+        assert!(market.has(&spot("r8g.xlarge"), minutes(0)), "counted elsewhere");
+        refused(&mut market, "VcpuLimitExceeded", &offer("x8g.large", "a", Capacity::OnDemand));
+        assert!(market.has(&offer("r8g.xlarge", "a", Capacity::OnDemand), minutes(0)));
+        refused(&mut market, "MaxSpotInstanceCountExceeded", &spot("r8g.xlarge"));
+        assert!(!market.has(&spot("m7g.large"), minutes(14)) && !market.has(&spot("x8g.large"), minutes(14)));
+        assert!(market.has(&offer("m7g.large", "a", Capacity::OnDemand), minutes(14)));
+        assert!(market.has(&spot("m7g.large"), minutes(15)) && market.has(&spot("x8g.large"), minutes(15)));
+        let mut market = Market::default();
+        refused(&mut market, "VolumeLimitExceeded", &spot("x8g.large"));
+        assert!(!market.has(&spot("m7g.large"), minutes(14)));
+        assert!(market.has(&offer("m7g.large", "a", Capacity::OnDemand), minutes(14)));
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_buckets_is_read() {
+        let mut market = Market::default();
+        market.close(Capacity::Spot, minutes(0));
+        let written = serde_json::to_value(&market).unwrap();
+        assert!(written["quotas"].get("spot").is_some() && written.get("used_up").is_none(), "{written}");
+        assert_eq!(serde_json::from_value::<Market>(written).unwrap(), market);
+        market.quota(&offer("x8g.large", "a", Capacity::OnDemand), minutes(0));
+        let read: Market = serde_json::from_value(serde_json::to_value(&market).unwrap()).unwrap();
+        assert_eq!(read, market);
     }
 
     #[test]
@@ -245,7 +305,8 @@ mod tests {
         let mut market = Market::default();
         let spot = offer("m7g.large", "a", Capacity::Spot);
         market.short(&spot, minutes(600));
-        market.quota(Capacity::Spot, minutes(600));
+        market.quota(&spot, minutes(600));
+        market.close(Capacity::Spot, minutes(600));
         assert!(market.has(&spot, minutes(0)));
         for _ in 0..3 {
             market.not_joined(minutes(600));

@@ -62,8 +62,12 @@ pub enum Kind {
     Capacity,
     /// The subnet has no free address. Nothing was launched; another zone may do.
     FullSubnet,
-    /// The account may have no more of this kind of capacity. Nothing was launched.
+    /// The account may have no more vCPUs of this capacity type in this [bucket](crate::burst::quota::Bucket) of families.
+    /// Nothing was launched.
     Quota,
+    /// Another limit of the account, whatever the type: of volumes, of interfaces, of spot instances at all. Nothing was
+    /// launched; the other capacity type may do.
+    Limit,
     /// The credentials do not allow it. Repeating does not help until somebody changes something.
     Denied,
     /// Too many calls. Nothing was done; later.
@@ -77,6 +81,8 @@ pub enum Kind {
     NotFound,
     /// The client token was used before with another request: that request may have made an instance.
     Mismatch,
+    /// The client token was used before, by this request, and its instance has ended. Nothing runs; another token may do.
+    TokenUsedUp,
     /// The request is wrong. Repeating does not help until the configuration changes.
     Invalid,
 }
@@ -135,10 +141,13 @@ impl CloudError {
             Kind::Capacity | Kind::FullSubnet => {
                 "nothing to do: the next offer is taken. If all are refused, allow more instance types or zones".into()
             }
-            Kind::Quota if self.order.service().1 != "ec2" => {
+            Kind::Limit if self.order.service().1 != "ec2" => {
                 "Service Quotas in the AWS console raises it".into()
             }
-            Kind::Quota => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
+            Kind::Quota => {
+                "other families or the other capacity type are tried; Service Quotas in the AWS console raises it: `hoist burst plan` names it".into()
+            }
+            Kind::Limit => "the other capacity type is tried; Service Quotas in the AWS console raises it".into(),
             Kind::Denied if self.code == NO_CREDENTIALS => {
                 "they are looked for where all tools of AWS do: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws, the instance's role".into()
             }
@@ -156,6 +165,9 @@ impl CloudError {
             Kind::Mismatch => {
                 "this is a mistake in hoist, for a repeated launch must be the same bytes: please report it. What was launched is terminated".into()
             }
+            Kind::TokenUsedUp => {
+                "nothing to do: the instance that it was for has ended, and another is launched".into()
+            }
             Kind::Invalid => "the message is EC2's own and names the parameter: mend it in the inventory".into(),
         }
     }
@@ -164,18 +176,18 @@ impl CloudError {
 fn kind(order: Order, status: u16, code: &str) -> Kind {
     match code {
         "InsufficientInstanceCapacity" | "InsufficientHostCapacity" | "InsufficientReservedInstanceCapacity"
-        | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
+        | "InsufficientReservedInstancesCapacity" | "InsufficientCapacity" | "SpotMaxPriceTooLow" | "UnfulfillableCapacity"
         // "The requested configuration is currently not supported": this type is not sold in this zone.
         | "Unsupported" => Kind::Capacity,
         // The zone lacks it, whatever the type.
         "InsufficientFreeAddressesInSubnet" | "InsufficientAddressCapacity" | "InsufficientVolumeCapacity" => {
             Kind::FullSubnet
         }
-        "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded"
-        | "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
+        "VcpuLimitExceeded" | "InstanceLimitExceeded" | "MaxSpotInstanceCountExceeded" => Kind::Quota,
+        "MaxSpotFleetRequestCountExceeded" | "VolumeLimitExceeded" | "ResourceCountExceeded"
         | "MaxIOPSLimitExceeded" | "LimitExceededException" | "NetworkInterfaceLimitExceeded" | "PrivateIpAddressLimitExceeded"
         // An account that never had a spot instance, and credentials that may not make the role for it.
-        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Quota,
+        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => Kind::Limit,
         "UnauthorizedOperation" | "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch"
         | "OptInRequired" | "PendingVerification" | "Blocked" | "AccessDenied"
         | "UnrecognizedClientException" | "MissingAuthenticationToken" => Kind::Denied,
@@ -184,6 +196,7 @@ fn kind(order: Order, status: u16, code: &str) -> Kind {
         // EC2 says the first of credentials for a session that is over, and of a clock that is wrong; others the rest.
         "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" => Kind::Expired,
         "IdempotentParameterMismatch" => Kind::Mismatch,
+        "IdempotentInstanceTerminated" => Kind::TokenUsedUp,
         _ if code.starts_with("AuthFailure.") => Kind::Denied,
         _ if status >= 500 || status == 408 => Kind::Ambiguous,
         // At a launch it is the image, the subnet or the security group that is not there.
@@ -202,10 +215,15 @@ mod tests {
         for (order, status, code, expected) in [
             (launch, 500, "InsufficientInstanceCapacity", Kind::Capacity),
             (launch, 400, "Unsupported", Kind::Capacity),
+            // As EC2's list has it, and as its client libraries do.
+            (launch, 500, "InsufficientReservedInstancesCapacity", Kind::Capacity),
+            (launch, 500, "InsufficientReservedInstanceCapacity", Kind::Capacity),
             (launch, 400, "InsufficientFreeAddressesInSubnet", Kind::FullSubnet),
             (launch, 400, "MaxSpotInstanceCountExceeded", Kind::Quota),
             (launch, 400, "VcpuLimitExceeded", Kind::Quota),
-            (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Quota),
+            (launch, 403, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Limit),
+            (launch, 400, "VolumeLimitExceeded", Kind::Limit),
+            (Order::CreateStack, 400, "LimitExceededException", Kind::Limit),
             (launch, 403, "AuthFailure.Other", Kind::Denied),
             (launch, 500, "InsufficientVolumeCapacity", Kind::FullSubnet),
             (launch, 400, "RequestExpired", Kind::Expired),
@@ -218,6 +236,7 @@ mod tests {
             (launch, 500, "InternalError", Kind::Ambiguous),
             (launch, 503, "Unavailable", Kind::Ambiguous),
             (launch, 400, "IdempotentParameterMismatch", Kind::Mismatch),
+            (launch, 400, "IdempotentInstanceTerminated", Kind::TokenUsedUp),
             (launch, 400, "InvalidSubnetID.NotFound", Kind::Invalid),
             (Order::TerminateInstances, 400, "InvalidInstanceID.NotFound", Kind::NotFound),
             (launch, 400, "InvalidParameterValue", Kind::Invalid),

@@ -96,6 +96,10 @@ pub struct RunInstances {
     pub user_data: UserData,
     /// `InstanceMarketOptions`: `spot`, one-time, without a maximum price; or nothing.
     pub spot: bool,
+    /// `CreditSpecification.CpuCredits`: `standard` for types that compute on credits, or what they use beyond them would cost
+    /// more than their price, which is what limits count. Nothing for all others, which EC2 would refuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_specification: Option<String>,
     /// `terminate`, so that a node that powers itself off is gone.
     pub instance_initiated_shutdown_behavior: String,
     pub metadata_options: MetadataOptions,
@@ -198,6 +202,7 @@ impl Template {
             iam_instance_profile: self.instance_profile.clone(),
             user_data,
             spot: offer.capacity == Capacity::Spot,
+            credit_specification: is_burstable(&offer.instance_type).then(|| "standard".to_owned()),
             instance_initiated_shutdown_behavior: "terminate".to_owned(),
             metadata_options: MetadataOptions {
                 http_tokens: "required".to_owned(),
@@ -221,6 +226,11 @@ impl Template {
     }
 }
 
+/// Whether a type computes on credits: `t3`, `t4g` and the like.
+fn is_burstable(instance_type: &str) -> bool {
+    instance_type.strip_prefix('t').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// The same for the same attempt of the same claim, whoever computes it, and no other: 64 characters, EC2's limit.
 pub fn client_token(cluster: &str, claim: &str, number: u32) -> String {
     hex(format!("{cluster}\n{claim}\n{number}").as_bytes())
@@ -237,6 +247,10 @@ mod tests {
     use crate::burst::offer::Money;
 
     fn request(number: u32, user_data: &str) -> RunInstances {
+        request_of("m7g.large", number, user_data)
+    }
+
+    fn request_of(instance_type: &str, number: u32, user_data: &str) -> RunInstances {
         let template = Template {
             cluster: "8c1f".into(),
             images: [(Architecture::Arm64, "ami-1".into())].into(),
@@ -249,7 +263,7 @@ mod tests {
             tags: [("team".into(), "web".into()), (tag::CLAIM.into(), "mine".into())].into(),
         };
         let offer = Offer {
-            instance_type: "m7g.large".into(),
+            instance_type: instance_type.into(),
             zone: "eu-central-1a".into(),
             capacity: Capacity::Spot,
             price: Money(30_000),
@@ -272,6 +286,18 @@ mod tests {
         assert_eq!(request.tags[tag::CLUSTER], "8c1f");
         assert_eq!(request.tags[tag::CLAIM], "burst-1", "nobody's tag stands in for ours");
         assert_eq!(request.tags["team"], "web");
+    }
+
+    #[test]
+    fn what_computes_on_credits_costs_its_price_and_no_more() {
+        for name in ["t3.large", "t3a.medium", "t4g.xlarge"] {
+            assert_eq!(request_of(name, 1, "").credit_specification.as_deref(), Some("standard"), "{name}");
+        }
+        for name in ["m7g.large", "trn1.2xlarge"] {
+            assert_eq!(request_of(name, 1, "").credit_specification, None, "EC2 refuses it for {name}");
+        }
+        // What was written before is repeated with the bytes that it had.
+        assert!(!serde_json::to_string(&request(1, "")).unwrap().contains("CreditSpecification"));
     }
 
     #[test]

@@ -8,11 +8,20 @@ use crate::{
         offer::{Architecture, Capacity, Money, Offer},
         time::Time,
     },
-    inventory::Inventory,
+    inventory::{Burst, Inventory},
 };
 
 /// Of its disk. Images of Debian and Ubuntu have 8 at most.
 const GIB: u32 = 8;
+
+/// The size of its disk: that of workers' disks where it is launched from an image that the inventory names, which may be
+/// larger than those of the system's makers.
+pub fn disk_gib(burst: &Burst) -> u32 {
+    match burst.image.said(architecture(&burst.gateway_type)) {
+        Some(_) => burst.disk.max(GIB),
+        None => GIB,
+    }
+}
 
 /// Nothing where the network has no gateway. `cluster` is the uid of the cluster's `kube-system` namespace, `key` the gateway's
 /// own.
@@ -32,7 +41,7 @@ pub fn wanted(
     template.security_groups = vec![gateway.security_group.clone()];
     // It has no business with AWS.
     template.instance_profile = None;
-    template.root_gib = GIB;
+    template.root_gib = disk_gib(&inventory.burst);
     // It is never taken back.
     let (capacity, price, zone) = (Capacity::OnDemand, Money::default(), gateway.zone.clone());
     let offer = Offer { instance_type: instance_type.clone(), zone, capacity, price };
@@ -40,6 +49,9 @@ pub fn wanted(
     // Nobody needs it any more when somebody says so, at no time that is known.
     request.tags.remove(tag::EXPIRES);
     request.network_interface = Some(gateway.interface.clone());
+    // Without credits, which it begins without, it would boot for minutes, and workers' pods be moved meanwhile. So it has what
+    // the account gives: AWS' default is `unlimited`.
+    request.credit_specification = None;
     Some(Wanted::new(cluster.to_owned(), key.to_string(), request))
 }
 
@@ -72,13 +84,26 @@ mod tests {
         assert_eq!(request.network_interface.as_deref(), Some("eni-1"));
         assert_eq!((request.instance_type.as_str(), request.spot), ("t4g.nano", false));
         assert!(request.image_id.ends_with("/arm64"), "{}", request.image_id);
-        assert_eq!(request.iam_instance_profile, None);
+        assert_eq!((request.iam_instance_profile, request.credit_specification), (None, None));
         assert_eq!(request.tags["hoist.dev/claim"], "gateway");
         assert_eq!(request.tags["hoist.dev/cluster"], "office-burst");
         assert_eq!(request.client_token.len(), 64);
         assert_ne!(request.client_token, wanted.request(8).client_token);
         let existing = Made { gateway: None, ..made };
         assert_eq!(super::wanted(&inventory, &existing, "8c1f", &key, script()), None);
+    }
+
+    /// EC2 refuses a disk that is smaller than the image.
+    #[test]
+    fn an_image_of_the_inventory_gets_a_disk_as_large_as_workers() {
+        let mut burst = Burst { disk: 30, ..Burst::default() };
+        assert_eq!(disk_gib(&burst), 8);
+        burst.image.amd64 = Some("ami-1".into());
+        assert_eq!(disk_gib(&burst), 8, "the gateway boots another");
+        burst.image.arm64 = Some("/company/golden".into());
+        assert_eq!(disk_gib(&burst), 30);
+        burst.disk = 5;
+        assert_eq!(disk_gib(&burst), 8);
     }
 
     #[test]

@@ -194,9 +194,11 @@ pub fn answered(record: &Record, answer: &Result<Instance, CloudError>, now: Tim
         Err(error) => match error.kind {
             // The same again: only so is it known whether there is one.
             Kind::Ambiguous | Kind::Throttled | Kind::Expired | Kind::NotFound => {}
-            Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Mismatch => {
+            Kind::Capacity | Kind::FullSubnet | Kind::Quota | Kind::Limit | Kind::Mismatch => {
                 (record.launch, record.pause) = (None, Some(now.after(PAUSE)));
             }
+            // What it gave then has ended, and is forgotten: the next attempt has another token.
+            Kind::TokenUsedUp => record.launch = None,
             Kind::Denied | Kind::Invalid if error.code == IN_USE => {
                 (record.launch, record.pause) = (None, Some(now.after(HELD)));
             }

@@ -215,6 +215,16 @@ fn those_that_end_soon_are_replaced_more_and_more_slowly() {
 }
 
 #[test]
+fn a_token_whose_instance_is_forgotten_makes_room_for_the_next_attempt() {
+    let asked = next(&Record::default(), Some(&wanted("1")), &Seen::default(), at(0)).record;
+    let error = CloudError::answered(Order::RunInstances, 400, "IdempotentInstanceTerminated", "terminated");
+    let after = answered(&asked, &Err(error), at(4000));
+    assert_eq!((&after.launch, &after.refused), (&None, &None));
+    let again = next(&after, Some(&wanted("1")), &Seen::default(), at(4001));
+    assert_eq!((again.launch, again.record.attempt), (true, 2));
+}
+
+#[test]
 fn a_record_is_read_back_and_tells_no_secret() {
     let record = next(&Record::default(), Some(&wanted("k3y")), &Seen::default(), at(0)).record;
     let read: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();

@@ -20,7 +20,7 @@ mod user_data;
 
 pub use keeper::{Around, Keeper, Kept, Known, Machine, Meeting, Plan, SETTLED};
 pub use keys::{PrivateKey, PublicKey};
-pub use launch::wanted;
+pub use launch::{disk_gib, wanted};
 pub use machine::{Next, Seen, answered, next};
 pub use record::{Launch, Record, Records, Refusal, Wanted};
 pub use turn::{Checks, Turn, turn};

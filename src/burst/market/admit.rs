@@ -1,11 +1,15 @@
 //! Which instance types may be rented.
 
 use super::Told;
-use crate::inventory::{Instances, Range};
+use crate::{
+    burst::quota::Bucket,
+    inventory::{Instances, Range},
+};
 
 /// Whether the inventory allows this type, and images boot on it. Types that the inventory names are not judged by family,
 /// generation, size or credits; whoever names one means it. What AWS calls a previous generation (`m5`, among others) is
-/// rented only where the inventory names the type or its family.
+/// rented only where the inventory names the type or its family, and so is what AWS counts in another quota than most: of
+/// these a new account may have none.
 pub fn admits(instances: &Instances, told: &Told) -> bool {
     let Some(kind) = &told.kind else { return false };
     let boots = !told.bare_metal && told.hvm && told.ena;
@@ -18,7 +22,8 @@ pub fn admits(instances: &Instances, told: &Told) -> bool {
     let family = told.name.split('.').next().unwrap_or_default();
     let within = |range: &Range, value: u64| (u64::from(range.min)..=u64::from(range.max)).contains(&value);
     let named = instances.families.iter().any(|it| it == family);
-    (named || instances.families.is_empty() && told.current)
+    let usual = told.current && Bucket::of(family) == Bucket::Standard;
+    (named || instances.families.is_empty() && usual)
         && generation(family).is_some_and(|it| it >= instances.generation)
         && within(&instances.vcpus, u64::from(kind.vcpus))
         // Both ends in whole GiB; a type with half a GiB more than `max` is above it.
@@ -86,11 +91,15 @@ pub(super) mod tests {
             ("c7i.large", 2, 2, false),  // too little memory
             ("m7i.16xlarge", 64, 256, false),
             ("r7i.8xlarge", 32, 256, true),
+            ("x8g.large", 2, 32, false), // of another quota
+            ("g6.xlarge", 4, 16, false),
         ] {
             assert_eq!(admits(&usual, &told(name, vcpus, gib)), wanted, "{name}");
         }
         let families = Instances { families: one("c7i"), ..usual.clone() };
         assert!(admits(&families, &told("c7i.xlarge", 4, 8)) && !admits(&families, &told("m7i.large", 2, 8)));
+        let large = Instances { families: one("x8g"), ..usual.clone() };
+        assert!(admits(&large, &told("x8g.large", 2, 32)), "whoever names it means it");
         let previous = Told { current: false, ..told("c7i.xlarge", 4, 8) };
         assert!(!admits(&usual, &previous) && admits(&families, &previous), "only where it is named");
         let named = Instances { types: one("t3.nano"), ..usual.clone() };

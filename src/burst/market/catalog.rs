@@ -9,6 +9,7 @@ use super::{Market, Told, admits};
 use crate::{
     burst::{
         cloud::CloudError,
+        gateway::disk_gib,
         offer::{Capacity, InstanceType, Money, Offer},
         time::Time,
     },
@@ -27,9 +28,9 @@ const GP3: f64 = 0.10;
 /// Of a month, as AWS counts where it asks by the month.
 const HOURS: f64 = 730.0;
 
-/// What an hour of a worker's disk costs.
-pub fn disk_price(burst: &Burst) -> Money {
-    dollars_of(f64::from(burst.disk) * GP3 / HOURS)
+/// What an hour of a disk costs.
+pub fn disk_price(gib: u32) -> Money {
+    dollars_of(f64::from(gib) * GP3 / HOURS)
 }
 
 /// What can be rented.
@@ -38,7 +39,7 @@ pub struct Offered {
     /// By name.
     pub types: BTreeMap<String, InstanceType>,
     pub offers: Vec<Offer>,
-    /// What an hour of the gateway costs, where there shall be one and its price is known.
+    /// What an hour of the gateway and its disk costs, where there shall be one and its price is known.
     pub gateway: Option<Money>,
     /// What the inventory allows or names and is not offered, and why.
     pub remarks: Vec<String>,
@@ -121,9 +122,10 @@ impl Catalog {
             true => self.on_demand.value.get(name).copied(),
             false => said.get(name).copied(),
         };
+        let with_disk = |price: Money, gib: u32| Money(price.0.saturating_add(disk_price(gib).0));
         let gateway = Some(&burst.gateway_type).filter(|_| burst.has_gateway());
-        let mut offered = Offered { gateway: gateway.and_then(|name| on_demand(name)), ..Offered::default() };
-        let (disk, mut priceless) = (disk_price(burst), BTreeSet::new());
+        let gateway = gateway.and_then(|name| on_demand(name)).map(|price| with_disk(price, disk_gib(burst)));
+        let (mut offered, mut priceless) = (Offered { gateway, ..Offered::default() }, BTreeSet::new());
         for told in admitted {
             let Some(kind) = &told.kind else { continue };
             offered.types.insert(told.name.clone(), kind.clone());
@@ -139,7 +141,7 @@ impl Catalog {
                         priceless.insert((*capacity, told.name.as_str()));
                         continue;
                     };
-                    let price = Money(price.0.saturating_add(disk.0));
+                    let price = with_disk(price, burst.disk);
                     let (instance_type, zone, capacity) = (told.name.clone(), zone.clone(), *capacity);
                     offered.offers.push(Offer { instance_type, zone, capacity, price });
                 }
@@ -335,13 +337,15 @@ mod tests {
         assert_eq!(catalog.offered(&burst, &[]).remarks, [""; 0], "AWS was not asked yet");
         catalog.refresh(&aws, &burst, Time(0)).await;
         assert_eq!(aws.was_asked(), "types zones spot list", "the gateway is rented on demand");
-        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(120_000)));
+        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(121_096)), "with its disk");
         burst.gateway_type = "t4g.nano".into();
         let offered = catalog.offered(&burst, &[]);
         let untold = |remark: &String| remark.contains("no price of the gateway, a t4g.nano");
         assert!(offered.gateway.is_none() && offered.remarks.iter().any(untold), "{:?}", offered.remarks);
         burst.prices.insert("t4g.nano".into(), 0.0048);
-        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(4_800)));
+        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(5_896)));
+        burst.image.arm64 = Some("ami-1".into());
+        assert_eq!(catalog.offered(&burst, &[]).gateway, Some(Money(4_800 + disk_price(burst.disk).0)));
         burst.connection = crate::inventory::Connection::Routed;
         assert_eq!(catalog.offered(&burst, &[]).gateway, None);
     }

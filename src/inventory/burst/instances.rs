@@ -37,7 +37,8 @@ pub struct Instances {
     /// The processors that images of pods are made for.
     #[schemars(extend("uniqueItems" = true, "minItems" = 1))]
     pub architectures: Vec<Architecture>,
-    /// Families such as `m7i` or `c7a`. Default: all that AWS calls current.
+    /// Families such as `m7i` or `c7a`. Default: all that AWS calls current and counts in its quotas of standard instances
+    /// (A, C, D, H, I, M, R, T, Z). Others, such as `g6` or `x8g`, have quotas of their own, which are 0 in new accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[a-z0-9-]+$")))]
     pub families: Vec<String>,
@@ -52,7 +53,8 @@ pub struct Instances {
     pub vcpus: Range,
     /// The least and the most memory of one instance, in GiB.
     pub memory: Range,
-    /// Types whose speed depends on credits, such as `t3`.
+    /// Types whose speed depends on credits, such as `t3`. They are launched as `standard`, so that they cost their price and no
+    /// more: they begin without credits, with a fraction of their processors.
     pub burstable: bool,
 }
 
@@ -97,13 +99,18 @@ pub enum System {
 }
 
 impl Image {
+    /// What the inventory says for this architecture.
+    pub fn said(&self, architecture: Architecture) -> Option<&str> {
+        match architecture {
+            Architecture::Amd64 => self.amd64.as_deref(),
+            Architecture::Arm64 => self.arm64.as_deref(),
+        }
+    }
+
     /// What EC2 is asked for: an id, or a parameter of SSM, which EC2 resolves when it launches.
     pub fn id(&self, architecture: Architecture) -> String {
-        let said = match architecture {
-            Architecture::Amd64 => &self.amd64,
-            Architecture::Arm64 => &self.arm64,
-        };
-        let id = said.clone().unwrap_or_else(|| self.system.newest(architecture));
+        let said = self.said(architecture).map(str::to_owned);
+        let id = said.unwrap_or_else(|| self.system.newest(architecture));
         if id.starts_with('/') { format!("resolve:ssm:{id}") } else { id }
     }
 

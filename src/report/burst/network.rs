@@ -1,13 +1,21 @@
 //! The network of workers in EC2, for people.
 
-use std::fmt::Write as _;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use ipnet::Ipv4Net;
 
 use super::worst::workers;
 use crate::report::table::Table;
 use crate::{
-    burst::network::{Made, Network, WIREGUARD},
+    burst::{
+        gateway::disk_gib,
+        network::{Made, Network, WIREGUARD},
+        quota::Bucket,
+    },
     inventory::{Burst, Capacity, Connection},
 };
 
@@ -25,7 +33,8 @@ mod price {
     pub const VPN: f64 = 0.05;
     /// A t4g.nano on demand.
     pub const NANO: f64 = 0.0042;
-    /// It has a price for a month.
+    /// A GiB of gp3, by <https://aws.amazon.com/ebs/pricing/>. This and the key have a price for a month.
+    pub const DISK: f64 = 0.08 / super::HOURS;
     pub const KEY: f64 = 1.0 / super::HOURS;
 }
 
@@ -105,36 +114,68 @@ fn costs(network: &Network, burst: &Burst) -> String {
     }
     let kind = network.gateway_type.as_str();
     let gateway = burst.prices.get(kind).copied().or_else(|| (kind == "t4g.nano").then_some(price::NANO));
-    if let Some(hour) = gateway.filter(|_| network.connection == Connection::Gateway) {
-        row(&format!("the gateway, a {kind}"), hour);
+    if network.connection == Connection::Gateway {
+        if let Some(hour) = gateway {
+            row(&format!("the gateway, a {kind}"), hour);
+        }
+        let gib = disk_gib(burst);
+        row(&format!("its disk of {gib} GiB"), f64::from(gib) * price::DISK);
     }
+    let credits = match network.connection {
+        Connection::Gateway => credits(kind),
+        Connection::Vpn | Connection::Routed => String::new(),
+    };
     let more = match network.connection {
-        Connection::Gateway if gateway.is_some() => String::from("the gateway's small disk"),
-        Connection::Gateway => format!("the gateway, a {kind} with a small disk"),
-        Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT", price::NAT),
+        Connection::Gateway if gateway.is_some() => String::new(),
+        Connection::Gateway => format!("the gateway, a {kind}, and "),
+        Connection::Vpn | Connection::Routed => format!("{} for each GB through NAT, and ", price::NAT),
     };
     format!(
         "{table}US dollars, AWS' list of February 2026 for us-east-1; other regions cost up to half more. To that\n\
-         come {more}, and traffic out of AWS.\n\n"
+         comes {more}traffic out of AWS.{credits}\n\n"
     )
 }
 
-/// What the account must allow.
-fn quotas(network: &Network, burst: &Burst) -> String {
-    let wants = |capacity| burst.capacity.contains(&capacity);
-    let workers = burst.max_vcpus;
-    let on_demand = if wants(Capacity::OnDemand) { workers } else { 0 };
-    let gateway = network.connection == Connection::Gateway && network.existing.is_none();
-    let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "VCPUS NEEDED"]);
-    let mut row = |name: &str, code: &str, vcpus: u32| {
-        if vcpus > 0 {
-            table.row([name.to_owned(), code.to_owned(), vcpus.to_string()]);
-        }
+/// What a gateway that computes on credits may cost beyond its price: it is launched as the account's default says.
+fn credits(gateway_type: &str) -> String {
+    let hour = match gateway_type.split('.').next() {
+        Some("t4g") => 0.04,
+        Some("t3" | "t3a") => 0.05,
+        _ => return String::new(),
     };
-    let on_demand = on_demand + if gateway { GATEWAY_VCPUS } else { 0 };
-    row("Running On-Demand Standard instances", "L-1216C47A", on_demand);
-    row("All Standard Spot Instance Requests", "L-34B43A08", if wants(Capacity::Spot) { workers } else { 0 });
-    format!("{table}New accounts have 5 of each; Service Quotas in AWS' console raises them.\n")
+    format!("\nWhat the gateway computes beyond its credits costs {hour} for each hour of a vCPU.")
+}
+
+/// What the account must allow: any bucket that workers may come from may have to hold all of them.
+fn quotas(network: &Network, burst: &Burst) -> String {
+    let instances = &burst.instances;
+    let named = if instances.types.is_empty() { &instances.families } else { &instances.types };
+    let mut workers: BTreeSet<Bucket> = named.iter().map(|name| Bucket::of(name)).collect();
+    if workers.is_empty() {
+        workers.insert(Bucket::Standard);
+    }
+    let mut needed: BTreeMap<(Bucket, Reverse<Capacity>), u32> = BTreeMap::new();
+    for (bucket, capacity) in workers.iter().flat_map(|it| burst.capacity.iter().map(move |of| (*it, *of))) {
+        needed.insert((bucket, Reverse(capacity)), burst.max_vcpus);
+    }
+    if network.connection == Connection::Gateway && network.existing.is_none() {
+        let bucket = Bucket::of(&network.gateway_type);
+        *needed.entry((bucket, Reverse(Capacity::OnDemand))).or_default() += GATEWAY_VCPUS;
+    }
+    let mut table = Table::new(["QUOTA OF THE ACCOUNT", "CODE", "NEEDED"]);
+    for ((bucket, Reverse(capacity)), vcpus) in needed {
+        if let Some((name, code)) = bucket.quota(capacity) {
+            table.row([name.to_owned(), code.to_owned(), format!("{vcpus} vCPUs")]);
+        }
+    }
+    if network.existing.is_none() {
+        // The address is the gateway's, or that of NAT.
+        for (name, code) in [("VPCs per Region", "L-F678F1CE"), ("EC2-VPC Elastic IPs", "L-0263D0A3")] {
+            table.row([name.to_owned(), code.to_owned(), String::from("1")]);
+        }
+    }
+    let new = "New accounts have 5 of each, but 0 of instances that are not Standard";
+    format!("{table}{new}; Service Quotas in AWS' console raises them.\n")
 }
 
 /// What there is now.

@@ -25,7 +25,7 @@ pub fn workers(burst: &Burst) -> String {
     let disk = format!(
         "Each has a disk of {} GiB for {} US dollars an hour, which the limits count.\n",
         burst.disk,
-        disk_price(burst)
+        disk_price(burst.disk)
     );
     format!("{table}{disk}{}\n", prices(burst))
 }

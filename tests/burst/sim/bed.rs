@@ -109,9 +109,14 @@ pub fn offer(instance_type: &str, zone: &str, capacity: Capacity) -> Offer {
 
 /// Two types in three zones, spot first.
 pub fn offers() -> Vec<Offer> {
+    offers_of(&["m7g.large", "c7g.large"])
+}
+
+/// These types in three zones, spot first.
+pub fn offers_of(instance_types: &[&str]) -> Vec<Offer> {
     let mut offers = Vec::new();
     for capacity in [Capacity::Spot, Capacity::OnDemand] {
-        for instance_type in ["m7g.large", "c7g.large"] {
+        for instance_type in instance_types {
             offers.extend(["a", "b", "c"].map(|zone| offer(instance_type, zone, capacity)));
         }
     }
@@ -143,7 +148,9 @@ pub fn settings() -> Settings {
         policy: Policy::default(),
         caps: Caps::default(),
         batch: Batch::default(),
-        types: ["m7g.large", "c7g.large"].map(|name| (name.to_owned(), instance_type(name))).into(),
+        types: ["m7g.large", "c7g.large", "r8g.large", "x8g.large"]
+            .map(|name| (name.to_owned(), instance_type(name)))
+            .into(),
     }
 }
 
@@ -302,7 +309,9 @@ fn pack(view: &View, world: &World) -> Decision {
     let more = world.pending().count().saturating_sub(room + open.len() * World::ROOM);
     let pods: Vec<String> =
         world.pending().filter(|pod| !covered.contains(pod)).take(more).cloned().collect();
-    let wanted =
-        pods.chunks(World::ROOM).map(|pods| Wanted { offers: offers(), pods: pods.to_vec() }).collect();
+    let wanted = pods
+        .chunks(World::ROOM)
+        .map(|pods| Wanted { offers: world.offers.clone(), pods: pods.to_vec() })
+        .collect();
     Decision { wanted, ..Decision::default() }
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use hoist::burst::{
     cloud::{Cloud, CloudError, Instance, Leftover, Order, Resource, RunInstances, State, tag},
     offer::Capacity,
+    quota::Bucket,
     time::Time,
 };
 
@@ -12,9 +13,6 @@ use super::{
     bed::Handle,
     world::{Disk, Machine, World},
 };
-
-/// EC2 forgets terminated instances after this long.
-const SHOWN: u64 = 60 * 60 * 1000;
 
 fn refuse(order: Order, status: u16, code: &str) -> CloudError {
     CloudError::answered(order, status, code, "simulated")
@@ -67,6 +65,10 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
             world.say(format!("IdempotentParameterMismatch for {claim:?}"));
             return Err(refuse(order, 400, "IdempotentParameterMismatch"));
         }
+        if world.machines[&id].is_forgotten(world.now) {
+            world.say(format!("IdempotentInstanceTerminated for {claim:?}: {id}"));
+            return Err(refuse(order, 400, "IdempotentInstanceTerminated"));
+        }
         world.say(format!("RunInstances repeated for {claim:?}: {id}"));
         let mut instance = world.machines[&id].instance.clone();
         (instance.state, instance.reason) =
@@ -75,7 +77,9 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
     }
     let capacity = if request.spot { Capacity::Spot } else { Capacity::OnDemand };
     let offered = format!("{} {zone} {capacity:?}", request.instance_type);
-    let of_kind = world.alive().filter(|(_, machine)| machine.spot == request.spot).count();
+    let bucket = Bucket::of(&request.instance_type);
+    let counts = |machine: &Machine| (machine.spot, machine.bucket) == (request.spot, bucket);
+    let counted = world.alive().filter(|(_, machine)| counts(machine)).count();
     let interface = request.network_interface.as_ref().filter(|_| !world.faults.interfaces_are_shared);
     let holds = |machine: &Machine| {
         interface.is_some()
@@ -88,7 +92,8 @@ fn launch(world: &mut World, request: &RunInstances) -> Result<Instance, CloudEr
         Some((400, "InsufficientFreeAddressesInSubnet"))
     } else if world.faults.short.iter().any(|rule| offered.contains(rule)) {
         Some((500, "InsufficientInstanceCapacity"))
-    } else if world.faults.quota.get(&capacity).is_some_and(|vcpus| of_kind as u32 * 2 + 2 > *vcpus) {
+    } else if world.faults.quota.get(&(capacity, bucket)).is_some_and(|vcpus| counted as u32 * 2 + 2 > *vcpus)
+    {
         Some((400, if request.spot { "MaxSpotInstanceCountExceeded" } else { "VcpuLimitExceeded" }))
     } else {
         None
@@ -138,6 +143,7 @@ fn make(world: &mut World, request: &RunInstances, zone: String, claim: Option<S
         interface: request.network_interface.clone(),
         zone,
         spot,
+        bucket: Bucket::of(&request.instance_type),
         history,
         hidden_until,
         joins_at,
@@ -159,11 +165,7 @@ fn describe(world: &mut World, ids: Option<&[String]>) -> Result<Vec<Instance>, 
         .filter(|(id, machine)| wanted(id) && now >= machine.hidden_until)
         .filter_map(|(_, machine)| {
             let (state, reason) = machine.state(at)?;
-            let ended = machine.history.iter().find(|(_, state, _)| *state == State::Terminated);
-            if ended.is_some_and(|(since, ..)| at >= since + SHOWN) {
-                return None;
-            }
-            Some(Instance { state, reason, ..machine.instance.clone() })
+            (!machine.is_forgotten(at)).then(|| Instance { state, reason, ..machine.instance.clone() })
         })
         .collect())
 }

@@ -8,13 +8,19 @@ use hoist::burst::{
     controller::{CertificateRequest, Record, token_id},
     demand::Wish,
     gateway::{self, Known, PublicKey},
-    offer::{Capacity, Money},
+    offer::{Capacity, Money, Offer},
+    quota::Bucket,
     service::Status,
     time::Time,
 };
 
+use super::bed::offers;
+
 /// Where virtual time begins.
 pub const START: u64 = 1_772_000_000_000;
+
+/// EC2 forgets terminated instances after this long.
+const SHOWN: u64 = 60 * 60 * 1000;
 
 /// How often things go wrong, in percent of calls or instances, and rules that hold while they are set.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +48,8 @@ pub struct Faults {
     pub hide: u8,
     /// `TYPE ZONE CAPACITY` as Debug writes it, or parts of it, of which EC2 has none.
     pub short: BTreeSet<String>,
-    /// vCPUs by capacity type.
-    pub quota: BTreeMap<Capacity, u32>,
+    /// vCPUs by capacity type and bucket of families.
+    pub quota: BTreeMap<(Capacity, Bucket), u32>,
     pub full: BTreeSet<String>,
     pub denied: BTreeSet<&'static str>,
     /// Orders that EC2 does not answer within 25 s, nor then.
@@ -76,6 +82,7 @@ pub struct Machine {
     pub interface: Option<String>,
     pub zone: String,
     pub spot: bool,
+    pub bucket: Bucket,
     /// What it was at which time.
     pub history: Vec<(u64, State, Option<String>)>,
     pub hidden_until: u64,
@@ -91,6 +98,11 @@ impl Machine {
 
     pub fn is_alive(&self, now: u64) -> bool {
         self.state(now).is_some_and(|(state, _)| !state.is_ending())
+    }
+
+    pub fn is_forgotten(&self, at: u64) -> bool {
+        let ended = self.history.iter().find(|(_, state, _)| *state == State::Terminated);
+        ended.is_some_and(|(since, ..)| at >= since + SHOWN)
     }
 }
 
@@ -142,6 +154,8 @@ pub struct World {
 
     pub claims: BTreeMap<String, (Claim, u64)>,
     pub book: (Book, u64),
+    /// What packers choose from, the cheapest first.
+    pub offers: Vec<Offer>,
     /// The month's sum, kept elsewhere.
     pub kept_sum: Option<(String, Money)>,
     pub lease: Option<(Record, u64)>,
@@ -189,6 +203,7 @@ impl World {
             consoles: BTreeSet::new(),
             claims: BTreeMap::new(),
             book: (Book::default(), 0),
+            offers: offers(),
             kept_sum: None,
             lease: None,
             gateway: (gateway::Record::default(), 0),
