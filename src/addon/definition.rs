@@ -120,6 +120,9 @@ pub struct SecretObject {
     /// Characters that no value in `data` may have, because who reads it cannot take them.
     #[serde(default)]
     pub without: String,
+    /// What every value in `data` must be. Default: anything.
+    #[serde(default)]
+    pub form: Option<Form>,
     /// Its keys with values that are no secret: templates.
     #[serde(default)]
     pub plain: BTreeMap<String, String>,
@@ -128,6 +131,14 @@ pub struct SecretObject {
     #[serde(default)]
     #[schemars(extend("additionalProperties" = {"type": "integer", "minimum": 16, "maximum": 256}))]
     pub generate: BTreeMap<String, u32>,
+}
+
+/// What a value must be, so that who reads it can use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Lines of `USER:HASH` with hashes of bcrypt.
+    Htpasswd,
 }
 
 fn five_minutes() -> u32 {

@@ -226,6 +226,10 @@ pub fn passing(text: &str) -> Option<&'static str> {
     .map(|(_, reason)| *reason)
 }
 
+const CLASS_FIXED: &str = "these settings of a storage class cannot be changed in place";
+const CLASS_ANEW: &str = "`kubectl delete storageclass` the one that the message names, and apply again: it is made anew for new volumes, and those \
+                          that are there stay as they are";
+
 /// What Helm's words usually come from, and what to do then.
 pub fn cause(text: &str) -> Option<(&'static str, &'static str)> {
     [
@@ -240,6 +244,13 @@ pub fn cause(text: &str) -> Option<(&'static str, &'static str)> {
         ("violates PodSecurity", "the namespace does not allow pods with these rights", "label the namespace with the level that the chart needs"),
         ("nil pointer evaluating", "the chart's templates miss a value", "give the value that is named, with `values`"),
         ("field is immutable", "what the new version changes cannot be changed in place", "remove the object that is named, or the add-on, and apply again"),
+        ("updates to parameters are forbidden", CLASS_FIXED, CLASS_ANEW),
+        ("updates to reclaimPolicy are forbidden", CLASS_FIXED, CLASS_ANEW),
+        (
+            "persistentvolumesource is immutable",
+            "where a volume lies cannot be changed in place",
+            "take the add-on out of the inventory, `hoist addon remove` it, and ask for it again: volumes that it has made stay where they are",
+        ),
         ("another operation (install/upgrade/rollback) is in progress", "another helm is at work on this release", "wait until it is done, and run the same again"),
     ]
     .iter()
@@ -281,5 +292,25 @@ mod tests {
         assert!(passing("Error: context deadline exceeded").is_none());
         assert!(cause("Error: unable to build: no matches for kind \"Pool\"").is_some());
         assert!(cause("context deadline exceeded").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_changed_in_place_is_told_with_what_to_do() {
+        // As API servers say it (`pkg/apis/storage/validation`, `pkg/apis/core/validation`).
+        for (said, next) in [
+            ("parameters: Forbidden: updates to parameters are forbidden.", "`kubectl delete storageclass`"),
+            (
+                "reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+                "`kubectl delete storageclass`",
+            ),
+            (
+                "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
+                "take the add-on out",
+            ),
+            ("spec.selector: Invalid value: field is immutable", "remove the object"),
+        ] {
+            let text = format!("Error: UPGRADE FAILED: cannot patch \"nfs\": \"nfs\" is invalid: {said}");
+            assert!(cause(&text).unwrap().1.starts_with(next), "{said}");
+        }
     }
 }

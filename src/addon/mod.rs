@@ -12,6 +12,7 @@ mod error;
 pub mod gate;
 mod gateway_api;
 mod helm;
+mod htpasswd;
 mod identity;
 mod install;
 mod made_up;
@@ -36,7 +37,7 @@ mod upgrade;
 mod values;
 mod watch;
 
-pub use definition::{Definition, KEEP, Need, SecretObject};
+pub use definition::{Definition, Form, KEEP, Need, SecretObject};
 use desired::yaml_value;
 pub use desired::{Desired, Release, Secret, Sources, definition, desired};
 pub use difference::{Difference, State};

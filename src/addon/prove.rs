@@ -106,6 +106,7 @@ impl Install<'_> {
                 hosts,
                 namespace: self.namespace(),
                 settings: &self.desired.settings,
+                timeout: Duration::from_secs(self.desired.definition.timeout.into()),
                 say: &say,
             };
             let closed = match gate.pass(&bench).await {

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::{KEEP, SecretObject, desired::Secret, made_up};
+use super::{Form, KEEP, SecretObject, desired::Secret, htpasswd, made_up};
 use crate::{
     engine,
     inventory::{SecretSource, expand_home},
@@ -34,7 +34,7 @@ pub fn read(
         let rest = path.splitn(3, '/').nth(2).map(|rest| format!("/{rest}")).unwrap_or_default();
         let Some(said) = said.pointer(&rest).filter(|said| !said.is_null()) else { continue };
         match serde_json::from_value::<SecretSource>(said.clone()) {
-            Ok(source) => match value(&source, home).and_then(|secret| readable(secret, &wanted.without)) {
+            Ok(source) => match value(&source, home).and_then(|secret| readable(secret, wanted)) {
                 Ok(secret) => drop(data.insert(key.clone(), secret)),
                 Err(reason) => drop(missing.insert(key.clone(), format!("{setting}: {reason}"))),
             },
@@ -79,8 +79,12 @@ fn value(source: &SecretSource, home: &Path) -> Result<SecretString, String> {
     }
 }
 
-/// A value without these characters. Which of them it has would tell something of it.
-fn readable(secret: SecretString, without: &str) -> Result<SecretString, String> {
+/// A value in the form that is wanted, and without these characters. Which of them it has would tell something of it.
+fn readable(secret: SecretString, wanted: &SecretObject) -> Result<SecretString, String> {
+    if wanted.form == Some(Form::Htpasswd) {
+        htpasswd::check(secret.expose_secret())?;
+    }
+    let without = &wanted.without;
     if !secret.expose_secret().contains(|letter: char| without.contains(letter)) {
         return Ok(secret);
     }
@@ -151,6 +155,7 @@ mod tests {
             name: String::from("backup"),
             data: [(String::from("key"), String::from("backup.access_key"))].into(),
             without: String::from("\"$\n"),
+            form: None,
             plain: [(String::from("url"), String::from("https://s3"))].into(),
             namespace: None,
             kind: None,
@@ -194,6 +199,7 @@ mod tests {
             kind: Some(String::from("kubernetes.io/basic-auth")),
             data: [(String::from("password"), String::from("password"))].into(),
             without: String::new(),
+            form: None,
             plain: BTreeMap::new(),
             generate: [(String::from("password"), 32), (String::from("token"), 64)].into(),
         };
@@ -226,6 +232,30 @@ mod tests {
             let expected = "backup.access_key: its value has one of the characters \" $ \\n, and who reads it would take it for \
                             something else: choose one without them";
             assert_eq!(secret.missing.get("key").map(String::as_str), (!fits).then_some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn users_that_could_never_log_in_are_refused_and_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let wanted = SecretObject {
+            name: String::from("users"),
+            namespace: None,
+            kind: None,
+            data: [(String::from("htpasswd"), String::from("users"))].into(),
+            without: String::new(),
+            form: Some(Form::Htpasswd),
+            plain: BTreeMap::new(),
+            generate: BTreeMap::new(),
+        };
+        let bcrypt = "ada:$2y$05$Geu2Z4LN0QDpUJBHvP5JVOsKOLH/XPoJBqISv1D8Aeh6LVGvjWWVC\n";
+        for (users, refused) in [(bcrypt, false), ("ada:$apr1$hc1hKYZ1$Hh1BKgmAgKmPGDRYZgHXs.\n", true)] {
+            std::fs::write(file.path(), users).unwrap();
+            let secret = tried_as(&wanted, json!({"users": {"file": file.path()}})).unwrap().unwrap();
+            let said = secret.missing.get("htpasswd").map(String::as_str).unwrap_or_default();
+            assert_eq!(said.starts_with("users: line 1 is no `USER:HASH`"), refused, "{said}");
+            assert_eq!(secret.data.is_empty(), refused);
+            assert!(!said.contains("apr1"), "{said}");
         }
     }
 

@@ -14,6 +14,11 @@ fn one(addons: &str) -> String {
     cluster("", "a: {address: 10.0.0.1, roles: [control-plane, worker]}") + addons
 }
 
+/// A client of `monitoring` that measures something.
+fn measured(what: &str) -> String {
+    format!("addons: {{monitoring: {{storage_class: fast, clients: {{tig: {{{what}}}}}}}}}\n")
+}
+
 /// Inventories that make the template take each of its ways.
 fn all() -> Vec<String> {
     vec![
@@ -28,6 +33,7 @@ fn all() -> Vec<String> {
             ", endpoint: {local: true}",
             "a: {address: 10.0.0.1, roles: [control-plane]}, b: {address: 10.0.0.2, roles: [control-plane]}, c: {address: 10.0.0.3, roles: [control-plane]}",
         ),
+        one(&measured("ping: [10.0.0.1]")),
     ]
 }
 
@@ -71,6 +77,30 @@ fn settings_are_in_the_values() {
         (&hubble["hubble"]["relay"]["enabled"], &hubble["hubble"]["ui"]["enabled"]),
         (&false.into(), &false.into())
     );
+}
+
+#[test]
+fn ports_of_hosts_are_served_by_one() {
+    let chained = |settings: &str| {
+        let values = render(&one(&format!("addons: {{cilium: {{{settings}}}}}\n")), "cilium").values;
+        values["cni"].get("chainingMode").cloned()
+    };
+    assert_eq!(chained(""), None);
+    assert_eq!(
+        chained("kube_proxy_replacement: false, local_redirect_policy: false"),
+        Some("portmap".into())
+    );
+}
+
+#[test]
+fn policies_by_address_mean_nodes_only_where_a_client_measures_one() {
+    let mode = |addons: &str| render(&one(addons), "cilium").values.get("policyCIDRMatchMode").cloned();
+    let device = |address: &str| format!("devices: {{a: {{address: {address}, community: {{env: A}}}}}}");
+    let nodes = Some(serde_json::json!(["nodes"]));
+    assert_eq!(mode(&measured("ping: [192.0.2.1, 10.0.0.1]")), nodes);
+    assert_eq!(mode(&measured(&device("10.0.0.1"))), nodes);
+    assert_eq!(mode(&measured(&format!("ping: [192.0.2.1], {}", device("192.0.2.2")))), None);
+    assert_eq!(mode(""), None);
 }
 
 #[test]

@@ -81,6 +81,16 @@ fn settings_are_in_the_objects() {
 }
 
 #[test]
+fn a_router_of_the_same_asn_needs_no_multihop() {
+    let peers = "peers: [{address: 10.9.0.1, asn: 64512, multihop: true}, {address: 10.9.0.2, asn: 64513, multihop: true}, \
+                 {address: 10.9.0.3, asn: 64514}]";
+    let found =
+        objects(&format!("pools: [10.0.0.200-10.0.0.210], protocol: bgp, bgp: {{asn: 64512, {peers}}}"));
+    let hops: Vec<&Value> = of("BGPPeer", &found).iter().map(|peer| &peer["spec"]["ebgpMultiHop"]).collect();
+    assert_eq!(hops, [false, true, false]);
+}
+
+#[test]
 fn a_cluster_whose_workers_are_control_planes_announces_there() {
     let ignores = |text: &str| render(text, "metallb").values["speaker"]["ignoreExcludeLB"].clone();
     assert_eq!(ignores(&office(L2)), false);

@@ -22,6 +22,18 @@ fn settings_become_values() {
 }
 
 #[test]
+fn its_pod_runs_where_the_cluster_allows_restricted_pods_alone() {
+    let rendered = render(
+        &format!("{CLUSTER}addons: {{nfs-provisioner: {{server: nas, path: /srv}}}}\n"),
+        "nfs-provisioner",
+    );
+    assert_eq!(rendered.definition.before, ["namespace.yaml"]);
+    let namespace = &rendered.objects()[0];
+    assert_eq!(namespace["metadata"]["name"], rendered.definition.namespace.as_str());
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "baseline");
+}
+
+#[test]
 fn it_is_the_default_class_where_longhorn_is_not() {
     let default = |settings, others| of(settings, others)["storageClass"]["defaultClass"].clone();
     assert_eq!(default("", ""), true);

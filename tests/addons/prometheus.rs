@@ -37,6 +37,12 @@ fn what_listens_on_loopback_is_scraped_only_where_it_is_said() {
 }
 
 #[test]
+fn the_node_exporter_runs_on_nodes_with_any_taint() {
+    let values = render(&office("", ""), "prometheus").values;
+    assert_eq!(values["prometheus-node-exporter"]["tolerations"], json!([{"operator": "Exists"}]));
+}
+
+#[test]
 fn secrets_are_files_and_keys_and_never_values() {
     let rendered = render(&office(ALL, ""), "prometheus");
     let all = rendered.golden();

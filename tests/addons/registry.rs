@@ -1,6 +1,6 @@
 //! The registry: manifests of hoist's own, as a client reaches it.
 
-use hoist::{artifact::extra, inventory};
+use hoist::{addon::Form, artifact::extra, inventory};
 
 use crate::{objects::text, render};
 
@@ -12,7 +12,8 @@ fn of(settings: &str, others: &str) -> String {
         "addons:\n  longhorn: {{}}\n{others}  registry: {{host: registry.office.lan, users: {{env: REGISTRY_USERS}}{settings}}}\n"
     );
     let rendered = render(&format!("{CLUSTER}{addons}"), "registry");
-    assert_eq!(rendered.definition.secrets[0].data["htpasswd"], "users");
+    let users = &rendered.definition.secrets[0];
+    assert_eq!((users.data["htpasswd"].as_str(), users.form), ("users", Some(Form::Htpasswd)));
     let text = text(&rendered.manifests);
     assert!(!text.contains("REGISTRY_USERS"), "{text}");
     text

@@ -81,7 +81,9 @@ impl Cast {
         let settings: Map<String, Value> =
             [("storage_class".to_owned(), json!("gate"))].into_iter().collect();
         let (inventory, api) = (&self.inventory, &self.api);
-        let bench = Bench { inventory, api, hosts: &hosts, namespace, settings: &settings, say: &say };
+        let timeout = Duration::from_secs(180);
+        let bench =
+            Bench { inventory, api, hosts: &hosts, namespace, settings: &settings, timeout, say: &say };
         self.runtime.block_on(gate(name).unwrap().pass(&bench))
     }
 

@@ -16,9 +16,9 @@ use super::{
     Bench, Closed, Gate, Proof,
     ground::{Ground, LABEL, MAKER, abandoned, maker},
     inside,
-    pods::{self, Wish},
+    pods::Wish,
     retry::{Retry, condition, make, seconds, text},
-    volume::{CLAIM, CLASS, WRITTEN, claim, class},
+    volume::{self, CLAIM, WRITTEN, claim, class},
 };
 use crate::kube::{self, Kind};
 
@@ -65,7 +65,7 @@ impl Gate for BackupWritten {
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
         sweep(bench).await?;
         let hidden = available(bench).await?;
-        let class = class(bench, &bench.api.objects(CLASS, None, "").await?)?;
+        let class = class(bench).await?;
         let ground = Ground::take(bench, self.name()).await?;
         let done = prove(bench, &ground, &class, &hidden).await;
         ground.leave(bench, done).await
@@ -144,11 +144,11 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str, hidden: &Hidden) -> Result<Proof, Closed> {
-    let (nodes, _) = pods::nodes(bench).await?;
+    let nodes = volume::nodes(bench).await?;
     make(bench, claim(ground, class), Duration::from_secs(60)).await?;
     let node = &nodes[nodes.len() - 1];
     let wish = Wish { name: "writer".to_owned(), node, claim: Some("gate"), ..Wish::default() };
-    let writer = pods::start(bench, ground, std::slice::from_ref(&wish)).await?.remove(0);
+    let writer = volume::first(bench, ground, wish).await?;
     inside::write(&writer, WRITTEN).await?;
     let claim = bench.api.object(CLAIM, Some(&ground.namespace), "gate").await?.unwrap_or_default();
     let volume = text(&claim["spec"]["volumeName"]);

@@ -1,5 +1,7 @@
 //! Backups as Longhorn tells of them: by the definitions of its kinds, with the words of S3 services.
 
+use std::sync::{Arc, Mutex};
+
 use super::*;
 use crate::addon::gate::testing::{Cluster, words};
 
@@ -19,7 +21,11 @@ fn refused() -> String {
 
 /// Longhorn with a target, and what it makes of backups.
 async fn longhorn(status: Value, state: fn() -> Value) -> Cluster {
-    let mut cluster = Cluster::new(&["s1"]).await;
+    longhorn_on(&["s1"], status, state).await
+}
+
+async fn longhorn_on(nodes: &[&str], status: Value, state: fn() -> Value) -> Cluster {
+    let mut cluster = Cluster::new(nodes).await;
     cluster.runs_pods();
     cluster.set("backup", json!({"target": "s3://backups@us-east-1/office", "access_key": {"env": "S3"}}));
     cluster.put(
@@ -76,6 +82,24 @@ async fn a_backup_is_written_and_removed_and_those_of_others_stay() {
     assert_eq!(proof.seen[2], "it was removed from the target again");
     assert!(cluster.has_no("Backup") && cluster.has_no("Namespace"), "nothing is left");
     assert_eq!(cluster.names("BackupVolume"), ["pvc-other-1c2d"]);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_comes_last_gets_no_volume() {
+    let text = "cluster: {name: a, kubernetes: \"1.36.2\"}\nhosts:\n  node1: {address: 10.0.0.1, roles: [worker, storage]}\n  \
+                node2: {address: 10.0.0.2, roles: [worker]}\n  node3: {address: 10.0.0.3, roles: [control-plane]}\n";
+    let inventory = crate::inventory::parse("test", text).unwrap().inventory;
+    let mut cluster = longhorn_on(&["node1", "node2", "node3"], json!({"available": true}), complete).await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    cluster.on_script(move |host, _| {
+        heard.lock().unwrap().push(host.to_owned());
+        (0, "0123456789abcdef".repeat(4))
+    });
+    let bench = Bench { inventory: &inventory, ..cluster.bench(PLACE) };
+    BackupWritten.pass(&bench).await.unwrap();
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty() && asked.iter().all(|host| host == "node2"), "{asked:?}");
 }
 
 #[tokio::test]

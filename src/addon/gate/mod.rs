@@ -32,7 +32,7 @@ pub(super) mod testing;
 mod volume;
 mod ways;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -56,6 +56,8 @@ pub struct Bench<'a> {
     pub namespace: &'a str,
     /// What the inventory says of the add-on, with defaults.
     pub settings: &'a Map<String, Value>,
+    /// How long its chart may take to be ready; what comes after the chart, such as drivers of volumes, may take as long.
+    pub timeout: Duration,
     /// Told what is waited for and why something is tried again.
     pub say: &'a (dyn Fn(&str) + Send + Sync),
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long pods may take to run; a volume may have to be made first.
-const RUN: Duration = Duration::from_secs(180);
+pub(super) const RUN: Duration = Duration::from_secs(180);
 const GO: Duration = Duration::from_secs(120);
 
 const POD: Kind = Kind::new("v1", "Pod");
@@ -78,12 +78,22 @@ pub(super) async fn start(
     ground: &Ground,
     wishes: &[Wish<'_>],
 ) -> Result<Vec<Pod>, Closed> {
+    start_within(bench, ground, wishes, RUN).await
+}
+
+/// The same for pods that may take longer.
+pub(super) async fn start_within(
+    bench: &Bench<'_>,
+    ground: &Ground,
+    wishes: &[Wish<'_>],
+    patience: Duration,
+) -> Result<Vec<Pod>, Closed> {
     account(bench, ground).await?;
     for wish in wishes {
         make(bench, pod(bench, ground, wish).await?, Duration::from_secs(30)).await?;
     }
     let mut running = Vec::new();
-    let mut retry = Retry::new(bench, "pods", RUN);
+    let mut retry = Retry::new(bench, "pods", patience);
     loop {
         running.clear();
         let mut waiting = String::new();
@@ -105,7 +115,7 @@ pub(super) async fn start(
                 "{} of {} pods run after {} s: {waiting}",
                 running.len(),
                 wishes.len(),
-                RUN.as_secs()
+                patience.as_secs()
             );
             let help = format!(
                 "{}; the gate's pods are gone now, but others on that node will have the same trouble: \

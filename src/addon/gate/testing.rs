@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -195,6 +196,7 @@ impl Cluster {
             hosts: &self.hosts,
             namespace,
             settings: &self.settings,
+            timeout: Duration::from_secs(900),
             say: &*self.say,
         }
     }

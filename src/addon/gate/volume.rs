@@ -10,8 +10,8 @@ use super::{
     Bench, Closed, Gate, Proof,
     ground::Ground,
     inside,
-    pods::{self, Wish},
-    retry::{make, seconds, text},
+    pods::{self, Pod, Wish},
+    retry::{Retry, make, seconds, text},
 };
 use crate::{inventory::Role, kube::Kind};
 
@@ -24,6 +24,8 @@ const LONGHORN_PLACE: &str = "longhorn-system";
 const RELEASE: &str = "meta.helm.sh/release-namespace";
 const SIZE: &str = "512Mi";
 pub(super) const WRITTEN: u64 = 8 << 20;
+/// How long a class may take that its add-on makes by itself.
+const MADE: Duration = Duration::from_secs(60);
 
 /// The gate `volume-moves`.
 pub(super) struct VolumeMoves;
@@ -39,15 +41,29 @@ impl Gate for VolumeMoves {
     }
 
     async fn pass(&self, bench: &Bench<'_>) -> Result<Proof, Closed> {
-        let class = class(bench, &bench.api.objects(CLASS, None, "").await?)?;
+        let class = class(bench).await?;
         let ground = Ground::take(bench, self.name()).await?;
         let done = prove(bench, &ground, &class).await;
         ground.leave(bench, done).await
     }
 }
 
-/// The class that the settings name, or that the add-on has made.
-pub(super) fn class(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Closed> {
+/// The class that the settings name, or that the add-on has made. It is waited for: Longhorn's manager makes its class when
+/// it runs already, and deletes it and makes it anew when what it is made from changes.
+pub(super) async fn class(bench: &Bench<'_>) -> Result<String, Closed> {
+    let mut retry = Retry::new(bench, "the storage class", MADE);
+    loop {
+        let closed = match found(bench, &bench.api.objects(CLASS, None, "").await?) {
+            Ok(class) => return Ok(class),
+            Err(closed) => closed,
+        };
+        if !retry.again(&closed.to_string()).await {
+            return Err(closed);
+        }
+    }
+}
+
+fn found(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Closed> {
     let said = ["class", "storage_class"].iter().find_map(|key| bench.settings.get(*key)?.as_str());
     let longhorn = bench.namespace == LONGHORN_PLACE;
     let ours = |class: &&Value| {
@@ -71,20 +87,33 @@ pub(super) fn class(bench: &Bench<'_>, classes: &[Value]) -> Result<String, Clos
     })
 }
 
+/// The nodes that volumes are attached to. A host that is only a control plane has a taint that Longhorn's driver does not
+/// tolerate, and no NFS client; where there is nothing else, all nodes.
+pub(super) async fn nodes(bench: &Bench<'_>) -> Result<Vec<String>, Closed> {
+    let (all, _) = pods::nodes(bench).await?;
+    let attaches = |node: &&String| {
+        let host = bench.inventory.hosts.get(*node);
+        host.is_none_or(|host| host.has(Role::Worker) || host.has(Role::Storage))
+    };
+    let some: Vec<String> = all.iter().filter(attaches).cloned().collect();
+    Ok(if some.is_empty() { all } else { some })
+}
+
+/// Starts the first pod with a volume. What attaches volumes is made when helm is done, and may have to pull its images: it
+/// may take as long as the chart.
+pub(super) async fn first(bench: &Bench<'_>, ground: &Ground, wish: Wish<'_>) -> Result<Pod, Closed> {
+    let patience = bench.timeout.max(pods::RUN);
+    Ok(pods::start_within(bench, ground, &[wish], patience).await?.remove(0))
+}
+
 async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof, Closed> {
-    let (nodes, _) = pods::nodes(bench).await?;
-    let worker =
-        |node: &&String| bench.inventory.hosts.get(*node).is_none_or(|host| !host.has(Role::ControlPlane));
-    let mut workers: Vec<&String> = nodes.iter().filter(worker).collect();
-    if workers.is_empty() {
-        workers = nodes.iter().collect();
-    }
-    let (from, to) = (workers[0], workers[workers.len() - 1]);
+    let nodes = nodes(bench).await?;
+    let (from, to) = (&nodes[0], &nodes[nodes.len() - 1]);
     make(bench, claim(ground, class), Duration::from_secs(60)).await?;
     let begun = Instant::now();
     let wish =
-        |name: &str, node| [Wish { name: name.to_owned(), node, claim: Some("gate"), ..Wish::default() }];
-    let writer = pods::start(bench, ground, &wish("writer", from)).await?.remove(0);
+        |name: &str, node| Wish { name: name.to_owned(), node, claim: Some("gate"), ..Wish::default() };
+    let writer = first(bench, ground, wish("writer", from)).await?;
     let attached = begun.elapsed();
     let written = inside::write(&writer, WRITTEN).await?;
     let mut seen = vec![format!(
@@ -95,7 +124,7 @@ async fn prove(bench: &Bench<'_>, ground: &Ground, class: &str) -> Result<Proof,
     seen.extend(replicas(bench, ground).await?);
     let begun = Instant::now();
     pods::stop(bench, ground, &writer).await?;
-    let reader = pods::start(bench, ground, &wish("reader", to)).await?.remove(0);
+    let reader = pods::start(bench, ground, &[wish("reader", to)]).await?.remove(0);
     let moved = begun.elapsed();
     let read = inside::read(&reader).await?;
     seen.push(same(&written, &read, from, to, &seconds(moved))?);
@@ -202,22 +231,61 @@ mod tests {
         assert!(replicas(&cluster.bench(LONGHORN_PLACE), &ground).await.is_err());
     }
 
+    /// The nodes for volumes among those of a cluster.
+    async fn attaching(hosts: &str) -> String {
+        let text = format!("cluster: {{name: a, kubernetes: \"1.36.2\"}}\nhosts: {{{hosts}}}\n");
+        let inventory = crate::inventory::parse("test", &text).unwrap().inventory;
+        let names: Vec<&str> = inventory.hosts.keys().map(String::as_str).collect();
+        let cluster = Cluster::new(&names).await;
+        let bench = Bench { inventory: &inventory, ..cluster.bench(LONGHORN_PLACE) };
+        nodes(&bench).await.unwrap().join(" ")
+    }
+
+    #[tokio::test]
+    async fn volumes_are_attached_where_their_drivers_run() {
+        let one = "a: {address: 10.0.0.1, roles: [control-plane]}";
+        let worker = "b: {address: 10.0.0.2, roles: [worker]}";
+        let storage = "c: {address: 10.0.0.3, roles: [control-plane, storage]}";
+        let both = "d: {address: 10.0.0.4, roles: [control-plane, worker]}";
+        assert_eq!(attaching(&format!("{one}, {worker}, {storage}, {both}")).await, "b c d");
+        assert_eq!(attaching(one).await, "a", "there is nothing else");
+    }
+
+    #[tokio::test]
+    async fn a_class_that_comes_late_is_waited_for() {
+        let mut cluster = Cluster::new(&["w1"]).await;
+        for path in ["?labelSelector=", "?&labelSelector="] {
+            cluster.answers(&format!("/apis/storage.k8s.io/v1/storageclasses{path}"), |turn| {
+                let class = json!({"metadata": {"name": "longhorn"}, "provisioner": LONGHORN});
+                let items = if turn == 0 { vec![] } else { vec![class] };
+                let list = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClassList", "metadata": {}, "items": items});
+                (200, list.to_string())
+            });
+        }
+        assert_eq!(class(&cluster.bench(LONGHORN_PLACE)).await.unwrap(), "longhorn");
+        assert!(
+            cluster.said()[0].starts_with("the storage class: storage classes: none"),
+            "{:?}",
+            cluster.said()
+        );
+    }
+
     #[tokio::test]
     async fn the_class_is_the_one_said_or_the_add_ons_own() {
         let mut cluster = Cluster::new(&["w1"]).await;
         let of = |name: &str, provisioner: &str, release: &str| json!({"metadata": {"name": name, "annotations": {RELEASE: release}}, "provisioner": provisioner});
         let classes =
             [of("other", "x", "y"), of("longhorn", LONGHORN, ""), of("nfs", "z", "nfs-provisioner")];
-        assert_eq!(class(&cluster.bench("longhorn-system"), &classes).unwrap(), "longhorn");
-        assert_eq!(class(&cluster.bench("nfs-provisioner"), &classes).unwrap(), "nfs");
+        assert_eq!(found(&cluster.bench("longhorn-system"), &classes).unwrap(), "longhorn");
+        assert_eq!(found(&cluster.bench("nfs-provisioner"), &classes).unwrap(), "nfs");
         assert_eq!(
-            words(class(&cluster.bench("nowhere"), &classes).err()),
+            words(found(&cluster.bench("nowhere"), &classes).err()),
             "storage classes: other, longhorn, nfs; expected: one that nowhere has made"
         );
         cluster.settings("storage_class", "other");
-        assert_eq!(class(&cluster.bench("nowhere"), &classes).unwrap(), "other");
+        assert_eq!(found(&cluster.bench("nowhere"), &classes).unwrap(), "other");
         assert!(
-            words(class(&cluster.bench("nowhere"), &[]).err())
+            words(found(&cluster.bench("nowhere"), &[]).err())
                 .starts_with("storage classes: none; expected: other")
         );
     }

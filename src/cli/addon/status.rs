@@ -1,6 +1,6 @@
 //! `hoist addon status`: how add-ons are, and the proofs that they work.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -64,6 +64,7 @@ impl View {
                 hosts: &self.session.hosts,
                 namespace: &desired.definition.namespace,
                 settings: &desired.settings,
+                timeout: Duration::from_secs(desired.definition.timeout.into()),
                 say: &|reason| {
                     let _ = writeln!(std::io::stderr(), "{}: {}: {reason}", desired.name, gate.name());
                 },
