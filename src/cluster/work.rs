@@ -7,12 +7,11 @@ use std::{
 
 use super::{
     Session, Unreached, Visit, etcd,
-    identity::{OtherIdentity, same_identity},
+    guard::{self, Refusal},
     living, may_begin,
     members::NoBeginning,
     packages::{self, Pinned},
     targets,
-    version::{OtherVersion, same_version},
 };
 use crate::{
     artifact::Index,
@@ -52,10 +51,7 @@ pub enum WorkError {
     Packages(#[from] packages::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Version(#[from] OtherVersion),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Identity(#[from] OtherIdentity),
+    Guarded(#[from] Refusal),
     /// No cluster may be begun; `unreached` are the hosts that could not be reached or used.
     #[error("{why}")]
     #[diagnostic(forward(why))]
@@ -102,11 +98,11 @@ impl Work {
             session.keep_fit();
             let silent: Vec<&str> = session.unreached.iter().map(|lost| lost.host.as_str()).collect();
             let changed: Vec<&str> = scope.hosts.iter().map(String::as_str).collect();
+            // First: a control plane that lacks a file is not one that was lost.
+            guard::judge(inventory, &session, &changed)?;
             if let Err(why) = may_begin(inventory, &session.facts, &silent, &changed) {
                 return Err(WorkError::Refused { why, unreached: session.unreached });
             }
-            same_version(inventory, &session.facts)?;
-            same_identity(inventory, &session.facts)?;
         }
         let templates = Templates::new(library.clone());
         let mut subjects = Vec::new();

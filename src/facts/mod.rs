@@ -127,6 +127,8 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// Its kubelet is told to run an API server.
+    pub api_server: bool,
     /// The SHA-256 fingerprint of the certificate authority of the cluster that it is in, in lower-case hexadecimal;
     /// empty where there is none to read.
     pub authority: String,
@@ -225,6 +227,7 @@ impl Facts {
                 "kubernetes.services" => facts.kubernetes.services = value.trim_matches('"').to_owned(),
                 "kubernetes.pods" => facts.kubernetes.pods = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
+                "kubernetes.api_server" => facts.kubernetes.api_server = true,
                 "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),

@@ -128,6 +128,7 @@ else
 			case "$key $value" in "- --cluster-cidr="*) say kubernetes.pods "${value#*=}" && break ;; esac
 		done 2>/dev/null < /etc/kubernetes/manifests/kube-controller-manager.yaml
 	fi
+	[ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && say kubernetes.api_server yes
 	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi
 # etcd on a host of its own, and what its members say; where there is none, this costs nothing.

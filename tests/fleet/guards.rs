@@ -1,0 +1,50 @@
+//! What a run refuses before its first change, told by hosts of a cluster that lives.
+
+use crate::{bed::Fleet, unreached::LIVES};
+
+const NAMES: [&str; 3] = ["cp1", "cp2", "w1"];
+
+/// A kubelet that has joined, and the authority of its cluster.
+fn node(authority: &str) -> String {
+    format!(
+        "mkdir -p /etc/kubernetes/pki; touch /etc/kubernetes/kubelet.conf\n\
+         printf -- '-----BEGIN CERTIFICATE-----\\n{authority}\\n-----END CERTIFICATE-----\\n' >/etc/kubernetes/pki/ca.crt\n"
+    )
+}
+
+/// An API server of this version.
+fn api_server(version: &str) -> String {
+    let image = format!("    image: k8s.gcr.io/kube-apiserver:v{version}");
+    format!(
+        "mkdir -p /etc/kubernetes/manifests; echo '{image}' >/etc/kubernetes/manifests/kube-apiserver.yaml\n"
+    )
+}
+
+#[test]
+fn a_living_host_keeps_its_place_in_the_cluster() {
+    let Some(fleet) = Fleet::start(&NAMES) else { return };
+    fleet.on("2222", 0, &(LIVES.to_owned() + &node("QUFB") + &api_server("1.20.2")));
+    // A worker that the inventory has for a control plane, and a control plane that it has for a worker.
+    fleet.on("2222", 1, &node("QUFB"));
+    fleet.on("2222", 2, &(node("QUFB") + &api_server("1.20.2")));
+    for (limit, says) in [
+        ("cp1,cp2", "cp2 is a node of the cluster and no control plane, and the inventory has it for one"),
+        ("w1", "w1 has an API server, and the inventory does not have it for a control plane"),
+    ] {
+        for verb in ["plan", "apply"] {
+            fleet.hoist(verb, &["--limit", limit]).exits(1).says(says).says("nothing was changed");
+        }
+    }
+    // Who is not changed is no matter of this run's.
+    fleet.hoist("plan", &["--limit", "cp1"]).exits(2);
+    // The administrator's credentials are gone, and with them what tells a control plane that lives from a lost one.
+    fleet.on("2222", 0, "rm /etc/kubernetes/admin.conf");
+    for verb in ["plan", "apply"] {
+        fleet
+            .hoist(verb, &["--limit", "cp1"])
+            .exits(1)
+            .says("cp1 has an API server and no")
+            .says("kubeadm init phase");
+    }
+    assert_eq!(fleet.left(), Vec::<String>::new());
+}
