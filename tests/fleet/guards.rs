@@ -48,3 +48,35 @@ fn a_living_host_keeps_its_place_in_the_cluster() {
     }
     assert_eq!(fleet.left(), Vec::<String>::new());
 }
+
+/// Single roles are carried out under the same guard, if they are a cluster's; others need nobody's leave.
+#[test]
+fn only_some_roles_of_a_cluster_are_no_way_around_it() {
+    let Some(mut fleet) = Fleet::start(&["cp1", "w1", "w2"]) else { return };
+    fleet.role(
+        "own",
+        "needs: [kubernetes]\ntasks:\n  - name: own\n    file: {path: '{{ vars.root }}/own', content: ''}",
+    );
+    fleet.on("2222", 0, &(LIVES.to_owned() + &node("QUFB") + &api_server("1.19.7")));
+    for only in ["worker", "own", "note,kubernetes"] {
+        for verb in ["plan", "apply"] {
+            let ran = fleet.hoist(verb, &["--only", only, "--limit", "w1"]).exits(1);
+            ran.says("the API server on cp1 is 1.19.7, and the inventory says 1.20.2");
+        }
+    }
+    fleet.on("2222", 0, &api_server("1.20.2"));
+    // A node of another cluster.
+    fleet.on("2222", 2, &node("QkJC"));
+    let ran = fleet.hoist("apply", &["--only", "own", "--limit", "w2"]).exits(1);
+    ran.says("w2").says("a node of another cluster than cp1");
+    assert_eq!(fleet.left(), Vec::<String>::new());
+    fleet.hoist("apply", &["--only", "own", "--limit", "w1"]).exits(0).says("1 change");
+    fleet.hoist("apply", &["--only", "own", "--limit", "w1"]).exits(0).says("0 changes");
+    fleet.stop(0);
+    fleet.hoist("plan", &["--only", "own", "--limit", "w1"]).exits(69).says("failed to connect to cp1");
+    fleet
+        .hoist("apply", &["--only", "note", "--limit", "w1,w2"])
+        .exits(0)
+        .says("4 changes")
+        .says_nothing_of("cp1");
+}
