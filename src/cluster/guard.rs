@@ -3,6 +3,7 @@
 use super::{
     Session,
     identity::{OtherIdentity, same_identity},
+    keepers::{self, TwoHolders},
     roles::{OtherRole, same_roles},
     version::{OtherVersion, same_kubelets, same_version},
 };
@@ -45,12 +46,18 @@ pub enum Refusal {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Identity(#[from] OtherIdentity),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Holders(#[from] TwoHolders),
 }
 
 impl Refusal {
     /// What the process ends with.
     pub fn exit(&self) -> Exit {
-        Exit::Failed
+        match self {
+            Refusal::Holders(why) => why.exit(),
+            _ => Exit::Failed,
+        }
     }
 }
 
@@ -93,6 +100,10 @@ impl Guard {
             same_version(inventory, &session.facts)?;
             same_identity(inventory, &session.facts)?;
         }
+        if self.includes("load-balancer") {
+            let silent: Vec<&str> = session.unreached.iter().map(|lost| lost.host.as_str()).collect();
+            keepers::known(inventory, &session.facts, &silent, changed)?;
+        }
         Ok(())
     }
 
@@ -108,6 +119,9 @@ impl Guard {
     ) -> Result<(), Refusal> {
         if self.includes("kubernetes") {
             same_kubelets(inventory, session, changed).await?;
+        }
+        if self.includes("load-balancer") {
+            keepers::gone(inventory, session, changed).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod etcd;
 mod guard;
 pub mod health;
 mod identity;
+mod keepers;
 mod kubeadm;
 pub mod kubeconfig;
 pub mod limited;

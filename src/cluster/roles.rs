@@ -83,9 +83,9 @@ mod tests {
     use super::*;
     use crate::{facts::Facts, inventory};
 
-    const TEXT: &str = "cluster: {name: office, kubernetes: \"1.20.2\", endpoint: {vip: 10.0.0.9}}\nhosts:\n  \
+    const TEXT: &str = "cluster: {name: office, kubernetes: \"1.20.2\", etcd: external}\nhosts:\n  \
          cp1: {address: 10.0.0.1, roles: [control-plane]}\n  cp2: {address: 10.0.0.2, roles: [control-plane, worker]}\n  \
-         w1: {address: 10.0.0.3, roles: [worker]}\n";
+         w1: {address: 10.0.0.3, roles: [worker, etcd]}\n";
 
     /// A host by letters: `k` has a kubelet's credentials, `a` an administrator's, `s` an API server; `x` is what kubeadm was
     /// killed at, `f` has another authority, `n` another cluster's name.

@@ -3,7 +3,10 @@
 mod etcd;
 mod owners;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,8 @@ pub struct Facts {
     pub containerd: Package,
     /// The iSCSI initiator name; empty where there is none.
     pub initiator: String,
+    /// Whom its keepalived hands the virtual address to and hears; `None` where it keeps none for hoist.
+    pub keeper: Option<Vec<Ipv4Addr>>,
     pub kubernetes: Kubernetes,
     pub etcd: Etcd,
 }
@@ -217,6 +222,10 @@ impl Facts {
                     facts.containerd = Package { name: name.to_string(), version: version.to_string() };
                 }
                 "initiator" => facts.initiator = text(),
+                "keeper" => {
+                    facts.keeper.get_or_insert_default();
+                }
+                "keeper.peer" => facts.keeper.get_or_insert_default().extend(value.parse::<Ipv4Addr>()),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.authority" => facts.kubernetes.authority = text(),
                 "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),

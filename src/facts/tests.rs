@@ -120,6 +120,41 @@ async fn a_node_tells_its_clusters_fingerprint() {
     }
 }
 
+/// The script itself, with what hoist writes for three control planes, for one, and what somebody else may have there.
+#[tokio::test]
+async fn whom_a_keeper_of_the_virtual_address_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keepalived.conf");
+    let script = SCRIPT.replace("/etc/keepalived/keepalived.conf", path.to_str().unwrap());
+    let peers =
+        "    unicast_src_ip 10.0.0.1\n    unicast_peer {\n        10.0.0.2\n        10.0.0.3\n    }\n";
+    let address = "    virtual_ipaddress {\n        10.0.0.9/32 dev eth0\n    }\n";
+    for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
+        if !std::path::Path::new(shell[0]).exists() {
+            continue;
+        }
+        let host = transport::Local::with_shell("here", shell).await.unwrap();
+        let _ = std::fs::remove_file(&path);
+        for (text, expected) in [
+            (None, None),
+            (
+                Some(format!("vrrp_instance api {{\n{peers}{address}}}\n")),
+                Some(vec![[10, 0, 0, 2], [10, 0, 0, 3]]),
+            ),
+            (Some(format!("vrrp_instance api {{\n{address}}}\n")), Some(vec![])),
+            (Some(format!("vrrp_instance VI_1 {{\n{address}}}\n")), None),
+        ] {
+            if let Some(text) = &text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let output = host.run(Script::new(script.clone())).await.unwrap();
+            let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
+            let expected = expected.map(|peers| peers.into_iter().map(Ipv4Addr::from).collect::<Vec<_>>());
+            assert_eq!(facts.keeper, expected, "{text:?} {shell:?}");
+        }
+    }
+}
+
 #[test]
 fn addresses_and_interfaces_in_all_their_forms() {
     for (text, expected) in [

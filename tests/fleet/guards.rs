@@ -2,7 +2,7 @@
 
 use crate::{bed::Fleet, unreached::LIVES};
 
-const NAMES: [&str; 3] = ["cp1", "cp2", "w1"];
+const NAMES: [&str; 4] = ["cp1", "cp2", "cp3", "w1"];
 
 /// A kubelet that has joined, and the authority of its cluster.
 fn node(authority: &str) -> String {
@@ -26,7 +26,7 @@ fn a_living_host_keeps_its_place_in_the_cluster() {
     fleet.on("2222", 0, &(LIVES.to_owned() + &node("QUFB") + &api_server("1.20.2")));
     // A worker that the inventory has for a control plane, and a control plane that it has for a worker.
     fleet.on("2222", 1, &node("QUFB"));
-    fleet.on("2222", 2, &(node("QUFB") + &api_server("1.20.2")));
+    fleet.on("2222", 3, &(node("QUFB") + &api_server("1.20.2")));
     for (limit, says) in [
         ("cp1,cp2", "cp2 is a node of the cluster and no control plane, and the inventory has it for one"),
         ("w1", "w1 has an API server, and the inventory does not have it for a control plane"),
@@ -79,4 +79,42 @@ fn only_some_roles_of_a_cluster_are_no_way_around_it() {
         .exits(0)
         .says("4 changes")
         .says_nothing_of("cp1");
+}
+
+/// cp1 has the virtual address and knows nobody, as the only control plane that there is.
+#[test]
+fn a_control_plane_that_the_holder_of_the_address_does_not_know_is_not_begun() {
+    let Some(fleet) = Fleet::start(&NAMES) else { return };
+    let text = std::fs::read_to_string(fleet.path("inventory.yaml")).unwrap();
+    let vip = "kubernetes: \"1.20.2\", endpoint: {vip: 10.78.0.99}";
+    fleet.write("inventory.yaml", &text.replace("kubernetes: \"1.20.2\"", vip));
+    fleet.role("load-balancer", "tasks: []");
+    let keeper = |peers: &str| {
+        format!(
+            "mkdir -p /etc/keepalived; printf 'vrrp_instance api {{\\nunicast_peer {{\\n{peers}}}\\n}}\\n' >/etc/keepalived/keepalived.conf\n"
+        )
+    };
+    fleet.on("2222", 0, &(LIVES.to_owned() + &node("QUFB") + &api_server("1.20.2") + &keeper("")));
+    for verb in ["plan", "apply"] {
+        for arguments in [&["--limit", "cp2"][..], &["--only", "load-balancer", "--limit", "cp2"]] {
+            let ran = fleet.hoist(verb, arguments).exits(64).says("cp1 would not know cp2");
+            ran.says("add cp1 to --limit");
+        }
+    }
+    // Both are changed; no balancer is; it was known before.
+    fleet.hoist("plan", &["--limit", "cp1,cp2"]).exits(2);
+    fleet.hoist("plan", &["--only", "note", "--limit", "cp2"]).exits(2);
+    fleet.on("2222", 0, &keeper("10.78.0.12\\n"));
+    fleet.hoist("plan", &["--limit", "cp2"]).exits(2);
+    // One that left the inventory and still balances.
+    fleet.on("2222", 0, &keeper("10.78.0.12\\n10.78.0.77\\n"));
+    let mut add = fleet.inside("ip");
+    assert!(add.args(["address", "add", "10.78.0.77/24", "dev", "lo"]).status().unwrap().success());
+    fleet.hoist("plan", &["--limit", "cp1"]).exits(2);
+    let listener = fleet.enter(|| std::net::TcpListener::bind("10.78.0.77:6443").unwrap());
+    let ran = fleet.hoist("plan", &["--limit", "cp1"]).exits(1);
+    ran.says("10.78.0.77 is no control plane in the inventory any more")
+        .says("disable --now keepalived haproxy");
+    fleet.hoist("plan", &["--limit", "w1"]).exits(2);
+    drop(listener);
 }
