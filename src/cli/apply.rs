@@ -98,11 +98,12 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         tell_text(report::plan::summary(&plan));
     }
     let mut warnings = Vec::new();
-    if request.scope.only.is_none() {
-        warnings = refuse_what_would_fail(inventory, &work.session, &plan, index.as_ref()).await?;
+    if work.guarded {
+        let only = request.scope.only.is_some();
+        warnings = refuse_what_would_fail(inventory, &work.session, &plan, index.as_ref(), only).await?;
         tell_text(report::preflight::warnings(&warnings));
     }
-    let Work { mut session, subjects, bystanders } = work;
+    let Work { mut session, subjects, bystanders, .. } = work;
     let job = Job { request: &request, args, addons: &addons, plan: &plan, warnings, lock: &lock, begun };
     let Done { outcomes, ended, nodes, log } = job.carry_out(&mut session, subjects, bystanders).await?;
     tell_text(report::run::failures(&outcomes));
@@ -243,15 +244,18 @@ impl Job<'_> {
 }
 
 /// Stops before the first change where it can be told that the run would fail, or that it would change hosts of
-/// somebody else. Gives what stops nothing and may come to matter.
+/// somebody else. Gives what stops nothing and may come to matter. With `only` some roles, hosts become no nodes, and need
+/// not be fit for it.
 async fn refuse_what_would_fail(
     inventory: &Inventory,
     session: &Session,
     plan: &Plan,
     index: Option<&Index>,
+    only: bool,
 ) -> Result<Vec<Finding>, Failure> {
     let in_scope = |name: &str| plan.hosts.iter().any(|host| host.host == name);
     let mut findings = match plan.changes() {
+        _ if only => preflight::foreign(inventory, &session.facts),
         0 => preflight::foreign(inventory, &session.facts),
         _ => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
     };

@@ -12,7 +12,7 @@ use crate::{
     engine::{Event, Events, NodePlan, Plan},
     exit::Exit,
     inventory::Inventory,
-    report::tell_line,
+    report::{self, tell_line},
     task::Change,
 };
 
@@ -44,7 +44,14 @@ pub async fn compare(
         };
         addon::refuse::plugin(&api, inventory, &session.hosts, &session.facts).await?;
         let joined = |name: &str| session.facts.get(name).is_none_or(|facts| facts.kubernetes.joined);
-        plan.nodes = planned(marks::compare(&api, inventory, &names, joined).await?);
+        let mut nodes = marks::nodes(&api).await?;
+        let unlisted = cluster::unlisted(inventory, marks::control_planes(&nodes));
+        if let Some(line) = report::status::unlisted(&unlisted) {
+            tell_line(format_args!("{line}"));
+        }
+        // The object of a host that has not joined is a former one's, which goes when the host joins.
+        nodes.retain(|node| node["metadata"]["name"].as_str().is_some_and(joined));
+        plan.nodes = planned(marks::differences(inventory, names.iter().copied(), &nodes));
         if request.is_whole() { addons.compare(&api, inventory, session, plan).await } else { Ok(()) }
     };
     match looked.await {

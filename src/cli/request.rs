@@ -132,8 +132,10 @@ impl Request {
             Ok(work) => Ok(work),
             Err(WorkError::Engine(error)) => Err(error.into()),
             Err(WorkError::Packages(error)) => Err(error.into()),
-            Err(WorkError::Version(error)) => Err(Failure { report: error.into(), exit: Exit::Failed }),
-            Err(WorkError::Identity(error)) => Err(Failure { report: error.into(), exit: Exit::Failed }),
+            Err(WorkError::Guarded(why)) => {
+                let exit = why.exit();
+                Err(Failure { report: why.into(), exit })
+            }
             Err(WorkError::Refused { why, unreached }) => {
                 let exit = Exit::worst([why.exit(), tell_unreached(unreached, inventory.hosts.len())]);
                 Err(Failure { report: why.into(), exit })

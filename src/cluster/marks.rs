@@ -73,20 +73,19 @@ pub fn differences<'a>(
     differing.collect()
 }
 
-/// What differs of these hosts in the cluster. The object of a host that has not `joined` is a former one's, which goes when the
-/// host joins.
+/// The cluster's Node objects.
 ///
 /// # Errors
 /// When the API server does not answer, or refuses.
-pub async fn compare(
-    api: &Api,
-    inventory: &Inventory,
-    names: &[&str],
-    joined: impl Fn(&str) -> bool,
-) -> Result<Vec<Difference>, Error> {
-    let mut nodes = api.objects(NODE, None, "").await?;
-    nodes.retain(|node| node["metadata"]["name"].as_str().is_some_and(&joined));
-    Ok(differences(inventory, names.iter().copied(), &nodes))
+pub async fn nodes(api: &Api) -> Result<Vec<Value>, Error> {
+    api.objects(NODE, None, "").await
+}
+
+/// The names of those of them that kubeadm made control planes, by its label: `master` before 1.24.
+pub fn control_planes(nodes: &[Value]) -> impl Iterator<Item = &str> {
+    let labels = ["control-plane", "master"].map(|role| format!("node-role.kubernetes.io/{role}"));
+    let is_one = move |node: &&Value| labels.iter().any(|label| !node["metadata"]["labels"][label].is_null());
+    nodes.iter().filter(is_one).filter_map(|node| node["metadata"]["name"].as_str())
 }
 
 /// Gives these nodes what differs, and says each one that was given something. A node that has only just joined is waited for.
@@ -103,7 +102,7 @@ pub async fn give(
     loop {
         looks += 1;
         let mut left = 0;
-        for difference in compare(api, inventory, names, |_| true).await? {
+        for difference in differences(inventory, names.iter().copied(), &nodes(api).await?) {
             left += 1;
             let Some(patch) = &difference.patch else { continue };
             match api.merge(NODE, None, &difference.node, patch).await {

@@ -8,6 +8,7 @@ use super::{
     AccessError, Session,
     certificates::{self, Certificate},
     health::{self, Health},
+    unlisted,
 };
 use crate::{
     inventory::{Inventory, Role},
@@ -37,6 +38,8 @@ pub struct Objects {
     pub requests: Vec<Pending>,
     /// The hosts of the inventory that should be nodes and are not, or are not ready.
     pub missing: Vec<String>,
+    /// The nodes that are control planes, and not so in the inventory.
+    pub unlisted: Vec<String>,
 }
 
 impl State {
@@ -80,7 +83,9 @@ impl Objects {
         let ready = |name: &str| nodes.iter().any(|node| node.name == name && node.ready);
         let hosts = inventory.hosts.iter().filter(|(_, host)| host.is_node());
         let missing = hosts.filter(|(name, _)| !ready(name)).map(|(name, _)| name.clone()).collect();
-        Ok(Objects { requests: api.pending_requests().await?, missing, nodes, pods })
+        let planes = nodes.iter().filter(|node| node.is_control_plane()).map(|node| node.name.as_str());
+        let unlisted = unlisted(inventory, planes);
+        Ok(Objects { requests: api.pending_requests().await?, missing, unlisted, nodes, pods })
     }
 }
 

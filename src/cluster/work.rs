@@ -7,12 +7,11 @@ use std::{
 
 use super::{
     Session, Unreached, Visit, etcd,
-    identity::{OtherIdentity, same_identity},
+    guard::{Guard, Refusal},
     living, may_begin,
     members::NoBeginning,
     packages::{self, Pinned},
     targets,
-    version::{OtherVersion, same_version},
 };
 use crate::{
     artifact::Index,
@@ -29,8 +28,9 @@ use crate::{
 pub struct Scope {
     /// The hosts, in the order of the inventory.
     pub hosts: Vec<String>,
-    /// These roles of the library instead of those that a node of the cluster has. Then the cluster is left alone: none
-    /// is begun, no other host is asked for anything, and hosts need not be fit to be nodes.
+    /// These roles of the library instead of those that a node of the cluster has. Then no cluster is begun, no other host
+    /// gives anything, and hosts need not be fit to be nodes. Where none of the roles is of a cluster, no other host is asked
+    /// for anything either.
     pub only: Option<Vec<String>>,
 }
 
@@ -39,6 +39,8 @@ pub struct Work {
     pub session: Session,
     pub subjects: Vec<Subject>,
     pub bystanders: Vec<Bystander>,
+    /// Whether a cluster is touched at all.
+    pub guarded: bool,
 }
 
 /// Why there is nothing to work on.
@@ -52,10 +54,7 @@ pub enum WorkError {
     Packages(#[from] packages::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Version(#[from] OtherVersion),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Identity(#[from] OtherIdentity),
+    Guarded(#[from] Refusal),
     /// No cluster may be begun; `unreached` are the hosts that could not be reached or used.
     #[error("{why}")]
     #[diagnostic(forward(why))]
@@ -65,16 +64,29 @@ pub enum WorkError {
 impl Scope {
     /// The hosts to connect to. Control planes and members of etcd that are not changed are visited as well, because they
     /// know whether there is a cluster and have what others need to join it. They are not locked: all they are asked for
-    /// is a token or a certificate, and two of them at once do no harm.
-    fn visits<'a>(&self, inventory: &'a Inventory, lock: Option<&'a Lock>) -> Vec<Visit<'a>> {
+    /// is a token or a certificate, and two of them at once do no harm. With `only` some roles, control planes are asked
+    /// whether these may be carried out, where the run is `guarded`.
+    fn visits<'a>(&self, inventory: &'a Inventory, lock: Option<&'a Lock>, guarded: bool) -> Vec<Visit<'a>> {
         let hosts = inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
         hosts
             .filter_map(|(name, host)| match self.changes(name) {
                 true => Some(Visit { name, lock }),
-                false if self.only.is_none() && knows(inventory, host) => Some(Visit { name, lock: None }),
+                false if self.asks(inventory, host, guarded) => Some(Visit { name, lock: None }),
                 false => None,
             })
             .collect()
+    }
+
+    fn asks(&self, inventory: &Inventory, host: &Host, guarded: bool) -> bool {
+        match self.only {
+            None => knows(inventory, host),
+            Some(_) => guarded && host.has(Role::ControlPlane),
+        }
+    }
+
+    /// Whether a host takes part in the run: it is changed, or may give something.
+    fn involves(&self, name: &str) -> bool {
+        self.only.is_none() || self.changes(name)
     }
 
     fn changes(&self, name: &str) -> bool {
@@ -97,21 +109,27 @@ impl Work {
         library: &Library,
         lock: Option<&Lock>,
     ) -> Result<Work, WorkError> {
-        let mut session = Session::open(inventory, home, &scope.visits(inventory, lock)).await?;
+        let guard = Guard::of(library, scope.only.as_deref())?;
+        let visits = scope.visits(inventory, lock, guard.is_needed());
+        let mut session = Session::open(inventory, home, &visits).await?;
         if scope.only.is_none() {
             session.keep_fit();
+        }
+        let changed: Vec<&str> = scope.hosts.iter().map(String::as_str).collect();
+        // First: a control plane that lacks a file is not one that was lost.
+        guard.judge(inventory, &session, &changed)?;
+        if scope.only.is_none() {
             let silent: Vec<&str> = session.unreached.iter().map(|lost| lost.host.as_str()).collect();
-            let changed: Vec<&str> = scope.hosts.iter().map(String::as_str).collect();
             if let Err(why) = may_begin(inventory, &session.facts, &silent, &changed) {
                 return Err(WorkError::Refused { why, unreached: session.unreached });
             }
-            same_version(inventory, &session.facts)?;
-            same_identity(inventory, &session.facts)?;
         }
+        guard.ask(inventory, &session, &changed).await?;
         let templates = Templates::new(library.clone());
         let mut subjects = Vec::new();
+        let lost = session.unreached.iter().map(|lost| lost.host.as_str());
         let mut bystanders: Vec<Bystander> =
-            session.unreached.iter().map(|lost| absent(inventory, scope, &lost.host)).collect();
+            lost.filter(|name| scope.involves(name)).map(|name| absent(inventory, scope, name)).collect();
         let mut read: HashMap<Vec<String>, Vec<(String, RoleFile)>> = HashMap::new();
         let mut pinned = Pinned::new(inventory, index);
         for target in targets(inventory, &session.facts, index, scope.only.as_deref()) {
@@ -124,7 +142,7 @@ impl Work {
                 let mut roles = compile_roles(files, library, &templates, &target)?;
                 pinned.give(&mut roles, &target.name, &session.facts)?;
                 subjects.push(Subject { roles, host: host.clone(), target });
-            } else {
+            } else if scope.involves(&target.name) {
                 let mut all =
                     living(inventory, &session.facts).chain(etcd::living(inventory, &session.facts));
                 let lives = all.any(|name| name == target.name);
@@ -132,7 +150,7 @@ impl Work {
                 bystanders.push(Bystander { name: target.name, roles: target.roles, host });
             }
         }
-        Ok(Work { session, subjects, bystanders })
+        Ok(Work { session, subjects, bystanders, guarded: guard.is_needed() })
     }
 
     /// Compares all statements with the hosts. A host that is lost meanwhile is taken out and is among the `unreached`.
@@ -193,7 +211,7 @@ mod tests {
                 hosts: hosts.iter().map(ToString::to_string).collect(),
                 only: only.map(|role| vec![role.to_string()]),
             };
-            let visits = scope.visits(&lab, Some(&lock));
+            let visits = scope.visits(&lab, Some(&lock), only != Some("base"));
             let words = visits.iter().map(|visit| match visit.lock {
                 Some(_) => format!("{}!", visit.name),
                 None => visit.name.to_string(),
@@ -203,11 +221,15 @@ mod tests {
         assert_eq!(visits(&["cp1", "w1", "w2"], None), "cp1! w1! w2!");
         assert_eq!(visits(&["w2"], None), "cp1 w2!");
         assert_eq!(visits(&["w2"], Some("base")), "w2!");
+        assert_eq!(visits(&["w2"], Some("worker")), "cp1 w2!");
         assert_eq!(visits(&["cp1"], None), "cp1!");
         let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
         let etcd = inventory::parse("etcd.yaml", text).unwrap().inventory;
         let scope = Scope { hosts: vec!["etcd2".to_string()], only: None };
-        let names: Vec<&str> = scope.visits(&etcd, None).iter().map(|visit| visit.name).collect();
+        let names: Vec<&str> = scope.visits(&etcd, None, true).iter().map(|visit| visit.name).collect();
         assert_eq!(names, ["etcd1", "etcd2", "etcd3", "cp1"], "members know the membership");
+        let scope = Scope { only: Some(vec!["etcd".to_string()]), ..scope };
+        let names: Vec<&str> = scope.visits(&etcd, None, true).iter().map(|visit| visit.name).collect();
+        assert_eq!(names, ["etcd2", "cp1"], "control planes know which cluster it is");
     }
 }

@@ -3,7 +3,10 @@
 mod etcd;
 mod owners;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,8 @@ pub struct Facts {
     pub containerd: Package,
     /// The iSCSI initiator name; empty where there is none.
     pub initiator: String,
+    /// Whom its keepalived hands the virtual address to and hears; `None` where it keeps none for hoist.
+    pub keeper: Option<Vec<Ipv4Addr>>,
     pub kubernetes: Kubernetes,
     pub etcd: Etcd,
 }
@@ -127,6 +132,8 @@ pub struct Kubernetes {
     pub joined: bool,
     /// It has an administrator's credentials: it is a control plane.
     pub control_plane: bool,
+    /// Its kubelet is told to run an API server.
+    pub api_server: bool,
     /// The SHA-256 fingerprint of the certificate authority of the cluster that it is in, in lower-case hexadecimal;
     /// empty where there is none to read.
     pub authority: String,
@@ -215,6 +222,10 @@ impl Facts {
                     facts.containerd = Package { name: name.to_string(), version: version.to_string() };
                 }
                 "initiator" => facts.initiator = text(),
+                "keeper" => {
+                    facts.keeper.get_or_insert_default();
+                }
+                "keeper.peer" => facts.keeper.get_or_insert_default().extend(value.parse::<Ipv4Addr>()),
                 "kubernetes.joined" => facts.kubernetes.joined = true,
                 "kubernetes.authority" => facts.kubernetes.authority = text(),
                 "kubernetes.cluster" => facts.kubernetes.cluster = value.trim_matches('"').to_owned(),
@@ -225,6 +236,7 @@ impl Facts {
                 "kubernetes.services" => facts.kubernetes.services = value.trim_matches('"').to_owned(),
                 "kubernetes.pods" => facts.kubernetes.pods = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
+                "kubernetes.api_server" => facts.kubernetes.api_server = true,
                 "kubernetes.encryption_key" => facts.kubernetes.encryption_key = true,
                 "kubernetes.interrupted" => facts.kubernetes.interrupted = true,
                 "address" => facts.addresses.extend(InterfaceAddress::parse(value)),

@@ -128,8 +128,19 @@ else
 			case "$key $value" in "- --cluster-cidr="*) say kubernetes.pods "${value#*=}" && break ;; esac
 		done 2>/dev/null < /etc/kubernetes/manifests/kube-controller-manager.yaml
 	fi
+	[ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && say kubernetes.api_server yes
 	[ -s /etc/kubernetes/security/encryption.yaml ] && say kubernetes.encryption_key yes
 fi
+# Whom its keeper of the virtual address speaks to and hears.
+within=''
+while read -r word rest; do
+	case $word in
+		vrrp_instance) [ "${rest%% *}" != api ] || say keeper yes ;;
+		unicast_peer) within=peers ;;
+		'}') within='' ;;
+		*) [ -z "$within" ] || say keeper.peer "$word" ;;
+	esac
+done 2>/dev/null < /etc/keepalived/keepalived.conf
 # etcd on a host of its own, and what its members say; where there is none, this costs nothing.
 pki=/etc/etcd/pki
 if [ -e $pki/ca.key ]; then

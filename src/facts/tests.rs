@@ -97,7 +97,7 @@ async fn a_node_tells_its_clusters_fingerprint() {
         let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
         assert_eq!((own.authority.as_str(), own.cluster.as_str()), (one, "office"), "{shell:?}");
         assert_eq!(own.endpoint, "10.0.0.9:6443", "{shell:?}");
-        assert_eq!(own.version, "", "there is no API server yet, {shell:?}");
+        assert!(own.version.is_empty() && !own.api_server, "there is no API server yet, {shell:?}");
         let manifest = |part: &str, flag: &str| {
             let image = format!("registry:5000/kube-{part}:v1.36.2");
             let command = format!("  - command:\n    - kube-{part}\n{flag}    image: {image}\n");
@@ -109,7 +109,7 @@ async fn a_node_tells_its_clusters_fingerprint() {
         );
         let own = ask().await;
         assert_eq!((own.version.as_str(), own.services.as_str()), ("1.36.2", "10.96.0.0/12"), "{shell:?}");
-        assert_eq!(own.pods, "", "{shell:?}");
+        assert!(own.pods.is_empty() && own.api_server, "{shell:?}");
         manifest("controller-manager", "    - --cluster-cidr=10.244.0.0/16\n");
         assert_eq!(ask().await.pods, "10.244.0.0/16", "{shell:?}");
         // What is not said is not known.
@@ -117,6 +117,41 @@ async fn a_node_tells_its_clusters_fingerprint() {
         manifest("controller-manager", "");
         let own = ask().await;
         assert_eq!((own.services.as_str(), own.pods.as_str()), ("", ""), "{shell:?}");
+    }
+}
+
+/// The script itself, with what hoist writes for three control planes, for one, and what somebody else may have there.
+#[tokio::test]
+async fn whom_a_keeper_of_the_virtual_address_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keepalived.conf");
+    let script = SCRIPT.replace("/etc/keepalived/keepalived.conf", path.to_str().unwrap());
+    let peers =
+        "    unicast_src_ip 10.0.0.1\n    unicast_peer {\n        10.0.0.2\n        10.0.0.3\n    }\n";
+    let address = "    virtual_ipaddress {\n        10.0.0.9/32 dev eth0\n    }\n";
+    for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"], &["/bin/busybox", "sh"]] {
+        if !std::path::Path::new(shell[0]).exists() {
+            continue;
+        }
+        let host = transport::Local::with_shell("here", shell).await.unwrap();
+        let _ = std::fs::remove_file(&path);
+        for (text, expected) in [
+            (None, None),
+            (
+                Some(format!("vrrp_instance api {{\n{peers}{address}}}\n")),
+                Some(vec![[10, 0, 0, 2], [10, 0, 0, 3]]),
+            ),
+            (Some(format!("vrrp_instance api {{\n{address}}}\n")), Some(vec![])),
+            (Some(format!("vrrp_instance VI_1 {{\n{address}}}\n")), None),
+        ] {
+            if let Some(text) = &text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let output = host.run(Script::new(script.clone())).await.unwrap();
+            let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
+            let expected = expected.map(|peers| peers.into_iter().map(Ipv4Addr::from).collect::<Vec<_>>());
+            assert_eq!(facts.keeper, expected, "{text:?} {shell:?}");
+        }
     }
 }
 

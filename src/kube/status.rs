@@ -29,6 +29,11 @@ pub struct NodeStatus {
 }
 
 impl NodeStatus {
+    /// Whether kubeadm made it a control plane, by its label: `master` before 1.24.
+    pub fn is_control_plane(&self) -> bool {
+        self.roles.iter().any(|role| role == "control-plane" || role == "master")
+    }
+
     /// Reads what the API server tells of a node; what it does not tell is empty.
     pub fn read(node: &Node, now: Timestamp) -> Self {
         let status = node.status.clone().unwrap_or_default();

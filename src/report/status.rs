@@ -35,6 +35,7 @@ pub fn text(state: &State, unreached: &[Unreached], now: Timestamp) -> String {
         }
         let _ =
             write!(end, "\n{} of {} pods are well\n", objects.pods.len() - unwell.len(), objects.pods.len());
+        end += &unlisted(&objects.unlisted).map(|line| format!("\n{line}\n")).unwrap_or_default();
     }
     if !state.certificates.is_empty() {
         sections.push(certificates(&state.certificates, now));
@@ -68,9 +69,20 @@ pub fn json(state: &State, unreached: &[Unreached], now: Timestamp) -> Value {
             "all": objects.pods.len(),
             "unwell": objects.pods.iter().filter(|pod| !is_well(pod)).map(pod_json).collect::<Vec<Value>>(),
         });
+        answer["unlisted"] = json!(objects.unlisted);
         answer["requests"] = objects.requests.iter().map(request_json).collect();
     }
     answer
+}
+
+/// What to say of control planes that the cluster has and the inventory has not.
+pub fn unlisted(names: &[String]) -> Option<String> {
+    let what = format!(
+        "The cluster has control planes that the inventory does not have for such: {}. Nobody sees to them; put them back, or \
+         take them out (docs/operations.md, \"A control plane is taken out\")",
+        names.join(", ")
+    );
+    (!names.is_empty()).then_some(what)
 }
 
 /// Whether a pod does what it is there for, or has done it.

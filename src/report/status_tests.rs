@@ -98,6 +98,7 @@ fn state(whole: bool) -> State {
             age: Duration::from_secs(600),
         }],
         missing: vec!["worker-1".into()],
+        unlisted: vec!["cp9".into()],
     };
     State {
         name: "office".into(),

@@ -8,6 +8,7 @@ mod apt;
 mod bed;
 mod dnf;
 mod files;
+mod guards;
 mod limits;
 mod mounts;
 mod plans;
