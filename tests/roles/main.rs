@@ -3,6 +3,7 @@
 mod balancers;
 mod bed;
 mod control_plane;
+mod encryption;
 mod etcd;
 mod families;
 mod grown;
