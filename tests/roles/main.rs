@@ -2,6 +2,7 @@
 
 mod balancers;
 mod bed;
+mod containerd;
 mod control_plane;
 mod encryption;
 mod etcd;
