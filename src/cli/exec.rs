@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     inventory::Selection,
     report::tell_line,
-    transport::{self, Error, Script, Target, connect, in_order},
+    transport::{self, Error, Script, Target, WITH_PROXIES, connect, in_order},
 };
 
 /// Runs a command as root on a group of hosts at the same time. Exits 0 when it did so everywhere.
@@ -56,7 +56,8 @@ type Answer = Result<transport::Output, Error>;
 
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let targets = targets(&args.inventory.load()?, &args.group).await?;
-    let script = Script::new(command_line(&args.command)).timeout(Duration::from_secs(args.timeout.into()));
+    let script = Script::new(format!("{WITH_PROXIES}{}", command_line(&args.command)));
+    let script = script.timeout(Duration::from_secs(args.timeout.into()));
     let labels = Labels::of(&targets);
     let work =
         targets.iter().map(|target| async { (target.name.as_str(), carry_out(target, &script).await) });

@@ -124,7 +124,7 @@ impl Carrier {
         let (first, _) = steps[0];
         let acts = first.task.acts(seen);
         // Whoever waits for another host does not hold up others that could act.
-        let turn = self.turn(role, first).await?;
+        let turn = self.turn(role, first, seen).await?;
         let patience = if turn.is_some() { Patience::Asks } else { Patience::Waits };
         let stdin = self.late_stdin(role, first, patience).await?;
         let source = self.source(role, first, &acts).await;

@@ -24,6 +24,13 @@ const CONFLICT: (&str, &str) = (
     "the package conflicts with others that are installed, and hoist removes none",
     "see above which ones; if nothing needs them, remove them there, then run the same command again",
 );
+const MEMBER_AWAY: (&str, &str) = (
+    "etcd takes no new member while one of its members is away",
+    "bring that one back; if its host is lost for good, take the member out on a control plane that lives, CP: `kubectl \
+     --kubeconfig /etc/kubernetes/admin.conf -n kube-system exec etcd-CP -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert \
+     /etc/kubernetes/pki/etcd/server.crt --key /etc/kubernetes/pki/etcd/server.key member list`, then the same with `member \
+     remove ID`",
+);
 const TOKEN: (&str, &str) = (
     "the token to join with has expired or was deleted, or the controller manager, which signs it, does not run",
     "run the same command again, which asks for a new one; if that fails, look at `crictl ps -a` on the control planes",
@@ -107,6 +114,10 @@ const SIGNS: &[Sign] = &[
     Sign { says: &["not run on a host using cgroup v1"], means: CGROUPS },
     Sign { says: &["[error systemverification]", "cgroup"], means: CGROUPS },
     Sign { says: &["expected cgroupspath to be of format"], means: CGROUPS },
+    // etcd, server/etcdserver/errors.go, in the words of its clients, and kubeadm's check of it.
+    Sign { says: &["etcdserver: unhealthy cluster"], means: MEMBER_AWAY },
+    Sign { says: &["re-configuration failed due to not enough started members"], means: MEMBER_AWAY },
+    Sign { says: &["etcd cluster is not healthy"], means: MEMBER_AWAY },
     // kubeadm, cmd/kubeadm/app/discovery/token and app/util/pubkeypin.
     Sign { says: &["could not find a jws signature in the cluster-info"], means: TOKEN },
     Sign { says: &["token id", "is invalid for this cluster or it has expired"], means: TOKEN },
@@ -230,6 +241,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             "noexec",
             "token to join",
             "hoist removes none",
+            "no new member",
         ];
         Some(parts.into_iter().find(|part| cause.contains(part)).unwrap_or(cause))
     }
@@ -255,6 +267,12 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             (
                 r#"cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "sha256:ab" are pinned"#.into(),
                 "another cluster",
+            ),
+            ("error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: etcdserver: unhealthy cluster".into(), "no new member"),
+            ("etcdserver: re-configuration failed due to not enough started members".into(), "no new member"),
+            (
+                r#"error execution phase check-etcd: etcd cluster is not healthy: failed to dial endpoint https://10.0.0.9:2379 with maintenance client: context deadline exceeded"#.into(),
+                "no new member",
             ),
             ("Error: Unable to find a match: containerd.io".into(), "repositories"),
             ("Error: Failed to download metadata for repo 'baseos': Cannot prepare internal mirrorlist".into(), "repositories"),

@@ -11,16 +11,18 @@ use super::{
     stop::Stop,
     turns::Turn,
 };
-use crate::task::Task;
+use crate::task::{Observations, Task};
 
 impl Carrier {
-    /// The host's turn, where a command runs on one host at a time. Whoever has it may wait for nobody: so what others
-    /// give must be there before.
-    pub async fn turn(&self, role: &RoleSteps, step: &Step) -> Result<Option<Turn>, Stop> {
-        let Task::Command(command) = &step.task else { return Ok(None) };
-        let Some(turn) = command.one_at_a_time.as_deref().filter(|name| !name.is_empty()) else {
-            return Ok(None);
-        };
+    /// The host's turn, where a step is carried out on one host at a time. Whoever has it may wait for nobody: so what
+    /// others give must be there before.
+    pub async fn turn(
+        &self,
+        role: &RoleSteps,
+        step: &Step,
+        seen: &Observations,
+    ) -> Result<Option<Turn>, Stop> {
+        let Some(turn) = step.task.turn(seen) else { return Ok(None) };
         let address = self.address();
         let asker = Asker { name: &self.target.name, address: &address };
         for name in &step.late {

@@ -140,15 +140,21 @@ const FETCH: &str = r#"
 fail() { rm -f "$part"; echo "$*" >&2; exit 1; }
 dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
 [ ! -d "$dest" ] || fail "$dest is a directory"
-[ ! -r /etc/environment ] || while IFS='=' read -r name value; do
-    name=${name#export }
-    case $name in
-    http_proxy | https_proxy | no_proxy | HTTP_PROXY | HTTPS_PROXY | NO_PROXY)
-        eval "known=\${$name:-}"
-        [ -n "$known" ] || export "$name=$(printf %s "$value" | tr -d \"\')"
-        ;;
-    esac
-done < /etc/environment
+proxies() {
+    while IFS='=' read -r name value; do
+        name=${name#export }
+        case $name in
+        http_proxy | https_proxy | all_proxy | no_proxy | HTTP_PROXY | HTTPS_PROXY | ALL_PROXY | NO_PROXY)
+            eval "known=\${$name:-}"
+            [ -n "$known" ] || export "$name=$(printf %s "$value" | tr -d \"\')"
+            ;;
+        esac
+    done
+}
+proxies <<END
+$HOIST_PROXIES
+END
+[ ! -r /etc/environment ] || proxies < /etc/environment
 mkdir -p "${dir:-/}" && rm -f "$part" || exit 1
 if [ -f "$dest" ] && sum=$(sha256sum < "$dest") && [ "${sum%% *}" = "$want" ]; then
     chown 0:0 "$dest" && chmod "$mode" "$dest"

@@ -129,6 +129,10 @@ impl Kind for Command {
         vec![Act::Script { text, stdin: self.stdin.clone(), timeout }]
     }
 
+    fn turn(&self, _: &Observations) -> Option<&str> {
+        self.one_at_a_time.as_deref()
+    }
+
     fn mistake(&self) -> Option<String> {
         let other = self.creates.is_some() || self.unless.is_some();
         match (&self.stamp, self.after.is_empty()) {

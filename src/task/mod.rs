@@ -143,6 +143,10 @@ trait Kind {
     fn acts(&self, seen: &Observations) -> Vec<Act>;
     /// Changes what was observed to what will be once it holds, as far as other statements depend on it.
     fn foresee(&self, _: &mut Observations) {}
+    /// The turn that it needs to be made true, given what was observed.
+    fn turn(&self, _: &Observations) -> Option<&str> {
+        None
+    }
     /// What is wrong with the statement itself, whatever the host.
     fn mistake(&self) -> Option<String> {
         None
@@ -196,6 +200,11 @@ impl Task {
     /// depend on it: a text that two of them edit, a file that makes a unit restart.
     pub fn foresee(&self, seen: &mut Observations) {
         self.kind().foresee(seen);
+    }
+
+    /// The turn that it needs to be made true, given what was observed: whoever has one of that name is alone.
+    pub fn turn(&self, seen: &Observations) -> Option<&str> {
+        self.kind().turn(seen).filter(|name| !name.is_empty())
     }
 
     /// The file that it brings to the host, if that is one of those that hosts have in common.

@@ -5,6 +5,8 @@ use std::{cmp::Ordering, fmt, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::transport::WITH_PROXIES;
+
 use super::{Act, Change, Delivery, Kind, Mode, Observations, Probe, debian_version, quote, quote_all};
 
 /// Where the files are sent to. It is removed when they are installed.
@@ -112,7 +114,7 @@ impl Kind for Package {
             // once, when the first try fails. Apt is told to wait for a lock; dnf waits and refreshes by itself. Neither
             // removes what is in the way: that would be a change of which the plan says nothing.
             let text = format!(
-                "if command -v apt-get >/dev/null; then\n\
+                "{WITH_PROXIES}if command -v apt-get >/dev/null; then\n\
                  export DEBIAN_FRONTEND=noninteractive\n\
                  try() {{ apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install --no-remove --no-install-recommends {names}; }}\n\
                  try || {{ dpkg --force-confold --configure -a && apt-get -qy -o Acquire::Retries=3 update && try; }}\n\

@@ -37,7 +37,19 @@ pub struct Service {
     /// What a restart or a stop interrupts, shown in plans.
     #[serde(default)]
     pub disrupts: Option<String>,
+    /// A name: of the restarts and stops that have it, and of the commands, one is carried out at a time on all hosts
+    /// together, in whatever run of the cluster. When one fails, those that wait are not begun in this run. Empty: no such
+    /// limit.
+    #[serde(default)]
+    pub one_at_a_time: Option<String>,
+    /// A check (POSIX sh) that succeeds where what needs the unit is well. What was well before a restart has to be so again
+    /// within two minutes: else it has failed. Empty: nothing is looked at.
+    #[serde(default)]
+    pub well: Option<String>,
 }
+
+/// How long what needs a unit may take to get well again.
+const WELL_AGAIN: Duration = Duration::from_secs(120);
 
 impl Service {
     /// Made by each reload, and as old as its beginning.
@@ -64,6 +76,25 @@ impl Service {
     /// Whether anybody wants it: what is masked then cannot stay so.
     fn is_wanted(&self) -> bool {
         self.enabled == Some(true) || self.running == Some(true)
+    }
+
+    /// What restarts it, and proves that all is as well as before.
+    fn restart(&self) -> String {
+        let unit = quote(&self.unit);
+        let start = start("restart", &unit);
+        let Some(well) = self.well.as_deref().filter(|check| !check.is_empty()) else { return start };
+        let message = quote(&format!(
+            "what needs {} is not well {} s after its restart",
+            self.unit,
+            WELL_AGAIN.as_secs()
+        ));
+        format!(
+            "is_well() {{\n(\n{well}\n) >/dev/null 2>&1 </dev/null\n}}\nis_well && was_well=yes || was_well=\n{start}\
+             end=$(($(date +%s) + {}))\nuntil [ -z \"$was_well\" ] || is_well; do\n\
+             [ \"$(date +%s)\" -lt $end ] || {{ echo {message} >&2; journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n\
+             sleep 1\ndone\n",
+            WELL_AGAIN.as_secs()
+        )
     }
 
     /// Whether it is started at boot and shall not be, or the other way round.
@@ -172,12 +203,25 @@ impl Kind for Service {
                      mv -f {part} {stamp} || {{ rm -f {part}; journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n"
                 ));
             }
-            Some(verb) => text.push_str(&format!(
-                "systemctl reset-failed {unit} 2>/dev/null\nsystemctl {verb} {unit} && systemctl -q is-active {unit} || \
-                 {{ journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n"
-            )),
+            Some("restart") => text.push_str(&self.restart()),
+            Some(verb) => text.push_str(&start(verb, &unit)),
             None => {}
         }
-        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(180) }]
+        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(180) + WELL_AGAIN }]
     }
+
+    /// What does not run can be started everywhere: nothing is interrupted by that, and each may need the others.
+    fn turn(&self, seen: &Observations) -> Option<&str> {
+        let now = seen.units.get(&self.unit).cloned().unwrap_or_default();
+        let interrupts = matches!(self.verb(&now, seen), Some("restart" | "stop"));
+        self.one_at_a_time.as_deref().filter(|_| interrupts)
+    }
+}
+
+/// Starts a unit by this verb; where that fails, its log says why.
+fn start(verb: &str, unit: &str) -> String {
+    format!(
+        "systemctl reset-failed {unit} 2>/dev/null\nsystemctl {verb} {unit} && systemctl -q is-active {unit} || \
+         {{ journalctl -q --no-pager -n 20 -u {unit} >&2; exit 1; }}\n"
+    )
 }

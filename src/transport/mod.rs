@@ -53,6 +53,7 @@ pub use known_hosts::Verdict;
 pub use local::Local;
 pub use resolve::{Resolver, Settings};
 pub use route::dial_from;
+pub use shell::WITH_PROXIES;
 pub use ssh::connect;
 pub use ssh_config::ConfigFile;
 pub use target::{Agent, Become, Route, Target, default_known_hosts};

@@ -36,9 +36,18 @@ pub(crate) const LIMIT: usize = 64 << 20;
 /// How long output may still come when the shell has ended: what it started may keep its streams open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// What the shell is told first: the same tools and messages wherever it runs, no traces of what it reads.
+/// What the shell is told first: the same tools and messages wherever it runs, no traces of what it reads. Proxies of the
+/// host's environment are set aside: kubeadm would write them into static pods, and ask the API server by them.
 const PRELUDE: &str = "set +vx; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; \
-                       export PATH LC_ALL; unset ENV BASH_ENV LANGUAGE; umask 022; cd /\n";
+                       export PATH LC_ALL; unset ENV BASH_ENV LANGUAGE; umask 022; cd /
+HOIST_PROXIES=$(env | grep -i '^[a-z]*_proxy=')
+unset http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY\n";
+
+/// Begins a script that fetches something: it has the proxies of the host's environment again.
+pub const WITH_PROXIES: &str =
+    "while IFS= read -r proxy; do [ -z \"$proxy\" ] || export \"$proxy\"; done <<END
+$HOIST_PROXIES
+END\n";
 
 /// Says who the shell runs as, that it can hide secrets (a `printf` that is no builtin would show its arguments),
 /// which session it is in and when the leader of that session was started (fields 6 and 22 of proc_pid_stat(5)).

@@ -2,7 +2,9 @@
 
 mod balancers;
 mod bed;
+mod containerd;
 mod control_plane;
+mod encryption;
 mod etcd;
 mod families;
 mod grown;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoist::transport::{Error, Host, Local, Output, Script};
+use hoist::transport::{Error, Host, Local, Output, Script, WITH_PROXIES};
 
 use crate::support::skip::skip;
 
@@ -43,6 +43,32 @@ async fn ordinary_scripts() {
     check("exec >&- 2>&-; exit 5", 5, b"", b"").await;
     check("exec echo replaced", 0, b"replaced\n", b"").await;
     check("{ sh -c 'kill -9 $$'; } 2>/dev/null; echo $?", 0, b"137\n", b"").await;
+}
+
+/// kubeadm would write them into static pods, and ask the API server by them.
+#[tokio::test]
+async fn proxies_of_the_host_are_only_for_scripts_that_ask_for_them() {
+    let proxies =
+        ["http_proxy=http://p:1", "HTTPS_PROXY=http://u:it's@p:1", "no_proxy=a b, c", "ALL_PROXY=$x"];
+    for shell in ["dash", "bash"] {
+        let words = [&["env"][..], &proxies, &[shell]].concat();
+        let Ok(host) = Local::with_shell(shell, &words).await else {
+            skip(shell);
+            continue;
+        };
+        let run = async |script: String| {
+            let output = host.run(Script::new(script)).await.unwrap();
+            let mut lines: Vec<String> =
+                String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect();
+            lines.sort();
+            lines
+        };
+        let look = "env | grep -i proxy";
+        assert_eq!(run(look.to_string()).await, [""; 0], "{shell}");
+        let mut expected = proxies;
+        expected.sort();
+        assert_eq!(run(format!("{WITH_PROXIES}{look}")).await, expected, "{shell}");
+    }
 }
 
 #[tokio::test]

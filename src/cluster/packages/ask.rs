@@ -15,7 +15,7 @@ use crate::{
     facts::Facts,
     inventory::Inventory,
     task::Task,
-    transport::{Host, Script, quote},
+    transport::{Host, Script, WITH_PROXIES, quote},
 };
 
 const APT: &str = include_str!("apt.sh");
@@ -112,7 +112,8 @@ async fn answer_of(host: &dyn Host, facts: &Facts, names: &BTreeSet<String>) -> 
     };
     let script = if facts.packages == "apt" { APT } else { DNF };
     let names = quote(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
-    let output = host.run(Script::new(format!("names={names}\n{script}")).timeout(TIMEOUT)).await?;
+    let output =
+        host.run(Script::new(format!("{WITH_PROXIES}names={names}\n{script}")).timeout(TIMEOUT)).await?;
     if output.status != 0 {
         let output = String::from_utf8_lossy(&output.stderr).trim().to_string();
         return Err(Error::Refused { host: host.name().to_string(), os, output });

@@ -114,3 +114,26 @@ async fn the_proxy_is_that_of_the_host_s_environment() {
         host.run(Script::new("rm -f /mnt/file")).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn files_and_packages_are_fetched_by_the_proxy_of_the_shell_s_environment() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file").to_str().unwrap().to_string();
+    let variable = format!("http_proxy={}", serve(b"by proxy"));
+    let host = Local::with_shell("here", &["env", &variable, "sh"]).await.unwrap();
+    let artifact = json!({"url": "http://nowhere.invalid/file", "sha256": sha256(b"by proxy"), "path": path});
+    match apply_with(&host, &["curl"], &task("artifact", artifact)).await {
+        Some(fetched) => fetched.unwrap(),
+        None => eprintln!("skipped: no curl here"),
+    }
+    let package = task("package", json!({"names": ["socat"]}));
+    let [Act::Script { text, .. }] = &package.acts(&Observations::default())[..] else {
+        panic!("one script")
+    };
+    let script = format!("apt-get() {{ env | grep '^http_proxy='; }}\n{text}");
+    let output = host.run(Script::new(script)).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), variable);
+}

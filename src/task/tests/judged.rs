@@ -8,7 +8,16 @@ fn service() -> Service {
     let restart_after = vec!["/etc/a.conf".to_string()];
     let reload_after = vec!["/etc/b.conf".to_string()];
     let unit = "a.service".to_string();
-    Service { unit, enabled: Some(true), running: Some(true), restart_after, reload_after, disrupts: None }
+    Service {
+        unit,
+        enabled: Some(true),
+        running: Some(true),
+        restart_after,
+        reload_after,
+        disrupts: None,
+        one_at_a_time: None,
+        well: None,
+    }
 }
 
 #[test]
@@ -131,6 +140,30 @@ fn the_state_of_a_unit_decides() {
         if let Some(verb) = verb {
             let [Act::Script { text, .. }] = &task.acts(&seen)[..] else { panic!("one script") };
             assert!(text.contains(&format!("{verb} 'a.service'")), "{verb}: {text}");
+        }
+    }
+}
+
+/// What interrupts takes its turn.
+#[test]
+fn a_restart_or_a_stop_has_a_turn() {
+    // active, stale, running -> whether it has
+    let table = [
+        ("active", true, true, true),
+        ("active", false, false, true),
+        ("active", false, true, false),
+        ("failed", true, true, false),
+        ("inactive", false, false, false),
+    ];
+    for (active, stale, running, has) in table {
+        let (load, file) = ("loaded".to_string(), "enabled".to_string());
+        let mut seen = Observations::default();
+        let unit = UnitState { load, active: active.into(), file, stale, started: None };
+        seen.units.insert("a.service".into(), unit);
+        for (name, turn) in [(Some("door"), has.then_some("door")), (Some(""), None), (None, None)] {
+            let (running, one_at_a_time) = (Some(running), name.map(String::from));
+            let task = Task::Service(Service { running, one_at_a_time, ..service() });
+            assert_eq!(task.turn(&seen), turn, "{active} {stale} {running:?} {name:?}");
         }
     }
 }
