@@ -254,12 +254,12 @@ async fn refuse_what_would_fail(
     only: bool,
 ) -> Result<Vec<Finding>, Failure> {
     let in_scope = |name: &str| plan.hosts.iter().any(|host| host.host == name);
-    let mut findings = match plan.changes() {
-        _ if only => preflight::foreign(inventory, &session.facts),
-        0 => preflight::foreign(inventory, &session.facts),
-        _ => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
+    let changes = plan.changes() > 0;
+    let mut findings = match changes && !only {
+        true => preflight::before(inventory, &session.hosts, &session.facts, &in_scope).await,
+        false => preflight::foreign(inventory, &session.facts),
     };
-    if plan.changes() > 0 {
+    if changes {
         findings.extend(preflight::of_programs(index.and_then(Index::architecture), &session.facts));
     }
     let warnings = findings.extract_if(.., |finding| finding.severity == Severity::Warning).collect();

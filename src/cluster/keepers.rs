@@ -148,14 +148,16 @@ mod tests {
         transport::Local,
     };
 
-    /// Of cp1, cp2 and cp3, whom each knows: the last parts of addresses; `-` where there is no keeper, `?` where the host is
-    /// silent.
+    /// Of cp1, cp2 and cp3, whom each knows: addresses, or their last parts; `-` where there is no keeper, `?` where the host
+    /// is silent.
     fn facts(hosts: [&str; 3]) -> Observed {
+        let address = |peer: &str| match peer.parse::<u8>() {
+            Ok(last) => Ipv4Addr::new(10, 0, 0, last),
+            Err(_) => peer.parse().unwrap(),
+        };
         let known = ["cp1", "cp2", "cp3"].into_iter().zip(hosts).filter(|(_, peers)| *peers != "?");
         let facts = known.map(|(name, peers)| {
-            let keeper = (peers != "-").then(|| {
-                peers.split_whitespace().map(|it| [127, 0, 0, it.parse().unwrap()].into()).collect()
-            });
+            let keeper = (peers != "-").then(|| peers.split_whitespace().map(address).collect());
             (name.to_owned(), Facts { keeper, ..Facts::default() })
         });
         facts.collect()
@@ -164,8 +166,8 @@ mod tests {
     fn inventory(endpoint: &str) -> Inventory {
         let text = format!(
             "cluster: {{name: a, kubernetes: \"1.20.2\", endpoint: {endpoint}}}\nhosts:\n  \
-             cp1: {{address: 127.0.0.1, roles: [control-plane]}}\n  cp2: {{address: 127.0.0.2, roles: [control-plane]}}\n  \
-             cp3: {{address: 127.0.0.3, roles: [control-plane]}}\n  w1: {{address: 127.0.0.4, roles: [worker]}}\n"
+             cp1: {{address: 10.0.0.1, roles: [control-plane]}}\n  cp2: {{address: 10.0.0.2, roles: [control-plane]}}\n  \
+             cp3: {{address: 10.0.0.3, roles: [control-plane]}}\n  w1: {{address: 10.0.0.4, roles: [worker]}}\n"
         );
         inventory::parse("t.yaml", &text).unwrap().inventory
     }
@@ -216,7 +218,7 @@ mod tests {
                 .filter(|(_, it)| *it == "?")
                 .map(|(name, _)| name)
                 .collect();
-            let said = known(&inventory("{vip: 127.0.0.9}"), &facts(hosts), &silent, changed);
+            let said = known(&inventory("{vip: 10.0.0.9}"), &facts(hosts), &silent, changed);
             assert_eq!(said, expected, "{hosts:?} {changed:?}");
         }
         assert_eq!(known(&inventory("{local: true}"), &facts(["2", "1", "-"]), &[], &["cp3"]), Ok(()));
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn each_refusal_says_what_to_do() {
-        let vip = inventory("{vip: 127.0.0.9}");
+        let vip = inventory("{vip: 10.0.0.9}");
         let left_out = known(&vip, &facts(["2", "1", "-"]), &[], &["cp3"]).unwrap_err();
         assert!(left_out.help().unwrap().to_string().contains("add cp1,cp2 to --limit"));
         let silent = known(&vip, &facts(["2", "?", "-"]), &["cp2"], &["cp1", "cp3"]).unwrap_err();
@@ -236,26 +238,26 @@ mod tests {
     async fn who_leaves_must_have_stopped_before_the_others_forget_it() {
         let listener = TcpListener::bind("127.0.0.7:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let vip = inventory(&format!("{{vip: 127.0.0.9, port: {port}}}"));
+        let vip = inventory(&format!("{{vip: 10.0.0.9, port: {port}}}"));
         let ask = async |facts: Observed, changed: &[&str]| {
             let mut session = Session { facts, ..Session::default() };
             session.hosts.insert("cp1".into(), Arc::new(Local::open("cp1").await.unwrap()));
             gone(&vip, &session, changed).await
         };
-        let error = ask(facts(["2 3 7", "-", "-"]), &["cp1"]).await.unwrap_err();
+        let error = ask(facts(["2 3 127.0.0.7", "-", "-"]), &["cp1"]).await.unwrap_err();
         assert_eq!(error, TwoHolders::StillThere { address: [127, 0, 0, 7].into(), port });
         assert!(error.help().unwrap().to_string().contains("`systemctl disable --now keepalived haproxy`"));
         // Nobody forgets it, nobody knew it, and nothing is there any more.
-        assert_eq!(ask(facts(["2 3 7", "-", "-"]), &["cp2"]).await, Ok(()));
+        assert_eq!(ask(facts(["2 3 127.0.0.7", "-", "-"]), &["cp2"]).await, Ok(()));
         assert_eq!(ask(facts(["2 3", "-", "-"]), &["cp1"]).await, Ok(()));
-        assert_eq!(ask(facts(["2 3 8", "-", "-"]), &["cp1"]).await, Ok(()));
+        assert_eq!(ask(facts(["2 3 127.0.0.8", "-", "-"]), &["cp1"]).await, Ok(()));
         // A machine that is about to get another address has both.
-        let mut moving = facts(["2 3 7", "1 3", "-"]);
+        let mut moving = facts(["2 3 127.0.0.7", "1 3", "-"]);
         let address =
             InterfaceAddress { interface: "eth0".into(), address: [127, 0, 0, 7].into(), prefix: 24 };
         moving["cp2"].addresses.push(address);
         assert_eq!(ask(moving, &["cp1", "cp2"]).await, Ok(()));
         drop(listener);
-        assert_eq!(ask(facts(["2 3 7", "-", "-"]), &["cp1"]).await, Ok(()));
+        assert_eq!(ask(facts(["2 3 127.0.0.7", "-", "-"]), &["cp1"]).await, Ok(()));
     }
 }
