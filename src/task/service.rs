@@ -82,7 +82,7 @@ impl Service {
     fn restart(&self) -> String {
         let unit = quote(&self.unit);
         let start = start("restart", &unit);
-        let Some(well) = self.well.as_deref().filter(|check| !check.is_empty()) else { return start };
+        let Some(well) = self.well.as_deref().filter(|check| !check.trim().is_empty()) else { return start };
         let message = quote(&format!(
             "what needs {} is not well {} s after its restart",
             self.unit,

@@ -133,7 +133,10 @@ async fn files_and_packages_are_fetched_by_the_proxy_of_the_shell_s_environment(
     let [Act::Script { text, .. }] = &package.acts(&Observations::default())[..] else {
         panic!("one script")
     };
-    let script = format!("apt-get() {{ env | grep '^http_proxy='; }}\n{text}");
+    let apt = folder.path().join("apt-get");
+    std::fs::write(&apt, "#!/bin/sh\nenv | grep '^http_proxy='\n").unwrap();
+    std::fs::set_permissions(&apt, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = format!("PATH={}:$PATH\n{text}", folder.path().display());
     let output = host.run(Script::new(script)).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), variable);
 }
