@@ -49,8 +49,8 @@ pub fn wanted(
     // Nobody needs it any more when somebody says so, at no time that is known.
     request.tags.remove(tag::EXPIRES);
     request.network_interface = Some(gateway.interface.clone());
-    // Without credits, which it begins without, it would boot for minutes, and workers' pods be moved meanwhile. So it has what
-    // the account gives: AWS' default is `unlimited`.
+    // It begins without credits, and workers wait for it: as `standard` it would boot with a twentieth of its vCPUs. So it has
+    // what the account gives: AWS' default is `unlimited`.
     request.credit_specification = None;
     Some(Wanted::new(cluster.to_owned(), key.to_string(), request))
 }
