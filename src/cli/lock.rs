@@ -51,10 +51,10 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct OriginArgs {
     /// A web server, or a folder by its absolute path, with `https://HOST/PATH` as `HOST/PATH`.
-    #[arg(long, value_name = "URL", env = "HOIST_MIRROR")]
+    #[arg(long, value_name = "URL", env = "HOIST_MIRROR", hide_env_values = true)]
     pub mirror: Option<String>,
     /// A container registry with `registry.k8s.io/NAME` as `URL/registry.k8s.io/NAME`.
-    #[arg(long, value_name = "URL", env = "HOIST_REGISTRY")]
+    #[arg(long, value_name = "URL", env = "HOIST_REGISTRY", hide_env_values = true)]
     pub registry: Option<String>,
 }
 

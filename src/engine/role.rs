@@ -215,14 +215,20 @@ impl TaskSpec {
 
 /// Tasks that state nothing, or several things.
 pub(super) fn kind_problems(document: &Document<RoleFile>) -> Vec<Problem> {
+    let written = document.kept(&["tasks"]);
     let problem = |(index, task): (usize, &TaskSpec)| {
+        let path = ["tasks", &index.to_string()];
+        // What is mistaken was left out, and may be its kind.
+        if !document.is_whole(&path) {
+            return None;
+        }
         let kinds = task.kind().err()?;
-        let span = document.tree.at(&["tasks", &index.to_string(), "name"]);
+        let span = document.tree.at(&[&path[..], &["name"]].concat());
         let (label, help) = match kinds[..] {
             [] => ("no kind".to_string(), "add one kind, such as `file:`"),
             _ => (format!("kinds: {}", kinds.join(", ")), "make one task of each kind"),
         };
         Some(Problem::new(span, "a task states exactly one thing").label(label).help(help))
     };
-    document.value.tasks.iter().enumerate().filter_map(problem).collect()
+    written.into_iter().zip(&document.value.tasks).filter_map(problem).collect()
 }

@@ -91,7 +91,7 @@ impl Error {
             Error::Mistakes(problems) => problems.to_json(),
             Error::Unreadable(error) => serde_json::json!([{
                 "severity": "error",
-                "file": error.path(),
+                "file": error.path().display().to_string(),
                 "line": null,
                 "column": null,
                 "message": error.to_string(),

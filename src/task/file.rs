@@ -50,7 +50,7 @@ impl JsonSchema for Mode {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^[0-7]{3,4}$", "description": "permission bits in octal, such as \"0644\""})
+        schemars::json_schema!({"type": "string", "format": "mode", "pattern": "^[0-7]{3,4}$", "description": "permission bits in octal, such as \"0644\""})
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Format {
     pub accepts: fn(&str) -> bool,
     /// A fix for what is not accepted, where one can be guessed.
     pub fix: fn(&str) -> Option<String>,
+    /// What can take the place of a required value that is mistaken, for rules about other values.
+    pub stand_in: Option<&'static str>,
 }
 
 /// The format of that name; `None` for names that only describe, such as `uint16`.
@@ -27,69 +29,92 @@ const FORMATS: &[Format] = &[
         expected: "an IP address such as 192.168.18.201",
         accepts: |text| text.parse::<IpAddr>().is_ok(),
         fix: without_prefix,
+        stand_in: None,
     },
     Format {
         name: "ipv4",
         expected: "an IPv4 address such as 192.168.18.201",
         accepts: |text| text.parse::<Ipv4Addr>().is_ok(),
-        fix: without_prefix,
+        fix: |text| without_prefix(text).or_else(|| address_of(text)),
+        stand_in: Some("0.0.0.0"),
     },
     Format {
         name: "ipv6",
         expected: "an IPv6 address such as fd00::1",
         accepts: |text| text.parse::<Ipv6Addr>().is_ok(),
         fix: without_prefix,
+        stand_in: None,
     },
     Format {
         name: "network",
         expected: "a network such as 10.244.0.0/16",
         accepts: |text| text.parse::<IpNet>().is_ok_and(|network| network.trunc() == network),
         fix: whole_network,
+        stand_in: None,
     },
     Format {
         name: "ipv4-network",
         expected: "an IPv4 network such as 10.244.0.0/16",
         accepts: |text| text.parse::<Ipv4Net>().is_ok_and(|network| network.trunc() == network),
         fix: whole_network,
+        stand_in: None,
     },
     Format {
         name: "ipv4-range",
         expected: "an IPv4 network or range such as 192.168.18.230-192.168.18.239",
         accepts: |text| ipv4_range(text).is_some(),
         fix: whole_network,
+        stand_in: None,
     },
     Format {
         name: "dns-label",
         expected: "a name of lower-case letters, digits and inner hyphens, at most 63 of them (RFC 1123)",
         accepts: is_dns_label,
         fix: as_dns_label,
+        stand_in: Some("mistaken"),
+    },
+    Format {
+        name: "mode",
+        expected: "three or four octal digits such as \"0644\"",
+        accepts: |text| (3..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7')),
+        fix: |_| None,
+        stand_in: None,
     },
     Format {
         name: "host",
         expected: "an IP address or a DNS name such as api.example.lan",
         accepts: |text| text.parse::<IpAddr>().is_ok() || is_dns_name(text),
         fix: without_prefix,
+        stand_in: None,
     },
     Format {
         name: "jump-host",
         expected: "a jump host such as bastion.example.lan or admin@10.0.0.1:2222",
         accepts: is_jump_host,
         fix: |text| text.contains(',').then(|| String::from("write several as a list")),
+        stand_in: None,
     },
     Format {
         name: "cron",
         expected: "a schedule of minute, hour, day of the month, month and day of the week such as \"0 2 * * *\"",
         accepts: |text| cron::mistake(text).is_none(),
         fix: cron::mistake,
+        stand_in: None,
     },
     Format {
         name: "version",
         expected: "a version of three numbers such as 1.20.2",
         accepts: |text| semver::Version::parse(text).is_ok(),
         fix: |text| {
-            let bare = text.strip_prefix('v')?;
-            semver::Version::parse(bare).ok().map(|_| format!("write it without the `v`: \"{bare}\""))
+            let bare = text.strip_prefix('v').unwrap_or(text);
+            if semver::Version::parse(bare).is_ok() {
+                return Some(format!("write it without the `v`: \"{bare}\""));
+            }
+            let whole = format!("{bare}.0");
+            let minor = semver::Version::parse(&whole).is_ok();
+            minor.then(|| format!("write three numbers in quotes, such as \"{whole}\""))
         },
+        stand_in: Some("0.0.0"),
     },
 ];
 
@@ -156,6 +181,13 @@ fn without_prefix(text: &str) -> Option<String> {
     Some(format!("an address has no prefix length: write {}", network.addr()))
 }
 
+fn address_of(text: &str) -> Option<String> {
+    let named = text.contains('.') && is_dns_name(text);
+    named.then(|| {
+        format!("a name is no address: write the one that it leads to, see `getent ahostsv4 {text}`")
+    })
+}
+
 fn whole_network(text: &str) -> Option<String> {
     if let Ok(network) = text.parse::<IpNet>() {
         return Some(format!("{text} is an address inside a network: the network is {}", network.trunc()));
@@ -197,6 +229,7 @@ mod tests {
                     "none of",
                 ],
             ),
+            ("mode", &["644", "0644", "4755"], &["u=rw", "64", "0888", "00644", ""]),
             ("cron", &["0 2 * * *"], &["0 2 * *", "daily"]),
             ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
         ] {
@@ -213,6 +246,13 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_is_accepted() {
+        for format in FORMATS {
+            assert!(format.stand_in.is_none_or(|text| (format.accepts)(text)), "{}", format.name);
+        }
+    }
+
+    #[test]
     fn fixes_are_offered_where_they_can_be_guessed() {
         let fix = |name, text| (named(name).expect(name).fix)(text);
         assert_eq!(fix("version", "v1.20.2").as_deref(), Some("write it without the `v`: \"1.20.2\""));
@@ -225,6 +265,17 @@ mod tests {
             fix("ipv4", "10.0.0.1/24").as_deref(),
             Some("an address has no prefix length: write 10.0.0.1")
         );
+        assert!(
+            fix("ipv4", "cp1.example.lan").is_some_and(|fix| fix.contains("getent ahostsv4 cp1.example.lan"))
+        );
+        assert_eq!(fix("ipv4", "10.0.0.300"), None);
+        for minor in ["1.20", "v1.20"] {
+            assert_eq!(
+                fix("version", minor).as_deref(),
+                Some("write three numbers in quotes, such as \"1.20.0\"")
+            );
+        }
         assert_eq!(fix("version", "latest"), None);
+        assert_eq!(fix("version", "1"), None);
     }
 }

@@ -13,6 +13,7 @@ mod build;
 mod check;
 mod cron;
 mod format;
+mod gaps;
 mod inside;
 mod join;
 mod node;
@@ -31,6 +32,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 pub use build::TAGS;
+use gaps::Gaps;
+
 pub use format::{ipv4_range, to_dns_label};
 pub use node::{Entry, Node, Value};
 pub use problem::{Problem, Problems, Span};
@@ -45,11 +48,27 @@ pub struct Document<T> {
     pub value: T,
     /// For checks that no schema can express: where each key and value stands.
     pub tree: Node,
-    /// False when a mistake made something be left out of `value`. A check for what is absent should then
-    /// keep quiet, or it would blame the user for a consequence.
-    pub complete: bool,
+    /// Where `value` is not what the source says.
+    gaps: Gaps,
     /// What does not stand in the way of using it.
     pub warnings: Vec<Problem>,
+}
+
+impl<T> Document<T> {
+    /// Whether the schema found no mistake at this place, below it, or in what it is part of; `*` is any one step. What
+    /// is mistaken was left out of `value`, or something else stands in for it. A check of what is absent, or of
+    /// something that may be a stand-in, should then keep quiet, or it would blame the user for a consequence.
+    pub fn is_whole(&self, path: &[&str]) -> bool {
+        !self.gaps.touch(path)
+    }
+
+    /// Where in the list at `path`, as it is written, the items stand that `value` has of it.
+    pub fn kept(&self, path: &[&str]) -> Vec<usize> {
+        match self.tree.get(path).map(|node| &node.value) {
+            Some(Value::List(items)) => self.gaps.kept(path, items.len()),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Reads a source as a `T`.
@@ -62,8 +81,9 @@ pub fn read<T: JsonSchema + DeserializeOwned>(source: &Source) -> Result<Documen
 
 /// Reads a source as a `T` and applies `verify`, for what no schema can express, to what could be read.
 ///
-/// `verify` runs even when the schema found mistakes, as long as leaving the mistaken parts out still gives
-/// a `T`: the user sees both kinds in one pass.
+/// `verify` runs even when the schema found mistakes, as long as a `T` is left without the mistaken parts, or with
+/// something in place of those that it requires: the user sees both kinds in one pass. What `verify` says of a value that
+/// is mistaken anyway is not told.
 ///
 /// # Errors
 /// Every mistake in the source, and every warning, in the order of the text. Warnings alone are no error.
@@ -74,7 +94,9 @@ pub fn read_and<T: JsonSchema + DeserializeOwned>(
     let mut problems = Vec::new();
     let document = read_partial(source, &mut problems);
     if let Some(document) = &document {
-        problems.extend(verify(document));
+        let mistaken = document.gaps.spans(&document.tree);
+        let follows = |problem: &Problem| problem.spans().any(|span| mistaken.contains(&gaps::key(span)));
+        problems.extend(verify(document).into_iter().filter(|problem| !follows(problem)));
     }
     let usable = problems.iter().all(|problem| problem.severity != Severity::Error);
     match document {
@@ -90,11 +112,15 @@ fn read_partial<T: JsonSchema + DeserializeOwned>(
 ) -> Option<Document<T>> {
     let tree = join::tree(source, problems)?;
     let schema = schema_of::<T>();
-    let json = check::check(&schema, &tree, source.text(), problems)?;
-    let complete = problems.is_empty();
+    let mut gaps = Gaps::default();
+    if !problems.is_empty() {
+        // What could not be read may have been about anything.
+        gaps.add(&[]);
+    }
+    let json = check::check(&schema, &tree, source.text(), problems, &mut gaps)?;
     match serde_json::from_value(json) {
-        Ok(value) => Some(Document { value, tree, complete, warnings: Vec::new() }),
-        Err(_) if !complete => None,
+        Ok(value) => Some(Document { value, tree, gaps, warnings: Vec::new() }),
+        Err(_) if !problems.is_empty() => None,
         Err(error) => {
             problems.push(
                 Problem::new(tree.first_span(), format!("the document cannot be used: {error}"))

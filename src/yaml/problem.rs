@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt::{self, Display},
     iter,
 };
@@ -34,6 +34,8 @@ pub struct Problem {
     pub also: Vec<LabeledSpan>,
     /// Cause and fix.
     pub help: String,
+    /// A value that must not be shown, beside this place.
+    secret: Option<Span>,
     /// Line and column, where the line is not to be shown.
     place: Option<(usize, usize)>,
 }
@@ -48,8 +50,16 @@ impl Problem {
             label: String::from("here"),
             also: Vec::new(),
             help: String::new(),
+            secret: None,
             place: None,
         }
+    }
+
+    /// Keeps the lines of this place and of a value beside it from being shown, also for other problems.
+    #[must_use]
+    pub(super) fn secret(mut self, value: Span) -> Self {
+        self.secret = Some(value);
+        self
     }
 
     /// Replaces what the marker under the snippet says.
@@ -96,7 +106,8 @@ impl Problem {
 }
 
 impl Problem {
-    fn spans(&self) -> impl Iterator<Item = Span> {
+    /// Every place that it points at.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> {
         iter::once(self.span).chain(self.also.iter().map(|label| *label.inner()))
     }
 }
@@ -145,9 +156,16 @@ impl Problems {
     pub fn new(source: &Source, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| (Reverse(problem.severity), problem.span.offset()));
         list.dedup();
+        let line = |span: Span| source.line(span);
+        let secrets = list.iter().filter_map(|problem| Some([problem.span, problem.secret?]));
+        let secrets: HashSet<usize> = secrets.flatten().map(line).collect();
+        // A snippet has the lines before and after as well.
+        let shows =
+            |span: Span| (line(span).saturating_sub(1)..=line(span) + 1).any(|it| secrets.contains(&it));
         for problem in list.iter_mut().take(PRINTED) {
             let long = problem.spans().any(|span| line_length(source.text(), span.offset()) > LONGEST_LINE);
-            problem.place = long.then(|| source.position(problem.span.offset()));
+            let told = !secrets.is_empty() && problem.spans().any(shows);
+            problem.place = (long || told).then(|| source.position(problem.span.offset()));
         }
         Problems { text: source.clone(), list, title: None }
     }

@@ -211,7 +211,7 @@ fn verification_sees_what_could_be_read() {
     let mut seen = None;
     let source = Source::new("sample", "name: a\ncount: x\nzone: b\n");
     let result = read_and::<Sample>(&source, |document| {
-        seen = Some((document.value.name.clone(), document.value.count, document.complete));
+        seen = Some((document.value.name.clone(), document.value.count, document.is_whole(&["count"])));
         vec![Problem::new(document.tree.at(&["name"]), "a semantic mistake")]
     });
     assert_eq!(seen, Some(("a".to_owned(), None, false)));

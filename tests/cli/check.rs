@@ -94,6 +94,29 @@ fn what_is_no_file_of_an_inventory_is_answered() {
     }
 }
 
+/// Also one whose name, or whose text, is not UTF-8.
+#[test]
+fn a_name_that_is_no_text_is_answered() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"\xff.yaml"));
+    for (text, code, says) in [
+        (None, 71, "failed to read"),
+        (Some(&b"a: \xff"[..]), 65, "not UTF-8"),
+        (Some(b"a: b"), 65, "unknown key"),
+    ] {
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        for output in ["text", "json"] {
+            let (exit, out, errors) = answer(hoist(&["check", "--output", output, "-i"]).arg(&path));
+            assert_eq!(exit, code, "{out}{errors}");
+            let words = format!("{out}{errors}").replace(['\n', '│'], " ");
+            assert!(words.split_whitespace().collect::<Vec<_>>().join(" ").contains(says), "{out}{errors}");
+        }
+    }
+}
+
 #[test]
 fn an_inventory_may_be_a_folder_of_files() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! What every verb says about itself.
 
-use super::{ask, assert_plain};
+use super::{answer, ask, assert_plain, hoist};
 
 /// Every verb that is shown, found in the program's own help so that a new one cannot be forgotten.
 fn verbs(of: &[&str]) -> Vec<String> {
@@ -32,6 +32,18 @@ fn every_verb_has_its_golden_help_with_an_example() {
         assert_plain(&help);
         assert!(help.contains("Example"), "{name} has no example:\n{help}");
         insta::assert_snapshot!(format!("help-{name}"), help);
+    }
+}
+
+/// The address of a mirror may hold a password.
+#[test]
+fn help_shows_no_values_of_the_environment() {
+    for arguments in [&["lock", "--help"][..], &["bundle", "create", "--help"]] {
+        let mut command = hoist(arguments);
+        command.env("HOIST_MIRROR", "https://u:hunter2@m").env("HOIST_REGISTRY", "https://u:hunter2@r");
+        let (exit, help, errors) = answer(&mut command);
+        assert_eq!(exit, 0, "{errors}");
+        assert!(help.contains("HOIST_MIRROR") && !help.contains("hunter2"), "{help}");
     }
 }
 

@@ -87,6 +87,60 @@ tasks:
     "##);
 }
 
+/// What is wrong with one task hides nothing of the others, and nothing false follows from it.
+#[test]
+fn a_mistake_of_the_schema_hides_no_other() {
+    let one = "inputs: [size]
+tasks:
+  - name: not a list
+    package: {names: nginx}
+  - name: no kind
+  - absent: {path: /without-a-name}
+  - name: a name that nobody knows
+    absent: {path: '/{{ hots }}'}
+  - name: a mode
+    file: {path: /x, content: '{{ clustr }}', mode: u=rw}
+  - name: of another tool
+    notify: restart
+    shell: echo
+  - name: a loop
+    loop: 5
+    absent: {path: '/{{ item }}'}
+  - name: two kinds
+    absent: {path: /x}
+    directory: {path: /x}
+  - name: no guard
+    command: {run: echo}
+  - name: of another role
+    command: {run: cat, creates: /x, stdin: {template: late.txt}}
+";
+    let two = "provides: {join: {run: echo}}\ntasks: nothing\n";
+    let bed = Bed::new(&[("one", one), ("two", two)], &[("late.txt", "{{ late.join.token }}\n")]);
+    let expected = [
+        (5, "`tasks[0].package.names` should be a list"),
+        (6, "a task states exactly one thing; add one kind"),
+        (7, "`tasks[2]` lacks `name`"),
+        (9, "`hots` is not defined"),
+        (11, "`clustr` is not defined"),
+        (11, "`tasks[4].file.mode` should be three or four octal digits such as \"0644\", not `u=rw`"),
+        (13, "unknown key `notify` in `tasks[5]`; a service says itself what restarts it: `restart_after`"),
+        (14, "unknown key `shell` in `tasks[5]`; write `command: {run: …}`"),
+        (16, "`tasks[6].loop` should be a string"),
+        (18, "a task states exactly one thing; make one task of each kind"),
+        (22, ""),
+    ];
+    let told = found(&bed, &["one"]);
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, (line, words)) in told.iter().zip(expected) {
+        assert!(told.starts_with(&format!("roles/one/role.yaml:{line}: {words}")), "{told}");
+    }
+    let without = Bed::new(&[], &[]);
+    let path = without.root().join("../roles/bare/role.yaml");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, "tasks: [{name: a, absent: {path: '/{{ hots }}'}}]\n").unwrap();
+    assert_eq!(found(&without, &["bare"]).len(), 2, "a role without a description is looked through");
+}
+
 /// Line and column of the file, also in a block and in what is folded.
 #[test]
 fn a_mistake_in_a_long_string_has_the_line_that_it_is_in() {

@@ -12,7 +12,7 @@ use super::{
     Error, Library, RoleFile, Templates,
     syntax::{Operator, Syntax},
 };
-use crate::yaml::{self, Problem, Problems, Source, Span, nearest};
+use crate::yaml::{self, Problem, Problems, Source, Span, Value, nearest};
 
 /// Every mistake in these roles and in the templates that they use, file by file. When all roles of the library are
 /// asked for, templates that nobody uses are mistakes as well.
@@ -47,13 +47,17 @@ pub fn lint(library: &Library, roles: &[String]) -> Result<Vec<Problems>, Error>
     Ok(found)
 }
 
-/// Which roles provide each late value. Roles that cannot be read provide none.
+/// Which roles provide each late value, whatever else is wrong in them.
 fn provided(library: &Library, roles: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut provided: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for role in roles {
-        let names = library.role(role).map(|file| file.provides).unwrap_or_default();
-        for name in names.into_keys() {
-            provided.entry(name).or_default().push(role.clone());
+        let tree = library.role_source(role).ok().and_then(|source| yaml::tree(&source).0);
+        if let Some(Value::Map(names)) =
+            tree.as_ref().and_then(|it| it.get(&["provides"])).map(|it| &it.value)
+        {
+            for name in names.keys() {
+                provided.entry(name.clone()).or_default().push(role.clone());
+            }
         }
     }
     provided

@@ -51,10 +51,8 @@ impl<'a, 'l> Linted<'a, 'l> {
                 .push(Problem::new(span, title).help("an input is what has none: remove one of them"));
         }
         // A task that could not be read is left out, and the numbers of those after it are others.
-        if self.document.complete {
-            for (index, task) in file.tasks.iter().enumerate() {
-                self.task(index, task);
-            }
+        for (index, task) in self.document.kept(&["tasks"]).into_iter().zip(&file.tasks) {
+            self.task(index, task);
         }
         self.problems
     }
@@ -115,7 +113,8 @@ impl<'a, 'l> Linted<'a, 'l> {
             role: self.role,
             defaults: &file.defaults,
             inputs: &file.inputs,
-            item: task.each.is_some(),
+            declared: document.is_whole(&["defaults"]) && document.is_whole(&["inputs"]),
+            item: task.each.is_some() || !document.is_whole(&["tasks", &index, "loop"]),
             late: None,
             globals: self.linter.templates.globals(),
         };
@@ -126,10 +125,10 @@ impl<'a, 'l> Linted<'a, 'l> {
                 self.expression(node, text, &Scope { item, ..scope.clone() });
             }
         }
-        let Ok((kind, body)) = task.kind() else { return };
         if let Some(node) = document.tree.get(&["tasks", &index]) {
             self.texts(node, &scope);
         }
+        let Ok((kind, body)) = task.kind() else { return };
         if let Some(template) = &task.template {
             self.names_template(at(&["template", "source"]), &template.source, &scope);
         }
@@ -144,7 +143,8 @@ impl<'a, 'l> Linted<'a, 'l> {
             let problem = Problem::new(at(&["copy", "source"]), error.to_string());
             self.problems.push(problem.help("add it, or mend the name"));
         }
-        if let Ok(task) = plain(kind, body)
+        if document.is_whole(&["tasks", &index])
+            && let Ok(task) = plain(kind, body)
             && let Some(mistake) = task.mistake()
         {
             self.problems

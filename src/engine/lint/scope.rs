@@ -18,6 +18,8 @@ pub(super) struct Scope<'a> {
     pub defaults: &'a Map<String, Value>,
     /// What the inventory must give under `vars`.
     pub inputs: &'a [String],
+    /// Whether these two could be read; else any variable may be there.
+    pub declared: bool,
     /// Whether there is an element of a loop.
     pub item: bool,
     /// The late values that roles provide, where they may be used.
@@ -38,7 +40,8 @@ impl Scope<'_> {
     fn wrong(&self, name: &str) -> Option<(String, String)> {
         let segments: Vec<&str> = name.split('.').collect();
         match (segments[0], &segments[1..]) {
-            ("vars", path) => self.wrong_variable(path),
+            ("vars", path) if self.declared => self.wrong_variable(path),
+            ("vars", _) => None,
             ("item", _) if self.item => None,
             ("item", _) => Some((
                 "`item` exists only in a task with a `loop`".to_string(),

@@ -1,5 +1,7 @@
 //! One host of Ansible as a host of hoist.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value as Json, json};
 
@@ -58,7 +60,14 @@ fn address(name: &str, values: &mut Values) -> String {
             "`{name}` has the address {own} and is reached by Ansible at {reached}: hoist reaches it at {own}"
         ));
     }
-    own.or(reached).unwrap_or_else(|| name.to_owned())
+    let address = own.or(reached).unwrap_or_else(|| name.to_owned());
+    if address.parse::<Ipv4Addr>().is_err() {
+        values.note(format!(
+            "`{name}` has no IPv4 address: write the one that `getent ahostsv4 {address}` tells as its `address`, or give it \
+             `ansible_host` or `ip`"
+        ));
+    }
+    address
 }
 
 fn ssh(values: &mut Values) -> Map<String, Json> {

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::addressed;
 use crate::{
     inventory::{Connection, Host, Inventory},
     yaml::{Document, Problem, listed},
@@ -129,7 +130,7 @@ fn inside(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 .help("choose a VPC that nothing else uses"),
         );
     }
-    for (name, _) in document.value.hosts.iter().filter(|(_, host)| vpc.contains(&host.address)) {
+    for (name, _) in addressed(document).filter(|(_, host)| vpc.contains(&host.address)) {
         problems.push(
             Problem::new(
                 document.tree.at(&["hosts", name, "address"]),
@@ -171,7 +172,9 @@ fn names(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
 /// What instances would ask for in vain: the gateway leads to the machines that are nodes, and to nothing else of the office.
 fn reached(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    if !inventory.burst.has_gateway() {
+    // A node whose address or roles are mistaken may be the one that is asked.
+    let known = ["address", "roles"].iter().all(|key| document.is_whole(&["hosts", "*", key]));
+    if !inventory.burst.has_gateway() || !known {
         return;
     }
     let around = |host: &Host| Ipv4Net::new_assert(host.address, 24).trunc();

@@ -18,7 +18,7 @@ const BY_ORDER: [&str; 5] = ["/dev/sd", "/dev/vd", "/dev/xvd", "/dev/hd", "/dev/
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     for (name, host) in &document.value.hosts {
         let Some(first) = host.disks.first() else { continue };
-        if !host.has(Role::Storage) && document.complete {
+        if !host.has(Role::Storage) && document.is_whole(&["hosts", name, "roles"]) {
             problems.push(
                 Problem::new(
                     document.tree.key_at(&["hosts", name, "disks"]),

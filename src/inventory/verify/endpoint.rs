@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use miette::Severity;
 
-use super::hosts::unusable;
+use super::{addressed, hosts::unusable};
 use crate::{
     inventory::{Host, Inventory, Role},
     yaml::{Document, Problem, Span},
@@ -15,6 +15,8 @@ use crate::{
 const LARGEST: u8 = 8;
 /// Beyond this many bits less than that, machines on one wire are unusual.
 const USUAL: u8 = 16;
+/// As long as that of most networks of machines.
+const SMALL: u8 = 24;
 
 /// What else listens on every control plane, on addresses of its own choice.
 const LISTENERS: [(u16, &str); 9] = [
@@ -33,7 +35,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let endpoint = &document.value.cluster.endpoint;
     let at = |key| document.tree.at(&["cluster", "endpoint", key]);
     ports(document, at("port"), problems);
-    if endpoint.virtual_router_id.is_some() && endpoint.vip.is_none() {
+    let whole = document.is_whole(&["cluster", "endpoint"]);
+    if endpoint.virtual_router_id.is_some() && endpoint.vip.is_none() && whole {
         problems.push(
             Problem::new(at("virtual_router_id"), "the virtual router ID has no effect")
                 .label("not used")
@@ -55,9 +58,9 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     let address = endpoint.address.as_deref();
     let ip = address.and_then(|text| text.parse::<Ipv4Addr>().ok());
-    let host = ip.and_then(|ip| host_at(&document.value, ip));
+    let host = ip.and_then(|ip| host_at(document, ip));
     match host {
-        Some((name, host)) if !host.has(Role::ControlPlane) => problems.push(
+        Some((name, host)) if !host.has(Role::ControlPlane) && document.is_whole(&["hosts", name, "roles"]) => problems.push(
             Problem::new(
                 at("address"),
                 format!("the endpoint is the address of `{name}`, which runs no API server"),
@@ -67,7 +70,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             .help("write the address of a control-plane host, or leave the endpoint out to take the first one's"),
         ),
         _ if endpoint.local => {}
-        _ if address.is_none() || host.is_some() => one_for_all(document, problems),
+        _ if whole && (address.is_none() || host.is_some()) => one_for_all(document, problems),
         _ => {}
     }
 }
@@ -122,7 +125,6 @@ fn one_for_all(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
 }
 
 fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, problems: &mut Vec<Problem>) {
-    let inventory = &document.value;
     if let Some(reason) = unusable(vip) {
         problems.push(
             Problem::new(span, format!("{vip} cannot be a virtual address"))
@@ -131,7 +133,7 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
         );
         return;
     }
-    if let Some((name, _)) = host_at(inventory, vip) {
+    if let Some((name, _)) = host_at(document, vip) {
         problems.push(
             Problem::new(span, format!("the virtual address is that of `{name}`"))
                 .label("not free")
@@ -140,9 +142,10 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
         );
         return;
     }
+    far(document, vip, span, problems);
     // Only the hosts know how long the prefix of their network is; that it cannot be this short is certain.
-    let Some((name, host, prefix)) = inventory
-        .with_role(Role::ControlPlane)
+    let Some((name, host, prefix)) = addressed(document)
+        .filter(|(_, host)| host.has(Role::ControlPlane))
         .map(|(name, host)| (name, host, common_prefix(vip, host.address)))
         .min_by_key(|(_, host, prefix)| (!never_together(vip, host.address), *prefix))
     else {
@@ -175,9 +178,25 @@ fn virtual_address(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, pr
     }
 }
 
-fn host_at(inventory: &Inventory, address: Ipv4Addr) -> Option<(&str, &Host)> {
-    let mut hosts = inventory.hosts.iter().map(|(name, host)| (name.as_str(), host));
-    hosts.find(|(_, host)| host.address == address)
+/// Advice where the virtual address may well be in the network of the control planes, which only they know.
+fn far(document: &Document<Inventory>, vip: Ipv4Addr, span: Span, problems: &mut Vec<Problem>) {
+    let planes = addressed(document).filter(|(_, host)| host.has(Role::ControlPlane));
+    let nearest = planes
+        .filter(|(_, host)| !never_together(vip, host.address))
+        .map(|(_, host)| common_prefix(vip, host.address))
+        .max();
+    if nearest.is_some_and(|prefix| (USUAL..SMALL).contains(&prefix)) {
+        problems.push(
+            Problem::new(span, format!("no control plane has an address in the same /{SMALL}"))
+                .label("right where their network is larger")
+                .severity(Severity::Advice)
+                .help("`hoist preflight` asks them how large it is, and `apply` stops before its first change if it is too small"),
+        );
+    }
+}
+
+fn host_at(document: &Document<Inventory>, address: Ipv4Addr) -> Option<(&String, &Host)> {
+    addressed(document).find(|(_, host)| host.address == address)
 }
 
 /// Whether no network has both addresses: one would be larger than there are, or of private addresses (RFC 1918) and of

@@ -9,11 +9,11 @@ use crate::{
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    if inventory.cluster.etcd == Etcd::Stacked {
+    if inventory.cluster.etcd == Etcd::Stacked && document.is_whole(&["cluster", "etcd"]) {
         unused_role(document, problems);
     }
-    // Hosts that were left out for a mistake would be missed.
-    if !document.complete {
+    // Roles that were left out for a mistake would be missed.
+    if !document.is_whole(&["cluster", "etcd"]) || !document.is_whole(&["hosts", "*", "roles"]) {
         return;
     }
     let members: Vec<&str> = inventory.with_role(inventory.etcd_role()).map(|(name, _)| name).collect();
@@ -27,8 +27,10 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     if let Some(last) = members.last().filter(|_| members.len().is_multiple_of(2)) {
         even(document, members.len(), last, problems);
     }
-    sites(document, &members, problems);
-    control_planes(document, problems);
+    if document.is_whole(&["sites"]) && document.is_whole(&["hosts", "*", "site"]) {
+        sites(document, &members, problems);
+        control_planes(document, problems);
+    }
 }
 
 fn unused_role(document: &Document<Inventory>, problems: &mut Vec<Problem>) {

@@ -24,7 +24,9 @@ const UNITS: [&str; 7] = ["ns", "us", "µs", "ms", "s", "m", "h"];
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    let times = inventory.etcd_times();
+    // Where the members are decides what they begin with.
+    let known = ["roles", "site"].iter().all(|key| document.is_whole(&["hosts", "*", key]));
+    let times = (known && document.is_whole(&["cluster", "etcd"])).then(|| inventory.etcd_times());
     let mut said = vec![(vec!["vars", "etcd"], &inventory.vars)];
     said.extend(inventory.hosts.iter().map(|(name, host)| (vec!["hosts", name, "vars", "etcd"], &host.vars)));
     for (path, vars) in said {
@@ -37,7 +39,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
 
 fn judge(
     settings: &Map<String, Value>,
-    times: (i64, i64),
+    times: Option<(i64, i64)>,
     at: &dyn Fn(&str) -> Span,
     problems: &mut Vec<Problem>,
 ) {
@@ -65,9 +67,7 @@ fn judge(
                 .help("write hours as a number, such as 8, or a time such as 8h or 30m"),
         );
     }
-    if problems.len() > before {
-        return;
-    }
+    let Some(times) = times.filter(|_| problems.len() == before) else { return };
     // 0 is by the sites.
     let number = |key: &str| settings.get(key).and_then(Value::as_i64).filter(|number| *number != 0);
     let heartbeat = number("heartbeat_ms").unwrap_or(times.0);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, net::Ipv4Addr};
 
+use super::addressed;
 use crate::{
     inventory::{Inventory, Role},
     yaml::{Document, Problem},
@@ -9,7 +10,7 @@ use crate::{
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let mut addresses: HashMap<Ipv4Addr, &str> = HashMap::new();
-    for (name, host) in &document.value.hosts {
+    for name in document.value.hosts.keys() {
         let reserved = match name.as_str() {
             "localhost" => Some("every machine has this name for itself"),
             "all" => Some("it stands for every host where hosts are selected"),
@@ -25,6 +26,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .help("choose a name that tells it from the others"),
             );
         }
+    }
+    for (name, host) in addressed(document) {
         let span = document.tree.at(&["hosts", name, "address"]);
         if let Some(reason) = unusable(host.address) {
             problems.push(
@@ -62,7 +65,7 @@ pub(super) fn unusable(address: Ipv4Addr) -> Option<&'static str> {
 const CONTROL_PLANES: usize = 7;
 
 fn control_plane(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-    if !document.complete {
+    if !document.is_whole(&["hosts", "*", "roles"]) {
         return;
     }
     let planes: Vec<&str> = document.value.with_role(Role::ControlPlane).map(|(name, _)| name).collect();

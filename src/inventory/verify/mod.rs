@@ -16,7 +16,7 @@ mod paths;
 mod ranges;
 mod sites;
 
-use super::{Inventory, Release, version};
+use super::{Host, Inventory, Release, version};
 use crate::yaml::{Document, Problem};
 
 /// Every inconsistency in the inventory, and what is worth a warning.
@@ -40,9 +40,14 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     problems
 }
 
+/// The hosts whose address is what the inventory says.
+fn addressed(document: &Document<Inventory>) -> impl Iterator<Item = (&String, &Host)> {
+    document.value.hosts.iter().filter(|(name, _)| document.is_whole(&["hosts", name, "address"]))
+}
+
 fn kubernetes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let version = &document.value.cluster.kubernetes;
-    if Release::of(version).is_none() {
+    if document.is_whole(&["cluster", "kubernetes"]) && Release::of(version).is_none() {
         let known = version::listed(|_| true);
         problems.push(
             Problem::new(

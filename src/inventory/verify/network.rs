@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use miette::Severity;
 
-use super::ranges::{Range, Ranges};
+use super::{
+    addressed,
+    ranges::{Range, Ranges},
+};
 use crate::{
     inventory::{Host, Inventory, Metallb, POD_SUBNET_PREFIX, Plugin, pod_subnet},
     yaml::{Document, Problem, Span},
@@ -153,7 +156,7 @@ enum Machine {
 /// Everything with an address of its own: what it is, what to call it, where it stands, the address.
 fn machines(document: &Document<Inventory>) -> Vec<(Machine, String, Span, Ipv4Addr)> {
     let inventory = &document.value;
-    let hosts = inventory.hosts.iter().map(|(name, host)| {
+    let hosts = addressed(document).map(|(name, host)| {
         let span = document.tree.at(&["hosts", name, "address"]);
         (Machine::Host, format!("the address of `{name}`"), span, host.address)
     });
@@ -165,7 +168,7 @@ fn machines(document: &Document<Inventory>) -> Vec<(Machine, String, Span, Ipv4A
     }
     let address = endpoint.address.as_deref().and_then(|text| text.parse::<Ipv4Addr>().ok());
     // The address of a host has been looked at with the host.
-    if let Some(address) = address.filter(|it| inventory.hosts.values().all(|host| host.address != *it)) {
+    if let Some(address) = address.filter(|it| addressed(document).all(|(_, host)| host.address != *it)) {
         all.push((Machine::Host, "the address of the endpoint".into(), at("address"), address));
     }
     all
@@ -213,9 +216,15 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 );
             }
         }
+        if host.pod_subnet.is_none() && !document.is_whole(&["hosts", name, "address"]) {
+            continue;
+        }
         let takes_one = inventory.cluster.network.plugin == Plugin::Bridge && host.is_node();
         let subnet = pod_subnet(inventory, host).filter(|_| takes_one);
         parts.extend(subnet.map(|subnet| Range::network(subnet, (name, host, subnet, span))));
+    }
+    if !document.is_whole(&["cluster", "network"]) {
+        return;
     }
     // Two hosts with one address have been told so, and would be told the same again.
     let others = |pair: &(&Part<'_>, &Part<'_>)| pair.0.1.address != pair.1.1.address;

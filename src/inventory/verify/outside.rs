@@ -27,7 +27,7 @@ fn proxy(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
         let Some(value) = value else { continue };
         problems.extend(address(value, at(key), "http://proxy.office.lan:3128"));
     }
-    if proxy.http.is_none() && proxy.https.is_none() && document.complete {
+    if proxy.http.is_none() && proxy.https.is_none() && document.is_whole(&["cluster", "proxy"]) {
         problems.push(
             Problem::new(document.tree.key_at(&["cluster", "proxy"]), "the proxy has no address")
                 .label("neither `http` nor `https`")
@@ -72,7 +72,7 @@ fn name(document: &Document<Inventory>, registry: &str, mirrors: &[Mirror], prob
                 .label("not as it stands in images")
                 .help("write what comes before the first slash of an image: `registry.k8s.io`, `docker.io`, `registry.office.lan:5000`"),
         );
-    } else if mirrors.is_empty() && document.complete {
+    } else if mirrors.is_empty() && document.is_whole(&["cluster", "registries", registry]) {
         problems.push(
             Problem::new(span, format!("`{registry}` has no mirror"))
                 .label("nothing to ask before it")

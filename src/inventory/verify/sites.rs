@@ -1,5 +1,6 @@
 //! Which host stands where.
 
+use indexmap::IndexSet;
 use miette::Severity;
 
 use crate::{
@@ -9,10 +10,12 @@ use crate::{
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
-    let known = || inventory.sites.iter().map(String::as_str);
+    // One that is mistaken there may be meant.
+    let listed_well = document.is_whole(&["sites"]);
+    let known = || inventory.sites.iter().map(String::as_str).collect::<IndexSet<_>>();
     for (name, host) in &inventory.hosts {
         match &host.site {
-            Some(site) if !inventory.sites.contains(site) => {
+            Some(site) if listed_well && !inventory.sites.contains(site) => {
                 let help = match nearest(site, known()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if inventory.sites.is_empty() => format!("add `sites: [{site}]` above the hosts"),
@@ -37,6 +40,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             _ => {}
         }
     }
+    let sited = document.is_whole(&["hosts", "*", "site"]);
     for (index, site) in inventory.sites.iter().enumerate() {
         let span = document.tree.at(&["sites", &index.to_string()]);
         if site == "all" {
@@ -45,7 +49,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                     .label("it stands for every host where hosts are selected")
                     .help("choose another name"),
             );
-        } else if document.complete && inventory.hosts.values().all(|host| host.site.as_ref() != Some(site)) {
+        } else if sited && inventory.hosts.values().all(|host| host.site.as_ref() != Some(site)) {
             problems.push(
                 Problem::new(span, format!("no host is at the site `{site}`"))
                     .label("not used")

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Checker;
-use crate::yaml::{Entry, Node, Problem, Value, suggest, words};
+use crate::yaml::{Entry, Node, Problem, Value, gaps::Gaps, suggest, words};
 
 impl<'a> Checker<'a> {
     pub(super) fn alternatives(&mut self, branches: &'a [Json], node: &Node) -> Option<Json> {
@@ -41,6 +41,7 @@ impl<'a> Checker<'a> {
             text: self.text,
             path: Vec::new(),
             problems: Vec::new(),
+            gaps: Gaps::default(),
         };
         probe.value(branch, node);
         probe.problems.is_empty()

@@ -9,7 +9,8 @@ use super::Checker;
 use crate::yaml::{Entry, Node, Problem, Value, format, suggest, words};
 
 impl<'a> Checker<'a> {
-    /// The map without mistaken optional entries; `None` when a required one is missing or mistaken.
+    /// The map without mistaken optional entries; `None` when a required one is missing or mistaken and nothing can stand
+    /// in for it.
     pub(super) fn map(
         &mut self,
         schema: &'a Json,
@@ -38,12 +39,23 @@ impl<'a> Checker<'a> {
             written.push(name);
             match self.within(key.clone(), |checker| checker.value(inner, &entry.node)) {
                 Some(value) => _ = json.insert(name.clone(), value),
-                None => usable &= !required(schema).any(|required| required == name),
+                None if required(schema).any(|required| required == name) => match self.stand_in(inner) {
+                    Some(value) => _ = json.insert(name.clone(), value),
+                    None => usable = false,
+                },
+                None => {}
+            }
+            // What is wrong below a misspelt key is wrong below the one that was meant.
+            if name != key && self.within(key.clone(), |checker| checker.gaps.touch_shown(&checker.path)) {
+                self.within(name.clone(), |checker| checker.gaps.add(&checker.path));
             }
         }
         for name in required(schema).filter(|name| !written.iter().any(|written| written == name)) {
             self.missing_key(schema, node, name);
-            usable = false;
+            match known(name).and_then(|(_, inner)| self.stand_in(inner)) {
+                Some(value) => _ = json.insert(name.to_owned(), value),
+                None => usable = false,
+            }
         }
         usable.then_some(Json::Object(json))
     }
@@ -56,7 +68,8 @@ impl<'a> Checker<'a> {
         }
         let help = (format.fix)(key).unwrap_or_else(|| format!("rename it to {}", format.expected));
         let title = format!("the key `{key}` in {} should be {}", self.here(), format.expected);
-        self.report(Problem::new(entry.key_span, title).help(help));
+        // What stands below it counts all the same.
+        self.problems.push(Problem::new(entry.key_span, title).help(help));
     }
 
     fn missing_key(&mut self, schema: &'a Json, node: &Node, name: &str) {
@@ -71,7 +84,7 @@ impl<'a> Checker<'a> {
         let problem = Problem::new(span, format!("{} lacks `{name}`", self.here()))
             .label(format!("`{name}` is missing here"))
             .help(help);
-        self.report(problem);
+        self.within(name.to_owned(), |checker| checker.report(problem));
     }
 
     /// Reports a key that the schema does not have; gives the one that was probably meant, so that what is
@@ -86,20 +99,26 @@ impl<'a> Checker<'a> {
         let absent: Vec<_> =
             properties.into_iter().flatten().filter(|(name, _)| !present.contains_key(*name)).collect();
         let near = suggest::nearest(key, absent.iter().map(|(name, _)| name.as_str()));
-        let help = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if properties.is_none_or(Map::is_empty) => {
-                String::from("remove it; nothing can be said here")
-            }
-            None => {
-                let names = properties.into_iter().flat_map(Map::keys).map(String::as_str);
-                format!("the keys that can be here are {}", suggest::listed(names, "and"))
-            }
+        let names = properties.into_iter().flat_map(Map::keys).map(String::as_str);
+        let there = suggest::nearest(key, names.clone());
+        let help = match (near, there) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(there)) => format!("`{there}` is there already: remove one of them, or join them"),
+            _ if properties.is_none_or(Map::is_empty) => String::from("remove it; nothing can be said here"),
+            _ => format!("the keys that can be here are {}", suggest::listed(names.clone(), "and")),
         };
+        let help = suggest::elsewhere(key, names).map_or(help, str::to_owned);
         let place = if self.path.is_empty() { String::new() } else { format!(" in {}", self.here()) };
-        let problem =
+        let mut problem =
             Problem::new(entry.key_span, format!("unknown key `{key}`{place}")).label("not known").help(help);
-        self.report(problem);
+        if suggest::is_secret(key) {
+            problem = problem.secret(entry.node.span);
+        }
+        match near {
+            // What it says counts.
+            Some(_) => self.problems.push(problem),
+            None => self.within(key.to_owned(), |checker| checker.report(problem)),
+        }
         absent.into_iter().find(|(name, _)| Some(name.as_str()) == near)
     }
 
@@ -107,7 +126,15 @@ impl<'a> Checker<'a> {
     pub(super) fn list(&mut self, schema: &'a Json, items: &[Node]) -> Vec<Json> {
         let any = &Json::Bool(true);
         let inner = schema.get("items").unwrap_or(any);
-        let check = |(index, item)| self.within(format!("[{index}]"), |checker| checker.value(inner, item));
+        let check = |(index, item)| {
+            self.within(format!("[{index}]"), |checker| {
+                let value = checker.value(inner, item);
+                if value.is_none() {
+                    checker.gaps.leave_out(&checker.path);
+                }
+                value
+            })
+        };
         items.iter().enumerate().filter_map(check).collect()
     }
 
@@ -124,7 +151,8 @@ impl<'a> Checker<'a> {
                     .label("again here")
                     .also(first.span, "first here")
                     .help("remove one of them");
-                self.report(problem);
+                // Nothing is missing for it.
+                self.problems.push(problem);
             } else {
                 seen.insert(value, item);
             }

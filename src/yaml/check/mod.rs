@@ -6,19 +6,30 @@
 mod alternatives;
 mod collections;
 mod scalars;
+mod stand_in;
+
+use std::mem;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Node, Problem, Value, words};
+use super::{Node, Problem, Value, gaps::Gaps, words};
 
-/// The value in `tree` as far as `schema` allows it: mistaken optional parts are left out, a mistaken
-/// required part takes what requires it along. `None` when nothing is left.
-pub(super) fn check(schema: &Json, tree: &Node, text: &str, problems: &mut Vec<Problem>) -> Option<Json> {
+/// The value in `tree` as far as `schema` allows it: mistaken optional parts are left out; for a required part something
+/// else stands in, or it takes what requires it along. `None` when nothing is left. All these places are added to `gaps`.
+pub(super) fn check(
+    schema: &Json,
+    tree: &Node,
+    text: &str,
+    problems: &mut Vec<Problem>,
+    gaps: &mut Gaps,
+) -> Option<Json> {
     let empty = Map::new();
     let definitions = schema.get("$defs").and_then(Json::as_object).unwrap_or(&empty);
-    let mut checker = Checker { definitions, text, path: Vec::new(), problems: Vec::new() };
+    let mut checker =
+        Checker { definitions, text, path: Vec::new(), problems: Vec::new(), gaps: mem::take(gaps) };
     let json = checker.value(schema, tree);
     problems.append(&mut checker.problems);
+    *gaps = checker.gaps;
     json
 }
 
@@ -28,10 +39,19 @@ struct Checker<'a> {
     /// Keys and `[index]`es that lead to the current node.
     path: Vec<String>,
     problems: Vec<Problem>,
+    gaps: Gaps,
 }
 
 impl<'a> Checker<'a> {
     fn value(&mut self, schema: &'a Json, node: &Node) -> Option<Json> {
+        let json = self.usable(schema, node);
+        if json.is_none() {
+            self.gaps.add(&self.path);
+        }
+        json
+    }
+
+    fn usable(&mut self, schema: &'a Json, node: &Node) -> Option<Json> {
         if matches!(node.value, Value::Invalid) {
             return None;
         }
@@ -119,6 +139,7 @@ impl<'a> Checker<'a> {
     }
 
     fn report(&mut self, problem: Problem) {
+        self.gaps.add(&self.path);
         self.problems.push(problem);
     }
 }

@@ -29,8 +29,15 @@ impl<'a> Checker<'a> {
         let types = words::types(schema);
         let wants = |name| types.contains(&name);
         let written = self.written(node);
+        let format = schema.get("format").and_then(Json::as_str).and_then(format::named);
+        // Quotes alone may not be enough.
+        let fits = |text| format.is_none_or(|format| (format.accepts)(text));
+        let unfit_help = |text| format.and_then(|format| (format.fix)(text));
         match &node.value {
             Value::Null => String::from("give it a value, or leave the key out"),
+            Value::Number(_) | Value::Bool(_) if wants("string") && !fits(written) => {
+                unfit_help(written).unwrap_or_else(|| format!("write {expected}"))
+            }
             Value::Number(number) if wants("string") && number.to_string() != written => {
                 format!("put it in quotes: \"{written}\"; without them YAML reads the number {number}")
             }

@@ -25,7 +25,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         );
     }
     if let Some(acme) = &settings.acme
-        && document.complete
+        && document.is_whole(&["addons"])
         && acme.ingress_class.is_none()
         && acme.gateway.is_none()
         && addons.ingress_nginx.is_none()

@@ -19,7 +19,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let Some(longhorn) = &inventory.addons.longhorn else { return };
     let at = |path: &[&str]| document.tree.at(&[&["addons", "longhorn"], path].concat());
     let stores = inventory.with_role(Role::Storage).count();
-    if stores == 0 && document.complete {
+    let known = document.is_whole(&["hosts", "*", "roles"]);
+    if stores == 0 && known {
         problems.push(
             Problem::new(asked(document, "longhorn"), "Longhorn has no host to keep volumes on")
                 .label("needs hosts with the role `storage`")
@@ -28,6 +29,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     if let Some(replicas) = longhorn.replicas
         && stores > 0
+        && known
         && replicas as usize > stores
     {
         problems.push(
@@ -139,6 +141,9 @@ fn target(document: &Document<Inventory>, backup: &Backup, problems: &mut Vec<Pr
     let at = |key| document.tree.at(&path(key));
     // With a mistake or without.
     let said = |key: &&str| document.tree.get(&["addons", "longhorn", "backup", key]).is_some();
+    if !document.is_whole(&path("target")) {
+        return;
+    }
     if let Some(help) = target_mistake(&backup.target) {
         problems.push(
             Problem::new(at("target"), format!("`{}` is no backup target", backup.target))

@@ -15,7 +15,7 @@ const USUAL: u32 = 16;
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let Some(metallb) = &document.value.addons.metallb else { return };
-    if metallb.ranges().next().is_none() && document.complete {
+    if metallb.ranges().next().is_none() && document.is_whole(&["addons", "metallb"]) {
         problems.push(
             Problem::new(asked(document, "metallb"), "MetalLB has no addresses to give")
                 .label("no pool")
@@ -31,6 +31,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         );
     }
     bgp(document, metallb, problems);
+    let known = ["address", "roles"].iter().all(|key| document.is_whole(&["hosts", "*", key]));
     for (_, path, range, protocol) in metallb.ranges() {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let span = at(document, &path);
@@ -41,7 +42,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                     .help("choose others, or set `avoid_buggy_ips: false`"),
             );
         }
-        if protocol == Protocol::L2 && document.complete {
+        if protocol == Protocol::L2 && known {
             far_away(document, range, span, problems);
         }
     }

@@ -48,7 +48,8 @@ fn address_of_a_pool(
     balanced: bool,
     problems: &mut Vec<Problem>,
 ) {
-    let Some(address) = address else { return };
+    // What gives addresses may be left out for a mistake.
+    let Some(address) = address.filter(|_| document.is_whole(&["addons"])) else { return };
     let at = document.tree.at(path);
     let Some(metallb) = document.value.addons.metallb.as_ref().filter(|_| balanced) else {
         problems.push(
@@ -58,7 +59,7 @@ fn address_of_a_pool(
         );
         return;
     };
-    if document.complete && !metallb.ranges().any(|(_, _, pool, _)| pool.contains(address)) {
+    if !metallb.ranges().any(|(_, _, pool, _)| pool.contains(address)) {
         problems.push(
             Problem::new(at, format!("no pool of MetalLB has the address {address}"))
                 .label("in no pool")

@@ -18,7 +18,8 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let Some(monitoring) = &inventory.addons.monitoring else { return };
     names(document, monitoring, problems);
     hosts(document, monitoring, problems);
-    if document.complete && monitoring.storage_class.is_none() && !gives_volumes(inventory) {
+    let whole = document.is_whole(&["addons"]);
+    if whole && monitoring.storage_class.is_none() && !gives_volumes(inventory) {
         problems.push(
             Problem::new(asked(document, "monitoring"), "nothing in this inventory makes volumes")
                 .label("every client has a database with a volume")
@@ -35,7 +36,10 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     for (name, client) in &monitoring.clients {
         // What is left out for a mistake has been reported.
-        if document.complete && client.devices.is_empty() && client.ping.is_empty() {
+        if document.is_whole(&["addons", "monitoring", "clients", name])
+            && client.devices.is_empty()
+            && client.ping.is_empty()
+        {
             problems.push(
                 Problem::new(
                     document.tree.key_at(&["addons", "monitoring", "clients", name]),
@@ -82,7 +86,7 @@ fn hosts(document: &Document<Inventory>, monitoring: &Monitoring, problems: &mut
                     .help("give each its own"),
             );
         }
-        if document.complete && document.value.addons.ingress_nginx.is_none() {
+        if document.is_whole(&["addons"]) && document.value.addons.ingress_nginx.is_none() {
             problems.push(
                 Problem::new(place, format!("nothing leads to {host}"))
                     .label("needs ingress-nginx")

@@ -23,7 +23,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             let problem = Problem::new(key, format!("`{name}` is an add-on that hoist has"));
             problems.push(problem.help("choose another name, or say it directly under `addons`"));
         }
-        if addon.chart.is_none() && addon.manifests.is_none() && document.complete {
+        if addon.chart.is_none() && addon.manifests.is_none() && document.is_whole(&["addons", "own", name]) {
             let problem = Problem::new(key, format!("`{name}` installs nothing"));
             problems.push(problem.help("give it a `chart`, a folder of `manifests`, or both"));
         }
@@ -57,6 +57,9 @@ fn charts(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let mut seen: Vec<(&Chart, Span)> = named.collect();
     for (name, addon) in &inventory.addons.own {
         let Some(chart) = &addon.chart else { continue };
+        if !document.is_whole(&["addons", "own", name, "chart"]) {
+            continue;
+        }
         let place = document.tree.at(&["addons", "own", name, "chart"]);
         let problem = || Problem::new(place, format!("two charts are called `{}`", chart.name));
         match seen.iter().find(|(other, _)| other.name == chart.name) {

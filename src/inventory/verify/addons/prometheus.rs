@@ -11,7 +11,10 @@ use crate::{
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
     // What is left out for a mistake is not missing.
-    let Some(prometheus) = inventory.addons.prometheus.as_ref().filter(|_| document.complete) else { return };
+    let Some(prometheus) = inventory.addons.prometheus.as_ref().filter(|_| document.is_whole(&["addons"]))
+    else {
+        return;
+    };
     let at = |path: &[&str]| document.tree.at(&[&["addons", "prometheus"], path].concat());
     if prometheus.volume.is_none() {
         problems.push(

@@ -24,7 +24,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     }
     let longhorn = addons.longhorn.as_ref().is_some_and(|longhorn| longhorn.default_class);
     let nfs = addons.nfs_provisioner.as_ref().is_some_and(|nfs| nfs.default_class != Some(false));
-    if registry.storage_class.is_none() && !longhorn && !nfs && document.complete {
+    if registry.storage_class.is_none() && !longhorn && !nfs && document.is_whole(&["addons"]) {
         problems.push(
             Problem::new(asked(document, "registry"), "nothing gives the registry a volume")
                 .label("no add-on has a default storage class")
