@@ -29,6 +29,7 @@ fn task(kind: &str, body: Value) -> Task {
         "hostname" => serde_json::from_value(body).map(Task::Hostname),
         "line" => serde_json::from_value(body).map(Task::Line),
         "mount" => serde_json::from_value(body).map(Task::Mount),
+        "package" => serde_json::from_value(body).map(Task::Package),
         "require" => serde_json::from_value(body).map(Task::Require),
         "user" => serde_json::from_value(body).map(Task::User),
         other => panic!("no test needs {other} yet"),
