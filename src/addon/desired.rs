@@ -190,7 +190,7 @@ impl Maker<'_> {
             }
         }
         let mut first = self.objects(&self.definition.before)?;
-        first.objects.extend(self.from_artifacts()?);
+        first.objects.extend(self.brought_by_artifacts()?);
         let mut after = self.objects(&self.definition.manifests)?;
         let own = self.wanted.own.as_ref().and_then(|own| own.manifests.as_deref());
         let said = self.definition.folders.iter().filter_map(|key| self.wanted.settings.get(key)?.as_str());
@@ -304,7 +304,7 @@ impl Maker<'_> {
     }
 
     /// What is in files among the artifacts. Of one that is not there nothing is known: who needs it says so.
-    fn from_artifacts(&self) -> Result<Vec<Value>, Error> {
+    fn brought_by_artifacts(&self) -> Result<Vec<Value>, Error> {
         let is_on =
             |file: &&ManifestFile| self.wanted.settings.get(&file.setting) == Some(&Value::Bool(true));
         let mut objects = Vec::new();

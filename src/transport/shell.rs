@@ -40,8 +40,14 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// host's environment are set aside: kubeadm would write them into static pods, and ask the API server by them.
 const PRELUDE: &str = "set +vx; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; \
                        export PATH LC_ALL; unset ENV BASH_ENV LANGUAGE; umask 022; cd /
-HOIST_PROXIES=$(env | grep -i '^[a-z]*_proxy=')
-unset http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY\n";
+HOIST_PROXIES=
+for name in http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY; do
+eval \"value=\\${$name-}\"
+[ -z \"$value\" ] || HOIST_PROXIES=\"$HOIST_PROXIES$name=$value
+\"
+unset \"$name\"
+done
+unset name value\n";
 
 /// Begins a script that fetches something: it has the proxies of the host's environment again.
 pub const WITH_PROXIES: &str =
