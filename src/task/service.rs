@@ -38,12 +38,12 @@ pub struct Service {
     #[serde(default)]
     pub disrupts: Option<String>,
     /// A name: of the restarts and stops that have it, and of the commands, one is carried out at a time on all hosts
-    /// together, in whatever run of the cluster. When one fails, those that wait are not begun in this run. Empty: no such
-    /// limit.
+    /// together, in whatever run of the cluster. When one fails, those that wait are not begun in this run. Empty: no
+    /// such limit.
     #[serde(default)]
     pub one_at_a_time: Option<String>,
-    /// A check (POSIX sh) that succeeds where what needs the unit is well. What was well before a restart has to be so again
-    /// within two minutes: else it has failed. Empty: nothing is looked at.
+    /// A check (POSIX sh) that succeeds where what needs the unit is well. What was well before a restart has to be so
+    /// again within two minutes: else it has failed. Empty: nothing is looked at.
     #[serde(default)]
     pub well: Option<String>,
 }

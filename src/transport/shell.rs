@@ -36,8 +36,8 @@ pub(crate) const LIMIT: usize = 64 << 20;
 /// How long output may still come when the shell has ended: what it started may keep its streams open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// What the shell is told first: the same tools and messages wherever it runs, no traces of what it reads. Proxies of the
-/// host's environment are set aside: kubeadm would write them into static pods, and ask the API server by them.
+/// What the shell is told first: the same tools and messages wherever it runs, no traces of what it reads. Proxies of
+/// the host's environment are set aside: kubeadm would write them into static pods, and ask the API server by them.
 const PRELUDE: &str = "set +vx; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; \
                        export PATH LC_ALL; unset ENV BASH_ENV LANGUAGE; umask 022; cd /
 HOIST_PROXIES=
