@@ -64,8 +64,8 @@ async fn all() {
         let error = ec2.launch(&request).await.unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (kind, code), "{error}");
     }
-    // By now EC2 shows all that there is.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // By now EC2 shows all that there is, and no more what has ended.
+    tokio::time::sleep(Duration::from_millis(3500)).await;
     assert_eq!(raw.alive().await, 1, "nothing was made");
     // What has ended is given again under its token, until it is forgotten.
     assert_eq!(ec2.instances().await.unwrap().len(), 1);
