@@ -1,7 +1,7 @@
 //! Root file systems of nodes: a folder each, unpacked from the cache and given a name, an address and keys.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::Ipv4Addr,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
@@ -99,14 +99,17 @@ pub(crate) fn usage(folder: &Path) -> u64 {
 
 /// Makes the host key of an address, once, and the known_hosts of all addresses.
 pub(crate) fn ensure_host_key(cache: &Cache, address: Ipv4Addr) -> Result<(), LabError> {
+    let folder = cache.host_keys();
+    create_folder(&folder)?;
+    // All labs have these in common, and several may be started at the same time.
+    let alone = File::open(&folder).map_err(LabError::io("open", &folder))?;
+    alone.lock().map_err(LabError::io("lock", &folder))?;
     let key = cache.host_key(address);
     if !key.exists() {
-        create_folder(&cache.host_keys())?;
         let mut keygen = Command::new("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "hoist lab", "-f"]).arg(&key);
         process::output(keygen)?;
     }
-    let folder = cache.host_keys();
     let mut lines: Vec<String> = fs::read_dir(&folder)
         .map_err(LabError::io("read", &folder))?
         .flatten()
@@ -191,6 +194,20 @@ mod tests {
             Some("10.77.0.11 ssh-ed25519 AAAA\n")
         );
         assert_eq!(known_host("10.77.0.11", ""), None);
+    }
+
+    #[test]
+    fn labs_that_start_at_the_same_time_share_host_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = &Cache::at(folder.path());
+        let addresses = [11, 12, 11, 13, 12, 11].map(|last| Ipv4Addr::new(10, 77, 0, last));
+        std::thread::scope(|scope| {
+            let labs = addresses.map(|address| scope.spawn(move || ensure_host_key(cache, address)));
+            labs.into_iter().for_each(|lab| lab.join().unwrap().unwrap());
+        });
+        let known = fs::read_to_string(cache.known_hosts()).unwrap();
+        let told: Vec<&str> = known.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(told, ["10.77.0.11", "10.77.0.12", "10.77.0.13"]);
     }
 
     #[test]
