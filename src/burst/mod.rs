@@ -4,7 +4,8 @@
 //! need and which rented nodes are not needed any more. `claim` (pure) is the life of one rented node, written down before EC2
 //! is asked; `controller` drives claims, and `service` is the program that does all of this, turn by turn. `join` writes what a
 //! rented node runs. `network` is where nodes are, `gateway` what would connect it with the machines. Only `aws` talks to AWS,
-//! behind `cloud`; `kubernetes` keeps claims in the cluster. `local` finds Services whose pods lose traffic on rented nodes. `simulate` replays a workload without either.
+//! behind `cloud`; `kubernetes` keeps claims in the cluster. `local` finds Services whose pods lose traffic on rented nodes.
+//! `simulate` replays a workload without either.
 
 #[cfg(feature = "aws")]
 pub mod aws;
