@@ -1,5 +1,7 @@
 //! Answers of hosts and the facts that they become.
 
+use std::{fs, os::unix::fs::PermissionsExt};
+
 use super::*;
 
 const DEBIAN: &str = include_str!("../../tests/fixtures/facts/debian-nspawn.txt");
@@ -215,37 +217,119 @@ fn refuses_what_cannot_be_a_node() {
     );
 }
 
-/// The script itself: what `systemctl show` says of units that run, are switched off, masked, or not there.
+/// The script itself, with the units' files and what `systemctl show` says where there are several.
 #[tokio::test]
 async fn the_time_service_that_runs_counts() {
     let unit = |name: &str, load: &str, active: &str| {
         format!("Id={name}.service\nLoadState={load}\nActiveState={active}\n")
     };
-    let away = unit("ntp", "not-found", "inactive");
     let ours = unit("systemd-timesyncd", "loaded", "inactive");
-    for (units, expected) in [
-        (vec![away.clone()], ""),
+    let nobody_asks: Vec<String> = Vec::new();
+    for (files, units, expected) in [
+        (vec![], nobody_asks.clone(), ""),
+        (vec![("sshd", "[Unit]")], nobody_asks.clone(), ""),
+        (vec![("chrony", "[Unit]")], nobody_asks.clone(), "chrony"),
+        (vec![("systemd-timesyncd", "[Unit]"), ("ntp", "")], nobody_asks.clone(), "systemd-timesyncd"),
         (
+            vec![("chrony", "[Unit]"), ("chronyd", "[Unit]"), ("systemd-timesyncd", "[Unit]")],
             vec![unit("chrony", "loaded", "active"), unit("chrony", "loaded", "active"), ours.clone()],
             "chrony",
         ),
-        (vec![away.clone(), ours.clone()], "systemd-timesyncd"),
         (
-            vec![unit("chronyd", "loaded", "inactive"), unit("systemd-timesyncd", "masked", "inactive")],
-            "chronyd",
+            vec![("openntpd", "[Unit]"), ("systemd-timesyncd", "[Unit]")],
+            vec![unit("openntpd", "masked", "active"), ours.clone()],
+            "systemd-timesyncd",
         ),
-        (vec![unit("openntpd", "masked", "active"), ours, away], "systemd-timesyncd"),
+        (
+            vec![("ntp", "[Unit]"), ("systemd-timesyncd", "[Unit]")],
+            vec![unit("ntp", "loaded", "active"), ours],
+            "ntp",
+        ),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let program = format!("#!/bin/sh\ncat <<'END'\n{}END\n", units.join("\n"));
-        let path = folder.path().join("systemctl");
-        std::fs::write(&path, program).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let script = format!("PATH={}:$PATH\n{SCRIPT}", folder.path().display());
+        let host = Pretended::new();
+        for (name, text) in &files {
+            fs::write(host.folder.path().join(format!("{name}.service")), text).unwrap();
+        }
+        let answer = units.join("\n");
+        host.program("systemctl", &format!("[ $# -gt {} ] && cat <<'END'\n{answer}END\n", 6 + files.len()));
+        let facts = host.facts().await;
+        assert_eq!(facts.time_service, expected, "{files:?} {units:?}");
+        assert!(!facts.architecture.is_empty() && facts.memory_kib > 0, "the rest is told as well");
+    }
+}
+
+/// The script itself, with dpkg's file, and without dpkg.
+#[tokio::test]
+async fn the_containerd_that_is_installed_counts() {
+    let stanza = |name: &str, status: &str, version: &str| {
+        format!(
+            "Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\nDepends: runc\n\n"
+        )
+    };
+    let installed = "install ok installed";
+    for (status, expected) in [
+        (stanza("containerd", installed, "1.7.24~ds1-6"), "containerd 1.7.24~ds1-6"),
+        (stanza("containerd", "hold ok installed", "1.7"), "containerd 1.7"),
+        (
+            stanza("containerd", "deinstall ok config-files", "1.6")
+                + &stanza("containerd.io", installed, "2.1-1"),
+            "containerd.io 2.1-1",
+        ),
+        (stanza("containerd", "install ok half-installed", "1.6"), "containerd 9.9"),
+        // What comes next in the file is another package.
+        (
+            stanza("containerd", "deinstall ok config-files", "1.6") + &stanza("zsh", installed, "5.9"),
+            "containerd 9.9",
+        ),
+        (stanza("containerd-shim", installed, "1.6"), "containerd 9.9"),
+        (String::new(), "containerd 9.9"),
+    ] {
+        let host = Pretended::new();
+        host.program("apt-cache", "echo '  Candidate: 9.9'");
+        fs::write(host.folder.path().join("status"), &status).unwrap();
+        let found = host.facts().await.containerd;
+        assert_eq!(format!("{} {}", found.name, found.version), expected, "{status}");
+    }
+    let host = Pretended::new();
+    host.program(
+        "rpm",
+        "echo package containerd.io is not installed
+         printf \"$(printf %s \"$3\" | sed 's/%{NAME}/containerd/; s/%{VERSION}/2.0.7/')\"",
+    );
+    let found = host.facts().await.containerd;
+    assert_eq!((found.name.as_str(), found.version.as_str()), ("containerd", "2.0.7"));
+}
+
+/// This machine, but for the files that are looked for in a folder, and the programs that are there.
+struct Pretended {
+    folder: tempfile::TempDir,
+}
+
+impl Pretended {
+    fn new() -> Pretended {
+        Pretended { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    async fn facts(&self) -> Facts {
+        let folder = self.folder.path().display().to_string();
+        let mut script = format!("PATH={folder}:$PATH\n{SCRIPT}");
+        for (theirs, ours) in [
+            ("folders='/etc/systemd/system ", format!("folders='{folder} {folder}/none'\n: '")),
+            ("/var/lib/dpkg/status", format!("{folder}/status")),
+            ("/usr/local/bin/containerd", format!("{folder}/containerd")),
+            ("command -v dpkg-query", format!("[ -e {folder}/status ]")),
+        ] {
+            assert!(script.contains(theirs), "{theirs}");
+            script = script.replace(theirs, &ours);
+        }
         let host = transport::Local::open("here").await.unwrap();
         let output = host.run(Script::new(script)).await.unwrap();
-        let facts = Facts::parse(&String::from_utf8_lossy(&output.stdout));
-        assert_eq!(facts.time_service, expected, "{units:?}");
-        assert!(!facts.architecture.is_empty() && facts.memory_kib > 0, "the rest is told as well");
+        Facts::parse(&String::from_utf8_lossy(&output.stdout))
     }
 }
