@@ -84,16 +84,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// The mistakes for programs, as [`yaml::Problems::to_json`] writes them; a file that cannot be read has
-    /// no line and no column.
+    /// The mistakes for programs, as [`yaml::Problems::to_json`] writes them; a file of which nothing can be read
+    /// has no line and no column.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Error::Mistakes(problems) => problems.to_json(),
             Error::Unreadable(error) => serde_json::json!([{
                 "severity": "error",
                 "file": error.path().display().to_string(),
-                "line": null,
-                "column": null,
+                "line": error.position().map(|(line, _)| line),
+                "column": error.position().map(|(_, column)| column),
                 "message": error.to_string(),
                 "help": error.help().map(|help| help.to_string()),
             }]),

@@ -127,8 +127,15 @@ impl Source {
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
-            let line = 1 + error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count();
-            ReadError::NotUtf8 { path: path.into(), line, byte: error.as_bytes()[good] }
+            let byte = error.as_bytes()[good];
+            let shown = String::from_utf8_lossy(error.as_bytes());
+            let at = Span::from((good, char::REPLACEMENT_CHARACTER.len_utf8()));
+            ReadError::NotUtf8 {
+                path: path.into(),
+                text: Source::new(path.to_string_lossy(), shown),
+                at,
+                byte,
+            }
         })?;
         Ok(Source::new(path.to_string_lossy(), text))
     }
@@ -193,11 +200,20 @@ pub enum ReadError {
         "an inventory is one such file, or all of them in a folder; `hoist init` writes one to start from"
     ))]
     EmptyFolder { path: PathBuf },
-    #[error("{} is not UTF-8 text: byte 0x{byte:02x} in line {line}", path.display())]
+    #[error("{} is not UTF-8 text: byte 0x{byte:02x} in line {}", path.display(), text.line(*at))]
     #[diagnostic(help(
         "save it as UTF-8; if it comes from another editor or system, `iconv -f LATIN1 -t UTF-8` converts it"
     ))]
-    NotUtf8 { path: PathBuf, line: usize, byte: u8 },
+    NotUtf8 {
+        path: PathBuf,
+        /// What there is of it as text.
+        #[source_code]
+        text: Source,
+        /// The first place that is no text.
+        #[label("this byte")]
+        at: Span,
+        byte: u8,
+    },
 }
 
 impl ReadError {
@@ -208,6 +224,14 @@ impl ReadError {
             | ReadError::TooLarge { path }
             | ReadError::EmptyFolder { path }
             | ReadError::NotUtf8 { path, .. } => path,
+        }
+    }
+
+    /// Line and column of the place in the file that it is about, both from 1; the column counts characters.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        match self {
+            ReadError::NotUtf8 { text, at, .. } => Some(text.position(at.offset())),
+            _ => None,
         }
     }
 }

@@ -102,7 +102,7 @@ fn a_name_that_is_no_text_is_answered() {
     let path = folder.path().join(OsStr::from_bytes(b"\xff.yaml"));
     for (text, code, says) in [
         (None, 71, "failed to read"),
-        (Some(&b"a: \xff"[..]), 65, "not UTF-8"),
+        (Some(&b"# \xc3\xa4\na: \xff"[..]), 65, "not UTF-8"),
         (Some(b"a: b"), 65, "unknown key"),
     ] {
         if let Some(text) = text {
@@ -111,6 +111,11 @@ fn a_name_that_is_no_text_is_answered() {
         for output in ["text", "json"] {
             let (exit, out, errors) = answer(hoist(&["check", "--output", output, "-i"]).arg(&path));
             assert_eq!(exit, code, "{out}{errors}");
+            // In both forms with the place: the third character of the second line.
+            if says == "not UTF-8" {
+                let place = if output == "json" { "\"line\": 2," } else { ".yaml:2:4]" };
+                assert!(format!("{out}{errors}").contains(place), "{out}{errors}");
+            }
             let words = format!("{out}{errors}").replace(['\n', '│'], " ");
             assert!(words.split_whitespace().collect::<Vec<_>>().join(" ").contains(says), "{out}{errors}");
         }
