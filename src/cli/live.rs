@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     addon,
-    cluster::{self, AccessError, Session, marks},
+    cluster::{self, AccessError, Session, etcd, marks},
     engine::{Event, Events, NodePlan, Plan},
     exit::Exit,
     inventory::Inventory,
@@ -27,6 +27,9 @@ pub async fn compare(
     let inventory = request.inventory();
     if request.scope.only.is_some() {
         return Ok(Exit::Ok);
+    }
+    if let Some(line) = report::status::unlisted_members(&etcd::unlisted(inventory, &session.facts)) {
+        tell_line(format_args!("{line}"));
     }
     let names: Vec<String> = plan.hosts.iter().map(|host| host.host.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

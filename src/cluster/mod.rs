@@ -4,7 +4,7 @@ mod access;
 mod balancer;
 pub mod certificates;
 mod components;
-mod etcd;
+pub mod etcd;
 mod files;
 mod guard;
 pub mod health;

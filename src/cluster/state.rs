@@ -7,6 +7,7 @@ use semver::Version;
 use super::{
     AccessError, Session,
     certificates::{self, Certificate},
+    etcd,
     health::{self, Health},
     unlisted,
 };
@@ -23,6 +24,8 @@ pub struct State {
     pub wanted: Version,
     pub control_planes: Vec<Health>,
     pub etcd: Vec<Health>,
+    /// Members of an etcd on hosts of its own that the inventory does not have.
+    pub unlisted_members: Vec<String>,
     /// Of the hosts that answer, in the order of the inventory.
     pub certificates: Vec<Certificate>,
     /// What the API server says; or why nobody can ask it.
@@ -60,6 +63,7 @@ impl State {
             wanted: inventory.cluster.kubernetes.clone(),
             control_planes,
             etcd,
+            unlisted_members: etcd::unlisted(inventory, &session.facts),
             // A host that is lost meanwhile is missed elsewhere.
             certificates: certificates.into_iter().flatten().flatten().collect(),
             cluster,

@@ -37,6 +37,7 @@ pub fn text(state: &State, unreached: &[Unreached], now: Timestamp) -> String {
             write!(end, "\n{} of {} pods are well\n", objects.pods.len() - unwell.len(), objects.pods.len());
         end += &unlisted(&objects.unlisted).map(|line| format!("\n{line}\n")).unwrap_or_default();
     }
+    end += &unlisted_members(&state.unlisted_members).map(|line| format!("\n{line}\n")).unwrap_or_default();
     if !state.certificates.is_empty() {
         sections.push(certificates(&state.certificates, now));
         end += &ending(&state.certificates, now);
@@ -60,6 +61,7 @@ pub fn json(state: &State, unreached: &[Unreached], now: Timestamp) -> Value {
         "unreached": unreached_json,
         "control_planes": health(&state.control_planes),
         "etcd": health(&state.etcd),
+        "unlisted_members": state.unlisted_members,
         "certificates": certificates_json(&state.certificates, now),
         "error": state.cluster.as_ref().err().map(ToString::to_string),
     });
@@ -80,6 +82,16 @@ pub fn unlisted(names: &[String]) -> Option<String> {
     let what = format!(
         "The cluster has control planes that the inventory does not have for such: {}. Nobody sees to them; put them back, or \
          take them out (docs/operations.md, \"A control plane is taken out\")",
+        names.join(", ")
+    );
+    (!names.is_empty()).then_some(what)
+}
+
+/// The same of members of an etcd on hosts of its own.
+pub fn unlisted_members(names: &[String]) -> Option<String> {
+    let what = format!(
+        "etcd has members that the inventory does not have: {}. Nobody sees to them, and each counts for the majority; put them \
+         back, or take them out (docs/operations.md, \"A member of etcd is taken out\")",
         names.join(", ")
     );
     (!names.is_empty()).then_some(what)

@@ -105,6 +105,7 @@ fn state(whole: bool) -> State {
         wanted: "1.20.2".parse().unwrap(),
         control_planes: vec![health("cp1", None), health("cp2", Some("no answer over SSH"))],
         etcd: vec![health("cp1", None), health("cp2", Some("no answer over SSH"))],
+        unlisted_members: vec!["etcd9 (10.0.0.9)".into()],
         certificates: vec![
             certificate("cp1", "/etc/kubernetes/pki/apiserver.crt", false, "2027-01-01T00:00:00Z"),
             certificate("cp1", "/etc/kubernetes/admin.conf", false, "2026-12-31T00:00:00Z"),

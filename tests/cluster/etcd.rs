@@ -157,6 +157,11 @@ fn grows(stage: &Stage) {
     let grown = members(stage, "etcd3");
     assert!(grown.len() == 3 && grown.contains(&first[0]), "{first:?} {grown:?}");
     assert_eq!(servers().trim(), format!("--etcd-servers={}", endpoints.join(",")));
+    let others = "etcd has members that the inventory does not have: etcd2 (10.77.0.22), etcd3 (10.77.0.23)";
+    older_release(stage, &[(LATER, "")]);
+    stage.hoist(&["plan"]).exits(2).says(others);
+    stage.hoist(&["status"]).says(others);
+    older_release(stage, &[]);
 }
 
 fn only_with_certificates(stage: &Stage) {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Observed;
 use crate::{
-    facts::Etcd as Seen,
+    facts::{Etcd as Seen, Listed},
     inventory::{Etcd, Inventory, Role},
 };
 use membership::{Member, Membership, Peer, Step, steps};
@@ -56,6 +56,24 @@ pub fn hosts(inventory: &Inventory) -> impl Iterator<Item = &str> {
 /// The hosts that are members, in the order of the inventory.
 pub fn living<'a>(inventory: &'a Inventory, facts: &'a Observed) -> impl Iterator<Item = &'a str> {
     hosts(inventory).filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd.is_member()))
+}
+
+/// Members that the inventory does not have, as one tells it who speaks for a majority. They count for the majority like
+/// all others.
+pub fn unlisted(inventory: &Inventory, facts: &Observed) -> Vec<String> {
+    let speaker = living(inventory, facts).find_map(|name| facts.get(name).filter(|facts| facts.etcd.quorum));
+    let members = speaker.into_iter().flat_map(|facts| &facts.etcd.members);
+    let is_ours = |member: &Listed| {
+        hosts(inventory)
+            .map(|name| peer(inventory, name))
+            .any(|it| it.name == member.name || it.address == member.address)
+    };
+    let others = members.filter(|member| !is_ours(member));
+    let words = |member: &Listed| match member.name.as_str() {
+        "" => member.address.clone(),
+        name => format!("{name} ({})", member.address),
+    };
+    others.map(words).collect()
 }
 
 /// The part of each host whose facts are known.

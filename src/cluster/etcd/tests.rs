@@ -1,10 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{
-    facts::{Facts, Listed},
-    inventory,
-};
+use crate::{facts::Facts, inventory};
 use membership::Refusal;
 
 /// What a host is to etcd before a run.
@@ -297,6 +294,18 @@ fn nobody_joins_while_a_voter_is_away() {
         other => panic!("{other:?}"),
     };
     assert!(why.contains("while etcd4 (10.77.0.24) does not run"), "{why}");
+}
+
+#[test]
+fn members_that_the_inventory_does_not_have_are_named() {
+    let others = |hosts: &str, listed: &str| unlisted(&lab(), &facts(hosts, listed));
+    assert_eq!(others("mmm", "123"), [""; 0]);
+    assert_eq!(others("mmm", "12345"), ["etcd4 (10.77.0.24)", "etcd5 (10.77.0.25)"]);
+    let mut seen = facts("mm-", "124");
+    seen["etcd1"].etcd.members[2].name = String::new();
+    assert_eq!(unlisted(&lab(), &seen), ["10.77.0.24"], "it has never started");
+    (seen["etcd1"].etcd.quorum, seen["etcd2"].etcd.quorum) = (false, false);
+    assert_eq!(unlisted(&lab(), &seen), [""; 0], "what one tells without a majority may be old");
 }
 
 #[test]
