@@ -1,6 +1,6 @@
 //! Hosts of an inventory, connected and read.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use futures::future::{join_all, try_join_all};
 use indexmap::IndexMap;
@@ -18,9 +18,6 @@ use crate::{
 /// How many connections are opened at the same time: a handshake keeps a processor busy for about a millisecond, and
 /// what a network between is asked to open at once has limits, too.
 const HANDSHAKES: usize = 64;
-
-/// How long a host may take to answer what it is.
-const FACTS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A host to connect to.
 #[derive(Debug, Clone, Copy)]
@@ -170,11 +167,11 @@ impl Session {
 
 async fn read(host: &dyn transport::Host, lock: Option<&Lock>) -> Result<Facts, Unusable> {
     let text = lock.map(Lock::script).unwrap_or_default() + facts::SCRIPT;
-    let output = host.run(Script::new(text).timeout(FACTS_TIMEOUT)).await?;
+    let output = host.run(Script::new(text).timeout(facts::TIMEOUT)).await?;
     if lock.is_some() {
         Lock::taken(host.name(), &output)?;
     }
-    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
+    Ok(Facts::answered(host, output)?)
 }
 
 fn unfit(name: &str, facts: &Facts) -> Option<Unreached> {

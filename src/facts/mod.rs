@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 pub use etcd::{Etcd, Listed};
 pub use owners::Owners;
 
-use crate::transport::{self, Host, Script};
+use crate::transport::{self, Host, Output, Script};
 
 /// What every host is asked: POSIX sh whose answer [`Facts::parse`] reads.
 pub const SCRIPT: &str = include_str!("probe.sh");
+
+/// How long a host may take to answer it.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What was observed of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,14 +180,21 @@ pub async fn gather(host: &dyn Host) -> Result<Facts, Error> {
 /// Asks a host, whatever it is.
 ///
 /// # Errors
-/// When the host is lost.
+/// When the host is lost, or answers with a part only.
 pub async fn observe(host: &dyn Host) -> Result<Facts, transport::Error> {
-    let text = SCRIPT.to_string();
-    let output = host.run(Script { text, stdin: None, timeout: Duration::from_secs(30) }).await?;
-    Ok(Facts::parse(&String::from_utf8_lossy(&output.stdout)))
+    let output = host.run(Script::new(SCRIPT.to_string()).timeout(TIMEOUT)).await?;
+    Facts::answered(host, output)
 }
 
 impl Facts {
+    /// Reads what [`SCRIPT`] left on this host.
+    ///
+    /// # Errors
+    /// When it did not come to its end, as on a host that can start no process.
+    pub fn answered(host: &dyn Host, output: Output) -> Result<Facts, transport::Error> {
+        Ok(Facts::parse(&output.whole(host.name(), "the script that asks for facts")?))
+    }
+
     /// Reads the answer of the fact script. Lines it does not know are passed over.
     pub fn parse(answer: &str) -> Facts {
         let mut facts = Facts::default();

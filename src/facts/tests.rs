@@ -203,6 +203,23 @@ fn names_the_family_by_descent() {
     }
 }
 
+/// A host that can start no more processes stops in the middle, where it may have told that it is a node, and not yet that
+/// it is a control plane.
+#[tokio::test]
+async fn half_an_answer_is_none() {
+    let host = transport::Local::open("here").await.unwrap();
+    let half = |status| {
+        let (stdout, stderr) = (b"kubernetes.joined=yes\n".to_vec(), b"sh: Cannot fork".to_vec());
+        Facts::answered(&host, Output { status, stdout, stderr })
+    };
+    assert!(half(0).unwrap().kubernetes.joined);
+    let error = half(2).unwrap_err();
+    assert!(
+        matches!(&error, transport::Error::ShellEnded { output, .. } if output == "sh: Cannot fork"),
+        "{error}"
+    );
+}
+
 #[test]
 fn refuses_what_cannot_be_a_node() {
     let mut facts = Facts::parse(DEBIAN);

@@ -97,6 +97,21 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
+impl Output {
+    /// What a script printed that always ends with `exit 0`. Half an answer must not look like a host on which there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::ShellEnded`] of this `host`, when it ended otherwise.
+    pub fn whole(self, host: &str, script: &str) -> Result<String, Error> {
+        if self.status != 0 {
+            let reason = format!("{script} ended with status {}", self.status);
+            let output = String::from_utf8_lossy(&self.stderr).into_owned();
+            return Err(Error::ShellEnded { host: host.to_string(), reason, output });
+        }
+        Ok(String::from_utf8_lossy(&self.stdout).into_owned())
+    }
+}
+
 /// A local file on its way to a host.
 #[derive(Debug, Clone)]
 pub struct Transfer {
