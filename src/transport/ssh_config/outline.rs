@@ -131,22 +131,26 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     [keyword].into_iter().filter(|keyword| !keyword.is_empty()).chain(values)
 }
 
-/// The files that an `Include` means. Wildcards count in the last part of a path only.
+/// The files that an `Include` means.
 fn included(pattern: &str, folder: &Path) -> Vec<PathBuf> {
     let home = std::env::home_dir().unwrap_or_default();
     let path = match pattern.strip_prefix("~/") {
         Some(rest) => home.join(rest),
         None => folder.join(pattern),
     };
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
-    };
-    if !name.contains(['*', '?', '[']) {
-        return vec![path];
-    }
-    // A set of characters is taken for any character: a file too many does no harm.
+    path.components().fold(vec![PathBuf::new()], |found, part| match part.as_os_str().to_str() {
+        Some(name) if name.contains(['*', '?', '[']) => {
+            found.iter().flat_map(|folder| entries(folder, name)).collect()
+        }
+        _ => found.into_iter().map(|path| path.join(part)).collect(),
+    })
+}
+
+/// What is in a folder by such a name. A set of characters is taken for any character: a file too many does no harm.
+fn entries(folder: &Path, name: &str) -> Vec<PathBuf> {
     let wide = name.find('[').map_or_else(|| name.to_owned(), |at| format!("{}*", &name[..at]));
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    let wide = wide.to_lowercase();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let fits = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
         name.is_some_and(|name| matches_wildcards(&wide, &name))
@@ -218,6 +222,13 @@ mod tests {
         write("10-a.conf", "Host w1\n User x\n");
         let absolute = format!("Include nothing \"{}/10*\"\n", dir.path().display());
         assert!(files(&absolute).speaks_of("w1"));
+        // Folders, too, and on the way to a file.
+        fs::create_dir_all(dir.path().join("Conf.d/one")).unwrap();
+        write("Conf.d/one/hosts", "Host w9\n User x\n");
+        for pattern in ["Conf.d/*/hosts", "Conf.?/*/*", "C[a-z]*/one/hosts"] {
+            assert!(files(&format!("Include {pattern}\n")).speaks_of("w9"), "{pattern}");
+        }
+        assert!(!files("Include Conf.d/*/none\n").speaks_of("w9"));
         // A file that includes itself ends.
         assert!(files("Include config\nUser y\n").speaks_of("w1"));
     }
