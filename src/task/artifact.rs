@@ -156,7 +156,7 @@ $HOIST_PROXIES
 END
 [ ! -r /etc/environment ] || proxies < /etc/environment
 mkdir -p "${dir:-/}" && rm -f "$part" || exit 1
-if [ -f "$dest" ] && sum=$(sha256sum < "$dest") && [ "${sum%% *}" = "$want" ]; then
+if [ -f "$dest" ] && [ ! -L "$dest" ] && sum=$(sha256sum < "$dest") && [ "${sum%% *}" = "$want" ]; then
     chown 0:0 "$dest" && chmod "$mode" "$dest"
     exit
 fi

@@ -77,6 +77,19 @@ async fn a_host_fetches_with_what_it_has() {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let gone = json!({"url": "http://127.0.0.1:9/file", "sha256": sha256(b"the file"), "path": path});
         converges(&host, &task("artifact", gone)).await;
+        // A link makes room for the file, and what it leads to stays as it is.
+        let other = folder.path().join("other");
+        std::fs::rename(&path, &other).unwrap();
+        std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        apply_with(&host, &[program], &good).await.unwrap().unwrap();
+        assert_eq!(good.diff(&observe(&host, std::slice::from_ref(&good)).await), None);
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&other).unwrap().permissions())
+                & 0o777,
+            0o600
+        );
         assert_eq!(
             std::fs::read_dir(folder.path().join("new folder")).unwrap().count(),
             1,
