@@ -62,10 +62,16 @@ pub enum Error {
     #[error("{} is no plan that this hoist can read: {reason}", path.display())]
     #[diagnostic(help("make one with `hoist plan --out FILE`; an inventory is given with `-i`"))]
     NoPlan { path: PathBuf, reason: String },
-    #[error("failed to {action} the plan {}", path.display())]
+    #[error("failed to read the plan {}", path.display())]
+    #[diagnostic(help("name the file that `hoist plan --out FILE` wrote; an inventory is given with `-i`"))]
+    UnreadablePlan {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("failed to write the plan {}", path.display())]
     #[diagnostic(help("the file's folder must exist and be writable, with some space left"))]
-    PlanFile {
-        action: &'static str,
+    UnwritablePlan {
         path: PathBuf,
         #[source]
         cause: std::io::Error,
@@ -95,7 +101,10 @@ impl Error {
             Error::Locked { .. } => Exit::Temporary,
             Error::Outdated { .. } => Exit::Outdated,
             Error::Unlockable { .. } => Exit::Failed,
-            Error::Journal { .. } | Error::Unreadable { .. } | Error::PlanFile { .. } => Exit::Os,
+            Error::Journal { .. }
+            | Error::Unreadable { .. }
+            | Error::UnreadablePlan { .. }
+            | Error::UnwritablePlan { .. } => Exit::Os,
             Error::Transport(error) => error.exit(),
             _ => Exit::Data,
         }

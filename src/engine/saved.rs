@@ -92,9 +92,9 @@ impl SavedPlan {
     /// Writes it, readable by its owner alone.
     ///
     /// # Errors
-    /// [`Error::PlanFile`].
+    /// [`Error::UnwritablePlan`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let failed = |cause| Error::PlanFile { action: "write", path: path.to_path_buf(), cause };
+        let failed = |cause| Error::UnwritablePlan { path: path.to_path_buf(), cause };
         let mut text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         write_private(path, &text).map_err(failed)
@@ -103,12 +103,12 @@ impl SavedPlan {
     /// Reads what [`SavedPlan::write`] wrote.
     ///
     /// # Errors
-    /// [`Error::PlanFile`], and [`Error::NoPlan`] for what is none or one of another format.
+    /// [`Error::UnreadablePlan`], and [`Error::NoPlan`] for what is none or one of another format.
     pub fn read(path: &Path) -> Result<SavedPlan, Error> {
         let path = path.to_path_buf();
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(cause) => return Err(Error::PlanFile { action: "read", path, cause }),
+            Err(cause) => return Err(Error::UnreadablePlan { path, cause }),
         };
         let no_plan = |reason: String| Error::NoPlan { path: path.clone(), reason };
         let value: Value = serde_json::from_slice(&text).map_err(|error| no_plan(error.to_string()))?;
@@ -266,7 +266,7 @@ mod tests {
             }
         }
         let missing = SavedPlan::read(&folder.path().join("none")).unwrap_err();
-        assert!(matches!(missing, Error::PlanFile { action: "read", .. }));
+        assert!(matches!(missing, Error::UnreadablePlan { .. }));
     }
 
     #[test]
