@@ -30,7 +30,7 @@ impl Owners {
         let words: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
         let text = format!("addresses={}\n{}", quote(&words.join(" ")), include_str!("owners.sh"));
         let output = host.run(Script::new(text).timeout(TIMEOUT)).await?;
-        Ok(Owners::parse(&String::from_utf8_lossy(&output.stdout)))
+        Ok(Owners::parse(&output.whole(host.name(), "the look for addresses")?))
     }
 
     /// Reads the answer of the script. Lines it does not know are passed over.

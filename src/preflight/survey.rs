@@ -174,7 +174,7 @@ pub async fn ask(
 ) -> Result<Survey, Error> {
     let text = script(name, ports, volumes.unwrap_or_default(), depth);
     let output = host.run(Script::new(text).timeout(depth.timeout())).await?;
-    Ok(Survey::parse(&String::from_utf8_lossy(&output.stdout)))
+    Ok(Survey::parse(&output.whole(host.name(), "the examination")?))
 }
 
 fn script(name: &str, ports: &[u16], volumes: &str, depth: Depth) -> String {

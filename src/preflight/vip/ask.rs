@@ -77,7 +77,11 @@ async fn run(
         include_str!("ask.sh")
     );
     let output = host.run(Script::new(text).timeout(TIMEOUT)).await?;
-    Ok(Answer::parse(host.name(), names, &String::from_utf8_lossy(&output.stdout)))
+    Ok(Answer::parse(
+        host.name(),
+        names,
+        &output.whole(host.name(), "the examination of the virtual address")?,
+    ))
 }
 
 impl Answer {
