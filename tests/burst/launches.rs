@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use hoist::burst::{claim::Phase, offer::Capacity, quota::Bucket};
+use hoist::burst::{
+    claim::{Claim, Phase},
+    offer::Capacity,
+    quota::Bucket,
+};
 
 use super::{
-    cases::{HOUR, alive, kinds, launches, one_instance, phases},
+    cases::{HOUR, alive, kinds, launches, one_instance, phases, running},
     gates,
     sim::{Bed, bed::offers_of},
 };
@@ -128,6 +132,41 @@ fn a_launch_whose_answer_never_comes_is_given_up_by_pods_and_not_by_the_claim() 
     bed.world().pods.clear();
     bed.turns(1200, 5);
     gates::nothing_is_left(&bed.world());
+}
+
+#[test]
+fn launches_that_hang_hold_up_neither_each_other_nor_a_notice() {
+    let mut bed = running(2, 5 * HOUR);
+    bed.world().faults.stalls.insert("launch");
+    bed.add_pods(10, 5 * HOUR);
+    bed.turns(4, 2);
+    let (id, noticed) = {
+        let mut world = bed.world();
+        let now = world.now;
+        let (id, machine) = world.machines.iter_mut().next().unwrap();
+        machine.notice_at = Some(now);
+        (id.clone(), now)
+    };
+    for _ in 0..8 {
+        bed.world().pass(2_000);
+        let (asked, before) = (launches(&bed), bed.world().now);
+        bed.turn().unwrap();
+        let lasted = bed.world().now - before;
+        assert!(launches(&bed) <= asked + 1 && lasted <= 30_000, "{lasted} ms");
+    }
+    let world = bed.world();
+    let ended = world.machines[&id].history.iter().find(|(_, state, _)| state.is_ending()).unwrap();
+    assert_eq!(ended.1, hoist::burst::cloud::State::ShuttingDown, "given back, not taken");
+    assert!(ended.0 - noticed < 120_000, "{} s", (ended.0 - noticed) / 1000);
+    let tried = |(claim, _): &&(Claim, u64)| claim.launch.as_ref().is_some_and(|launch| launch.tries > 0);
+    let waiting = world.claims.values().filter(|(claim, _)| claim.phase < Phase::Launched);
+    let (tried, untried): (Vec<_>, Vec<_>) = waiting.partition(tried);
+    assert!(
+        tried.len() >= 5 && untried.len() <= 1,
+        "each has its turn: {} of {}",
+        tried.len(),
+        untried.len()
+    );
 }
 
 #[test]

@@ -6,12 +6,14 @@
 
 mod blame;
 mod caps;
+mod collect;
 mod disrupt;
 mod drive;
 mod lease;
 mod look;
 mod money;
 mod nodes;
+mod order;
 mod plan;
 mod vain;
 mod window;
@@ -22,8 +24,8 @@ use async_trait::async_trait;
 use miette::Diagnostic;
 
 pub use caps::{Caps, MONTH};
+pub(super) use collect::terminate;
 pub use disrupt::{Policy, Unwanted};
-pub(super) use drive::terminate;
 pub use lease::{Candidate, LeaseStore, Record};
 pub use look::View;
 pub use nodes::{CertificateRequest, NodeError, Nodes, Work, may_sign, token_id};
@@ -86,6 +88,8 @@ pub enum Error {
 pub struct Report {
     /// Launches asked of EC2, repetitions included.
     pub launches: u32,
+    /// Whether EC2 has left one unanswered: no other is asked for in this turn, for each may take half a minute.
+    pub silent: bool,
     /// Claims made, by name.
     pub planned: Vec<String>,
     /// Claims of which nothing is left.
