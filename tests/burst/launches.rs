@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hoist::burst::{
     claim::{Claim, Phase},
+    controller::{Decision, Wanted},
     offer::Capacity,
     quota::Bucket,
 };
@@ -11,7 +12,10 @@ use hoist::burst::{
 use super::{
     cases::{HOUR, alive, kinds, launches, one_instance, phases, running},
     gates,
-    sim::{Bed, bed::offers_of},
+    sim::{
+        Bed,
+        bed::{now, offers, offers_of},
+    },
 };
 
 #[test]
@@ -77,6 +81,24 @@ fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
     bed.turns(3600, 5);
     assert!(launches(&bed) <= 3 * 20, "{}: each subnet once in 3 minutes", launches(&bed));
     assert_eq!(phases(&bed), []);
+}
+
+/// Claims come and go for a pod that EC2 has no node for. Another node is not needed any more.
+#[test]
+fn a_shortage_keeps_no_other_node_from_going() {
+    let mut bed = running(4, 9 * HOUR);
+    bed.world().faults.short.extend(["Spot", "OnDemand"].map(str::to_owned));
+    let name = bed.world().claims.keys().next().unwrap().clone();
+    let wanted = vec![Wanted { offers: offers(), pods: vec!["default/waits".into()] }];
+    let decision = Decision { wanted, unneeded: [name.clone()].into(), ..Decision::default() };
+    for _ in 0..360 {
+        bed.world().pass(5_000);
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        now(bed.controller().carry_out(view, &decision)).unwrap();
+    }
+    assert!(launches(&bed) > 50, "EC2 is asked again and again: {}", launches(&bed));
+    let drained = format!("{name} Ready -> Draining Unneeded");
+    assert!(bed.world().trace.iter().any(|line| line.contains(&drained)));
 }
 
 #[test]

@@ -190,6 +190,10 @@ impl Controller {
         let version = self.around.ledger.update(&after, version).await?;
         let mut book = view.book.clone();
         book.market.learn(claim, &after, now);
+        // Not when it was planned: where EC2 has nothing to give, claims come and go, and no node is added.
+        if after.phase == Phase::Launched && claim.phase != Phase::Launched {
+            book.added = Some(now);
+        }
         view.claims[index] = (after, version);
         self.save(view, book).await
     }
