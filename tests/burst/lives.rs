@@ -221,6 +221,20 @@ fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
 }
 
 #[test]
+fn a_node_whose_claim_somebody_has_deleted_goes_after_its_instance() {
+    let mut bed = running(2, 5 * HOUR);
+    let name = bed.world().claims.keys().next().unwrap().clone();
+    // As with the namespace.
+    bed.world().claims.clear();
+    bed.turns(280, 5);
+    assert!(bed.world().nodes.contains_key(&name), "its instance runs");
+    bed.turns(600, 5);
+    let world = bed.world();
+    assert!(!world.nodes.contains_key(&name));
+    assert_eq!((world.pending().count(), world.alive().count()), (0, 1), "another has its pods");
+}
+
+#[test]
 fn caps_hold_and_the_money_of_a_month_is_a_hard_stop() {
     let mut bed = Bed::new(1);
     bed.settings.caps.nodes = 3;

@@ -1,9 +1,10 @@
 //! Ends what belongs to no claim, as collection tells it.
 
-use super::{Controller, Error, Report, View};
+use super::{Controller, Error, Report, View, Work};
 use crate::burst::{
     claim::Claim,
     cloud::{Cloud, CloudError, Kind},
+    stray::Stray,
 };
 
 impl Controller {
@@ -25,6 +26,13 @@ impl Controller {
         if !orphans.instances.is_empty() && self.leads_still().await? {
             self.terminate(&orphans.instances, report).await;
             report.collected = orphans.instances;
+        }
+        for Stray { node, instance } in self.strays.look(&view.nodes, &cloud.instances, &claims, now) {
+            if !self.leads_still().await? {
+                break;
+            }
+            self.work(&node, &Work::DropNode(vec![instance]), report).await;
+            report.collected.push(node);
         }
         let cloud = self.around.cloud.clone();
         for leftover in orphans.leftovers {

@@ -321,7 +321,7 @@ impl Controller {
         }
     }
 
-    async fn work(&self, claim: &str, work: &Work, report: &mut Report) {
+    pub(super) async fn work(&self, claim: &str, work: &Work, report: &mut Report) {
         if let Err(error) = self.around.nodes.work(claim, work).await {
             report.troubles.push(error.to_string());
         }

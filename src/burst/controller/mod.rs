@@ -37,6 +37,7 @@ use super::{
     cloud::{Cloud, CloudError, Kind, Template},
     collect::Collection,
     offer::InstanceType,
+    stray::Strays,
     time::Time,
 };
 
@@ -110,6 +111,7 @@ pub struct Controller {
     /// When the lease was last taken or renewed.
     led: Time,
     collection: Collection,
+    strays: Strays,
     window: window::Window,
     pace: Pace,
     /// Whether a claim was on its way when last seen, so that EC2 is looked at often.
@@ -131,6 +133,7 @@ impl Controller {
             candidate: Candidate::new(identity),
             led: Time(0),
             collection: Collection::default(),
+            strays: Strays::default(),
             window: window::Window::default(),
             pace: Pace::default(),
             busy: true,
