@@ -282,6 +282,28 @@ fn a_node_that_is_a_day_old_is_replaced_before_it_is_drained() {
 }
 
 #[test]
+fn a_node_keeps_the_lifetime_that_it_was_launched_with() {
+    let mut bed = running(2, 100 * HOUR);
+    bed.settings.policy.maximum_life = 72 * HOUR;
+    bed.killed_turn(0);
+    bed.turns(24 * 3600 + 1200, 60);
+    assert_eq!((launches(&bed), alive(&bed), bed.world().pending().count()), (2, 1, 0));
+    let lifetimes: Vec<_> = bed.world().claims.values().map(|(claim, _)| claim.lifetime).collect();
+    assert_eq!(lifetimes, [Some(72 * HOUR)]);
+}
+
+#[test]
+fn old_nodes_are_all_drained_before_they_end_themselves_though_ec2_has_no_others() {
+    let mut bed = running(12, 100 * HOUR);
+    bed.world().faults.short.extend(["Spot", "OnDemand"].map(str::to_owned));
+    bed.world().pods.values_mut().for_each(|pod| pod.kept = true);
+    bed.turns(24 * 3600 - 300, 60);
+    assert_eq!(alive(&bed), 6);
+    bed.turns(2 * 3600, 30);
+    assert_eq!(alive(&bed), 0, "at 26 hours");
+}
+
+#[test]
 fn the_office_line_is_cut_for_an_hour() {
     let mut bed = running(4, 5 * HOUR);
     bed.world().faults.denied = ["launch", "describe", "leftovers", "terminate"].into();

@@ -230,7 +230,10 @@ impl Controller {
             book.market.stop(why.clone(), &self.settings.configuration, now);
             self.save(view, book).await?;
         }
-        let after = answered(&claim, answer, now);
+        let mut after = answered(&claim, answer, now);
+        if after.attempt != claim.attempt {
+            after.lifetime = Some(self.settings.policy.maximum_life);
+        }
         let moved = after.phase != claim.phase;
         self.record(view, index, after, now).await?;
         Ok(moved)
