@@ -29,4 +29,5 @@ pub mod quota;
 pub mod rented;
 pub mod service;
 pub mod simulate;
+pub mod stray;
 pub mod time;

@@ -35,7 +35,7 @@ pub use files::{environment, places};
 pub use guard::Refusal;
 pub use identity::{OtherIdentity, same_identity};
 pub use members::{NoBeginning, Observed, certified, first, living, living_certified, may_begin};
-pub use rented::{Rented, rented};
+pub use rented::{BEYOND, Rented, rented};
 pub use roles::{OtherRole, same_roles, unlisted};
 pub use session::{Session, Unreached, Unusable, Visit};
 pub use targets::{surroundings, targets};

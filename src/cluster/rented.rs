@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ pub struct Rented<'a> {
     pub taints: &'a [String],
 }
 
+/// How long past the lifetime that the controller gives it a node ends itself, whatever runs there: time to put another in
+/// its place, and to drain it.
+pub const BEYOND: Duration = Duration::from_secs(2 * 3600);
+
 /// What a rented node shall be: a worker as others are, but for what needs the inventory to know it. `facts` are those of
 /// the image that it boots.
 pub fn rented(inventory: &Inventory, index: Option<&Index>, facts: &Facts, node: &Rented<'_>) -> Target {
@@ -51,8 +56,7 @@ pub fn rented(inventory: &Inventory, index: Option<&Index>, facts: &Facts, node:
         };
         own["images"] = images(inventory, index, wants);
     }
-    // Two hours more than the controller gives it: time to put another in its place, and to drain it.
-    let lifetime = (u64::from(inventory.burst.lifetime_hours) + 2) * 3600;
+    let lifetime = u64::from(inventory.burst.lifetime_hours) * 3600 + BEYOND.as_secs();
     own["rented"] = json!({"capacity": node.capacity, "lifetime": lifetime});
     own["address"] = json!(node.address);
     own["pod_subnet"] = Value::Null;

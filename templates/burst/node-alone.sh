@@ -12,7 +12,7 @@ end() {
 	exit
 }
 
-# Long before, the controller has put another in its place and ended it.
+# By then a controller that is well has drained and ended it.
 [ "$up" -lt {{ host.rented.lifetime }} ] || end "it is $up seconds old"
 if [ -e "$kubelet" ] && kubectl --kubeconfig "$kubelet" --request-timeout 10s get --raw /healthz >/dev/null 2>&1; then
 	echo "$up" > "$state/since"

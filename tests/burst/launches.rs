@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use hoist::burst::{claim::Phase, offer::Capacity, quota::Bucket};
+use hoist::burst::{
+    claim::{Claim, Phase},
+    controller::{Decision, Wanted},
+    offer::Capacity,
+    quota::Bucket,
+};
 
 use super::{
-    cases::{HOUR, alive, kinds, launches, one_instance, phases},
+    cases::{HOUR, alive, kinds, launches, one_instance, phases, running},
     gates,
-    sim::{Bed, bed::offers_of},
+    sim::{
+        Bed,
+        bed::{now, offers, offers_of},
+    },
 };
 
 #[test]
@@ -75,6 +83,24 @@ fn where_nothing_is_to_be_had_ec2_is_asked_rarely() {
     assert_eq!(phases(&bed), []);
 }
 
+/// Claims come and go for a pod that EC2 has no node for. Another node is not needed any more.
+#[test]
+fn a_shortage_keeps_no_other_node_from_going() {
+    let mut bed = running(4, 9 * HOUR);
+    bed.world().faults.short.extend(["Spot", "OnDemand"].map(str::to_owned));
+    let name = bed.world().claims.keys().next().unwrap().clone();
+    let wanted = vec![Wanted { offers: offers(), pods: vec!["default/waits".into()] }];
+    let decision = Decision { wanted, unneeded: [name.clone()].into(), ..Decision::default() };
+    for _ in 0..360 {
+        bed.world().pass(5_000);
+        let view = now(bed.controller().look()).unwrap().unwrap();
+        now(bed.controller().carry_out(view, &decision)).unwrap();
+    }
+    assert!(launches(&bed) > 50, "EC2 is asked again and again: {}", launches(&bed));
+    let drained = format!("{name} Ready -> Draining Unneeded");
+    assert!(bed.world().trace.iter().any(|line| line.contains(&drained)));
+}
+
 #[test]
 fn what_is_not_allowed_is_asked_once_until_the_configuration_changes() {
     let mut bed = Bed::new(1);
@@ -128,6 +154,41 @@ fn a_launch_whose_answer_never_comes_is_given_up_by_pods_and_not_by_the_claim() 
     bed.world().pods.clear();
     bed.turns(1200, 5);
     gates::nothing_is_left(&bed.world());
+}
+
+#[test]
+fn launches_that_hang_hold_up_neither_each_other_nor_a_notice() {
+    let mut bed = running(2, 5 * HOUR);
+    bed.world().faults.stalls.insert("launch");
+    bed.add_pods(10, 5 * HOUR);
+    bed.turns(4, 2);
+    let (id, noticed) = {
+        let mut world = bed.world();
+        let now = world.now;
+        let (id, machine) = world.machines.iter_mut().next().unwrap();
+        machine.notice_at = Some(now);
+        (id.clone(), now)
+    };
+    for _ in 0..8 {
+        bed.world().pass(2_000);
+        let (asked, before) = (launches(&bed), bed.world().now);
+        bed.turn().unwrap();
+        let lasted = bed.world().now - before;
+        assert!(launches(&bed) <= asked + 1 && lasted <= 30_000, "{lasted} ms");
+    }
+    let world = bed.world();
+    let ended = world.machines[&id].history.iter().find(|(_, state, _)| state.is_ending()).unwrap();
+    assert_eq!(ended.1, hoist::burst::cloud::State::ShuttingDown, "given back, not taken");
+    assert!(ended.0 - noticed < 120_000, "{} s", (ended.0 - noticed) / 1000);
+    let tried = |(claim, _): &&(Claim, u64)| claim.launch.as_ref().is_some_and(|launch| launch.tries > 0);
+    let waiting = world.claims.values().filter(|(claim, _)| claim.phase < Phase::Launched);
+    let (tried, untried): (Vec<_>, Vec<_>) = waiting.partition(tried);
+    assert!(
+        tried.len() >= 5 && untried.len() <= 1,
+        "each has its turn: {} of {}",
+        tried.len(),
+        untried.len()
+    );
 }
 
 #[test]

@@ -221,6 +221,20 @@ fn what_has_no_claim_is_collected_and_leaks_are_deleted() {
 }
 
 #[test]
+fn a_node_whose_claim_somebody_has_deleted_goes_after_its_instance() {
+    let mut bed = running(2, 5 * HOUR);
+    let name = bed.world().claims.keys().next().unwrap().clone();
+    // As with the namespace.
+    bed.world().claims.clear();
+    bed.turns(280, 5);
+    assert!(bed.world().nodes.contains_key(&name), "its instance runs");
+    bed.turns(600, 5);
+    let world = bed.world();
+    assert!(!world.nodes.contains_key(&name));
+    assert_eq!((world.pending().count(), world.alive().count()), (0, 1), "another has its pods");
+}
+
+#[test]
 fn caps_hold_and_the_money_of_a_month_is_a_hard_stop() {
     let mut bed = Bed::new(1);
     bed.settings.caps.nodes = 3;
@@ -265,6 +279,28 @@ fn a_node_that_is_a_day_old_is_replaced_before_it_is_drained() {
     assert_eq!(launches(&bed), 2);
     assert_eq!((phases(&bed), bed.world().pending().count()), (vec![Phase::Ready], 0));
     assert_eq!(bed.world().alive().next().map(|(id, _)| id.clone()), Some("i-0002".into()));
+}
+
+#[test]
+fn a_node_keeps_the_lifetime_that_it_was_launched_with() {
+    let mut bed = running(2, 100 * HOUR);
+    bed.settings.policy.maximum_life = 72 * HOUR;
+    bed.killed_turn(0);
+    bed.turns(24 * 3600 + 1200, 60);
+    assert_eq!((launches(&bed), alive(&bed), bed.world().pending().count()), (2, 1, 0));
+    let lifetimes: Vec<_> = bed.world().claims.values().map(|(claim, _)| claim.lifetime).collect();
+    assert_eq!(lifetimes, [Some(72 * HOUR)]);
+}
+
+#[test]
+fn old_nodes_are_all_drained_before_they_end_themselves_though_ec2_has_no_others() {
+    let mut bed = running(12, 100 * HOUR);
+    bed.world().faults.short.extend(["Spot", "OnDemand"].map(str::to_owned));
+    bed.world().pods.values_mut().for_each(|pod| pod.kept = true);
+    bed.turns(24 * 3600 - 300, 60);
+    assert_eq!(alive(&bed), 6);
+    bed.turns(2 * 3600, 30);
+    assert_eq!(alive(&bed), 0, "at 26 hours");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub trait Ledger: Send + Sync {
 pub struct Book {
     pub market: Market,
     pub spent: Spent,
-    /// When the last claim was made.
+    /// When EC2 last gave an instance for a claim.
     pub added: Option<Time>,
     #[serde(default, skip_serializing_if = "InVain::is_empty")]
     pub in_vain: InVain,

@@ -81,8 +81,8 @@ fn planned(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<Ac
     let why = seen.end.clone().or(late.then_some(Why::TimeOut(Phase::Planned)));
     match (why, &seen.offer) {
         (Some(why), _) => end(claim, Phase::Terminating, why, now),
-        (None, Some(offer)) => vec![Action::Prepare(offer.clone())],
-        (None, None) => Vec::new(),
+        (None, Some(offer)) if !seen.silent => vec![Action::Prepare(offer.clone())],
+        (None, _) => Vec::new(),
     }
 }
 
@@ -108,7 +108,7 @@ fn launching(claim: &mut Claim, seen: &Seen, limits: &Limits, now: Time) -> Vec<
         return end(claim, Phase::Terminating, Why::Refused(why.to_owned()), now);
     }
     let due = launch.asked.is_none_or(|asked| now < asked || now.since(asked) >= limits.pause(launch.tries));
-    if !due {
+    if !due || seen.silent {
         return Vec::new();
     }
     launch.tries += 1;
@@ -314,6 +314,20 @@ mod tests {
         let unwanted = Claim { why: Some(Why::TimeOut(Phase::Launching)), ..asked() };
         let after = answered(&unwanted, error(), Time(9));
         assert_eq!((after.phase, after.launch), (Phase::Terminating, None));
+    }
+
+    #[test]
+    fn while_ec2_leaves_launches_unanswered_no_other_is_asked_for() {
+        let actions = |claim: &Claim, silent: bool| {
+            let offer = claim.launch.as_ref().map(|launch| launch.offer.clone());
+            let seen = Seen { offer, silent, ..Seen::default() };
+            next(claim, &seen, &Limits::default(), Time(60_000)).actions
+        };
+        let launching = asked();
+        let planned = Claim { phase: Phase::Planned, ..asked() };
+        assert!(matches!(actions(&launching, false)[..], [Action::Launch(_)]));
+        assert!(matches!(actions(&planned, false)[..], [Action::Prepare(_)]));
+        assert_eq!((actions(&launching, true), actions(&planned, true)), (vec![], vec![]));
     }
 
     #[test]

@@ -157,6 +157,9 @@ pub struct Claim {
     pub launch: Option<Launch>,
     /// When EC2 gave the instance.
     pub launched: Option<Time>,
+    /// How old it was to become when what it runs was written: by that it ends itself. Nothing where that was not kept.
+    #[serde(default)]
+    pub lifetime: Option<Duration>,
     /// The private address of the instance, as EC2 tells it.
     pub address: Option<String>,
     /// Instances of earlier attempts, and any other that carries the claim's tag.
@@ -190,6 +193,7 @@ impl Claim {
             attempt: 0,
             launch: None,
             launched: None,
+            lifetime: None,
             address: None,
             former: BTreeSet::new(),
             dead: BTreeSet::new(),
@@ -297,6 +301,13 @@ mod tests {
         let launch = read.launch.unwrap();
         assert_eq!(launch.request.digest(), launch.digest);
         assert_eq!(launch.request.user_data.expose(), b"token: s3cr3t");
+    }
+
+    #[test]
+    fn a_claim_that_was_written_before_its_lifetime_was_kept_is_read() {
+        let mut written = serde_json::to_value(launching()).unwrap();
+        assert!(written.as_object_mut().unwrap().remove("lifetime").is_some());
+        assert_eq!(serde_json::from_value::<Claim>(written).unwrap().lifetime, None);
     }
 
     #[test]

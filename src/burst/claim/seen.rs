@@ -47,6 +47,8 @@ pub struct Seen {
     pub unneeded: bool,
     /// Whether it is blamed for not being ready, and not the way to it.
     pub blamed: bool,
+    /// Whether EC2 has just left another launch unanswered: this one waits.
+    pub silent: bool,
 }
 
 /// What is to be done. Everything but [`Action::Launch`] may be repeated at will; that one may be repeated as it is.

@@ -5,10 +5,18 @@ use std::{
     time::Duration,
 };
 
-use crate::burst::{
-    claim::{Claim, Phase, Why},
-    time::Time,
+use crate::{
+    burst::{
+        claim::{Claim, Phase, Why},
+        time::Time,
+    },
+    cluster::BEYOND,
 };
+
+/// How long a node takes to be drained, at most.
+const DRAIN: Duration = Duration::from_secs(30 * 60);
+/// How long before they would end themselves nodes are drained, however many: a drain, its end, and some time to spare.
+const LAST: Duration = Duration::from_secs(45 * 60);
 
 /// When nodes are given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +102,10 @@ pub fn endings(
             Some(Why::Empty)
         } else {
             let is_dear = unwanted.dear.contains(&claim.name);
-            let why = worth_draining(claim, claims, is_dear, added, policy, now).filter(|_| drained_left > 0);
-            drained_left -= usize::from(why.is_some());
+            let is_last = lasts(claim.launched, own_end(claim, policy).saturating_sub(LAST), now);
+            let why = worth_draining(claim, claims, is_dear, added, policy, now)
+                .filter(|why| drained_left > 0 || *why == Why::Expired && is_last);
+            drained_left = drained_left.saturating_sub(usize::from(why.is_some()));
             why
         };
         endings.extend(why.map(|why| (claim.name.clone(), why)));
@@ -131,7 +141,11 @@ fn worth_draining(
         other.replaces.as_ref() == Some(&claim.name) && other.phase == Phase::Ready && other.why.is_none()
     });
     if has_expired(claim, policy, now) {
-        let late = lasts(claim.launched, policy.maximum_life + policy.replacement, now);
+        // They go one by one: the more there are, the sooner the first has to.
+        let expired = claims.iter().filter(|claim| has_expired(claim, policy, now)).count();
+        let drains = DRAIN.saturating_mul(u32::try_from(expired).unwrap_or(u32::MAX));
+        let latest = own_end(claim, policy).saturating_sub(drains);
+        let late = lasts(claim.launched, latest.min(life(claim, policy) + policy.replacement), now);
         return (replaced || late).then_some(Why::Expired);
     }
     // Another was rented for what runs on it: now they move, whatever was added since.
@@ -156,7 +170,17 @@ fn is_kept(claim: &Claim) -> bool {
 
 /// Whether it is time that another takes its place.
 pub fn has_expired(claim: &Claim, policy: &Policy, now: Time) -> bool {
-    claim.phase == Phase::Ready && lasts(claim.launched, policy.maximum_life, now)
+    claim.phase == Phase::Ready && lasts(claim.launched, life(claim, policy), now)
+}
+
+/// How old it becomes: no older than was meant when it was launched, for it ends itself by that.
+fn life(claim: &Claim, policy: &Policy) -> Duration {
+    claim.lifetime.map_or(policy.maximum_life, |own| own.min(policy.maximum_life))
+}
+
+/// At which age it ends itself, whatever runs there.
+fn own_end(claim: &Claim, policy: &Policy) -> Duration {
+    claim.lifetime.unwrap_or(policy.maximum_life) + BEYOND
 }
 
 fn lasts(since: Option<Time>, duration: Duration, now: Time) -> bool {
@@ -226,6 +250,41 @@ mod tests {
         claims[1].phase = Phase::Ready;
         assert_eq!(ends(&claims, &none, None, 24 * 60), [("burst-1".into(), Why::Expired)]);
         assert_eq!(ends(&claims, &none, None, 24 * 60 - 1), []);
+    }
+
+    #[test]
+    fn the_more_old_nodes_there_are_the_sooner_the_first_is_drained_and_at_last_all_are() {
+        let mut claims: Vec<Claim> = (0..5).map(|n| ready(&format!("burst-{n}"))).collect();
+        let none = Unwanted::default();
+        let count = |claims: &[Claim], minute: u64| ends(claims, &none, None, minute).len();
+        let day = 24 * 60;
+        assert_eq!(
+            (count(&claims[..3], day + 29), count(&claims[..3], day + 30)),
+            (0, 1),
+            "three times 30 minutes"
+        );
+        assert_eq!((count(&claims, day - 1), count(&claims, day)), (0, 1), "never before their time");
+        claims[0].phase = Phase::Draining;
+        claims[0].why = Some(Why::Expired);
+        assert_eq!(count(&claims, day + 74), 0, "one at a time");
+        assert_eq!(count(&claims, day + 75), 4, "45 minutes before they end themselves");
+    }
+
+    #[test]
+    fn a_node_goes_by_the_lifetime_that_it_was_launched_with_unless_it_is_shorter_now() {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let goes = |own: Option<Duration>, now: u64| {
+            let mut claim = ready("burst-1");
+            claim.lifetime = own;
+            let policy = Policy { maximum_life: hours(now), ..Policy::default() };
+            let hour = |hour: &u64| {
+                !endings(&[&claim], &Unwanted::default(), None, &policy, Time(hour * 60 * MINUTE)).is_empty()
+            };
+            (1..200).find(hour)
+        };
+        assert_eq!(goes(Some(hours(24)), 72), Some(25));
+        assert_eq!(goes(Some(hours(72)), 24), Some(25));
+        assert_eq!(goes(None, 72), Some(73), "as long as nobody kept it");
     }
 
     #[test]

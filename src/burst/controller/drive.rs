@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Controller, Decision, Error, Report, Unwanted, View, Work, disrupt::endings, nodes::may_sign,
-    vain::unhelped,
+    order::order, vain::unhelped,
 };
 use crate::burst::{
     claim::{Action, Answer, Book, Claim, NodeSeen, Phase, Seen, Sight, Why, answered, next},
-    cloud::{Cloud, CloudError, Kind, UserData},
+    cloud::{Kind, UserData},
     offer::Offer,
     time::Time,
 };
@@ -37,7 +37,7 @@ impl Controller {
         self.sign(&view, &mut report).await;
         self.label(&view, &mut report).await;
         let endings = self.endings(&view, decision, now);
-        for index in 0..view.claims.len() {
+        for index in order(&view.claims().collect::<Vec<_>>()) {
             self.drive(&mut view, index, &endings, decision, &mut report).await?;
         }
         self.close(&mut view, &mut report).await?;
@@ -93,6 +93,7 @@ impl Controller {
             if !self.leads_still().await? {
                 break;
             }
+            seen.silent = report.silent;
             let claim = view.claims[index].0.clone();
             let asks_cloud = !matches!(claim.phase, Phase::Ready | Phase::Draining);
             if asks_cloud && !self.pace.is_open(now) {
@@ -149,6 +150,7 @@ impl Controller {
             end: endings.get(&claim.name).cloned(),
             unneeded: decision.unneeded.contains(&claim.name) || decision.cheaper.contains_key(&claim.name),
             blamed: self.blames(view, index, self.around.clock.now()),
+            silent: false,
         }
     }
 
@@ -188,6 +190,10 @@ impl Controller {
         let version = self.around.ledger.update(&after, version).await?;
         let mut book = view.book.clone();
         book.market.learn(claim, &after, now);
+        // Not when it was planned: where EC2 has nothing to give, claims come and go, and no node is added.
+        if after.phase == Phase::Launched && claim.phase != Phase::Launched {
+            book.added = Some(now);
+        }
         view.claims[index] = (after, version);
         self.save(view, book).await
     }
@@ -224,7 +230,10 @@ impl Controller {
             book.market.stop(why.clone(), &self.settings.configuration, now);
             self.save(view, book).await?;
         }
-        let after = answered(&claim, answer, now);
+        let mut after = answered(&claim, answer, now);
+        if after.attempt != claim.attempt {
+            after.lifetime = Some(self.settings.policy.maximum_life);
+        }
         let moved = after.phase != claim.phase;
         self.record(view, index, after, now).await?;
         Ok(moved)
@@ -255,6 +264,7 @@ impl Controller {
                 return Some(match answer {
                     Ok(instance) => Answer::Launched(instance),
                     Err(error) => {
+                        report.silent |= error.kind == Kind::Ambiguous;
                         report.troubles.push(error.to_string());
                         Answer::Refused(error)
                     }
@@ -314,19 +324,9 @@ impl Controller {
         }
     }
 
-    async fn work(&self, claim: &str, work: &Work, report: &mut Report) {
+    pub(super) async fn work(&self, claim: &str, work: &Work, report: &mut Report) {
         if let Err(error) = self.around.nodes.work(claim, work).await {
             report.troubles.push(error.to_string());
-        }
-    }
-
-    /// All at once, and if EC2 refuses because of one of them, one by one.
-    pub(super) async fn terminate(&mut self, ids: &[String], report: &mut Report) {
-        let cloud = self.around.cloud.clone();
-        for error in self.holding(terminate(cloud.as_ref(), ids)).await {
-            let now = self.around.clock.now();
-            report.troubles.push(error.to_string());
-            self.pace.take_in::<()>(&Err(error), now);
         }
     }
 
@@ -346,52 +346,8 @@ impl Controller {
         view.claims.retain(|(claim, _)| claim.phase != Phase::Gone);
         Ok(())
     }
-
-    async fn collect(&mut self, view: &View, report: &mut Report) -> Result<(), Error> {
-        let now = self.around.clock.now();
-        let Some(cloud) = view.cloud.as_ref().filter(|_| self.collection.due(now)) else { return Ok(()) };
-        let claims: Vec<&Claim> = view.claims().collect();
-        let orphans = self.collection.look(&cloud.instances, &cloud.leftovers, &claims, now);
-        if !orphans.instances.is_empty() && self.leads_still().await? {
-            self.terminate(&orphans.instances, report).await;
-            report.collected = orphans.instances;
-        }
-        let cloud = self.around.cloud.clone();
-        for leftover in orphans.leftovers {
-            // There may be many, and each may take half a minute.
-            if !self.leads_still().await? {
-                break;
-            }
-            if let Err(error) = self.holding(cloud.delete(&leftover)).await {
-                report.troubles.push(error.to_string());
-            }
-            report.collected.push(leftover.id);
-        }
-        Ok(())
-    }
 }
 
 fn drop_node(claim: &Claim) -> Work {
     Work::DropNode(claim.instances().map(str::to_owned).collect())
-}
-
-/// Terminates, one by one if EC2 refuses all because of one. What EC2 does not know is no error: it may not know it yet,
-/// or not any more, and is looked at again.
-pub(in crate::burst) async fn terminate(cloud: &dyn Cloud, ids: &[String]) -> Vec<CloudError> {
-    let batch = match cloud.terminate(ids).await {
-        Ok(()) => return Vec::new(),
-        Err(error) => error,
-    };
-    // One by one would be as many throttled calls.
-    if matches!(batch.kind, Kind::Throttled | Kind::Expired | Kind::Ambiguous) || ids.len() < 2 {
-        return if batch.kind == Kind::NotFound { Vec::new() } else { vec![batch] };
-    }
-    let mut errors = Vec::new();
-    for id in ids {
-        match cloud.terminate(std::slice::from_ref(id)).await {
-            Err(error) if error.kind != Kind::NotFound => errors.push(error),
-            _ => {}
-        }
-    }
-    errors
 }

@@ -6,12 +6,14 @@
 
 mod blame;
 mod caps;
+mod collect;
 mod disrupt;
 mod drive;
 mod lease;
 mod look;
 mod money;
 mod nodes;
+mod order;
 mod plan;
 mod vain;
 mod window;
@@ -22,8 +24,8 @@ use async_trait::async_trait;
 use miette::Diagnostic;
 
 pub use caps::{Caps, MONTH};
+pub(super) use collect::terminate;
 pub use disrupt::{Policy, Unwanted};
-pub(super) use drive::terminate;
 pub use lease::{Candidate, LeaseStore, Record};
 pub use look::View;
 pub use nodes::{CertificateRequest, NodeError, Nodes, Work, may_sign, token_id};
@@ -35,6 +37,7 @@ use super::{
     cloud::{Cloud, CloudError, Kind, Template},
     collect::Collection,
     offer::InstanceType,
+    stray::Strays,
     time::Time,
 };
 
@@ -86,6 +89,8 @@ pub enum Error {
 pub struct Report {
     /// Launches asked of EC2, repetitions included.
     pub launches: u32,
+    /// Whether EC2 has left one unanswered: no other is asked for in this turn, for each may take half a minute.
+    pub silent: bool,
     /// Claims made, by name.
     pub planned: Vec<String>,
     /// Claims of which nothing is left.
@@ -106,6 +111,7 @@ pub struct Controller {
     /// When the lease was last taken or renewed.
     led: Time,
     collection: Collection,
+    strays: Strays,
     window: window::Window,
     pace: Pace,
     /// Whether a claim was on its way when last seen, so that EC2 is looked at often.
@@ -127,6 +133,7 @@ impl Controller {
             candidate: Candidate::new(identity),
             led: Time(0),
             collection: Collection::default(),
+            strays: Strays::default(),
             window: window::Window::default(),
             pace: Pace::default(),
             busy: true,

@@ -7,7 +7,7 @@ use super::{
     disrupt::{has_expired, is_ripe},
 };
 use crate::burst::{
-    claim::{Book, Claim, Phase, Why},
+    claim::{Claim, Phase, Why},
     cloud::hex,
     offer::Offer,
     time::Time,
@@ -104,11 +104,7 @@ impl Controller {
             report.planned.push(claim.name.clone());
             view.claims.push((claim, version));
         }
-        if report.planned.is_empty() {
-            return Ok(());
-        }
-        let book = Book { added: Some(now), ..view.book.clone() };
-        self.save(view, book).await
+        Ok(())
     }
 
     /// Why nothing may be launched at all.
