@@ -41,7 +41,9 @@ struct Show {
 
 /// Renews for another year, on one host after the other: the certificates of members of etcd on hosts of their own and those
 /// that API servers show them, and kubeadm's on control planes, the administrator's too. Each is done, and its etcd or its
-/// API server serves again, before the next one begins; the first that fails ends it. Those of kubelets renew themselves.
+/// API server serves again, before the next one begins; the first that fails ends it. One that did not serve before, as
+/// where certificates have expired, is waited for when all are renewed. Those of kubelets renew themselves; one of a control
+/// plane that has expired is made anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  hoist certificates renew -i inventory/lab.yaml")]
 struct Renew {

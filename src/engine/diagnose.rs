@@ -35,6 +35,11 @@ const TOKEN: (&str, &str) = (
     "the token to join with has expired or was deleted, or the controller manager, which signs it, does not run",
     "run the same command again, which asks for a new one; if that fails, look at `crictl ps -a` on the control planes",
 );
+const KUBELET_EXPIRED: (&str, &str) = (
+    "the kubelet's certificate has expired, as after months of being off: without one it can ask for no other",
+    "a control plane: `hoist certificates renew`; a worker: `kubeadm reset --force` there, then run the same command \
+     again, and it joins anew",
+);
 
 const SIGNS: &[Sign] = &[
     Sign { says: &["no space left on device"], means: DISK_FULL },
@@ -100,11 +105,21 @@ const SIGNS: &[Sign] = &[
     },
     Sign { says: &["[error port-", "is in use"], means: PORT_TAKEN },
     Sign { says: &["address already in use"], means: PORT_TAKEN },
+    // The kubelet, pkg/kubelet/certificate/bootstrap.
+    Sign {
+        says: &["part of the existing bootstrap client certificate", "is expired"],
+        means: KUBELET_EXPIRED,
+    },
+    Sign {
+        says: &["unable to load bootstrap kubeconfig", "bootstrap-kubelet.conf: no such file or directory"],
+        means: KUBELET_EXPIRED,
+    },
     Sign {
         says: &["x509: certificate has expired or is not yet valid"],
         means: (
             "the clocks of the hosts differ, or certificates have run out",
-            "compare `date -u` on both hosts and turn on time synchronisation",
+            "compare `date -u` on both hosts and turn on time synchronisation; where they agree, `hoist \
+             certificates show` tells which have run out",
         ),
     },
     // The kubelet's own words, and those of kubeadm's and runc's checks.
@@ -242,6 +257,7 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             "token to join",
             "hoist removes none",
             "no new member",
+            "the kubelet's certificate",
         ];
         Some(parts.into_iter().find(|part| cause.contains(part)).unwrap_or(cause))
     }
@@ -273,6 +289,14 @@ error: error execution phase wait-control-plane: failed while waiting for the co
             (
                 r#"error execution phase check-etcd: etcd cluster is not healthy: failed to dial endpoint https://10.0.0.9:2379 with maintenance client: context deadline exceeded"#.into(),
                 "no new member",
+            ),
+            (
+                r#"E1122 bootstrap.go:266] part of the existing bootstrap client certificate in /etc/kubernetes/kubelet.conf is expired: 2026-03-01 09:12:44 +0000 UTC"#.into(),
+                "the kubelet's certificate",
+            ),
+            (
+                r#"F1122 server.go:269] failed to run Kubelet: unable to load bootstrap kubeconfig: stat /etc/kubernetes/bootstrap-kubelet.conf: no such file or directory"#.into(),
+                "the kubelet's certificate",
             ),
             ("Error: Unable to find a match: containerd.io".into(), "repositories"),
             ("Error: Failed to download metadata for repo 'baseos': Cannot prepare internal mirrorlist".into(), "repositories"),

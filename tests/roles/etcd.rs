@@ -103,29 +103,29 @@ fn certificates_are_renewed_on_one_host_after_the_other() {
     let of = |roles: Vec<RoleSteps>| {
         let steps: Vec<_> = roles.into_iter().flat_map(|role| role.steps).collect();
         for step in &steps {
-            // What ends API servers has its turn with all else that does.
-            let ends = matches!(&step.task, Task::Command(command) if command.disrupts.is_some());
-            let turn = if ends { "control-plane" } else { "renewal" };
+            // What ends API servers or kubelets has its turn with all else that does.
+            let turn = match step.name.as_str() {
+                "the certificates are new" => "control-plane",
+                "the kubelet's certificate has not expired" => "kubelet",
+                _ => "renewal",
+            };
             match &step.task {
                 Task::Command(command) => assert_eq!(command.one_at_a_time.as_deref(), Some(turn)),
-                other => assert!(matches!(other, Task::Require(_)), "{other:?}"),
+                // Whoever waits in a turn would hold up those that it waits for.
+                other => assert!(matches!(other, Task::Require(_) | Task::Wait(_)), "{other:?}"),
             }
         }
         steps.into_iter().map(|step| step.name).collect::<Vec<_>>().join("; ")
     };
     let renewed = |host: &str, inventory: &str| of(compiled(host, inventory, true, Some("renewal")));
-    let member = "the certificate of this member of etcd is new";
+    let member = "the certificate of this member of etcd is new; etcd answers";
     assert_eq!(renewed("etcd3", ETCD), member);
-    let control_plane = "the host is a control plane";
-    assert_eq!(
-        renewed("cp1", ETCD),
-        format!("{control_plane}; the API server's certificate for etcd is new; the certificates are new")
-    );
+    let begin = "the host is a control plane";
+    let end = "the kubelet's certificate has not expired; the certificates are new; the API server answers";
+    let given = "the API server's certificate for etcd is new";
+    assert_eq!(renewed("cp1", ETCD), format!("{begin}; {given}; {end}"));
     let both = ETCD.replace("23, roles: [etcd]", "23, roles: [etcd, control-plane]");
     let own = "the API server's certificate for this host's etcd is new";
-    assert_eq!(
-        renewed("etcd3", &both),
-        format!("{control_plane}; {member}; {own}; the certificates are new")
-    );
-    assert_eq!(of(stacked_renewal()), format!("{control_plane}; the certificates are new"));
+    assert_eq!(renewed("etcd3", &both), format!("{begin}; {member}; {own}; {end}"));
+    assert_eq!(of(stacked_renewal()), format!("{begin}; {end}"));
 }
