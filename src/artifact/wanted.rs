@@ -147,7 +147,7 @@ mod tests {
         kubelet https://dl.k8s.io/release/v1.36.5/bin/linux/arm64/kubelet
         kubectl https://dl.k8s.io/release/v1.36.5/bin/linux/arm64/kubectl
         crictl https://github.com/kubernetes-sigs/cri-tools/releases/download/v1.36.0/crictl-v1.36.0-linux-arm64.tar.gz
-        containerd https://github.com/containerd/containerd/releases/download/v2.3.5/containerd-2.3.5-linux-arm64.tar.gz
+        containerd https://github.com/containerd/containerd/releases/download/v2.3.5/containerd-static-2.3.5-linux-arm64.tar.gz
         runc https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.arm64
         cni-plugins https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-arm64-v1.9.1.tgz
         etcd https://github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-arm64.tar.gz

@@ -26,9 +26,9 @@ const WALK: Duration = Duration::from_secs(8);
 
 /// What [`from_facts`] tells, and where there are new hosts, what one more question to them tells: whether another program has
 /// their ports or the virtual address, whether VRRP passes between those that will have it, what is left there of another
-/// cluster, whether packages can be installed and the disks be written, what the network plugin needs of the kernel, which
-/// firewalls there are, and whether the clocks of all hosts agree; and meanwhile, whether new hosts and all that answer reach
-/// each other's ports. Nobody is asked where no host is new: then a run repairs a cluster that works.
+/// cluster, whether packages can be installed and the disks be written, what `base` and the network plugin need of the kernel,
+/// which firewalls there are, and whether the clocks of all hosts agree; and meanwhile, whether new hosts and all that answer
+/// reach each other's ports. Nobody is asked where no host is new: then a run repairs a cluster that works.
 ///
 /// Only hosts `in_scope`, which the run may change, are new ones; what others are to become is no matter of this run's.
 ///
@@ -68,6 +68,7 @@ pub async fn before(
         findings.extend(foreign::from_survey(&subject, survey));
         findings.push(services::packages(&subject, survey));
         findings.push(sizes::options(&subject, survey));
+        findings.push(kernel::base(&subject, survey));
         findings.extend(kernel::network(inventory, &subject, survey));
         findings.push(firewall::firewall(inventory, &subject, survey));
     }
@@ -269,12 +270,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_network_plugin_needs_of_the_kernel_is_asked_before() {
+    async fn what_base_and_the_network_plugin_need_of_the_kernel_is_asked_before() {
         let mut fleet = Fleet::three();
-        let asked = |found: &[Finding]| found.iter().any(|finding| finding.check == "cilium");
-        assert!(!asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await));
+        let asked = |found: &[Finding], check: &str| found.iter().any(|finding| finding.check == check);
+        let found = before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await;
+        assert!(asked(&found, "kernel-modules") && !asked(&found, "cilium"));
         fleet.inventory.cluster.network.plugin = crate::inventory::Plugin::Cilium;
-        assert!(asked(&before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await));
+        let found = before(&fleet.inventory, &shells(0).await, &fleet.all_facts(), &|_| true).await;
+        assert!(asked(&found, "cilium"));
     }
 
     #[tokio::test]

@@ -90,6 +90,18 @@ pub fn from_survey(inventory: &Inventory, host: &Subject, survey: &Survey) -> Ve
     findings
 }
 
+/// The modules that role `base` loads, without which it stops. The kernel gets others when they are asked for.
+pub fn base(host: &Subject, survey: &Survey) -> Finding {
+    let loaded =
+        survey.modules.iter().filter(|(name, _)| ["overlay", "br_netfilter"].contains(&name.as_str()));
+    let (there, missing): (Vec<_>, Vec<_>) = loaded.partition(|(_, there)| *there);
+    match (there.is_empty(), missing.is_empty()) {
+        (true, true) => MODULES.skipped(host.name, "the host did not tell"),
+        (false, true) => MODULES.ok(host.name, names(&there)),
+        (_, false) => lacks(host, &missing),
+    }
+}
+
 /// What the network plugin needs, where that is more than Kubernetes does.
 pub fn network(inventory: &Inventory, host: &Subject, survey: &Survey) -> Option<Finding> {
     (inventory.cluster.network.plugin == Plugin::Cilium).then(|| cilium(host, survey))
@@ -142,9 +154,6 @@ fn modules(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
         _ => true,
     });
     let (there, missing): (Vec<_>, Vec<_>) = needed.partition(|(_, there)| *there);
-    let names = |modules: &[&(String, bool)]| {
-        modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
-    };
     let tunnel = inventory.burst.has_gateway()
         && survey.modules.iter().any(|(name, there)| name == "wireguard" && !there)
         && missing.is_empty();
@@ -167,13 +176,23 @@ fn modules(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     if missing.is_empty() {
         return MODULES.ok(host.name, names(&there));
     }
+    lacks(host, &missing)
+}
+
+fn names(modules: &[&(String, bool)]) -> String {
+    modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The packages are named with the kernel's version, for without it the package managers take those of a newer kernel.
+fn lacks(host: &Subject, missing: &[&(String, bool)]) -> Finding {
     let fix = if host.facts.container {
         "a container cannot load modules: load them on the machine that it runs on"
     } else {
-        "install the modules of the running kernel (Ubuntu: linux-modules-extra-$(uname -r); Red Hat: kernel-modules), \
-         or reboot if the kernel was updated"
+        "install the modules of the running kernel (Ubuntu: linux-modules-extra-$(uname -r); Red Hat: kernel-modules-$(uname -r), \
+         and since release 10 also kernel-modules-extra-$(uname -r)); if the kernel was updated or no repository has them any \
+         more, install those of the newest kernel with that kernel and reboot"
     };
-    MODULES.error(host.name, format!("missing: {}", names(&missing)), fix)
+    MODULES.error(host.name, format!("missing: {}", names(missing)), fix)
 }
 
 fn seccomp(host: &Subject, survey: &Survey) -> Finding {
@@ -249,6 +268,30 @@ mod tests {
             fleet.inventory.cluster.network.plugin = Plugin::Cilium;
             assert_eq!(say(&fleet, "cilium"), severity, "{kernel} {btf:?}");
         }
+    }
+
+    #[test]
+    fn modules_that_role_base_stops_without() {
+        let mut fleet = Fleet::three();
+        let finding = |fleet: &Fleet| {
+            let hosts = fleet.subjects();
+            base(&hosts[1], hosts[1].survey.unwrap())
+        };
+        assert_eq!(finding(&fleet).observed, "overlay, br_netfilter");
+        let lose = |fleet: &mut Fleet, lost: &str| {
+            for (_, there) in fleet.survey("w1").modules.iter_mut().filter(|(name, _)| name == lost) {
+                *there = false;
+            }
+        };
+        // This one comes when rules ask for it, in a container, too.
+        lose(&mut fleet, "nf_conntrack");
+        assert_eq!(finding(&fleet).severity, Ok);
+        lose(&mut fleet, "br_netfilter");
+        let found = finding(&fleet);
+        assert_eq!((found.severity, found.observed.as_str()), (Error, "missing: br_netfilter"));
+        assert!(found.fix.contains("kernel-modules-extra-$(uname -r)"), "{}", found.fix);
+        fleet.survey("w1").modules.clear();
+        assert_eq!(finding(&fleet).severity, Skipped);
     }
 
     #[test]

@@ -56,7 +56,7 @@ for unit in dphys-swapfile zram-config zram-swap zramswap; do
 done
 [ "$(readlink /etc/systemd/system/swap.target)" = /dev/null ] && say swap_masked yes
 
-# The kernel. A module counts when it is there, built in, or would be found.
+# The kernel. A module counts when it is there, built in, or would be found; without modprobe, nobody knows of the last.
 for module in overlay br_netfilter nf_conntrack vxlan wireguard iscsi_tcp; do
 	evidence=no
 	[ -d "/sys/module/$module" ] && evidence=yes
@@ -64,7 +64,10 @@ for module in overlay br_netfilter nf_conntrack vxlan wireguard iscsi_tcp; do
 		overlay) grep -qsw overlay /proc/filesystems && evidence=yes ;;
 		br_netfilter) [ -d /proc/sys/net/bridge ] && evidence=yes ;;
 	esac
-	[ $evidence = no ] && have modprobe && modprobe -n -q "$module" 2>/dev/null && evidence=yes
+	if [ $evidence = no ]; then
+		have modprobe || continue
+		modprobe -n -q "$module" 2>/dev/null && evidence=yes
+	fi
 	say module "$module $evidence"
 done
 if [ -r /sys/fs/cgroup/cgroup.controllers ]; then

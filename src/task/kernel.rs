@@ -132,7 +132,7 @@ impl Kind for KernelModules {
         // A kernel without the module is the likeliest cause, and modprobe(8) says only that something failed.
         acts.extend(self.missing(seen).map(|name| {
             let hint = format!(
-                "the kernel has no {name}: boot the distribution's own kernel, or install the package with the rest of its modules (linux-modules-extra, kernel-modules-extra)"
+                "the kernel has no {name}: boot the distribution's own kernel, or install the package with the rest of its modules (linux-modules-extra-$(uname -r), kernel-modules-extra-$(uname -r))"
             );
             let evidence = self.modules.get(name).and_then(Option::as_deref);
             let present = has_module(name, evidence);

@@ -3,9 +3,9 @@ etcd_sign() {
 {% include "etcd/sign-member.sh" %}
 }
 
-# A new certificate for this member, which reads it at every handshake: it is asked with the new one, too. A member that
-# had no majority before, as where certificates have expired, may have one only when others are renewed: that is not
-# waited for here.
+# A new certificate for this member, which reads it at every handshake: it is asked with the new one, too, and a full etcd
+# answers as well. A member that had no majority before, as where certificates have expired, may have one only when others
+# are renewed: that is not waited for here.
 etcd_renew() {
 	well=yes
 	etcd_gets_well 3 || well=
@@ -16,7 +16,7 @@ etcd_renew() {
 # etcd_gets_well LOOKS
 etcd_gets_well() {
 	looks=0
-	until etcd_here endpoint health; do
+	until etcd_here get hoist >/dev/null; do
 		looks=$((looks + 1))
 		[ $looks -lt "$1" ] || return 1
 		sleep 1

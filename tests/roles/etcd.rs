@@ -1,5 +1,7 @@
 //! A member of etcd that joins others, and what an inventory says of etcd.
 
+use std::{fs, path::Path, process::Command};
+
 use hoist::{
     artifact::{File, Index},
     cluster::{Observed, targets},
@@ -9,7 +11,7 @@ use hoist::{
     task::Task,
 };
 
-use super::bed::{index, written};
+use super::bed::{self, index, written};
 
 /// An inventory with three members of etcd on hosts of their own.
 pub const ETCD: &str = include_str!("../fixtures/cluster/etcd.yaml");
@@ -65,6 +67,47 @@ fn what_a_host_gets_that_lost_its_disk_and_joins_etcd() {
     let text = written(&joining(ETCD));
     let (_, etcd) = text.split_once("=== etcd-ca").unwrap();
     insta::assert_snapshot!("etcd-joins", etcd);
+}
+
+#[test]
+fn etcds_authority_has_each_extension_once_whatever_the_hosts_openssl_adds() {
+    let steps = bed::compiled("etcd.yaml").remove(0).1.into_iter().flat_map(|role| role.steps);
+    let run = steps.into_iter().find_map(|step| match step.task {
+        Task::Command(command) if step.name == "etcd's authority is made" => Some(command.run),
+        _ => None,
+    });
+    let run = run.unwrap();
+    // OpenSSL 1.1.1 adds what it says to what a configuration says (openssl/openssl, number 12940).
+    assert!(!run.contains("-addext"), "{run}");
+    for shell in ["/bin/dash", "/bin/bash"].into_iter().filter(|shell| Path::new(shell).exists()) {
+        let root = tempfile::tempdir().unwrap();
+        let configuration = root.path().join("openssl.cnf");
+        let usual = "[req]\ndistinguished_name = name\nx509_extensions = v3_ca\n[name]\n\
+                     [v3_ca]\nbasicConstraints = critical,CA:TRUE\nnsComment = the host's\n";
+        fs::write(&configuration, usual).unwrap();
+        let run = run.replace("/etc/etcd/pki", root.path().to_str().unwrap());
+        let output =
+            Command::new(shell).args(["-c", &run]).env("OPENSSL_CONF", &configuration).output().unwrap();
+        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(root.path().join("ca.key").exists());
+        let output = Command::new("openssl")
+            .args(["x509", "-noout", "-text", "-in"])
+            .arg(root.path().join("ca.crt"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (head, extensions) = text.split_once("X509v3 extensions:").unwrap();
+        assert!(head.replace(" = ", "=").contains("Subject: CN=etcd-ca\n"), "{text}");
+        for extension in [
+            "X509v3 Basic Constraints: critical\n                CA:TRUE\n",
+            "X509v3 Key Usage: critical\n                Digital Signature, Certificate Sign\n",
+            "X509v3 Subject Key Identifier: ",
+        ] {
+            assert_eq!(extensions.matches(extension).count(), 1, "{text}");
+        }
+        assert_eq!(extensions.matches("CA:TRUE").count(), 1, "{text}");
+        assert!(!extensions.contains("Comment"), "{text}");
+    }
 }
 
 #[test]

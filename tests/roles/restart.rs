@@ -22,10 +22,13 @@ majority() { [ $(($(ls $root/well | wc -l) * 2)) -gt $(grep -c ', false$' $root/
 case $1 in
 # What begins with a dash is its own, but for what stands behind `--`.
 lock)
+	[ ! -e $root/full ] || { echo "Error: etcdserver: mvcc: database space exceeded" >&2; exit 1; }
 	echo lock >> $root/calls; shift 2
 	[ "$1" = -- ] || { echo "Error: unknown shorthand flag: 'c' in -c" >&2; exit 1; }
 	shift; exec "$@" ;;
 member) cat $root/members ;;
+alarm) [ ! -e $root/full ] || echo 'memberID:1 alarm:NOSPACE' ;;
+endpoint) [ ! -e $root/full ] || exit 1 ;;
 get)
 	majority || exit 1
 	case $endpoint in
@@ -153,6 +156,24 @@ fn a_member_that_runs_is_not_restarted_where_that_costs_the_majority() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn a_full_etcd_gives_no_lock_and_gets_its_new_quota_all_the_same() {
+    each_shell(|shell, text| {
+        let bed = Bed::new(3, &[1, 2], true);
+        fs::write(bed.path("full"), "").unwrap();
+        let output = bed.run(shell, text);
+        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(bed.calls(), "restart, ", "{shell}");
+        // Nor is it taken for one without a majority.
+        let checks: Vec<_> = members().into_iter().flat_map(|role| role.steps).collect();
+        let checks = checks.iter().filter_map(|step| match &step.task {
+            Task::Wait(wait) => Some(&wait.check),
+            _ => None,
+        });
+        assert_eq!(checks.map(|check| assert!(bed.run(shell, check).status.success(), "{check}")).count(), 1);
     });
 }
 
