@@ -243,6 +243,8 @@ pub fn passing(text: &str) -> Option<&'static str> {
         ("TLS handshake timeout", "the API server is slow"),
         ("unexpected EOF", "the connection to the API server broke"),
         ("apiserver not ready", "the API server starts"),
+        // Of its webhook for recurring jobs. The chart's values raise the setting that it goes by.
+        ("retain value should be less than or equal to", "Longhorn has not taken over its new settings yet"),
     ]
     .iter()
     .find(|(said, _)| text.contains(said))
@@ -318,6 +320,8 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_told_from_what_does_not() {
         assert!(passing("Internal error occurred: failed calling webhook \"validate.metallb.io\"").is_some());
+        let denied = "admission webhook \"validator.longhorn.io\" denied the request: retain value should be less than or equal to 100";
+        assert!(passing(denied).is_some());
         assert!(passing("Error: context deadline exceeded").is_none());
         assert!(cause("Error: unable to build: no matches for kind \"Pool\"").is_some());
         assert!(cause("context deadline exceeded").is_none());
