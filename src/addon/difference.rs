@@ -7,7 +7,7 @@ use super::{
     gate::{Gate, gate},
     gateway_api,
     identity::{declared_secrets, digest, is_same, labelled, secrets, stays},
-    ready::workloads,
+    ready::of_manifests,
     release::ADDON,
     remove, upgrade,
 };
@@ -197,7 +197,7 @@ impl Difference {
     /// With the nodes for which alone it is proven, if so.
     fn prove(&mut self, desired: &Desired, nodes: &[String]) {
         let gates = desired.definition.gates.join(", ");
-        let workloads = workloads(desired).next().is_some();
+        let workloads = !of_manifests(desired).is_empty();
         self.prove = workloads || !gates.is_empty();
         if gates.is_empty() && workloads {
             self.changes.push(Change::new("wait until its pods are ready"));

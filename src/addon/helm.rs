@@ -75,15 +75,21 @@ impl<'a> Helm<'a> {
         Ok(Helm { host, path, major: major.unwrap_or(4) })
     }
 
-    /// Installs or upgrades a release, and waits until what it made is ready. What fails is rolled back, where it may be.
+    /// Installs or upgrades a release. Where it `waits`, it does so until what it made is ready, and what fails is rolled back,
+    /// where it may be.
     ///
     /// # Errors
     /// When the host is lost. That Helm failed is in what it said.
-    pub async fn upgrade(&self, desired: &Desired, release: &Release) -> Result<Said, transport::Error> {
+    pub async fn upgrade(
+        &self,
+        desired: &Desired,
+        release: &Release,
+        waits: bool,
+    ) -> Result<Said, transport::Error> {
         let values = Value::Object(release.values.clone()).to_string();
         // Rolling back waits as long as installing.
         self.run(
-            &upgrade(self.major, desired, release),
+            &upgrade(self.major, desired, release, waits),
             &values,
             desired.definition.timeout.saturating_mul(2),
         )
@@ -95,8 +101,21 @@ impl<'a> Helm<'a> {
     /// # Errors
     /// When the host is lost.
     pub async fn repair(&self, release: &Installed, timeout: u32) -> Result<Said, transport::Error> {
-        let (name, namespace) = (release.name.as_str(), release.namespace.as_str());
-        let (good, history) = (release.good.map(|good| good.to_string()), HISTORY.to_string());
+        self.go_back(&release.name, &release.namespace, release.good, timeout).await
+    }
+
+    /// Back to this revision, or all of it away where there is none.
+    ///
+    /// # Errors
+    /// When the host is lost.
+    pub async fn go_back(
+        &self,
+        name: &str,
+        namespace: &str,
+        good: Option<u32>,
+        timeout: u32,
+    ) -> Result<Said, transport::Error> {
+        let (good, history) = (good.map(|good| good.to_string()), HISTORY.to_string());
         let mut words = match &good {
             Some(good) => vec!["rollback", name, good, "--history-max", &history],
             // Hooks may be what it died of.
@@ -171,7 +190,9 @@ pub(super) fn program_name(program: &File) -> String {
 ///
 /// Not by server-side apply: charts write what an API server 1.20 refuses there (ports without a protocol, quantities as
 /// numbers), and it takes them the other way, as all later ones do.
-fn upgrade(major: u32, desired: &Desired, release: &Release) -> Vec<String> {
+///
+/// Whoever does not wait does not roll back either: that option alone makes Helm wait.
+fn upgrade(major: u32, desired: &Desired, release: &Release, waits: bool) -> Vec<String> {
     let labels = format!("{ADDON}={},{CHART}={}", desired.name, short(&release.chart.sha256));
     let (path, history) = (chart_path(release), HISTORY.to_string());
     let timeout = format!("{}s", desired.definition.timeout);
@@ -190,11 +211,13 @@ fn upgrade(major: u32, desired: &Desired, release: &Release) -> Vec<String> {
         &labels,
         "--history-max",
         &history,
-        "--wait",
         "--timeout",
         &timeout,
     ];
-    if desired.definition.rollback {
+    if waits {
+        words.push("--wait");
+    }
+    if waits && desired.definition.rollback {
         words.push(if major < 4 { "--atomic" } else { "--rollback-on-failure" });
     }
     if major >= 4 {
@@ -220,6 +243,8 @@ pub fn passing(text: &str) -> Option<&'static str> {
         ("TLS handshake timeout", "the API server is slow"),
         ("unexpected EOF", "the connection to the API server broke"),
         ("apiserver not ready", "the API server starts"),
+        // Of its webhook for recurring jobs. The chart's values raise the setting that it goes by.
+        ("retain value should be less than or equal to", "Longhorn has not taken over its new settings yet"),
     ]
     .iter()
     .find(|(said, _)| text.contains(said))
@@ -275,20 +300,28 @@ mod tests {
     fn an_upgrade_that_fails_goes_back_where_it_may() {
         let mut desired = nothing("web", "site");
         let release = chart("web", "1.0.0", serde_json::json!({}));
-        let last = |desired: &Desired, major: u32| {
-            let words = upgrade(major, desired, &release);
+        let last = |desired: &Desired, major: u32, waits: bool| {
+            let words = upgrade(major, desired, &release, waits);
             let end = words.iter().position(|word| word == "300s").unwrap();
             words[end + 1..].join(" ")
         };
-        assert_eq!(last(&desired, 3), "--atomic");
-        assert_eq!(last(&desired, 4), "--rollback-on-failure --server-side=false");
+        assert_eq!(last(&desired, 3, true), "--wait --atomic");
+        assert_eq!(last(&desired, 4, true), "--wait --rollback-on-failure --server-side=false");
+        // Where hoist waits, it goes back, too.
+        assert_eq!(
+            (last(&desired, 3, false).as_str(), last(&desired, 4, false).as_str()),
+            ("", "--server-side=false")
+        );
         desired.definition.rollback = false;
-        assert_eq!((last(&desired, 3).as_str(), last(&desired, 4).as_str()), ("", "--server-side=false"));
+        assert_eq!(last(&desired, 3, true), "--wait");
+        assert_eq!(last(&desired, 4, true), "--wait --server-side=false");
     }
 
     #[test]
     fn what_passes_by_itself_is_told_from_what_does_not() {
         assert!(passing("Internal error occurred: failed calling webhook \"validate.metallb.io\"").is_some());
+        let denied = "admission webhook \"validator.longhorn.io\" denied the request: retain value should be less than or equal to 100";
+        assert!(passing(denied).is_some());
         assert!(passing("Error: context deadline exceeded").is_none());
         assert!(cause("Error: unable to build: no matches for kind \"Pool\"").is_some());
         assert!(cause("context deadline exceeded").is_none());

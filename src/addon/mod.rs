@@ -3,6 +3,7 @@
 //! An add-on is data (`roles/addons/NAME`, see [`Definition`]). What it shall be is compared with the cluster before
 //! anything is changed; helm runs on a control plane, everything else goes through the API server; gates use it.
 
+mod absent;
 mod chart;
 mod crds;
 mod definition;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -10,13 +11,13 @@ use super::{
     gate::{Bench, Closed, Gate, gate},
     identity,
     install::Install,
-    ready::{left, workloads},
+    ready::{left, of_manifests},
     stop::Stop,
     watch::Watch,
 };
 use crate::{
     engine::Event,
-    kube::Api,
+    kube::{Api, Kind},
     transport::{self, Host},
 };
 
@@ -32,8 +33,9 @@ type Hosts = IndexMap<String, Arc<dyn Host>>;
 impl Install<'_> {
     /// Waits for the pods of manifests, passes the gates, and writes down what was proven, and with which nodes.
     pub(super) async fn prove(&self, api: &Api) -> Result<(), Stop> {
-        if workloads(self.desired).next().is_some() {
-            self.step("wait until its pods are ready", self.pods(api)).await?;
+        let workloads = of_manifests(self.desired);
+        if !workloads.is_empty() {
+            self.step("wait until its pods are ready", self.pods(api, &workloads, None)).await?;
         }
         let mut hosts = self.crew.session.hosts.clone();
         hosts.retain(|name, _| !self.lost.contains(name));
@@ -46,13 +48,19 @@ impl Install<'_> {
         self.step("write down what was proven", self.write(api, proven, nodes)).await
     }
 
-    /// Waits until the workloads among the manifests have the pods that they want; those of the chart helm has waited for.
-    async fn pods(&self, api: &Api) -> Result<(), Stop> {
+    /// Waits until workloads have the pods that they want, but for those of DaemonSets on `absent` nodes, as [`left`].
+    pub(super) async fn pods(
+        &self,
+        api: &Api,
+        workloads: &[(Kind, &Value)],
+        absent: Option<&[String]>,
+    ) -> Result<(), Stop> {
         let (watch, seconds) = (Watch::default(), self.desired.definition.timeout);
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
         let mut said = String::new();
         loop {
-            let left = left(api, self.desired).await.map_err(|error| self.kube(error))?;
+            let left =
+                left(api, self.namespace(), workloads, absent).await.map_err(|error| self.kube(error))?;
             if left.workloads.is_empty() {
                 return Ok(());
             }

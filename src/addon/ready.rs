@@ -1,4 +1,5 @@
-//! Whether the workloads among an add-on's manifests have the pods that they want. Those of its chart helm waits for.
+//! Whether workloads have the pods that they want: those among an add-on's manifests, and those of its chart where helm
+//! cannot wait for them.
 
 use serde_json::Value;
 
@@ -9,6 +10,8 @@ const DAEMON_SET: Kind = Kind::new("apps/v1", "DaemonSet");
 const DEPLOYMENT: Kind = Kind::new("apps/v1", "Deployment");
 const JOB: Kind = Kind::new("batch/v1", "Job");
 const STATEFUL_SET: Kind = Kind::new("apps/v1", "StatefulSet");
+/// The taints of nodes that are not ready.
+const ABSENT: [&str; 3] = ["", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 /// What is still waited for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,10 +24,14 @@ pub(super) struct Left {
     pub over: bool,
 }
 
-/// The workloads among the manifests: what makes pods that are ready, or done, some day.
-pub(super) fn workloads(desired: &Desired) -> impl Iterator<Item = (Kind, &Value)> {
-    let objects = desired.before.objects.iter().chain(&desired.manifests.objects);
-    objects.filter_map(|object| Some((kind(object)?, object)))
+/// The workloads among an add-on's manifests.
+pub(super) fn of_manifests(desired: &Desired) -> Vec<(Kind, &Value)> {
+    workloads(desired.before.objects.iter().chain(&desired.manifests.objects))
+}
+
+/// The workloads among objects: what makes pods that are ready, or done, some day.
+pub(super) fn workloads<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<(Kind, &'a Value)> {
+    objects.into_iter().filter_map(|object| Some((kind(object)?, object))).collect()
 }
 
 fn kind(object: &Value) -> Option<Kind> {
@@ -33,15 +40,23 @@ fn kind(object: &Value) -> Option<Kind> {
         .find(|kind| object["kind"] == kind.kind && object["apiVersion"] == kind.api_version)
 }
 
-/// Looks at all of them.
+/// Looks at all of them. Those that do not say it are in `namespace`. Nobody waits for the pods of a DaemonSet on nodes that are
+/// not ready: on `absent` alone where that is said, on all of them otherwise.
 ///
 /// # Errors
 /// When the API server does not answer.
-pub(super) async fn left(api: &Api, desired: &Desired) -> Result<Left, kube::Error> {
+pub(super) async fn left(
+    api: &Api,
+    namespace: &str,
+    workloads: &[(Kind, &Value)],
+    absent: Option<&[String]>,
+) -> Result<Left, kube::Error> {
     let mut left = Left::default();
-    let away = api.nodes().await?.iter().filter(|node| !node.ready).count() as u64;
-    for (kind, declared) in workloads(desired) {
-        let namespace = declared["metadata"]["namespace"].as_str().unwrap_or(&desired.definition.namespace);
+    let nodes = api.nodes().await?;
+    let excused = nodes.iter().filter(|node| absent.is_none_or(|absent| absent.contains(&node.name)));
+    let away = excused.filter(|node| !node.ready).count() as u64;
+    for &(kind, declared) in workloads {
+        let namespace = declared["metadata"]["namespace"].as_str().unwrap_or(namespace);
         let name = declared["metadata"]["name"].as_str().unwrap_or_default();
         let live = api.object(kind, Some(namespace), name).await?;
         let state = live.as_ref().map_or_else(|| gone(kind), |live| state(kind, live, away));
@@ -89,6 +104,7 @@ fn state(kind: Kind, live: &Value, away: u64) -> State {
                 _ => number(&status["updatedNumberScheduled"]),
             };
             let wanted = number(&status["desiredNumberScheduled"]);
+            let away = if counts_absent(spec) { away } else { 0 };
             (wanted.saturating_sub(away), number(&status["numberReady"]).min(updated))
         }
     };
@@ -105,6 +121,18 @@ fn state(kind: Kind, live: &Value, away: u64) -> State {
         return State::Waits(String::from("has pods of its former revision"));
     }
     State::Done
+}
+
+/// Whether a DaemonSet wants pods on nodes that are not ready, too. Most do not tolerate the taint of these (`NoSchedule`), and
+/// then Kubernetes does not count them.
+fn counts_absent(spec: &Value) -> bool {
+    let tolerations = spec.pointer("/template/spec/tolerations").and_then(Value::as_array);
+    tolerations.into_iter().flatten().any(|toleration| {
+        let (key, effect) = (toleration["key"].as_str(), toleration["effect"].as_str());
+        toleration["operator"] == "Exists"
+            && key.is_none_or(|key| ABSENT.contains(&key))
+            && effect.is_none_or(|effect| effect == "NoSchedule")
+    })
 }
 
 fn job(live: &Value) -> State {
@@ -126,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::addon::{desired::tests::nothing, gate::testing::Cluster};
+    use crate::addon::gate::testing::Cluster;
 
     fn waits(kind: Kind, live: Value) -> String {
         match state(kind, &live, 1) {
@@ -139,6 +167,7 @@ mod tests {
     #[test]
     fn a_workload_is_done_when_all_its_new_pods_are_ready() {
         let of = |spec: Value, status: Value| json!({"spec": spec, "status": status});
+        let everywhere = |toleration: Value| json!({"template": {"spec": {"tolerations": [toleration]}}});
         for (kind, live, said) in [
             (DEPLOYMENT, of(json!({"replicas": 2}), json!({})), "has 0 of 2 pods ready"),
             (
@@ -171,7 +200,7 @@ mod tests {
             (
                 DAEMON_SET,
                 of(
-                    json!({}),
+                    everywhere(json!({"operator": "Exists"})),
                     json!({"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 2}),
                 ),
                 "",
@@ -179,8 +208,17 @@ mod tests {
             (
                 DAEMON_SET,
                 of(
-                    json!({}),
+                    everywhere(json!({"operator": "Exists", "effect": "NoSchedule"})),
                     json!({"desiredNumberScheduled": 3, "updatedNumberScheduled": 1, "numberReady": 3}),
+                ),
+                "has 1 of 2 pods ready",
+            ),
+            // It wants no pod there, and has all others.
+            (
+                DAEMON_SET,
+                of(
+                    everywhere(json!({"operator": "Exists", "key": "gpu"})),
+                    json!({"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberReady": 1}),
                 ),
                 "has 1 of 2 pods ready",
             ),
@@ -211,13 +249,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_is_told_with_the_reasons_of_its_own_pods() {
         let mut cluster = Cluster::new(&["w1"]).await;
-        let mut desired = nothing("site", "demo");
         let deployment = |name: &str, namespace: Option<&str>| {
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
                    "spec": {"selector": {"matchLabels": {"app": name}}, "template": {"spec": {"containers": [{}]}}}})
         };
         let notes = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "notes"}});
-        desired.manifests.objects = vec![deployment("web", None), deployment("api", Some("other")), notes];
+        let objects = vec![deployment("web", None), deployment("api", Some("other")), notes];
         cluster.put(deployment("web", Some("demo")));
         for app in ["web", "theirs"] {
             cluster.put(json!({"apiVersion": "v1", "kind": "Pod",
@@ -225,7 +262,7 @@ mod tests {
                 "status": {"phase": "Pending", "containerStatuses": [{"name": "a", "ready": false, "image": "", "imageID": "",
                     "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}}));
         }
-        let found = left(cluster.bench("demo").api, &desired).await.unwrap();
+        let found = left(cluster.bench("demo").api, "demo", &workloads(&objects), None).await.unwrap();
         assert_eq!(
             found.workloads,
             ["Deployment demo/web has 0 of 1 pods ready", "Deployment other/api is not there"]

@@ -179,10 +179,18 @@ pub(super) mod tests {
 
     /// A revision as Helm keeps it.
     pub fn stored(name: &str, revision: u32, status: &str, values: Value) -> Value {
+        made_of(
+            "---\n# Source: web\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {page: one}\n",
+            (name, revision, status, values),
+        )
+    }
+
+    /// A revision of these objects.
+    pub fn made_of(manifest: &str, (name, revision, status, values): (&str, u32, &str, Value)) -> Value {
         let release = json!({
             "name": name, "info": {"status": status}, "config": values,
             "chart": {"metadata": {"name": "web", "version": "1.0.0"}},
-            "manifest": "---\n# Source: web\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {page: one}\n",
+            "manifest": manifest,
         });
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(release.to_string().as_bytes()).unwrap();

@@ -23,8 +23,10 @@ use crate::{
 
 /// Between two looks at pods while Helm waits for them.
 const LOOK: Duration = Duration::from_secs(2);
-const FORWARD: &str = "mend the cause, then run the same again: it goes on from there, for it cannot go back";
-const ROLLED_BACK: &str = "mend the cause, then run the same again; Helm has rolled back what it changed";
+pub(super) const FORWARD: &str =
+    "mend the cause, then run the same again: it goes on from there, for it cannot go back";
+pub(super) const ROLLED_BACK: &str =
+    "mend the cause, then run the same again; Helm has rolled back what it changed";
 
 impl Install<'_> {
     /// The chart: what a killed Helm left is repaired first, and what Helm does not mend is mended after it.
@@ -48,10 +50,11 @@ impl Install<'_> {
         let there = observed.release(namespace, &desired.name).is_some();
         let lacks = there && gateway_api::lacks(api, desired).await.map_err(|error| self.kube(error))?;
         let shared = observed.also_of(namespace, &desired.name).is_some();
+        let without = self.without(api).await?;
         loop {
             let watch = Watch::default();
             let said = tokio::select! {
-                said = helm.upgrade(desired, release) => said.map_err(|error| self.host(error))?,
+                said = helm.upgrade(desired, release, without.is_none()) => said.map_err(|error| self.host(error))?,
                 never = self.watch(api, &watch, shared) => never,
             };
             let reason = helm::passing(&said.lines.join("\n")).filter(|_| said.status != 0);
@@ -63,7 +66,11 @@ impl Install<'_> {
                 }
                 _ => {
                     let next = if desired.definition.rollback { ROLLED_BACK } else { FORWARD };
-                    self.judge(said, watch.last(), next)?;
+                    let done = self.judge(said, watch.last(), next);
+                    match &without {
+                        Some(without) => self.wait_without(api, &helm, without, done).await?,
+                        None => done?,
+                    }
                     break;
                 }
             }

@@ -133,7 +133,7 @@ pub enum Etcd {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
-    /// Where pods get their addresses; each host takes a /24 of it.
+    /// Where pods get their addresses; each host takes a /24 of it, and so does each rented one. It cannot be changed later.
     #[schemars(schema_with = "schema::ipv4_network")]
     pub pods: Ipv4Net,
     /// Where services get their addresses; between /12 and /29.

@@ -51,6 +51,20 @@ fn replicas_are_on_storage_hosts_alone_and_as_many_as_there_are() {
 }
 
 #[test]
+fn longhorn_lets_a_job_keep_what_the_inventory_says() {
+    let most = |retain: u32| {
+        let job =
+            |name: &str, retain| format!("{name}: {{task: snapshot, cron: \"0 * * * *\", retain: {retain}}}");
+        let jobs =
+            format!("addons: {{longhorn: {{recurring_jobs: {{{}, {}}}}}}}\n", job("a", retain), job("b", 2));
+        let rendered = render(&format!("{CLUSTER}{jobs}"), "longhorn");
+        assert_keys("longhorn", &rendered.values);
+        rendered.values["defaultSettings"]["recurringJobMaxRetention"].clone()
+    };
+    assert_eq!((most(100), most(101), most(250)), (json!(null), json!("101"), json!("250")));
+}
+
+#[test]
 fn the_key_to_backups_is_in_a_secret_and_nowhere_else() {
     let rendered = full();
     let secret = &rendered.definition.secrets[0];

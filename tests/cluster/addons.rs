@@ -262,6 +262,25 @@ fn addons() {
         inventory(&stage, "1.1.0", "page: two");
         stage.hoist(&["apply"]).exits(0);
     });
+    stage.step("a worker without power keeps no DaemonSet of a chart from the others", || {
+        stage.hoist(&["lab", "stop", "w1"]).exits(0);
+        let ready = "get node w1 -o jsonpath='{.status.conditions[?(@.type==\"Ready\")].status}'";
+        until("w1 is not ready", 120, || kubectl(&stage, ready) == "Unknown");
+        // The server has no other worker to run on.
+        inventory(&stage, "1.1.0", "page: without power, replicas: 0, everywhere: true");
+        let ran = stage.hoist(&["apply"]).exits(69);
+        ran.says("not for pods of DaemonSets on nodes that are not ready: w1");
+        assert_eq!(page(&stage), "without power");
+        let pods = "-n site get daemonset site-everywhere -o jsonpath='{.status.numberReady}'";
+        assert_eq!(kubectl(&stage, pods), "1");
+        stage.hoist(&["lab", "start", "w1"]).exits(0);
+        until("w1 is ready", 120, || kubectl(&stage, ready) == "True");
+        until("its pod runs there, too", 60, || kubectl(&stage, pods) == "2");
+        stage.hoist(&["apply"]).exits(0);
+        nothing_left(&stage);
+        inventory(&stage, "1.1.0", "page: two");
+        stage.hoist(&["apply"]).exits(0);
+    });
     stage.step("a release that does not get ready is rolled back, and why is said", || {
         inventory(&stage, "1.1.0", "page: three, probe: {port: 8081}");
         let ran = stage.hoist(&["apply"]).exits(1);

@@ -13,6 +13,12 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     for (name, host) in &document.value.hosts {
         of_node(document, &["hosts", name], &format!("`{name}`"), (&host.labels, &host.taints), problems);
     }
+    if let Some(metallb) = &document.value.addons.metallb {
+        let place = ["addons", "metallb", "node_selector"];
+        for label in &metallb.node_selector {
+            form(document, &place, label, "nodes", problems);
+        }
+    }
     let burst = &document.value.burst;
     of_node(document, &["burst"], "rented nodes", (&burst.labels, &burst.taints), problems);
 }
@@ -25,22 +31,15 @@ fn of_node(
     (labels, taints): (&IndexMap<String, String>, &[String]),
     problems: &mut Vec<Problem>,
 ) {
-    for (key, value) in labels {
-        let path = [place, &["labels", key]].concat();
-        let refused = match label_key(key) {
-            Err(reason) => Some((reason, KEY_HELP)),
-            Ok(()) if OF_KUBELETS.contains(&key.as_str()) => Some(("the kubelet gives it", KUBELET_HELP)),
-            Ok(()) => None,
-        };
-        if let Some((reason, help)) = refused {
+    let place_of_labels = [place, &["labels"]].concat();
+    for label in labels {
+        let key = label.0.as_str();
+        if OF_KUBELETS.contains(&key) {
+            let at = document.tree.key_at(&[&place_of_labels[..], &[key]].concat());
             let mistake = format!("`{key}` cannot be a label of {name}");
-            problems.push(Problem::new(document.tree.key_at(&path), mistake).label(reason).help(help));
+            problems.push(Problem::new(at, mistake).label("the kubelet gives it").help(KUBELET_HELP));
         }
-        if !value.is_empty() && !is_name(value) {
-            let mistake = format!("`{value}` cannot be the value of a label");
-            let problem = Problem::new(document.tree.at(&path), mistake);
-            problems.push(problem.label("not allowed in a label").help(NAME_HELP));
-        }
+        form(document, &place_of_labels, label, name, problems);
     }
     for (index, taint) in taints.iter().enumerate() {
         if let Err((reason, help)) = self::taint(taint) {
@@ -49,6 +48,26 @@ fn of_node(
             let mistake = format!("`{taint}` cannot be a taint of {name}");
             problems.push(Problem::new(document.tree.at(&path), mistake).label(reason).help(help));
         }
+    }
+}
+
+/// Whether key and value of a label in the map at `place` can be those of one.
+fn form(
+    document: &Document<Inventory>,
+    place: &[&str],
+    (key, value): (&String, &String),
+    name: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let path = [place, &[key]].concat();
+    if let Err(reason) = label_key(key) {
+        let mistake = format!("`{key}` cannot be a label of {name}");
+        problems.push(Problem::new(document.tree.key_at(&path), mistake).label(reason).help(KEY_HELP));
+    }
+    if !value.is_empty() && !is_name(value) {
+        let mistake = format!("`{value}` cannot be the value of a label");
+        let problem = Problem::new(document.tree.at(&path), mistake);
+        problems.push(problem.label("not allowed in a label").help(NAME_HELP));
     }
 }
 

@@ -24,6 +24,7 @@ const SMALLEST_POD_SUBNET: u8 = 30;
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     sizes(document, problems);
+    room(document, problems);
     overlaps(document, problems);
     pod_subnets(document, problems);
 }
@@ -58,6 +59,44 @@ fn sizes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
             .help("a /16 has room for 65534 services"),
         );
     }
+}
+
+/// A plugin that hands out parts of the pod network itself gives each node one, rented ones too. With the plugin `bridge`
+/// hosts choose, which is looked at host by host.
+fn room(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let inventory = &document.value;
+    let network = &inventory.cluster.network;
+    // Who has values for Cilium's `ipam` divides the network in another way.
+    let own = inventory.addons.cilium.as_ref().is_some_and(|cilium| cilium.values.contains_key("ipam"));
+    let known = LARGEST_PODS..=POD_SUBNET_PREFIX;
+    let whole = document.is_whole(&["cluster", "network"]);
+    if network.plugin == Plugin::Bridge || own || !whole || !known.contains(&network.pods.prefix_len()) {
+        return;
+    }
+    let hosts = inventory.hosts.values().filter(|host| host.is_node()).count() as u64;
+    let rented = u64::from(inventory.burst.max_instances.unwrap_or(0));
+    let (nodes, room) = (hosts + rented, 1_u64 << (POD_SUBNET_PREFIX - network.pods.prefix_len()));
+    if nodes <= room {
+        return;
+    }
+    // The largest network that there may be has room for 65536.
+    let bits = nodes.next_power_of_two().ilog2().min(u32::from(POD_SUBNET_PREFIX - LARGEST_PODS));
+    let smallest = u32::from(POD_SUBNET_PREFIX) - bits;
+    let mut problem = Problem::new(
+        span_of(document, "pods"),
+        format!("the pod network {} has room for {room} nodes, but there may be {nodes}", network.pods),
+    )
+    .label(format!("divided into {room} /{POD_SUBNET_PREFIX}"));
+    let mut wanted = format!("{hosts} hosts");
+    if rented > 0 {
+        let at = document.tree.at(&["burst", "max_instances"]);
+        problem = problem.also(at, format!("up to {rented} of them rented"));
+        wanted += &format!(" and up to {rented} rented ones");
+    }
+    problems.push(problem.help(format!(
+        "each node takes a /{POD_SUBNET_PREFIX}: {wanted} need at least a /{smallest}. Choose it before the cluster is \
+         made: the network cannot be changed afterwards"
+    )));
 }
 
 /// Addresses that are set aside for something.

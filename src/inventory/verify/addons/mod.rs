@@ -33,6 +33,7 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     monitoring::verify(document, problems);
     prometheus::verify(document, problems);
     own::verify(document, problems);
+    one_address_twice(document, problems);
 }
 
 /// Where the key of an add-on stands.
@@ -69,6 +70,22 @@ fn address_of_a_pool(
     }
 }
 
+/// MetalLB gives an address to one service.
+fn one_address_twice(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
+    let addons = &document.value.addons;
+    let ingress = addons.ingress_nginx.as_ref().and_then(|settings| settings.address);
+    let registry = addons.registry.as_ref().and_then(|settings| settings.address);
+    let Some(address) = ingress.filter(|_| ingress == registry) else { return };
+    let mut places = ["ingress-nginx", "registry"].map(|name| document.tree.at(&["addons", name, "address"]));
+    places.sort_by_key(|place| place.offset());
+    problems.push(
+        Problem::new(places[1], format!("two add-ons ask MetalLB for the address {address}"))
+            .label("again here")
+            .also(places[0], "first here")
+            .help("give each its own, or leave one out to have one given"),
+    );
+}
+
 fn nobody_gives_addresses(at: Span) -> Problem {
     Problem::new(at, "nothing in this inventory gives a load balancer an address")
         .label("needs `metallb`")
@@ -95,7 +112,12 @@ fn issuer(document: &Document<Inventory>, path: &[&str], named: Option<&str>, pr
     }
 }
 
-/// Whether one of the add-ons makes volumes.
-fn gives_volumes(inventory: &Inventory) -> bool {
-    inventory.addons.longhorn.is_some() || inventory.addons.nfs_provisioner.is_some()
+/// Whether one of the add-ons makes volumes for claims that name no storage class.
+fn has_default_class(inventory: &Inventory) -> bool {
+    let longhorn = inventory.addons.longhorn.as_ref().is_some_and(|longhorn| longhorn.default_class);
+    let nfs = inventory.addons.nfs_provisioner.as_ref().is_some_and(|nfs| nfs.default_class != Some(false));
+    longhorn || nfs
 }
+
+const NO_DEFAULT_CLASS: &str = "no add-on has a default storage class";
+const NAME_A_CLASS: &str = "name a `storage_class`, or install Longhorn or the NFS provisioner";

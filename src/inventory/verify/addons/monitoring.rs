@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use miette::Severity;
 
-use super::{asked, gives_volumes};
+use super::{NAME_A_CLASS, asked, has_default_class};
 use crate::{
     inventory::{Inventory, Monitoring, Plugin},
     yaml::{Document, Problem},
@@ -19,11 +19,11 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     names(document, monitoring, problems);
     hosts(document, monitoring, problems);
     let whole = document.is_whole(&["addons"]);
-    if whole && monitoring.storage_class.is_none() && !gives_volumes(inventory) {
+    if whole && monitoring.storage_class.is_none() && !has_default_class(inventory) {
         problems.push(
-            Problem::new(asked(document, "monitoring"), "nothing in this inventory makes volumes")
-                .label("every client has a database with a volume")
-                .help("add `longhorn` or `nfs-provisioner`, or name a `storage_class` that the cluster has"),
+            Problem::new(asked(document, "monitoring"), "nothing makes the volumes of the clients")
+                .label("every client has a database, and no add-on has a default storage class")
+                .help(NAME_A_CLASS),
         );
     }
     if inventory.cluster.network.plugin == Plugin::Bridge {
@@ -83,6 +83,15 @@ fn hosts(document: &Document<Inventory>, monitoring: &Monitoring, problems: &mut
                 Problem::new(place, format!("two clients have the host {host}"))
                     .label("again here")
                     .also(other, "first here")
+                    .help("give each its own"),
+            );
+        }
+        if document.value.addons.registry.as_ref().is_some_and(|registry| registry.host == *host) {
+            let of_registry = document.tree.at(&["addons", "registry", "host"]);
+            problems.push(
+                Problem::new(place, format!("`{name}` and the registry have the host {host}"))
+                    .label("this one")
+                    .also(of_registry, "that of the registry")
                     .help("give each its own"),
             );
         }

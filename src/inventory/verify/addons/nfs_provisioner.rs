@@ -6,6 +6,9 @@ use crate::{
     yaml::{Document, Problem},
 };
 
+/// The storage class that Longhorn's chart makes.
+const OF_LONGHORN: &str = "longhorn";
+
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
     let inventory = &document.value;
     let Some(nfs) = &inventory.addons.nfs_provisioner else { return };
@@ -19,6 +22,17 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
             .label("this one")
             .also(asked(document, "longhorn"), "and that of Longhorn")
             .help("set `default_class: false` for one of them"),
+        );
+    }
+    if nfs.class == OF_LONGHORN && inventory.addons.longhorn.is_some() {
+        problems.push(
+            Problem::new(
+                document.tree.at(&["addons", "nfs-provisioner", "class"]),
+                format!("two storage classes would have the name `{OF_LONGHORN}`"),
+            )
+            .label("this one")
+            .also(asked(document, "longhorn"), "and that of Longhorn")
+            .help("choose another name, such as `nfs`"),
         );
     }
     // Only there a role asks; elsewhere the client is installed whatever is said.

@@ -2,7 +2,7 @@
 
 use miette::Severity;
 
-use super::{asked, gives_volumes};
+use super::{NAME_A_CLASS, NO_DEFAULT_CLASS, asked, has_default_class};
 use crate::{
     inventory::{Inventory, Scraped},
     yaml::{Document, Problem},
@@ -29,12 +29,10 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
     let wanted = volumes.into_iter().find(|(size, _)| size.is_some());
     if let Some((_, path)) = wanted
         && prometheus.storage_class.is_none()
-        && !gives_volumes(inventory)
+        && !has_default_class(inventory)
     {
         problems.push(
-            Problem::new(at(&path), "nothing in this inventory makes volumes")
-                .label("needs a storage class")
-                .help("add `longhorn` or `nfs-provisioner`, or name a `storage_class` that the cluster has"),
+            Problem::new(at(&path), "nothing makes this volume").label(NO_DEFAULT_CLASS).help(NAME_A_CLASS),
         );
     }
     if let Some(email) = &prometheus.alerts.email

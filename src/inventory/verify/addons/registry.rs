@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use miette::Severity;
 
-use super::{address_of_a_pool, asked, issuer, nobody_gives_addresses};
+use super::{
+    NAME_A_CLASS, NO_DEFAULT_CLASS, address_of_a_pool, asked, has_default_class, issuer,
+    nobody_gives_addresses,
+};
 use crate::{
     inventory::{Inventory, addons::RegistryExposure},
     yaml::{Document, Problem},
@@ -22,13 +25,12 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .help("write a name that your DNS knows, such as registry.office.lan; the address is for `address`"),
         );
     }
-    let longhorn = addons.longhorn.as_ref().is_some_and(|longhorn| longhorn.default_class);
-    let nfs = addons.nfs_provisioner.as_ref().is_some_and(|nfs| nfs.default_class != Some(false));
-    if registry.storage_class.is_none() && !longhorn && !nfs && document.is_whole(&["addons"]) {
+    let given = registry.storage_class.is_some() || has_default_class(&document.value);
+    if !given && document.is_whole(&["addons"]) {
         problems.push(
             Problem::new(asked(document, "registry"), "nothing gives the registry a volume")
-                .label("no add-on has a default storage class")
-                .help("name a `storage_class`, or install Longhorn or the NFS provisioner"),
+                .label(NO_DEFAULT_CLASS)
+                .help(NAME_A_CLASS),
         );
     }
     match registry.expose {
