@@ -80,6 +80,6 @@ async fn renew(args: &Renew) -> Result<Exit, Failure> {
     if living.is_empty() {
         return Err(Failure::from(AccessError::NoCluster).or_worse(lost));
     }
-    let done = apply::run(&apply::Args::only(&args.inventory.file, &living, "renewal")).await?;
+    let done = apply::run(&apply::Args::only(&args.inventory.file, &living, certificates::RENEWAL)).await?;
     Ok(if done == Exit::Ok { lost } else { done })
 }

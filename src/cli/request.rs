@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     artifact::{self, Index},
-    cluster::{Scope, Work, WorkError},
+    cluster::{Scope, Work, WorkError, certificates::RENEWAL},
     engine::{self, Library, Lock, SavedPlan, Source},
     exit::Exit,
     inventory::{self, Inventory, Loaded, Packages, Selection},
@@ -107,9 +107,13 @@ impl Request {
         })
     }
 
-    /// The artifacts; none where there are none and only roles are asked for that may not need any.
+    /// The artifacts; none where there are none and only roles are asked for that may not need any. Who renews certificates
+    /// needs none at all, perhaps years after they were last there.
     pub fn index(&self) -> Result<Option<Index>, Failure> {
         let inventory = self.inventory();
+        if self.scope.only.as_ref().is_some_and(|only| only.iter().all(|role| role == RENEWAL)) {
+            return Ok(None);
+        }
         match artifact::supply(inventory, &self.file, &home(), &cache()?) {
             Err(artifact::Error::Missing { .. })
                 if self.scope.only.is_some() && inventory.artifacts.packages == Packages::Repositories =>

@@ -8,6 +8,9 @@ use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
 
 use crate::transport::{self, Host, Script};
 
+/// The role that renews them.
+pub const RENEWAL: &str = "renewal";
+
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where certificates are: kubeadm's, those of etcd on hosts of its own and what API servers show it, and the kubelet's.

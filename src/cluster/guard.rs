@@ -5,6 +5,7 @@ use super::{
     identity::{OtherIdentity, same_identity},
     keepers::{self, TwoHolders},
     roles::{OtherRole, same_roles},
+    subnets::{OtherSubnet, same_subnets},
     version::{OtherVersion, same_kubelets, same_version},
 };
 use crate::{
@@ -46,6 +47,9 @@ pub enum Refusal {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Identity(#[from] OtherIdentity),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Subnet(#[from] OtherSubnet),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Holders(#[from] TwoHolders),
@@ -99,6 +103,9 @@ impl Guard {
             same_roles(inventory, &session.facts, changed)?;
             same_version(inventory, &session.facts)?;
             same_identity(inventory, &session.facts)?;
+        }
+        if self.includes("bridge") {
+            same_subnets(inventory, &session.facts)?;
         }
         if self.includes("load-balancer") {
             let silent: Vec<&str> = session.unreached.iter().map(|lost| lost.host.as_str()).collect();

@@ -25,6 +25,7 @@ mod secrets;
 pub mod serving;
 mod session;
 pub mod state;
+mod subnets;
 mod targets;
 mod version;
 mod volumes;
@@ -38,6 +39,7 @@ pub use members::{NoBeginning, Observed, certified, first, living, living_certif
 pub use rented::{BEYOND, Rented, rented};
 pub use roles::{OtherRole, same_roles, unlisted};
 pub use session::{Session, Unreached, Unusable, Visit};
+pub use subnets::OtherSubnet;
 pub use targets::{surroundings, targets};
 pub use version::{OtherVersion, same_version};
 pub use work::{Scope, Work, WorkError};

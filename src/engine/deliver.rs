@@ -175,7 +175,7 @@ impl Carrier {
             loop {
                 let before = there.load(Ordering::Relaxed);
                 sleep(GLANCE).await;
-                if there.load(Ordering::Relaxed) - before < SLOW * GLANCE.as_secs() {
+                if there.load(Ordering::Relaxed).saturating_sub(before) < SLOW * GLANCE.as_secs() {
                     late();
                 }
             }

@@ -48,7 +48,7 @@ pub use secret::SecretSource;
 pub use security::{Audit, Level, PodSecurity, Security};
 pub use select::{NoSuchHost, Selection};
 use subnet::assign;
-pub use subnet::{POD_SUBNET_PREFIX, pod_subnet};
+pub use subnet::{BRIDGE, POD_SUBNET_PREFIX, pod_subnet};
 pub use types::{Artifacts, ArtifactsFrom, Become, Chart, Host, Inventory, Packages, Role, Ssh};
 pub use version::{RELEASES, Release};
 

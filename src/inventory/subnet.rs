@@ -10,6 +10,9 @@ use super::{Host, Inventory};
 /// kubelet's limit of 110.
 pub const POD_SUBNET_PREFIX: u8 = 24;
 
+/// The bridge that the network plugin `bridge` makes on a host for its first pod.
+pub const BRIDGE: &str = "cni0";
+
 /// The pod subnet of a host: its own, or the one that its address points to. `None` when the pod network has
 /// no room for even one.
 ///

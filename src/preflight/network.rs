@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding},
     survey::Survey,
 };
-use crate::inventory::{Inventory, Routing};
+use crate::inventory::{BRIDGE, Inventory, Routing};
 
 const ADDRESS: Check = Check {
     name: "address",
@@ -54,9 +54,6 @@ const NATIVE: Check = Check {
     expected: "every other node's address is in the network of its own",
 };
 
-/// The bridge that hoist's own network plugin makes on each host.
-const OWN_BRIDGE: &str = "cni0";
-
 /// What facts tell of one host.
 pub fn from_facts(inventory: &Inventory, host: &Subject) -> Vec<Finding> {
     if host.facts.addresses.is_empty() {
@@ -85,7 +82,7 @@ fn networks(inventory: &Inventory, host: &Subject) -> Finding {
     if host.facts.kubernetes.joined {
         return NETWORKS.skipped(host.name, JOINED);
     }
-    let own = host.facts.addresses.iter().filter(|own| own.interface != OWN_BRIDGE);
+    let own = host.facts.addresses.iter().filter(|own| own.interface != BRIDGE);
     let networks = own.filter_map(|own| match own.address {
         IpAddr::V4(address) => {
             Some((own.interface.as_str(), Ipv4Net::new(address, own.prefix).ok()?.trunc()))
@@ -125,7 +122,7 @@ fn routes(inventory: &Inventory, host: &Subject, survey: &Survey) -> Finding {
     }
     let peers = |via| inventory.hosts.values().any(|peer| Some(peer.address) == via);
     // A run that was interrupted has set its routes already.
-    let foreign = survey.routes.iter().filter(|route| route.device != OWN_BRIDGE && !peers(route.via));
+    let foreign = survey.routes.iter().filter(|route| route.device != BRIDGE && !peers(route.via));
     for route in foreign {
         if let Some((whose, taken)) = overlap(inventory, route.network) {
             return ROUTES.error(

@@ -100,9 +100,7 @@ impl Service {
     /// Whether it is started at boot and shall not be, or the other way round.
     fn boot_differs(&self, now: &UnitState) -> bool {
         match (self.enabled, now.file.as_str()) {
-            (Some(true), file) => {
-                !matches!(file, "enabled" | "enabled-runtime" | "static" | "alias" | "generated")
-            }
+            (Some(true), file) => !matches!(file, "enabled" | "static" | "alias" | "generated"),
             (Some(false), file) => matches!(file, "enabled" | "enabled-runtime"),
             (None, _) => false,
         }

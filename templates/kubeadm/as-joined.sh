@@ -3,6 +3,7 @@
 as_joined() {
 	# Its API server began when these files were there.
 	touch /etc/kubernetes/security.applied
+	! certificate_has_names || touch /etc/kubernetes/api-names.applied
 	manifests=/etc/kubernetes/manifests
 	drafts=$(mktemp -d) || return 0
 	if unshare --mount sh -c 'mount --bind "$1" "$2" && kubeadm init phase control-plane all --config "$3"' \
@@ -11,4 +12,15 @@ as_joined() {
 		touch /etc/kubernetes/kubeadm.applied
 	fi
 	rm -rf "$drafts"
+}
+
+# Its certificate was made with the names that the cluster has, which may be older than those here.
+certificate_has_names() {
+	certificate=/etc/kubernetes/pki/apiserver.crt
+	[ -e $certificate ] || return
+	for name in $(cat /etc/kubernetes/api-names); do
+		# What is no address matches, as an address, every certificate.
+		case $name in *[!0-9.]*) kind=host ;; *) kind=ip ;; esac
+		openssl x509 -noout -in $certificate -check$kind "$name" 2>/dev/null | grep -q 'does match' || return
+	done
 }

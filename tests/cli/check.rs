@@ -66,6 +66,29 @@ fn a_release_that_was_never_installed_is_told_of_and_gone_on_with() {
     }
 }
 
+/// Perhaps years after the bundle was last there.
+#[test]
+fn who_renews_certificates_needs_no_artifacts() {
+    let folder = tempfile::tempdir().unwrap();
+    for (artifacts, missing) in
+        [("bundle: gone.bundle", "gone.bundle"), ("packages: pinned, folder: none", "there are no artifacts")]
+    {
+        let text = format!(
+            "cluster: {{name: a, kubernetes: \"1.20.2\", network: {{plugin: bridge}}}}\n\
+             ssh: {{network_namespace: no-such-network}}\nartifacts: {{{artifacts}}}\n\
+             hosts:\n  a: {{address: 192.0.2.1, roles: [control-plane]}}\n"
+        );
+        let file = inventory(folder.path(), &text);
+        for (roles, says, not) in
+            [("renewal", "no-such-network", missing), ("renewal,kubernetes", missing, "no-such-network")]
+        {
+            let (exit, _, errors) = ask(&["plan", "-i", &file, "--only", roles]);
+            assert_eq!(exit, 71, "{errors}");
+            assert!(errors.contains(says) && !errors.contains(not), "{roles}: {errors}");
+        }
+    }
+}
+
 /// The answer to a file, whatever it is, without the line breaks of a terminal. Ends the program when it does not
 /// answer.
 fn answer_to(path: &Path) -> (i32, String) {

@@ -9,6 +9,7 @@ mod etcd;
 mod families;
 mod grown;
 mod kubeadm;
+mod name_anew;
 mod once;
 mod place;
 mod read_anew;

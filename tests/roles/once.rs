@@ -170,6 +170,33 @@ fn shown(output: &Output) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// What kubeadm does first when it joins a control plane: a certificate with these names.
+fn certified(names: &str) -> String {
+    format!(
+        "mkdir -p $etc/pki && openssl req -x509 -newkey rsa:2048 -nodes -keyout $etc/pki/apiserver.key \
+         -out $etc/pki/apiserver.crt -subj /CN=kube-apiserver -addext subjectAltName={names} -days 1 2>/dev/null\n"
+    )
+}
+
+#[test]
+fn a_certificate_that_has_its_names_is_not_made_anew() {
+    let names = "DNS:api.example.lan,DNS:api.example.com,IP:192.0.2.1";
+    for (has, wanted, applied) in [
+        (names, "api.example.com\n192.0.2.1\n", true),
+        (names, "\n", true),
+        (names, "api.example.com\n192.0.2.2\n", false),
+        (names, "api.example.org\n", false),
+    ] {
+        let joined = format!("{}{JOINED} $etc/admin.conf", certified(has));
+        each_shell("external", "cp2", &[&joined], |bed| {
+            fs::create_dir_all(bed.path("etc")).unwrap();
+            fs::write(bed.path("etc/api-names"), wanted).unwrap();
+            assert!(bed.run().status.success());
+            assert_eq!(bed.path("etc/api-names.applied").exists(), applied, "{wanted}");
+        });
+    }
+}
+
 #[test]
 fn who_joins_at_once_is_left_alone() {
     for (etcd, host) in [("stacked", "w1"), ("external", "w1"), ("stacked", "cp2"), ("external", "cp2")] {

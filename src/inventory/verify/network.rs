@@ -275,8 +275,8 @@ fn pod_subnets(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
                 .label(format!("`{second}` takes {subnet}"))
                 .also(*at, format!("`{first}` takes {taken}"))
                 .help(format!(
-                    "set pod_subnet on one of them, to a free part of {pods}; without it, the last digits of \
-                     the address decide"
+                    "set pod_subnet on the one that is in no cluster yet, to a free part of {pods}; without it, the last \
+                     digits of the address decide"
                 )),
         );
     }

@@ -179,6 +179,16 @@ fn a_unit_is_taken_down_or_left_alone() {
         ("masked", "active", "masked", no, no, Some("stop"), &["stop"]),
         ("loaded", "active", "enabled", no, Some(true), Some("disable"), &["disable", "start"]),
         ("loaded", "active", "enabled", Some(true), no, Some("stop"), &["enable", "stop"]),
+        // What is enabled in /run is not after the next boot.
+        (
+            "loaded",
+            "active",
+            "enabled-runtime",
+            Some(true),
+            Some(true),
+            Some("bring up"),
+            &["enable", "start"],
+        ),
         ("loaded", "failed", "disabled", no, no, None, &[]),
         ("loaded", "inactive", "static", no, no, None, &[]),
         ("masked", "inactive", "masked", no, no, None, &[]),
