@@ -7,7 +7,10 @@ use std::{
     process,
 };
 
-use hoist::inventory;
+use hoist::{
+    engine::Library,
+    inventory::{self, RoleVars},
+};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 
@@ -158,4 +161,20 @@ fn the_reference_is_what_the_code_says() {
         fs::read_to_string(&path).unwrap_or_default() == reference,
         "docs/inventory.md is out of date: run `UPDATE=1 cargo test --test inventory`"
     );
+}
+
+/// What inventories may say to the built-in roles is what those take, and begins with the same values.
+#[test]
+fn the_values_of_built_in_roles_are_those_of_their_files() {
+    let library = Library::default();
+    let files = library.roles().into_iter().map(|name| (library.role(&name).unwrap().defaults, name));
+    let defaults: serde_json::Map<_, _> = files
+        .flat_map(|(defaults, name)| {
+            assert!(defaults.keys().all(|key| *key == name), "{name} has defaults under another name");
+            defaults
+        })
+        .collect();
+    let known = serde_json::to_value(RoleVars::default()).unwrap();
+    assert_eq!(serde_json::Value::Object(defaults), known);
+    assert_eq!(known.as_object().unwrap().keys().collect::<Vec<_>>(), RoleVars::NAMES);
 }

@@ -14,6 +14,7 @@ use super::{
     cluster::{Cluster, Etcd, KubeadmAddon},
     disk::Disk,
     jump::Jump,
+    role_vars::RoleVars,
 };
 use crate::yaml::schema;
 
@@ -47,8 +48,9 @@ pub struct Inventory {
     /// Workers in EC2 for what the machines have no room for. Empty: none.
     #[serde(default)]
     pub burst: Burst,
-    /// Values for roles, under names that the roles document. A host's own `vars` win.
+    /// Values for roles. A host's own `vars` win: what it says of a name takes the place of all that is said of it here.
     #[serde(default)]
+    #[schemars(with = "RoleVars")]
     pub vars: Map<String, Json>,
 }
 
@@ -228,6 +230,7 @@ pub struct Host {
     pub ssh: Ssh,
     /// Values for roles on this host.
     #[serde(default)]
+    #[schemars(with = "RoleVars")]
     pub vars: Map<String, Json>,
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::cron;
+use super::{cron, duration};
 
 /// One format.
 pub(super) struct Format {
@@ -99,6 +99,13 @@ const FORMATS: &[Format] = &[
         expected: "a schedule of minute, hour, day of the month, month and day of the week such as \"0 2 * * *\"",
         accepts: |text| cron::mistake(text).is_none(),
         fix: cron::mistake,
+        stand_in: None,
+    },
+    Format {
+        name: "hours-or-duration",
+        expected: "a time such as 8h or 30m, or whole hours such as 8",
+        accepts: |text| duration::is_whole(text) || duration::is_duration(text),
+        fix: |_| None,
         stand_in: None,
     },
     Format {
@@ -231,6 +238,11 @@ mod tests {
             ),
             ("mode", &["644", "0644", "4755"], &["u=rw", "64", "0888", "00644", ""]),
             ("cron", &["0 2 * * *"], &["0 2 * *", "daily"]),
+            (
+                "hours-or-duration",
+                &["8", "8h", "1h30m", "0.5h", "100ms"],
+                &["", "h", "1d", "8 hours", "-1h", "0.5", "1h30"],
+            ),
             ("version", &["1.20.2", "1.36.0-rc.1"], &["1.20", "v1.20.2", "latest", "1.20.02"]),
         ] {
             let format = named(name).expect(name);

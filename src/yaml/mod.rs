@@ -12,6 +12,7 @@
 mod build;
 mod check;
 mod cron;
+mod duration;
 mod format;
 mod gaps;
 mod inside;

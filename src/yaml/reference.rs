@@ -164,7 +164,7 @@ fn description(schema: &Json) -> Option<String> {
 }
 
 fn range(schema: &Json) -> Option<String> {
-    let limit = |name| schema.get(name).and_then(Json::as_u64);
+    let limit = |name| schema.get(name).and_then(Json::as_i64);
     match (limit("minimum")?, limit("maximum")) {
         (least, Some(most)) => Some(format!("{least} to {most}")),
         (least, None) => Some(format!("at least {least}")),

@@ -267,3 +267,25 @@ fn the_program_answers_people_and_programs() {
     let err = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(err.contains("no/such") && err.contains("check the folder given with --roles"), "{err}");
 }
+
+/// The inventory is judged by what the built-in roles take, also where one of a folder has their name.
+#[test]
+fn what_a_role_adds_to_a_built_in_one_has_a_name_of_its_own() {
+    let base = "defaults: {base: {time: false, tiem: true, ntp: 10.0.0.1}, containerd: true, own: {ntp: 1}}\ntasks: []\n";
+    let bed = Bed::new(&[("base", base)], &[]);
+    let title = |key: &str| {
+        format!(
+            "roles/base/role.yaml:2: no inventory can say `vars.base.{key}`: the built-in role `base` has no such key"
+        )
+    };
+    assert_eq!(
+        found(&bed, &["base"]),
+        [
+            format!("{}; did you mean `time`?", title("tiem")),
+            format!("{}; put it under a name of your own, such as `own.ntp`", title("ntp")),
+            "roles/base/role.yaml:2: `vars.containerd` is a map in every inventory: the built-in role `containerd` has it; \
+             rename it"
+                .to_string(),
+        ]
+    );
+}

@@ -1,5 +1,6 @@
 //! Every mistake in roles and their templates that can be found without a host and without an inventory.
 
+mod built_in;
 mod role;
 mod scope;
 mod template;

@@ -8,7 +8,7 @@ use super::{
         role::{RoleFile, TaskSpec, kind_problems},
         syntax::{Include, Syntax},
     },
-    Linter,
+    Linter, built_in,
     scope::Scope,
     syntax_problem,
 };
@@ -41,6 +41,7 @@ impl<'a, 'l> Linted<'a, 'l> {
     pub fn problems(mut self) -> Vec<Problem> {
         self.needs();
         self.provides();
+        self.problems.extend(built_in::mistakes(self.document));
         let file = &self.document.value;
         for (index, name) in
             file.inputs.iter().enumerate().filter(|(_, name)| file.defaults.contains_key(*name))

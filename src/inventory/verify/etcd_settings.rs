@@ -1,112 +1,45 @@
-//! `vars.etcd`: what would keep etcd from starting. Its own rules: `Config.Validate` and `parseCompactionRetention` of
+//! `vars.etcd`: what would keep etcd from starting and no schema can say. Its own rule: `Config.Validate` of
 //! https://github.com/etcd-io/etcd/blob/main/server/embed/config.go
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::all_vars;
 use crate::{
     inventory::Inventory,
-    yaml::{Document, Problem, Span},
+    yaml::{Document, Problem},
 };
 
-/// Each number, and from what to what it may be.
-const RANGES: [(&str, i64, i64); 6] = [
-    ("heartbeat_ms", 0, LONGEST_ELECTION / SIGNS_OF_LIFE),
-    ("election_ms", 0, LONGEST_ELECTION),
-    ("quota_bytes", 0, i64::MAX),
-    ("snapshot_count", 1, i64::MAX),
-    ("nice", -20, 19),
-    ("oom_score_adjust", -1000, 1000),
-];
-const LONGEST_ELECTION: i64 = 50_000;
 /// How many signs of life of the leader etcd wants to fit into the time until another is elected.
 const SIGNS_OF_LIFE: i64 = 5;
-const UNITS: [&str; 7] = ["ns", "us", "µs", "ms", "s", "m", "h"];
 
 pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
-    let inventory = &document.value;
     // Where the members are decides what they begin with.
     let known = ["roles", "site"].iter().all(|key| document.is_whole(&["hosts", "*", key]));
-    let times = (known && document.is_whole(&["cluster", "etcd"])).then(|| inventory.etcd_times());
-    let mut said = vec![(vec!["vars", "etcd"], &inventory.vars)];
-    said.extend(inventory.hosts.iter().map(|(name, host)| (vec!["hosts", name, "vars", "etcd"], &host.vars)));
-    for (path, vars) in said {
-        if let Some(Value::Object(settings)) = vars.get("etcd") {
-            let at = |key: &str| document.tree.at(&[&path[..], &[key]].concat());
-            judge(settings, times, &at, problems);
-        }
+    if !known || !document.is_whole(&["cluster", "etcd"]) {
+        return;
     }
-}
-
-fn judge(
-    settings: &Map<String, Value>,
-    times: Option<(i64, i64)>,
-    at: &dyn Fn(&str) -> Span,
-    problems: &mut Vec<Problem>,
-) {
-    let before = problems.len();
-    for (key, least, most) in RANGES {
-        let fits = |value: &Value| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
-        if let Some(value) = settings.get(key).filter(|value| !fits(value)) {
-            let range = if most == i64::MAX {
-                format!("of at least {least}")
-            } else {
-                format!("from {least} to {most}")
-            };
+    let (usual_heartbeat, usual_election) = document.value.etcd_times();
+    for (path, vars) in all_vars(&document.value) {
+        let path = [&path[..], &["etcd"]].concat();
+        let Some(settings) = vars.get("etcd").filter(|_| document.is_whole(&path)) else { continue };
+        // 0 is by the sites.
+        let number = |key: &str| settings.get(key).and_then(Value::as_i64).filter(|number| *number != 0);
+        let heartbeat = number("heartbeat_ms").unwrap_or(usual_heartbeat);
+        let election = number("election_ms").unwrap_or(usual_election);
+        if election < SIGNS_OF_LIFE * heartbeat {
+            let key = if number("election_ms").is_some() { "election_ms" } else { "heartbeat_ms" };
             problems.push(
-                Problem::new(at(key), format!("etcd cannot have {value} as `{key}`"))
-                    .label("not in its range")
-                    .help(format!("write a whole number {range}")),
+                Problem::new(
+                    document.tree.at(&[&path[..], &[key]].concat()),
+                    format!(
+                        "etcd does not start with an election after {election} ms and a heartbeat each {heartbeat} ms"
+                    ),
+                )
+                .label(format!("at least {SIGNS_OF_LIFE} heartbeats must fit"))
+                .help(format!("write `election_ms: {}` or more", 10 * heartbeat)),
             );
         }
     }
-    let key = "compaction_retention";
-    if let Some(value) = settings.get(key).filter(|value| !is_time(value)) {
-        problems.push(
-            Problem::new(at(key), format!("{value} is no time that etcd reads"))
-                .label("no time")
-                .help("write hours as a number, such as 8, or a time such as 8h or 30m"),
-        );
-    }
-    let Some(times) = times.filter(|_| problems.len() == before) else { return };
-    // 0 is by the sites.
-    let number = |key: &str| settings.get(key).and_then(Value::as_i64).filter(|number| *number != 0);
-    let heartbeat = number("heartbeat_ms").unwrap_or(times.0);
-    let election = number("election_ms").unwrap_or(times.1);
-    if election < SIGNS_OF_LIFE * heartbeat {
-        let key = if number("election_ms").is_some() { "election_ms" } else { "heartbeat_ms" };
-        problems.push(
-            Problem::new(
-                at(key),
-                format!("etcd does not start with an election after {election} ms and a heartbeat each {heartbeat} ms"),
-            )
-            .label(format!("at least {SIGNS_OF_LIFE} heartbeats must fit"))
-            .help(format!("write `election_ms: {}` or more", 10 * heartbeat)),
-        );
-    }
-}
-
-/// Hours as a number, or a duration of Go's without a sign.
-fn is_time(value: &Value) -> bool {
-    match value {
-        Value::Number(hours) => hours.is_u64(),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => !text.is_empty(),
-        Value::String(text) => is_duration(text),
-        _ => false,
-    }
-}
-
-fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let number = &rest[..rest.len() - unit.len()];
-        rest = unit.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.');
-        let unit = &unit[..unit.len() - rest.len()];
-        if number.parse::<f64>().is_err() || !UNITS.contains(&unit) {
-            return false;
-        }
-    }
-    !text.is_empty()
 }
 
 #[cfg(test)]
@@ -135,21 +68,27 @@ mod tests {
             ("heartbeat_ms: 300, election_ms: 1499", "election after 1499 ms and a heartbeat each 300 ms"),
             ("heartbeat_ms: 201", "election after 1000 ms and a heartbeat each 201 ms"),
             ("election_ms: 50000", ""),
-            ("election_ms: 50001", "50001 as `election_ms`"),
-            ("election_ms: 1s", "\"1s\" as `election_ms`"),
-            ("heartbeat_ms: -1", "-1 as `heartbeat_ms`"),
-            ("quota_bytes: 8Gi", "\"8Gi\" as `quota_bytes`"),
-            ("snapshot_count: 0", "0 as `snapshot_count`"),
-            ("nice: -21", "-21 as `nice`"),
-            ("oom_score_adjust: 1001", "1001 as `oom_score_adjust`"),
+            ("election_ms: 50001", "`vars.etcd.election_ms` should be between 0 and 50000, not 50001"),
+            ("election_ms: 1s", "`vars.etcd.election_ms` should be a whole number, not a string"),
+            ("heartbeat_ms: -1", "`vars.etcd.heartbeat_ms` should be between 0 and 10000, not -1"),
+            ("quota_bytes: 8Gi", "`vars.etcd.quota_bytes` should be a whole number, not a string"),
+            ("quota_bytes: -1", "`vars.etcd.quota_bytes` should be at least 0, not -1"),
+            ("snapshot_count: 0", "`vars.etcd.snapshot_count` should be at least 1, not 0"),
+            ("nice: -21", "`vars.etcd.nice` should be between -20 and 19, not -21"),
+            (
+                "oom_score_adjust: 1001",
+                "`vars.etcd.oom_score_adjust` should be between -1000 and 1000, not 1001",
+            ),
             ("compaction_retention: 8", ""),
             ("compaction_retention: \"8\"", ""),
             ("compaction_retention: 1h30m", ""),
             ("compaction_retention: 0.5h", ""),
-            ("compaction_retention: 8 hours", "\"8 hours\" is no time"),
-            ("compaction_retention: 1d", "\"1d\" is no time"),
-            ("compaction_retention: h", "\"h\" is no time"),
-            ("compaction_retention: -1h", "\"-1h\" is no time"),
+            ("compaction_retention: 8 hours", "or whole hours such as 8, not `8 hours`"),
+            ("compaction_retention: 1d", "or whole hours such as 8, not `1d`"),
+            ("compaction_retention: h", "or whole hours such as 8, not `h`"),
+            ("compaction_retention: -1h", "or whole hours such as 8, not `-1h`"),
+            ("compaction_retention: -1", "`vars.etcd.compaction_retention` should be at least 0, not -1"),
+            ("compaction_retention: 0.5", "or whole hours such as 8, not the number 0.5"),
         ] {
             let said = said(settings, LAB);
             match part {
@@ -170,6 +109,6 @@ mod tests {
     #[test]
     fn what_a_host_says_counts_too() {
         let text = LAB.replace("21, roles: [etcd]", "21, roles: [etcd], vars: {etcd: {nice: 99}}");
-        assert_eq!(said("", &text), ["etcd cannot have 99 as `nice`"]);
+        assert_eq!(said("", &text), ["`hosts.etcd1.vars.etcd.nice` should be between -20 and 19, not 99"]);
     }
 }

@@ -14,7 +14,12 @@ mod network;
 mod outside;
 mod paths;
 mod ranges;
+mod role_vars;
 mod sites;
+
+use std::iter;
+
+use serde_json::{Map, Value};
 
 use super::{Host, Inventory, Release, version};
 use crate::yaml::{Document, Problem};
@@ -26,6 +31,7 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
     hosts::verify(document, &mut problems);
     endpoint::verify(document, &mut problems);
     etcd::verify(document, &mut problems);
+    role_vars::verify(document, &mut problems);
     etcd_settings::verify(document, &mut problems);
     sites::verify(document, &mut problems);
     addons::verify(document, &mut problems);
@@ -43,6 +49,12 @@ pub(super) fn verify(document: &Document<Inventory>) -> Vec<Problem> {
 /// The hosts whose address is what the inventory says.
 fn addressed(document: &Document<Inventory>) -> impl Iterator<Item = (&String, &Host)> {
     document.value.hosts.iter().filter(|(name, _)| document.is_whole(&["hosts", name, "address"]))
+}
+
+/// Every `vars`, that of the inventory and those of hosts, and where it stands.
+fn all_vars(inventory: &Inventory) -> impl Iterator<Item = (Vec<&str>, &Map<String, Value>)> {
+    let hosts = inventory.hosts.iter().map(|(name, host)| (vec!["hosts", name.as_str(), "vars"], &host.vars));
+    iter::once((vec!["vars"], &inventory.vars)).chain(hosts)
 }
 
 fn kubernetes(document: &Document<Inventory>, problems: &mut Vec<Problem>) {
