@@ -102,16 +102,40 @@ systemctl -q enable --now pod-routes
 SCRIPT
 }
 
+spent() { # spent KIND NODE FUNCTION...: calls it for the node, and notes how long that took
+    local kind=$1 node=$2 start=${EPOCHREALTIME//[.,]/}
+    shift 2
+    "$1" "$node" "${@:2}"
+    echo "$node $kind $((${EPOCHREALTIME//[.,]/} - start))" >>"$work/spent"
+}
+
+binaries() { tar -C "$artifacts" -c kubeadm kubectl kubelet crictl | on "$1" 'tar -C /usr/local/bin -x --no-same-owner'; }
+configured() { configure "$1" | on "$1" sh; }
+images() { tar -C "$artifacts/images" -c "${@:2}" | on "$1" 'mkdir /root/images && tar -C /root/images -x'; }
+import() {
+    on "$1" '
+        for image in /root/images/*; do ctr -n k8s.io images import --digests=false "$image" >/dev/null || exit 1; done
+        rm -r /root/images'
+}
+
 prepare() { # prepare NODE IMAGE...: files, configuration and images
     local node=$1
     shift
-    tar -C "$artifacts" -c kubeadm kubectl kubelet crictl | on "$node" 'tar -C /usr/local/bin -x --no-same-owner'
-    configure "$node" | on "$node" sh
-    tar -C "$artifacts/images" -c "${@/%/.tar}" | on "$node" '
-        mkdir /root/images && tar -C /root/images -x &&
-        for image in /root/images/*; do ctr -n k8s.io images import --digests=false "$image" >/dev/null || exit 1; done
-        rm -r /root/images'
+    spent sending "$node" binaries
+    spent systemd "$node" configured
+    spent sending "$node" images "${@/%/.tar}"
+    spent import "$node" import
     say "$node prepared"
+}
+
+share() { # share NODE NODE...: what is spent neither in kubeadm, nor in image import, nor in systemd: the first one leads, the
+    # last to join of the others is waited for
+    awk -v all=$((${EPOCHREALTIME//[.,]/} - begun)) -v leads="$1" '
+        $2 == "sending" {next}
+        $1 == leads {theirs += $3}
+        $1 != leads && $2 == "kubeadm" && $3 > last {last = $3}
+        END {printf "neither in kubeadm, nor in image import, nor in systemd: %.1f s of %.1f s, %.1f%%\n",
+            (all - theirs - last) / 1e6, all / 1e6, 100 * (all - theirs - last) / all}' "$work/spent"
 }
 
 registration() { # registration NODE TAINTS: what init and join say about a node
@@ -152,8 +176,10 @@ conntrack: {maxPerCore: 0, min: 0}
 END
 }
 
+joined() { on "$1" 'kubeadm join --config /dev/stdin --ignore-preflight-errors=ImagePull' >"$work/$1.log"; }
+
 join() { # join NODE TOKEN CA_HASH TAINTS [EXTRA]
-    on "$1" 'kubeadm join --config /dev/stdin --ignore-preflight-errors=ImagePull' >"$work/$1.log" <<END
+    spent kubeadm "$1" joined <<END
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: JoinConfiguration
 discovery:
@@ -163,6 +189,8 @@ ${5:-}
 END
     say "$1 joined"
 }
+
+initialised() { on "$1" "kubeadm init --config /dev/stdin --ignore-preflight-errors=ImagePull $2" >"$work/init.log"; }
 
 token() { # token NODE: what to join with
     on "$1" 'KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --ttl 30m --print-join-command' |

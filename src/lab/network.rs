@@ -105,9 +105,13 @@ impl Namespace {
         ] {
             ip(&[&["-n", &self.name], arguments].concat())?;
         }
-        let forward = "/proc/sys/net/ipv4/ip_forward";
-        // Through this file a thread changes the network that it is in.
-        self.run(|| fs::write(forward, "1"))?.map_err(LabError::io("write", forward))
+        // Whoever asks for a name, or for what is outside, learns each time and at once that nobody is there.
+        for (setting, value) in [("ip_forward", "1"), ("icmp_ratelimit", "0")] {
+            let file = format!("/proc/sys/net/ipv4/{setting}");
+            // Through this file a thread changes the network that it is in.
+            self.run(|| fs::write(&file, value))?.map_err(LabError::io("write", &file))?;
+        }
+        Ok(())
     }
 
     /// Removes it, if this lab made it. What still runs in it keeps it alive, unnamed.

@@ -25,9 +25,11 @@ chroot "$root" systemctl --quiet mask \
 chroot "$root" systemctl --quiet disable \
     etcd.service haproxy.service iscsid.socket keepalived.service open-iscsi.service
 
-# A node that is told to stop stops; one that is told to start does not wait for what is not there.
+# A node that is told to stop stops; one that is told to start does not wait for what is not there, as old kubelets do for
+# the credentials of a cloud.
 mkdir -p "$root/etc/systemd/system.conf.d" "$root/etc/systemd/journald.conf.d"
-printf '[Manager]\nDefaultTimeoutStopSec=10s\n' >"$root/etc/systemd/system.conf.d/lab.conf"
+printf '[Manager]\nDefaultTimeoutStopSec=10s\nDefaultEnvironment=AWS_EC2_METADATA_DISABLED=true\n' \
+    >"$root/etc/systemd/system.conf.d/lab.conf"
 printf '[Journal]\nSystemMaxUse=50M\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
 
 chroot "$root" systemctl --quiet enable lab-prepare.service lab-network.service
