@@ -207,6 +207,16 @@ pub fn minors() -> Result<Vec<Minor>, Problems> {
     Ok(minors)
 }
 
+/// The newest release that `fits`, of those whose images were seen: one a minor and entry.
+///
+/// # Errors
+/// As [`minors`].
+pub fn newest(fits: impl Fn(&Version) -> bool) -> Result<Option<Version>, Problems> {
+    let minors = minors()?;
+    let mut seen = minors.iter().rev().flat_map(|minor| minor.defaults.iter().rev());
+    Ok(seen.find(|defaults| fits(&defaults.seen)).map(|defaults| defaults.seen.clone()))
+}
+
 /// Where everything is released.
 ///
 /// # Errors
@@ -338,6 +348,15 @@ mod tests {
         let error = Release::find(&Version::new(1, 25, 0)).unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(help.contains("1.20, 1.31"), "{help}");
+    }
+
+    #[test]
+    fn the_newest_release_is_of_the_newest_minor_that_fits() {
+        let of = |fits: fn(&Version) -> bool| newest(fits).unwrap().map(|version| version.to_string());
+        let last = minors().unwrap().last().unwrap().defaults.last().unwrap().seen.to_string();
+        assert_eq!(of(|_| true), Some(last));
+        assert_eq!(of(|version| version.minor < 35).as_deref(), Some("1.34.2"));
+        assert_eq!(of(|_| false), None);
     }
 
     #[test]

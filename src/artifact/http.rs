@@ -31,6 +31,16 @@ pub struct Patience {
     pub retries: usize,
 }
 
+impl Patience {
+    /// To find out whether somebody answers at all.
+    pub const BRIEF: Patience = Patience {
+        connect: Duration::from_secs(3),
+        silence: Duration::from_secs(3),
+        pause: Duration::ZERO,
+        retries: 0,
+    };
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Patience {

@@ -65,6 +65,11 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// That of this machine, as far as there are releases for it.
+    pub fn of_this_machine() -> Self {
+        if cfg!(target_arch = "aarch64") { Architecture::Arm64 } else { Architecture::Amd64 }
+    }
+
     /// Go's name of it.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,21 +6,26 @@ use std::{
 };
 
 use super::{
-    Failure, apply, sample,
+    Failure, apply,
+    lock::OriginArgs,
+    official, sample,
     shared::{InventoryArg, print},
 };
 use crate::{
     cluster::sample::Sample,
     exit::Exit,
     inventory::{self, Inventory},
-    lab::{self, Cache, Config, NodeSpec},
+    lab::{self, Cache, Config, Extent, NodeSpec},
     report::{steps, tell_line},
 };
 
 /// Makes a real cluster on this machine: sets the lab up, starts its nodes, installs Kubernetes on them over SSH as on
 /// any machines, and deploys an application. Needs root on Debian 12 or newer. Safe to repeat.
+///
+/// Kubernetes is the newest official release that starts on this machine, where these releases can be reached; otherwise
+/// it is built from Debian's source package. A lab that has nodes keeps the one that they were made for.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  hoist demo --yes")]
+#[command(after_help = "Examples:\n  hoist demo --yes\n  hoist demo --kubernetes debian")]
 pub struct Args {
     /// Do not ask before installing and building what the lab needs.
     #[arg(long)]
@@ -29,6 +34,11 @@ pub struct Args {
     /// otherwise inventory/lab.yaml, three nodes.
     #[arg(short = 'i', long = "inventory", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Ask nobody whether releases can be reached: take this one, or `debian` for the build.
+    #[arg(long, value_name = "VERSION")]
+    kubernetes: Option<lab::Kubernetes>,
+    #[command(flatten)]
+    origin: OriginArgs,
 }
 
 /// What the seven nodes take, with room for the machine's own work: they hold about 2 GB when the cluster runs.
@@ -54,6 +64,8 @@ fn available_memory() -> Option<u64> {
 /// What is shown, and how long each part took.
 pub struct Clock {
     file: PathBuf,
+    /// The sample application's, where it is not that of set-up.
+    image: Option<String>,
     parts: Vec<(&'static str, f64)>,
     last: Instant,
 }
@@ -69,14 +81,28 @@ impl Clock {
 pub fn prepare(args: &Args) -> Result<Clock, Failure> {
     // Decided once: the nodes themselves take memory.
     let file = args.file().to_path_buf();
-    let mut clock = Clock { file, parts: Vec::new(), last: Instant::now() };
-    let inventory = inventory::load(&clock.file)?.inventory;
+    let mut clock = Clock { file, image: None, parts: Vec::new(), last: Instant::now() };
+    let loaded = inventory::load(&clock.file)?;
     // A lab's network namespace has the lab's name.
-    let Some(name) = &inventory.ssh.network_namespace else { return Err(no_lab(&clock.file)) };
+    let Some(name) = &loaded.inventory.ssh.network_namespace else { return Err(no_lab(&clock.file)) };
     let config = Config::new(Cache::locate()?, name)?;
-    lab::setup(&config.cache, args.yes, &mut *steps::on_stderr())?;
+    let chosen = official::choose(args.kubernetes.as_ref(), &args.origin, &config, &clock.file, &loaded)?;
+    let extent = chosen.as_ref().map_or(Ok(Extent::Whole), official::Release::extent)?;
+    lab::setup(&config.cache, &extent, args.yes, &mut *steps::on_stderr())?;
     clock.part("set-up");
-    let nodes = NodeSpec::of(&inventory);
+    let nodes = match chosen {
+        None => {
+            official::forget(&config)?;
+            NodeSpec::of(&loaded.inventory)
+        }
+        Some(release) => {
+            release.bring(&args.origin)?;
+            clock.part("downloads");
+            clock.image = release.sample_image();
+            clock.file = release.file;
+            NodeSpec::of(&release.inventory)
+        }
+    };
     lab::up(&config, &nodes, &mut *steps::on_stderr())?;
     clock.part("nodes");
     Ok(clock)
@@ -101,9 +127,13 @@ pub async fn run(mut clock: Clock) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     clock.part("hoist apply");
-    tell_line(format_args!("\n$ hoist sample -i {}", file.display()));
-    let exit =
-        sample::run(&sample::Args { inventory: InventoryArg { file: file.clone() }, image: None }).await?;
+    let image = clock.image.iter().map(|image| format!(" --image {image}")).collect::<String>();
+    tell_line(format_args!("\n$ hoist sample -i {}{image}", file.display()));
+    let exit = sample::run(&sample::Args {
+        inventory: InventoryArg { file: file.clone() },
+        image: clock.image.clone(),
+    })
+    .await?;
     clock.part("hoist sample");
     let parts: String =
         clock.parts.iter().map(|(name, seconds)| format!("{name:<14} {seconds:7.1} s\n")).collect();

@@ -28,6 +28,9 @@ enum Verb {
     /// Install and build what the lab needs, once; says first what that is, and asks
     #[command(after_help = "Example: hoist lab setup --yes")]
     Setup {
+        /// Only what nodes need, without a Kubernetes: for inventories whose artifacts come by a lock
+        #[arg(long)]
+        nodes_only: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -181,8 +184,9 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
     let name = arguments.lab.or(named).unwrap_or_else(|| lab::DEFAULT_LAB.to_owned());
     let config = Config::new(Cache::locate()?, &name)?;
     match arguments.verb {
-        Verb::Setup { yes } => {
-            lab::setup(&config.cache, yes, &mut *steps::on_stderr())?;
+        Verb::Setup { nodes_only, yes } => {
+            let extent = if nodes_only { lab::Extent::Nodes } else { lab::Extent::Whole };
+            lab::setup(&config.cache, &extent, yes, &mut *steps::on_stderr())?;
             tell_line("the lab is set up; start it with `hoist lab up`");
         }
         Verb::Up { nodes, boot_limit, disk, .. } => {

@@ -47,8 +47,24 @@ pub struct Args {
     output: Output,
 }
 
+impl Args {
+    /// Pins what the hosts of an inventory need, on this machine's architecture, and downloads it.
+    pub fn fetching(file: PathBuf, origin: OriginArgs) -> Args {
+        Args {
+            inventory: InventoryArg { file },
+            arch: vec![Architecture::of_this_machine()],
+            update: false,
+            fetch: true,
+            ask: None,
+            roles: None,
+            origin,
+            output: Output::Text,
+        }
+    }
+}
+
 /// Where artifacts are taken from, if not from the official releases.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct OriginArgs {
     /// A web server, or a folder by its absolute path, with `https://HOST/PATH` as `HOST/PATH`.
     #[arg(long, value_name = "URL", env = "HOIST_MIRROR", hide_env_values = true)]
@@ -61,10 +77,15 @@ pub struct OriginArgs {
 impl OriginArgs {
     /// The way to artifacts, with the cache on this machine.
     pub fn source(&self) -> Result<Source, Failure> {
+        self.source_with(Patience::default())
+    }
+
+    /// The same for who is in a hurry, or is not.
+    pub fn source_with(&self, patience: Patience) -> Result<Source, Failure> {
         Ok(Source {
             files: self.mirror.as_deref().map_or(Ok(Files::Official), Files::parse)?,
             registry: self.registry.as_deref().map_or(Ok(Registry::Official), Registry::parse)?,
-            http: Http::new(Patience::default())?,
+            http: Http::new(patience)?,
             store: Store::at(cache()?.join("store")),
         })
     }

@@ -21,6 +21,7 @@ pub mod lab;
 mod live;
 mod lock;
 mod man;
+mod official;
 mod plan;
 mod preflight;
 mod request;

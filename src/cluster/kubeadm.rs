@@ -7,7 +7,7 @@ use super::{components::arguments, etcd, rented::Rented};
 use crate::{
     artifact::catalogue::{Defaults, Release},
     facts::Facts,
-    inventory::{Etcd, Host, Inventory, KubeadmAddon, Role},
+    inventory::{Etcd, Host, Inventory, KubeadmAddon, NO_CGROUP_V1, Role},
 };
 
 /// Where containerd answers.
@@ -15,8 +15,6 @@ const CONTAINERD: &str = "/run/containerd/containerd.sock";
 /// What a control plane shows to etcd on hosts of its own, and how it knows them. Not below `/etc/kubernetes/pki`,
 /// which `kubeadm reset` empties.
 const ETCD_CLIENT: &str = "/etc/kubernetes/etcd";
-/// The first minor whose kubelet does not start on cgroup v1 unless it is told to.
-const NO_CGROUP_V1: u64 = 35;
 
 /// What the catalogue says of the inventory's release.
 pub(super) struct Kubeadm {

@@ -52,7 +52,7 @@ pub use select::{NoSuchHost, Selection};
 use subnet::assign;
 pub use subnet::{BRIDGE, POD_SUBNET_PREFIX, pod_subnet};
 pub use types::{Artifacts, ArtifactsFrom, Become, Chart, Host, Inventory, Packages, Role, Ssh};
-pub use version::{RELEASES, Release};
+pub use version::{NO_CGROUP_V1, RELEASES, Release};
 
 use crate::yaml::{self, Node, Problem, Problems, Source};
 

@@ -14,6 +14,9 @@ pub struct Release {
     pub proven: bool,
 }
 
+/// The first minor whose kubelet does not start on cgroup v1 unless it is told to.
+pub const NO_CGROUP_V1: u64 = 35;
+
 const fn release(minor: u64, kubeadm_api: &'static str, proven: bool) -> Release {
     Release { minor, kubeadm_api, proven }
 }

@@ -61,6 +61,11 @@ impl Cache {
         self.root.join("artifacts").join(format!("kubernetes-{kubernetes}"))
     }
 
+    /// The same for official releases. Apart, for these may have the version that the lab builds.
+    pub fn releases(&self) -> PathBuf {
+        self.root.join("releases")
+    }
+
     /// Key that opens every node, for `root` and for `admin`; the public half has `.pub` after it.
     pub fn ssh_key(&self) -> PathBuf {
         self.lab().join("ssh/id_ed25519")

@@ -75,6 +75,11 @@ impl Cgroups {
         })
     }
 
+    /// Whether there is one tree of cgroup v2 and nothing else.
+    pub(crate) fn unified(&self) -> bool {
+        self.unified
+    }
+
     /// Makes the groups of a node.
     pub(crate) fn create(&self, lab: &str, node: &str) -> Result<(), LabError> {
         for root in &self.roots {

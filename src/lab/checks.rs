@@ -44,12 +44,12 @@ fn failure(check: &'static str, found: impl Into<String>, fix: impl Into<String>
     Failure { check, found: found.into(), fix: fix.into() }
 }
 
-/// Checks before set-up: `disk` is how many bytes the pending steps need in `cache` while they work.
-pub(crate) fn before_setup(cache: &Path, disk: u64) -> Result<(), LabError> {
+/// Checks before set-up, of all that it makes or of nodes alone: `disk` is how many bytes the pending steps need in
+/// `cache` while they work.
+pub(crate) fn before_setup(cache: &Path, disk: u64, whole: bool) -> Result<(), LabError> {
     let mut failures = before_nodes_failures();
-    let wanted = [packages::SETUP, packages::NODES].concat();
-    failures.extend(packages_failure(&wanted, installs_packages()));
-    if packages::rustc().is_none() {
+    failures.extend(packages_failure(&packages::for_setup(whole), installs_packages()));
+    if whole && packages::rustc().is_none() {
         failures.push(failure(
             "rustc",
             "the Rust compiler is neither in PATH nor in ~/.cargo/bin",

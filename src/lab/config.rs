@@ -56,6 +56,11 @@ impl Config {
         self.run().join(format!("{node}.console.log"))
     }
 
+    /// The inventory of a lab that has an official release, which is this lab's own; its lock is beside it.
+    pub fn release(&self) -> PathBuf {
+        self.folder().join("release/inventory.yaml")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.folder().join("lock")
     }

@@ -130,6 +130,19 @@ pub enum LabError {
     ))]
     NoRelay { tail: String, log: PathBuf },
 
+    #[error("lab `{lab}` has nodes for {kept}, not for {asked}")]
+    #[diagnostic(help(
+        "leave `--kubernetes` out to go on with them; `hoist lab --lab {lab} down` removes them, and the next run begins anew"
+    ))]
+    OtherKubernetes { lab: String, kept: String, asked: String },
+
+    #[error("Kubernetes {asked} does not start on this machine, which has cgroup v1")]
+    #[diagnostic(help(
+        "boot it with `systemd.unified_cgroup_hierarchy=1` on the kernel's command line; or take an older release, the \
+         newest of which is {newest}"
+    ))]
+    CgroupV1 { asked: String, newest: String },
+
     #[error("lab `{name}` is not running")]
     #[diagnostic(help("start it with `hoist lab up`"))]
     NotRunning { name: String },
@@ -154,6 +167,7 @@ impl LabError {
             | Self::Moved { .. }
             | Self::UnknownNodes { .. }
             | Self::SharedDisk { .. }
+            | Self::OtherKubernetes { .. }
             | Self::NoEnd { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::Temporary,
             Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } | Self::CutOff { .. } => {

@@ -18,12 +18,16 @@ const fn need(what: &'static str, package: &'static str) -> Requirement {
     Requirement { what, package }
 }
 
-/// For making the cache.
-pub(crate) const SETUP: &[Requirement] = &[
+/// For making nodes.
+const SETUP: &[Requirement] = &[
     need("mmdebstrap", "mmdebstrap"),
     need("/usr/share/keyrings/debian-archive-trixie-automatic.gpg", "debian-archive-keyring"),
     need("chroot", "coreutils"),
     need("unshare", "util-linux"),
+];
+
+/// For making Debian's Kubernetes and the sample application.
+const BUILD: &[Requirement] = &[
     need("cc", "gcc"),
     // rustc needs it for a static program.
     need("/usr/include/stdio.h", "libc6-dev"),
@@ -42,6 +46,11 @@ pub(crate) const NODES: &[Requirement] = &[
     need("ssh", "openssh-client"),
     need("ssh-keygen", "openssh-client"),
 ];
+
+/// For set-up: of all that it makes, or of nodes alone.
+pub(crate) fn for_setup(whole: bool) -> Vec<Requirement> {
+    [SETUP, NODES, if whole { BUILD } else { &[] }].concat()
+}
 
 /// Those of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[Requirement]) -> Vec<Requirement> {

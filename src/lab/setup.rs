@@ -23,6 +23,17 @@ use crate::report::{
 const MB: u64 = 1_000_000;
 const PACKAGES_TIME: Duration = Duration::from_secs(25);
 
+/// How much set-up makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Nodes, and Debian's Kubernetes for them.
+    Whole,
+    /// Only what nodes need.
+    Nodes,
+    /// The same; and this is brought afterwards, of which the list tells.
+    NodesAnd(String),
+}
+
 /// What set-up would do on this machine now.
 #[derive(Debug)]
 pub struct SetupPlan {
@@ -31,20 +42,28 @@ pub struct SetupPlan {
     steps: Vec<Step>,
     /// Positions in `steps` of what is not in the cache.
     pending: Vec<usize>,
+    /// What is brought afterwards.
+    later: Option<String>,
 }
 
 impl SetupPlan {
     /// Looks at this machine and the cache; changes nothing.
-    pub fn of(cache: &Cache) -> Self {
-        let missing = packages::missing(&[packages::SETUP, packages::NODES].concat());
-        let steps = steps(cache);
+    pub fn of(cache: &Cache, extent: &Extent) -> Self {
+        let whole = *extent == Extent::Whole;
+        let missing = packages::missing(&packages::for_setup(whole));
+        let mut steps = steps(cache);
+        steps.retain(|step| whole || step.for_nodes);
         let pending = (0..steps.len()).filter(|position| !steps[*position].complete(cache)).collect();
-        Self { packages: packages::names(&missing), steps, pending }
+        let later = match extent {
+            Extent::NodesAnd(later) => Some(later.clone()),
+            Extent::Whole | Extent::Nodes => None,
+        };
+        Self { packages: packages::names(&missing), steps, pending, later }
     }
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.packages.is_empty() && self.pending.is_empty()
+        self.packages.is_empty() && self.pending.is_empty() && self.later.is_none()
     }
 
     /// Bytes of disk in use while it works.
@@ -80,8 +99,12 @@ impl SetupPlan {
         for step in self.pending() {
             row(&step.title, step.expected, step.kept);
         }
+        let without = self.later.as_ref().map_or("", |later| {
+            text.push_str(&format!("  {later}\n"));
+            ", without the last of these"
+        });
         text += &format!(
-            "All together about {} on two cores, and up to {} of disk while it works.",
+            "All together about {} on two cores, and up to {} of disk while it works{without}.",
             seconds(total),
             gigabytes(self.disk())
         );
@@ -99,6 +122,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
     vec![
         Step {
             name: "node-root",
+            for_nodes: true,
             title: "make the node root file system (Debian 13)".into(),
             expected: Duration::from_secs(30),
             kept: 400 * MB,
@@ -109,6 +133,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
         },
         Step {
             name: "kubernetes",
+            for_nodes: false,
             title: format!("build Kubernetes {} from Debian's source package", kubernetes::VERSION),
             expected: Duration::from_secs(340),
             kept: 510 * MB,
@@ -119,6 +144,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
         },
         Step {
             name: "static-server",
+            for_nodes: false,
             title: "compile the sample application's server".into(),
             expected: Duration::from_secs(3),
             kept: 2 * MB,
@@ -129,6 +155,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
         },
         Step {
             name: "artifacts",
+            for_nodes: false,
             title: "make container images and the artifact index".into(),
             expected: Duration::from_secs(12),
             kept: 320 * MB,
@@ -139,6 +166,7 @@ fn steps(cache: &Cache) -> Vec<Step> {
         },
         Step {
             name: "ssh-key",
+            for_nodes: true,
             title: "make the key that opens the nodes".into(),
             expected: Duration::from_secs(1),
             kept: 0,
@@ -155,9 +183,9 @@ fn steps(cache: &Cache) -> Vec<Step> {
 /// # Errors
 /// All failing checks at once; [`LabError::NoTerminal`] when it must ask and cannot; [`LabError::Step`] with the
 /// end of the log. What was finished before an error is kept.
-pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
-    let plan = SetupPlan::of(cache);
-    checks::before_setup(cache.root(), plan.disk())?;
+pub fn setup(cache: &Cache, extent: &Extent, yes: bool, progress: &mut dyn Progress) -> Result<(), LabError> {
+    let plan = SetupPlan::of(cache, extent);
+    checks::before_setup(cache.root(), plan.disk(), *extent == Extent::Whole)?;
     let _lock = lock(&cache.lab().join("setup.lock"), "the lab's set-up")?;
     if !plan.is_empty() {
         tell_line(plan.describe(cache));
@@ -174,12 +202,12 @@ pub fn setup(cache: &Cache, yes: bool, progress: &mut dyn Progress) -> Result<()
     Ok(())
 }
 
-/// That set-up has nothing to do.
+/// That nodes have everything that they need. What is installed on them has its own way to say that it is missing.
 ///
 /// # Errors
 /// [`LabError::NotSetUp`] naming what is missing.
 pub(crate) fn require(cache: &Cache) -> Result<(), LabError> {
-    let plan = SetupPlan::of(cache);
+    let plan = SetupPlan::of(cache, &Extent::Nodes);
     if plan.pending.is_empty() {
         Ok(())
     } else {
@@ -254,7 +282,7 @@ mod tests {
     fn an_empty_cache_needs_every_step_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
-        let plan = SetupPlan::of(&cache);
+        let plan = SetupPlan::of(&cache, &Extent::Whole);
         assert_eq!(plan.pending_titles().len(), 5);
         let plan = SetupPlan { packages: vec!["mmdebstrap", "systemd-container"], ..plan };
         insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @r"
@@ -282,7 +310,31 @@ mod tests {
         }
         require(&cache).unwrap();
         fs::write(cache.stamp("artifacts"), "of another version").unwrap();
-        assert_eq!(SetupPlan::of(&cache).pending_titles().len(), 1);
+        assert_eq!(SetupPlan::of(&cache, &Extent::Whole).pending_titles().len(), 1);
+        require(&cache).unwrap();
+        fs::write(cache.stamp("ssh-key"), "of another version").unwrap();
+        assert!(matches!(require(&cache), Err(LabError::NotSetUp { .. })));
+    }
+
+    #[test]
+    fn nodes_alone_need_no_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let nodes = SetupPlan::of(&cache, &Extent::Nodes);
+        assert_eq!(
+            nodes.pending_titles(),
+            ["make the node root file system (Debian 13)", "make the key that opens the nodes"]
+        );
+        let plan = SetupPlan::of(&cache, &Extent::NodesAnd("download something".into()));
+        let plan = SetupPlan { packages: Vec::new(), pending: vec![1], ..plan };
+        insta::assert_snapshot!(plan.describe(&cache).replace(&folder.path().display().to_string(), "CACHE"), @r"
+        This will be done once; results are kept in CACHE.
+          make the key that opens the nodes                                         1.0 s
+          download something
+        All together about 1.0 s on two cores, and up to 0.0 GB of disk while it works, without the last of these.
+        ");
+        let nothing_else = SetupPlan { pending: Vec::new(), ..plan };
+        assert!(!nothing_else.is_empty(), "who is asked is asked about the download, too");
     }
 
     #[test]

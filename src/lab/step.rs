@@ -25,6 +25,8 @@ pub(crate) type Make = fn(&mut Workshop<'_>, &Path) -> Result<(), LabError>;
 pub(crate) struct Step {
     /// Names the step's log, stamp and work folder.
     pub(crate) name: &'static str,
+    /// Nodes do not run without it.
+    pub(crate) for_nodes: bool,
     pub(crate) title: String,
     /// On two busy cores.
     pub(crate) expected: Duration,
@@ -132,6 +134,7 @@ mod tests {
     fn step(cache: &Cache, inputs: &str, make: Make) -> Step {
         Step {
             name: "sample",
+            for_nodes: true,
             title: "sample".into(),
             expected: Duration::from_secs(1),
             kept: 1,

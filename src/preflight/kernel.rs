@@ -6,7 +6,7 @@ use super::{
     storage::ISCSI,
     survey::Survey,
 };
-use crate::inventory::{Cilium, Inventory, Plugin, Routing};
+use crate::inventory::{Cilium, Inventory, NO_CGROUP_V1, Plugin, Routing};
 
 const VERSION: Check = Check { name: "kernel", checked: "the kernel's version", expected: "3.10 or newer" };
 const CGROUP: Check = Check {
@@ -66,7 +66,7 @@ fn cgroup(inventory: &Inventory, host: &Subject) -> Finding {
     let minor = inventory.cluster.kubernetes.minor;
     let allowed = inventory.cluster.kubelet.get("failCgroupV1") == Some(&false.into());
     match host.facts.cgroup {
-        1 if minor >= 35 && !allowed => {
+        1 if minor >= NO_CGROUP_V1 && !allowed => {
             let fix = format!(
                 "{FIX}; or let the kubelet start with `cluster: {{kubelet: {{failCgroupV1: false}}}}`"
             );

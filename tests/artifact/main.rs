@@ -14,6 +14,7 @@ mod downloads;
 mod images;
 mod limits;
 mod logins;
+mod reached;
 mod registry;
 mod server;
 

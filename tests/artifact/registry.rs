@@ -114,14 +114,30 @@ impl Registry {
         tag: Option<&str>,
         architecture: &str,
     ) -> (String, usize) {
-        let layer = layer(repository, architecture);
+        self.push_layer(repository, tag, architecture, &layer(repository, architecture)).await
+    }
+
+    /// Pushes an image for amd64 with this archive as its root, under its tag.
+    #[allow(dead_code, reason = "the tests on nodes use it")]
+    pub async fn push_root(&self, reference: &str, layer: &[u8]) {
+        let (repository, tag) = reference.rsplit_once(':').unwrap();
+        self.push_layer(repository, Some(tag), "amd64", layer).await;
+    }
+
+    async fn push_layer(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        architecture: &str,
+        layer: &[u8],
+    ) -> (String, usize) {
         let config = json!({
             "os": "linux",
             "architecture": architecture,
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))]},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(layer))]},
         });
         let config = config.to_string().into_bytes();
-        let layer = json!({"mediaType": LAYER, "digest": self.push_blob(repository, &layer).await, "size": layer.len()});
+        let layer = json!({"mediaType": LAYER, "digest": self.push_blob(repository, layer).await, "size": layer.len()});
         let config = json!({"mediaType": CONFIG, "digest": self.push_blob(repository, &config).await, "size": config.len()});
         let manifest =
             json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});

@@ -16,6 +16,7 @@ mod hosts;
 #[path = "../support/moto.rs"]
 mod moto;
 mod offline;
+mod releases;
 mod rented;
 mod repairs;
 mod restored;

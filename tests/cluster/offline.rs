@@ -8,7 +8,7 @@
 mod archive;
 #[path = "../artifact/registry.rs"]
 #[allow(dead_code, reason = "the tests of artifacts use more of it")]
-mod registry;
+pub mod registry;
 
 use std::{
     env,
@@ -60,7 +60,7 @@ fn offline() {
     serve(debs);
     let bundle = {
         let Some(registry) = Registry::start() else { return };
-        stage.step("a mirror and a registry", || releases(&stage, &registry));
+        stage.step("a mirror and a registry", || mirror(&stage, &registry));
         stage.step("the lock and the bundle", || bundle(&stage, &registry))
     };
     stage.step("nodes lose their repositories, and w1 its packages", || strip(&stage));
@@ -170,7 +170,7 @@ fn serve(folder: PathBuf) {
 }
 
 /// The lab's own Kubernetes, in the places of the official one.
-fn releases(stage: &Stage, registry: &Registry) {
+pub fn mirror(stage: &Stage, registry: &Registry) {
     let home = cache().join("artifacts/kubernetes-1.20.2");
     let put = |url: &str, content: &[u8]| {
         let path = stage.path("mirror").join(url);

@@ -82,7 +82,9 @@ fn soak() {
 }
 
 fn demo(stage: &Stage) {
-    let ran = stage.hoist(&["demo", "--yes", "-i", text(&stage.path("inventory.yaml"))]).exits(0);
+    let ran = stage
+        .hoist(&["demo", "--yes", "--kubernetes", "debian", "-i", text(&stage.path("inventory.yaml"))])
+        .exits(0);
     let mut ran =
         ran.says("3 nodes ready").says("hoist apply").says("What to do next").says("lab --lab first-light");
     for (node, address) in HOSTS {

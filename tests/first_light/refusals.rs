@@ -137,7 +137,7 @@ pub fn machine(stage: &Stage) {
         &["lab", "up"][..],
         &["lab", "down"],
         &["lab", "setup", "--yes"],
-        &["demo", "--yes", "-i", text(&inventory)],
+        &["demo", "--yes", "--kubernetes", "debian", "-i", text(&inventory)],
     ] {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments);
