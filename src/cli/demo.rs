@@ -44,14 +44,22 @@ pub struct Args {
 /// What the seven nodes take, with room for the machine's own work: they hold about 2 GB when the cluster runs.
 const MEMORY_FOR_SEVEN: u64 = 6_000_000_000;
 
-impl Args {
-    fn file(&self) -> &Path {
-        let sample = match available_memory() {
-            Some(bytes) if bytes >= MEMORY_FOR_SEVEN => "inventory/lab-ha.yaml",
-            _ => "inventory/lab.yaml",
-        };
-        self.file.as_deref().unwrap_or(Path::new(sample))
-    }
+/// Of seven nodes and of three.
+const SAMPLES: [&str; 2] = ["inventory/lab-ha.yaml", "inventory/lab.yaml"];
+
+/// The sample that was begun, whatever memory its nodes have left; otherwise the one that there is memory for.
+fn sample(begun: impl Fn(&str) -> bool, memory: Option<u64>) -> &'static str {
+    let [seven, three] = SAMPLES;
+    let fits = if memory.is_some_and(|bytes| bytes >= MEMORY_FOR_SEVEN) { seven } else { three };
+    SAMPLES.into_iter().find(|sample| begun(sample)).unwrap_or(fits)
+}
+
+/// Whether the lab of an inventory has nodes.
+fn has_nodes(cache: &Cache, file: &str) -> bool {
+    let Ok(loaded) = inventory::load(Path::new(file)) else { return false };
+    let config =
+        loaded.inventory.ssh.network_namespace.and_then(|name| Config::new(cache.clone(), &name).ok());
+    config.is_some_and(|config| lab::kept(&config).is_ok_and(|kept| kept.is_some()))
 }
 
 /// Bytes that programs can have without others being swapped out; nothing where the kernel does not say.
@@ -79,13 +87,14 @@ impl Clock {
 
 /// Set-up and nodes: what needs a process without threads.
 pub fn prepare(args: &Args) -> Result<Clock, Failure> {
-    // Decided once: the nodes themselves take memory.
-    let file = args.file().to_path_buf();
+    let cache = Cache::locate()?;
+    let usual = || PathBuf::from(sample(|file| has_nodes(&cache, file), available_memory()));
+    let file = args.file.clone().unwrap_or_else(usual);
     let mut clock = Clock { file, image: None, parts: Vec::new(), last: Instant::now() };
     let loaded = inventory::load(&clock.file)?;
     // A lab's network namespace has the lab's name.
     let Some(name) = &loaded.inventory.ssh.network_namespace else { return Err(no_lab(&clock.file)) };
-    let config = Config::new(Cache::locate()?, name)?;
+    let config = Config::new(cache, name)?;
     let chosen = official::choose(args.kubernetes.as_ref(), &args.origin, &config, &clock.file, &loaded)?;
     let extent = chosen.as_ref().map_or(Ok(Extent::Whole), official::Release::extent)?;
     lab::setup(&config.cache, &extent, args.yes, &mut *steps::on_stderr())?;
@@ -171,6 +180,26 @@ fn next(file: &Path, inventory: &Inventory) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_begun_is_gone_on_with() {
+        let (much, little) = (Some(MEMORY_FOR_SEVEN), Some(MEMORY_FOR_SEVEN - 1));
+        let none: &[&str] = &[];
+        for (begun, memory, taken) in [
+            (none, much, SAMPLES[0]),
+            (none, little, SAMPLES[1]),
+            (none, None, SAMPLES[1]),
+            (&SAMPLES[..1], little, SAMPLES[0]),
+            (&SAMPLES[1..], much, SAMPLES[1]),
+        ] {
+            assert_eq!(sample(|file| begun.contains(&file), memory), taken, "{begun:?} {memory:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        assert!(!has_nodes(&cache, SAMPLES[1]));
+        std::fs::create_dir_all(Config::new(cache.clone(), "hoist-lab").unwrap().disk("cp1")).unwrap();
+        assert!(has_nodes(&cache, SAMPLES[1]) && !has_nodes(&cache, SAMPLES[0]));
+    }
 
     #[test]
     fn what_to_do_next_names_the_lab_and_its_nodes() {
