@@ -16,7 +16,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(1);
 
-const HAS_ONE: &str = "[ -e /var/lib/kubelet/pki/kubelet-server-current.pem ]";
+/// A kubelet that starts with one that has expired asks for another. Without openssl nobody could tell.
+const HAS_ONE: &str = "certificate=/var/lib/kubelet/pki/kubelet-server-current.pem\n\
+    [ -e $certificate ] && { ! command -v openssl || openssl x509 -noout -checkend 0 -in $certificate; }";
 /// The role `credentials` puts it there.
 const APPROVE: &str = "/usr/local/sbin/approve-kubelet-certificates";
 
@@ -41,7 +43,7 @@ fn said(complaints: &str) -> String {
     if complaints.is_empty() { String::new() } else { format!(": {complaints}") }
 }
 
-/// Has requests approved until all of these nodes have a certificate.
+/// Has requests approved until all of these nodes have a certificate that has not expired.
 ///
 /// # Errors
 /// With the nodes that have none in the end, and why their requests were not approved.
@@ -73,4 +75,31 @@ async fn without(session: &Session, nodes: &[String]) -> Result<Vec<String>, tra
         Ok((output.status != 0).then(|| name.clone()))
     });
     join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_has_expired_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let (openssl, certificate) = (root.path().join("openssl"), root.path().join("current.pem"));
+        let script =
+            HAS_ONE.replace("/var/lib/kubelet/pki/kubelet-server-current.pem", certificate.to_str().unwrap());
+        let has_one = || {
+            let mut sh = Command::new("/bin/sh");
+            sh.args(["-c", &script]).env("PATH", root.path()).output().unwrap().status.success()
+        };
+        assert!(!has_one(), "there is none");
+        fs::write(&certificate, "").unwrap();
+        assert!(has_one(), "nobody can tell");
+        for (status, expected) in [(0, true), (1, false)] {
+            fs::write(&openssl, format!("#!/bin/sh\nexit {status}\n")).unwrap();
+            fs::set_permissions(&openssl, fs::Permissions::from_mode(0o755)).unwrap();
+            assert_eq!(has_one(), expected);
+        }
+    }
 }

@@ -12,12 +12,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    restored,
+    expired, restored,
     stage::{Stage, cache, output_of, text, until},
 };
 
 const LAB: &str = "cluster-etcd";
-const ETCDCTL: &str = "etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/member.pem \
+pub const ETCDCTL: &str = "etcdctl --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/member.pem \
                        --key /etc/etcd/pki/member.pem --endpoints https://127.0.0.1:2379";
 const MEMBER: &str = "the host is a member of etcd";
 /// In the inventory, those who come later.
@@ -53,6 +53,9 @@ fn etcd() {
     stage.step("a setting that one member does not get well with reaches no other", || bad_setting(&stage));
     stage.step("a certificate in its last months is made anew", || old_certificate(&stage));
     stage.step("certificates of etcd are shown, and renewed by one command", || renewed(&stage));
+    stage.step("certificates that have all expired end the API", || expired::end(&stage));
+    stage.step("one command renews them, and the API is back", || expired::renewed(&stage));
+    stage.step("a worker whose kubelet's certificate has expired joins anew", || expired::joins_anew(&stage));
     let kept = stage.step("a snapshot brings back what was deleted since", || restored::deleted(&stage));
     stage.step("an authority that was left by something else is replaced", || stays_the_same(&stage));
     stage.step("no etcd is begun beside one that may live, nor beside its cluster", || {

@@ -8,6 +8,7 @@ mod addons;
 mod distribution;
 mod endpoint;
 mod etcd;
+mod expired;
 #[path = "../support/followed.rs"]
 mod followed;
 mod gates;

@@ -7,8 +7,8 @@ use crate::{
     stage::{Stage, until},
 };
 
-const HOSTS: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
-const AUTHORITY: [&str; 2] = ["/etc/etcd/pki/ca.crt", "/etc/etcd/pki/ca.key"];
+pub const HOSTS: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
+pub const AUTHORITY: [&str; 2] = ["/etc/etcd/pki/ca.crt", "/etc/etcd/pki/ca.key"];
 
 /// A backup: what a snapshot has, and the authority's certificate and key.
 pub struct Kept {
@@ -16,13 +16,13 @@ pub struct Kept {
     authority: [Vec<u8>; 2],
 }
 
-fn read(stage: &Stage, host: &str, path: &str) -> Vec<u8> {
+pub fn read(stage: &Stage, host: &str, path: &str) -> Vec<u8> {
     let output = stage.command(&["lab", "ssh", host, "--", &format!("cat {path}")]).output().unwrap();
     assert!(output.status.success(), "{host}: {path}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-fn write(stage: &Stage, host: &str, path: &str, content: &[u8]) {
+pub fn write(stage: &Stage, host: &str, path: &str, content: &[u8]) {
     let command = format!("umask 077; cat > {path}");
     let mut ssh = stage.command(&["lab", "ssh", host, "--", &command]);
     let mut child = ssh.stdin(Stdio::piped()).spawn().unwrap();

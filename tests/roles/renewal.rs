@@ -10,7 +10,10 @@ use std::{
 
 use hoist::{engine::RoleSteps, task::Task};
 
-use super::etcd::{ETCD, compiled, stacked_renewal};
+use super::{
+    bed,
+    etcd::{ETCD, compiled, stacked_renewal},
+};
 
 /// `$root/runs/NAME` holds the container of that name; one that is ended comes back as another one. etcd has a majority
 /// while `$root/majority` is there, and the API server serves while `$root/serves` is; new certificates end that where
@@ -197,5 +200,29 @@ fn a_kubelet_whose_certificate_has_expired_gets_another_one() {
         assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(bed.path("run")).unwrap().count(), 0, "no key is left elsewhere");
         assert!(succeeds(&bed.run(&unless)));
+    }
+}
+
+#[test]
+fn a_host_whose_kubelets_certificate_has_expired_is_refused_and_told_the_way_back() {
+    let hosts = bed::compiled("etcd.yaml");
+    for (host, fix) in
+        [("cp1", "run `hoist certificates renew`"), ("w1", "run `kubeadm reset --force` there")]
+    {
+        let (_, roles) = hosts.iter().find(|(name, _)| name == host).unwrap();
+        let steps: Vec<_> = roles.iter().flat_map(|role| &role.steps).collect();
+        let at =
+            steps.iter().position(|step| step.name == "the kubelet's certificate has not expired").unwrap();
+        assert_eq!(steps[at + 1].name, "the kubelet runs", "nothing waits for it before");
+        let Task::Require(require) = &steps[at].task else { panic!("{:?}", steps[at].task) };
+        assert!(require.fix.starts_with(fix), "{host}: {}", require.fix);
+        for bed in Bed::each(&[]) {
+            assert!(succeeds(&bed.run(&require.check)), "{host}: none is there to expire");
+            let current = bed.path("pki/kubelet-client-current.pem");
+            for (holds, expected) in [("good\n", true), ("expired\n", false)] {
+                fs::write(&current, holds).unwrap();
+                assert_eq!(succeeds(&bed.run(&require.check)), expected, "{host} {}", bed.shell);
+            }
+        }
     }
 }
