@@ -4,7 +4,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process,
 };
 
 use hoist::{
@@ -48,20 +47,6 @@ fn valid_files_pass() {
             panic!("{}:\n{}", path.display(), plain(&error));
         }
     }
-}
-
-/// The command of docs/lab.md that makes an inventory for a lab with an official release.
-#[test]
-fn the_documentation_makes_an_inventory_for_releases() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("docs/lab.md")).unwrap();
-    let (_, command) = text.split_once("# sed ").unwrap();
-    let (command, _) = command.split_once("> release.yaml").unwrap();
-    let script = format!("sed {command}");
-    let made = process::Command::new("sh").args(["-c", &script]).current_dir(root).output().unwrap();
-    let made = inventory::parse("release.yaml", &String::from_utf8(made.stdout).unwrap()).unwrap().inventory;
-    assert!(made.cluster.kubernetes.minor > 30 && made.cluster.skip_addons.is_empty());
-    assert!(made.artifacts.folder.ends_with("releases"));
 }
 
 /// Compares what is said about each file of a folder with the snapshot beside it.
