@@ -43,6 +43,11 @@ pub(crate) const NODES: &[Requirement] = &[
     need("ssh-keygen", "openssh-client"),
 ];
 
+/// For running nodes that are virtual machines.
+pub(crate) const VIRTUAL: &[Requirement] = &[need(EMULATOR, "qemu-system-x86")];
+/// What a virtual machine is.
+pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
+
 /// Those of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[Requirement]) -> Vec<Requirement> {
     wanted.iter().filter(|requirement| find(requirement.what).is_none()).copied().collect()
