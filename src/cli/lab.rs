@@ -8,7 +8,7 @@ use super::{Failure, shared::print};
 use crate::{
     exit::Exit,
     inventory,
-    lab::{self, Cache, Config, Delay, Loss, NodeSpec, Nodes, Quality, Rate, Size},
+    lab::{self, Cache, Config, Delay, Loss, NodeSpec, Nodes, Quality, Rate, Shift, Size},
     report::{steps, tell_line},
 };
 
@@ -31,6 +31,9 @@ enum Verb {
         /// Only what nodes need, without a Kubernetes: for inventories whose artifacts come by a lock
         #[arg(long)]
         nodes_only: bool,
+        /// Also what nodes need that are virtual machines (`hoist lab up --virtual`)
+        #[arg(long = "virtual")]
+        virtual_machines: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -38,7 +41,8 @@ enum Verb {
     /// Start the nodes that are not running, and wait until they answer SSH; nodes that are not named stay as they are
     #[command(after_help = "Example: hoist lab up --nodes 5\n         \
                             hoist lab up --nodes cp1=10.77.0.11@north,w1=10.77.0.21@south\n         \
-                            hoist lab up -i inventory/lab.yaml")]
+                            hoist lab up -i inventory/lab.yaml\n         \
+                            hoist lab up --nodes 2 --virtual w1")]
     Up {
         /// So many nodes, or these; may be given more than once [default: cp1=10.77.0.11,w1=10.77.0.12,w2=10.77.0.13]
         #[arg(long = "nodes", alias = "node", value_name = "N|NAME=ADDRESS[@SITE],…")]
@@ -49,7 +53,10 @@ enum Verb {
         /// Give new nodes a disk of their own of this size, which can be full; else they share that of this machine
         #[arg(long, value_name = "SIZE", value_parser = lab::disk_size)]
         disk: Option<Size>,
-        /// How long a node may take to answer
+        /// Make these of the new nodes virtual machines: a kernel and a clock of their own. They boot in minutes
+        #[arg(long = "virtual", value_name = "NODE,…", value_delimiter = ',')]
+        virtual_machines: Vec<String>,
+        /// How long a node may take to answer; a virtual machine may take five times as long
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         boot_limit: u64,
     },
@@ -138,6 +145,22 @@ enum Verb {
         #[arg(long, conflicts_with = "leave")]
         undo: bool,
     },
+    /// Set the clock of a node that is a virtual machine (`hoist lab up --virtual`); it is right again when the node reboots
+    #[command(after_help = "Example: hoist lab clock w1 --ahead 10m\n         hoist lab clock w1 --right")]
+    #[command(group = ArgGroup::new("shift").required(true))]
+    Clock {
+        /// A virtual machine
+        node: String,
+        /// So far ahead of this machine's
+        #[arg(long, value_name = "TIME", group = "shift")]
+        ahead: Option<Shift>,
+        /// So far behind it
+        #[arg(long, value_name = "TIME", group = "shift")]
+        behind: Option<Shift>,
+        /// As this machine's
+        #[arg(long, group = "shift")]
+        right: bool,
+    },
     /// Stop the nodes, remove everything they used, and prove that nothing is left; or remove single nodes
     #[command(after_help = "Example: hoist lab down --keep-disks\n         hoist lab down w2")]
     Down {
@@ -184,19 +207,24 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
     let name = arguments.lab.or(named).unwrap_or_else(|| lab::DEFAULT_LAB.to_owned());
     let config = Config::new(Cache::locate()?, &name)?;
     match arguments.verb {
-        Verb::Setup { nodes_only, yes } => {
+        Verb::Setup { nodes_only, virtual_machines, yes } => {
             let extent = if nodes_only { lab::Extent::Nodes } else { lab::Extent::Whole };
             lab::setup(&config.cache, &extent, yes, &mut *steps::on_stderr())?;
+            if virtual_machines {
+                lab::setup_virtual(&config.cache, yes, &mut *steps::on_stderr())?;
+            }
             tell_line("the lab is set up; start it with `hoist lab up`");
         }
-        Verb::Up { nodes, boot_limit, disk, .. } => {
+        Verb::Up { nodes, boot_limit, disk, virtual_machines, .. } => {
             let nodes: Vec<NodeSpec> = match &inventory {
                 Some(inventory) => NodeSpec::of(inventory),
                 None if nodes.is_empty() => NodeSpec::three(),
                 None => nodes.into_iter().flat_map(|Nodes(nodes)| nodes).collect(),
             };
             let boot_limit = Duration::from_secs(boot_limit);
-            let config = Config { boot_limit, disk_size: disk.map(|Size(bytes)| bytes), ..config };
+            let virtual_machines = virtual_machines.into_iter().collect();
+            let disk_size = disk.map(|Size(bytes)| bytes);
+            let config = Config { boot_limit, disk_size, virtual_machines, ..config };
             let started = lab::up(&config, &nodes, &mut *steps::on_stderr())?;
             if started.is_empty() {
                 tell_line(format_args!("all {} nodes are running already", nodes.len()));
@@ -228,6 +256,10 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
         }
         Verb::Heal { a, b } => lab::heal(&config, a.as_deref(), b.as_deref())?,
         Verb::Fill { node, leave: Size(bytes), undo } => lab::fill(&config, &node, (!undo).then_some(bytes))?,
+        Verb::Clock { node, ahead, behind, right: _ } => {
+            let ahead = ahead.map(|Shift(seconds)| seconds).or(behind.map(|Shift(seconds)| -seconds));
+            lab::clock(&config, &node, ahead.unwrap_or_default())?;
+        }
         Verb::Down { nodes, .. } if !nodes.is_empty() => {
             lab::discard(&config, &nodes, &mut *steps::on_stderr())?;
         }

@@ -46,6 +46,11 @@ impl Cache {
         self.lab().join("node.tar")
     }
 
+    /// What virtual machines start from: root file system, kernel, and what the kernel mounts it with.
+    pub fn virtual_root(&self) -> PathBuf {
+        self.lab().join("virtual")
+    }
+
     /// Binaries built from Debian's source package, before they are made into artifacts.
     pub fn build(&self) -> PathBuf {
         self.lab().join("kubernetes-build")

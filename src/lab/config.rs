@@ -1,6 +1,6 @@
 //! Which lab, and where everything about it is.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{cache::Cache, error::LabError, step};
 
@@ -15,10 +15,12 @@ pub struct Config {
     pub cache: Cache,
     /// The hoist program, which runs itself again to watch over each node.
     pub program: PathBuf,
-    /// How long a node may take until it answers SSH.
+    /// How long a node may take until it answers SSH; a virtual machine may take five times as long.
     pub boot_limit: Duration,
     /// Bytes of the disks that are made; without it, new nodes share the disk of this machine.
     pub disk_size: Option<u64>,
+    /// Names of new nodes that are made as virtual machines.
+    pub virtual_machines: BTreeSet<String>,
 }
 
 impl Config {
@@ -30,7 +32,8 @@ impl Config {
         check_name(name)?;
         let program = std::env::current_exe().map_err(LabError::io("find", "this program"))?;
         let boot_limit = Duration::from_secs(60);
-        Ok(Self { name: name.to_owned(), cache, program, boot_limit, disk_size: None })
+        let (name, virtual_machines) = (name.to_owned(), BTreeSet::new());
+        Ok(Self { name, cache, program, boot_limit, disk_size: None, virtual_machines })
     }
 
     pub(crate) fn folder(&self) -> PathBuf {

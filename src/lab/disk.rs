@@ -14,7 +14,7 @@ use super::{
     error::LabError,
     network::{GATEWAY, PREFIX},
     node::NodeSpec,
-    process, volume,
+    process, qemu, virtual_root, volume,
 };
 
 /// Bytes that a node takes on disk in use; it starts with a fifth of it.
@@ -23,9 +23,15 @@ pub(crate) const SIZE: u64 = 2_000_000_000;
 /// Where a disk says in which site it stands.
 const SITE: &str = "etc/lab/site";
 
+/// What tells the folder of a virtual machine, whose files are on a disk that only the machine itself mounts.
+const VIRTUAL: &str = "etc/lab/virtual";
+
 /// Makes the disk of a node, or makes sure that the one it has goes with its address.
 pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     let disk = config.disk(&node.name);
+    if is_virtual(&disk) || !disk.exists() && config.virtual_machines.contains(&node.name) {
+        return prepare_virtual(config, node);
+    }
     volume::attach(config, &node.name)?;
     if disk.exists() {
         return if address(&disk) == Some(node.address) {
@@ -41,22 +47,50 @@ pub(crate) fn prepare(config: &Config, node: &NodeSpec) -> Result<(), LabError> 
     create_folder(&partial)?;
     match config.disk_size {
         Some(size) => {
-            volume::make(config, &node.name, size, &partial, || install(config, &partial, node))?;
+            let tar = config.cache.node_tar();
+            volume::make(config, &node.name, size, &partial, || install(config, &tar, &partial, node))?;
             volume::attach(config, &node.name)?;
             remove(&partial)
         }
         None => {
-            install(config, &partial, node)?;
+            install(config, &config.cache.node_tar(), &partial, node)?;
             fs::rename(&partial, &disk).map_err(LabError::io("rename", &partial))
         }
     }
 }
 
+/// The same for a virtual machine. The folder that other nodes have their files in says what must be known while it is off.
+fn prepare_virtual(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
+    let folder = config.disk(&node.name);
+    let partial = config.disks().join(format!(".{}.partial", node.name));
+    volume::unmount(&partial)?;
+    remove(&partial)?;
+    if !folder.exists() {
+        write_atomically(&partial.join(VIRTUAL), b"")?;
+        fs::rename(&partial, &folder).map_err(LabError::io("rename", &partial))?;
+    }
+    create_folder(&partial)?;
+    if !volume::image(config, &node.name).exists() {
+        let size = config.disk_size.unwrap_or(qemu::DISK);
+        let tar = config.cache.virtual_root().join(virtual_root::TAR);
+        volume::make(config, &node.name, size, &partial, || install(config, &tar, &partial, node))?;
+    } else if address(&folder) != Some(node.address) {
+        volume::change(config, &node.name, &partial, || locate(config, &partial, node.address))?;
+    }
+    write_network(&folder, node.address)?;
+    remove(&partial)
+}
+
+/// Whether the node of this folder is a virtual machine.
+pub(crate) fn is_virtual(folder: &Path) -> bool {
+    folder.join(VIRTUAL).exists()
+}
+
 /// Puts a root file system into an empty folder.
-fn install(config: &Config, folder: &Path, node: &NodeSpec) -> Result<(), LabError> {
+fn install(config: &Config, tar_file: &Path, folder: &Path, node: &NodeSpec) -> Result<(), LabError> {
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"]);
-    tar.args(["--xattrs", "--xattrs-include=*", "--file"]).arg(config.cache.node_tar());
+    tar.args(["--xattrs", "--xattrs-include=*", "--file"]).arg(tar_file);
     tar.arg("--directory").arg(folder);
     process::output(tar)?;
     identify(config, folder, node)?;
@@ -156,8 +190,7 @@ fn identify(config: &Config, disk: &Path, node: &NodeSpec) -> Result<(), LabErro
 
 /// What goes with the address: the address itself, and the host key that clients know it by.
 fn locate(config: &Config, disk: &Path, address: Ipv4Addr) -> Result<(), LabError> {
-    let network = format!("ADDRESS={address}/{PREFIX}\nGATEWAY={GATEWAY}\n");
-    write_atomically(&disk.join("etc/lab/network"), network.as_bytes())?;
+    write_network(disk, address)?;
     for (source, name, mode) in [
         (config.cache.host_key(address), "ssh_host_ed25519_key", 0o600),
         (config.cache.host_key_public(address), "ssh_host_ed25519_key.pub", 0o644),
@@ -168,6 +201,11 @@ fn locate(config: &Config, disk: &Path, address: Ipv4Addr) -> Result<(), LabErro
         set(&path, mode)?;
     }
     Ok(())
+}
+
+fn write_network(disk: &Path, address: Ipv4Addr) -> Result<(), LabError> {
+    let network = format!("ADDRESS={address}/{PREFIX}\nGATEWAY={GATEWAY}\n");
+    write_atomically(&disk.join("etc/lab/network"), network.as_bytes())
 }
 
 fn set(path: &Path, mode: u32) -> Result<(), LabError> {
@@ -208,6 +246,16 @@ mod tests {
         let known = fs::read_to_string(cache.known_hosts()).unwrap();
         let told: Vec<&str> = known.lines().filter_map(|line| line.split(' ').next()).collect();
         assert_eq!(told, ["10.77.0.11", "10.77.0.12", "10.77.0.13"]);
+    }
+
+    #[test]
+    fn the_folder_of_a_virtual_machine_is_told_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_virtual(folder.path()));
+        write_atomically(&folder.path().join(VIRTUAL), b"").unwrap();
+        write_network(folder.path(), Ipv4Addr::new(10, 77, 0, 12)).unwrap();
+        assert!(is_virtual(folder.path()));
+        assert_eq!(address(folder.path()), Some(Ipv4Addr::new(10, 77, 0, 12)));
     }
 
     #[test]

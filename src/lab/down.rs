@@ -20,9 +20,7 @@ use super::{
     mounts,
     network::Namespace,
     record::{self, Record},
-    setup,
-    supervise::SHUTDOWN,
-    volume,
+    setup, supervise, volume,
 };
 use crate::report::steps::{Progress, step};
 
@@ -72,7 +70,7 @@ fn stop_and_clear(config: &Config, records: &[Record], keep_disks: bool) -> Resu
     if keep_disks {
         // An orderly shutdown, so that what is on the disks is whole.
         records.iter().for_each(Record::terminate);
-        wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
+        wait_until(patience(config, records), || !records.iter().any(Record::alive));
     }
     cgroups.kill(group);
     cgroups.remove(group);
@@ -145,6 +143,12 @@ pub(crate) fn nodes(config: &Config) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// How long the slowest of these may take until its supervisor has switched it off, after it was told to.
+pub(crate) fn patience(config: &Config, records: &[Record]) -> Duration {
+    let slowest = records.iter().map(|record| supervise::patience(config, &record.name)).max();
+    slowest.unwrap_or_default() + Duration::from_secs(5)
 }
 
 pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) {

@@ -26,6 +26,10 @@ pub enum LabError {
     #[diagnostic(help("run `hoist lab setup`; it says first what it will install and build"))]
     NotSetUp { missing: String },
 
+    #[error("this machine is not set up for virtual machines; still to do: {missing}")]
+    #[diagnostic(help("run `hoist lab setup --virtual`; it says first what it will install and build"))]
+    NoVirtualMachines { missing: String },
+
     #[error("set-up asks before it installs anything, and there is no terminal to ask on")]
     #[diagnostic(help("run `hoist lab setup --yes` to go on without the question"))]
     NoTerminal,
@@ -123,6 +127,16 @@ pub enum LabError {
     ))]
     SharedDisk { node: String },
 
+    #[error("node `{node}` is a virtual machine: it alone can write to its disk")]
+    #[diagnostic(help("fill it there: `hoist lab ssh {node} -- fallocate -l SIZE /filler`"))]
+    OwnDisk { node: String },
+
+    #[error("node `{node}` is not a virtual machine: its clock is this machine's")]
+    #[diagnostic(help(
+        "remove it with `hoist lab down {node}`, and make it again with `hoist lab up --virtual {node}`"
+    ))]
+    SharedClock { node: String },
+
     #[error("the relay, the process that is the slow links, did not begin in time{}", quoted(tail))]
     #[diagnostic(help(
         "slow links are cut until it does: run the same command again, or `hoist lab heal`; its output is in {}",
@@ -168,6 +182,8 @@ impl LabError {
             | Self::UnknownNodes { .. }
             | Self::SharedDisk { .. }
             | Self::OtherKubernetes { .. }
+            | Self::OwnDisk { .. }
+            | Self::SharedClock { .. }
             | Self::NoEnd { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::Temporary,
             Self::NoBoot { .. } | Self::NoNode { .. } | Self::NotRunning { .. } | Self::CutOff { .. } => {

@@ -2,6 +2,7 @@
 //!
 //! A node differs from a server only in the kernel it shares: a Debian root file system with booted systemd and
 //! sshd, in a systemd-nspawn container, with an address on a bridge in a network namespace of the lab's own.
+//! Or it is a virtual machine, which has a kernel and a clock of its own, and is slow.
 //! [`setup`] fills the cache once; [`up`] and [`down`] start and end nodes. [`stop`], [`cut`] and [`slow`] do to them
 //! what happens to servers.
 
@@ -9,6 +10,7 @@ mod access;
 mod cache;
 mod cgroup;
 mod checks;
+mod clock;
 mod config;
 mod debian;
 mod disk;
@@ -28,6 +30,7 @@ mod packages;
 mod packet;
 mod power;
 mod process;
+mod qemu;
 mod quality;
 mod record;
 mod relay;
@@ -39,11 +42,13 @@ mod step;
 mod supervise;
 mod switch;
 mod up;
+mod virtual_root;
 mod volume;
 
 pub use access::{enter_network, exec, ssh, ssh_command};
 pub use cache::Cache;
 pub use checks::Failure;
+pub use clock::{Shift, clock};
 pub use config::{Config, DEFAULT_LAB};
 pub use down::down;
 pub use error::LabError;
@@ -60,4 +65,5 @@ pub use status::{LabStatus, NodeStatus, State, WARNING, status, table};
 pub use supervise::supervise;
 pub use switch::{cut, heal, slow};
 pub use up::up;
+pub use virtual_root::setup_virtual;
 pub use volume::{Size, disk_size, fill};

@@ -1,10 +1,11 @@
 //! Makes the root file system that every node starts from: a freshly installed Debian server.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use super::{cache::create_folder, debian, error::LabError, step::Workshop};
 
-const SUITE: &str = "trixie";
+/// The release that nodes have.
+pub(crate) const SUITE: &str = "trixie";
 
 /// A small server, and the packages that the roles need: nodes have no package sources to install from.
 const PACKAGES: &[&str] = &[
@@ -57,6 +58,18 @@ pub(crate) fn inputs() -> Vec<String> {
 
 /// Writes the root file system to the tar archive `output`.
 pub(crate) fn make(workshop: &mut Workshop<'_>, output: &Path) -> Result<(), LabError> {
+    build(workshop, &[], |bootstrap| {
+        bootstrap.arg("--format=tar").arg(SUITE).arg(output).args(debian::sources(SUITE));
+    })
+}
+
+/// Runs mmdebstrap for a node with `more` packages; `finish` adds the last of its arguments: hooks of its own that come
+/// after those of every node, and where the result goes.
+pub(crate) fn build(
+    workshop: &mut Workshop<'_>,
+    more: &[&str],
+    finish: impl FnOnce(&mut Command),
+) -> Result<(), LabError> {
     let overlay = workshop.work().join("overlay");
     for (name, content) in FILES {
         let path = overlay.join(name);
@@ -68,7 +81,7 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, output: &Path) -> Result<(), Lab
     let script = workshop.work().join("customize.sh");
     fs::write(&script, CUSTOMIZE).map_err(LabError::io("write", &script))?;
 
-    let mut bootstrap = debian::bootstrap(PACKAGES);
+    let mut bootstrap = debian::bootstrap(&[PACKAGES, more].concat());
     for excluded in ["man", "locale", "doc", "info"] {
         bootstrap.arg(format!("--dpkgopt=path-exclude=/usr/share/{excluded}/*"));
     }
@@ -77,6 +90,6 @@ pub(crate) fn make(workshop: &mut Workshop<'_>, output: &Path) -> Result<(), Lab
     bootstrap.env("LAB_OVERLAY", &overlay).env("LAB_CUSTOMIZE", &script);
     bootstrap.arg(r#"--customize-hook=cp --recursive "$LAB_OVERLAY"/. "$1"/"#);
     bootstrap.arg(r#"--customize-hook=sh "$LAB_CUSTOMIZE" "$1""#);
-    bootstrap.arg("--format=tar").arg(SUITE).arg(output).args(debian::sources(SUITE));
+    finish(&mut bootstrap);
     workshop.run(bootstrap)
 }

@@ -52,6 +52,11 @@ pub(crate) fn for_setup(whole: bool) -> Vec<Requirement> {
     [SETUP, NODES, if whole { BUILD } else { &[] }].concat()
 }
 
+/// For running nodes that are virtual machines.
+pub(crate) const VIRTUAL: &[Requirement] = &[need(EMULATOR, "qemu-system-x86")];
+/// What a virtual machine is.
+pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
+
 /// Those of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[Requirement]) -> Vec<Requirement> {
     wanted.iter().filter(|requirement| find(requirement.what).is_none()).copied().collect()

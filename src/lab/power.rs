@@ -11,9 +11,7 @@ use super::{
     network::{self, Namespace},
     node::NodeSpec,
     record::{self, Record},
-    setup,
-    supervise::SHUTDOWN,
-    switch, up, volume,
+    setup, switch, up, volume,
 };
 use crate::report::steps::{Progress, step};
 
@@ -89,7 +87,7 @@ fn switch_off(config: &Config, names: &[String], gently: bool) -> Result<Vec<Str
     if gently {
         let records: Vec<Record> = names.iter().filter_map(|name| record::read(config, name)).collect();
         records.iter().for_each(Record::terminate);
-        down::wait_until(SHUTDOWN + Duration::from_secs(5), || !records.iter().any(Record::alive));
+        down::wait_until(down::patience(config, &records), || !records.iter().any(Record::alive));
     }
     // All at once, as when a rack loses its power.
     thread::scope(|scope| names.iter().for_each(|name| drop(scope.spawn(|| cgroups.kill(&group(name))))));

@@ -228,7 +228,7 @@ pub(crate) fn lock(path: &Path, name: &str) -> Result<File, LabError> {
     }
 }
 
-fn ask() -> Result<(), LabError> {
+pub(crate) fn ask() -> Result<(), LabError> {
     if !io::stdin().is_terminal() {
         return Err(LabError::NoTerminal);
     }
@@ -243,7 +243,7 @@ fn ask() -> Result<(), LabError> {
 }
 
 /// No step like the others: its output is not in the cache.
-fn install(names: &[&str], cache: &Cache, progress: &mut dyn Progress) -> Result<(), LabError> {
+pub(crate) fn install(names: &[&str], cache: &Cache, progress: &mut dyn Progress) -> Result<(), LabError> {
     let log = cache.log("packages");
     process::start_log(&log)?;
     progress.begin(&format!("install {}", names.join(" ")), PACKAGES_TIME);

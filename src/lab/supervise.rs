@@ -18,19 +18,20 @@ use tokio::{
 use super::{
     cgroup::Cgroups,
     config::Config,
+    disk,
     error::LabError,
     identity::Identity,
     network::{BRIDGE, Namespace},
     node::NodeSpec,
-    packages, process,
+    packages, process, qemu,
     record::{self, Record},
 };
 
 /// How systemd-nspawn ends when the node asked for a reboot.
 const REBOOT: i32 = 133;
 
-/// How long a node may take to shut down before it is switched off. systemd in the node gives its units 10 s.
-pub(crate) const SHUTDOWN: Duration = Duration::from_secs(25);
+/// How long a container may take to shut down. systemd in the node gives its units 10 s.
+const SHUTDOWN: Duration = Duration::from_secs(25);
 
 /// Runs a node until it powers off or this process is told to stop it (SIGTERM).
 ///
@@ -39,6 +40,9 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(25);
 pub fn supervise(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     process::detach()?;
     let ended = Namespace::of(config).block_on(|| watch(config, node)).flatten();
+    if disk::is_virtual(&config.disk(&node.name)) {
+        qemu::unplug(config, node)?;
+    }
     record::delete(config, &node.name)?;
     ended
 }
@@ -53,12 +57,27 @@ async fn watch(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
     loop {
         cgroups.clear(&config.name, &node.name);
         cgroups.create(&config.name, &node.name)?;
-        let mut child =
-            cgroups.spawn_in(&config.name, &node.name, || nspawn(config, node).spawn())?.map_err(failed())?;
+        let mut command = if disk::is_virtual(&config.disk(&node.name)) {
+            qemu::plug(config, node)?;
+            qemu::command(config, node)
+        } else {
+            nspawn(config, node)
+        };
+        let mut child = cgroups.spawn_in(&config.name, &node.name, || command.spawn())?.map_err(failed())?;
+        // Waiting for a child closes its standard input, on which only a virtual machine listens.
+        let mut input = child.stdin.take();
         let status = tokio::select! {
             status = child.wait() => status.map_err(failed())?,
-            _ = stop.recv() => return shut_down(&mut child).await.map_err(failed()),
+            _ = stop.recv() => {
+                let asked = match &mut input {
+                    Some(input) => qemu::press_power_button(input).await,
+                    None => terminate(&child),
+                };
+                asked.map_err(failed())?;
+                return wait(&mut child, patience(config, &node.name)).await.map_err(failed());
+            }
         };
+        // A virtual machine that boots anew does not end meanwhile.
         if status.code() != Some(REBOOT) {
             return Ok(());
         }
@@ -66,15 +85,24 @@ async fn watch(config: &Config, node: &NodeSpec) -> Result<(), LabError> {
 }
 
 /// systemd-nspawn passes SIGTERM on as an orderly power-off.
-async fn shut_down(child: &mut Child) -> io::Result<()> {
+fn terminate(child: &Child) -> io::Result<()> {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         // Not collected yet, so the number is still its own.
         kill(Pid::from_raw(pid), Signal::SIGTERM)?;
     }
-    match timeout(SHUTDOWN, child.wait()).await {
+    Ok(())
+}
+
+async fn wait(child: &mut Child, limit: Duration) -> io::Result<()> {
+    match timeout(limit, child.wait()).await {
         Ok(ended) => ended.map(drop),
         Err(_) => child.kill().await,
     }
+}
+
+/// How long a node may take to shut down before it is switched off.
+pub(crate) fn patience(config: &Config, node: &str) -> Duration {
+    if disk::is_virtual(&config.disk(node)) { SHUTDOWN * qemu::SLOWNESS } else { SHUTDOWN }
 }
 
 fn nspawn(config: &Config, node: &NodeSpec) -> Command {

@@ -17,11 +17,11 @@ use super::{
     links::Link,
     network::Namespace,
     node::{NodeSpec, check_nodes},
-    process,
+    process, qemu,
     record::{self, Record},
     setup,
     switch::{self, Wiring},
-    volume,
+    virtual_root, volume,
 };
 use crate::report::steps::{Progress, step};
 
@@ -59,6 +59,11 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     }
 
     check_addresses(config, nodes)?;
+    check_virtual(config, nodes)?;
+    let is_slow = missing.iter().any(|node| will_be_virtual(config, &node.name));
+    if is_slow {
+        virtual_root::require(&config.cache)?;
+    }
     let namespace = Namespace::of(config);
     let made_now = namespace.ensure()?;
     if !made_now {
@@ -86,13 +91,15 @@ pub fn up(config: &Config, nodes: &[NodeSpec], progress: &mut dyn Progress) -> R
     switch::refresh(config)?;
     let wiring = Wiring::of(config);
     if !missing.is_empty() {
-        step(progress, &format!("boot: {}", names(&missing)), Duration::from_secs(7), |progress| {
+        let expected = Duration::from_secs(if is_slow { 60 } else { 7 });
+        step(progress, &format!("boot: {}", names(&missing)), expected, |progress| {
             boot(config, &namespace, &missing, &wiring, progress)
         })?;
     }
     // Those that ran already answer at once, or are on their way through a reboot.
-    let deadline = Instant::now() + config.boot_limit;
+    let since = Instant::now();
     for record in running {
+        let deadline = since + boot_limit(config, &record.name);
         let ended = || (!record.alive()).then(|| "its supervisor has ended".to_owned());
         let Some(delay) = delay(&wiring, &record.name) else { continue };
         if let Some(cause) = namespace.run(|| wait(ssh(record.address), delay, deadline, ended))? {
@@ -113,6 +120,29 @@ fn check_addresses(config: &Config, nodes: &[NodeSpec]) -> Result<(), LabError> 
         }
     }
     Ok(())
+}
+
+/// That those which shall be virtual machines are asked for, and not made as something else already.
+fn check_virtual(config: &Config, nodes: &[NodeSpec]) -> Result<(), LabError> {
+    for name in &config.virtual_machines {
+        let problem = if nodes.iter().all(|node| node.name != *name) {
+            "`--virtual` names it, but it is not among the nodes that are asked for"
+        } else if config.disk(name).exists() && !disk::is_virtual(&config.disk(name)) {
+            "it is there already, and is not a virtual machine; `hoist lab down` with its name removes it"
+        } else {
+            continue;
+        };
+        return Err(LabError::BadNode { node: name.clone(), problem: problem.to_owned() });
+    }
+    Ok(())
+}
+
+fn will_be_virtual(config: &Config, name: &str) -> bool {
+    config.virtual_machines.contains(name) || disk::is_virtual(&config.disk(name))
+}
+
+fn boot_limit(config: &Config, name: &str) -> Duration {
+    config.boot_limit * if disk::is_virtual(&config.disk(name)) { qemu::SLOWNESS } else { 1 }
 }
 
 fn names(nodes: &[&NodeSpec]) -> String {
@@ -146,7 +176,7 @@ fn boot(
         supervisors.push((*node, start(config, node)?));
     }
     for (node, mut supervisor) in supervisors {
-        let deadline = since + config.boot_limit;
+        let deadline = since + boot_limit(config, &node.name);
         let ended = || match supervisor.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(format!("its supervisor ended with {status}")),
@@ -275,6 +305,23 @@ mod tests {
         assert!(error.contains("the address of node `off`"), "{error}");
         check("a=10.77.0.6").unwrap();
         check("off=10.77.0.6").unwrap();
+    }
+
+    #[test]
+    fn virtual_machines_are_among_the_nodes_and_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(Cache::at(folder.path()), "lab").unwrap();
+        let config = Config { virtual_machines: ["w1".to_owned()].into(), ..config };
+        let check = |text: &str| check_virtual(&config, &[text.parse().unwrap()]).map_err(|e| e.to_string());
+        assert!(check("w2=10.77.0.5").unwrap_err().contains("not among the nodes"));
+        check("w1=10.77.0.5").unwrap();
+        fs::create_dir_all(config.disk("w1")).unwrap();
+        assert!(check("w1=10.77.0.5").unwrap_err().contains("is there already"));
+        assert_eq!(boot_limit(&config, "w1"), config.boot_limit);
+        fs::create_dir_all(config.disk("w1").join("etc/lab")).unwrap();
+        fs::write(config.disk("w1").join("etc/lab/virtual"), "").unwrap();
+        check("w1=10.77.0.5").unwrap();
+        assert_eq!(boot_limit(&config, "w1"), config.boot_limit * 5);
     }
 
     #[test]

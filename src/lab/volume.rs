@@ -22,7 +22,7 @@ use nix::{
 use super::{
     cache::{create_folder, remove},
     config::Config,
-    down,
+    disk, down,
     error::LabError,
     mounts, process, setup,
 };
@@ -61,7 +61,8 @@ pub fn disk_size(text: &str) -> Result<Size, String> {
     })
 }
 
-fn image(config: &Config, node: &str) -> PathBuf {
+/// The file that is the disk of a node, if it has one of its own.
+pub(crate) fn image(config: &Config, node: &str) -> PathBuf {
     config.disks().join(format!("{node}.img"))
 }
 
@@ -89,10 +90,24 @@ pub(crate) fn make(
     fs::rename(&partial, &image).map_err(LabError::io("rename", &partial))
 }
 
-/// Mounts the disk of a node, if it has one of its own and it is not mounted: this machine may have been restarted.
+/// Does `work` on the disk of a node that is off, while it is mounted at `folder`.
+pub(crate) fn change(
+    config: &Config,
+    node: &str,
+    folder: &Path,
+    work: impl FnOnce() -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    mount(&image(config, node), folder)?;
+    let worked = work();
+    unmount(folder)?;
+    worked
+}
+
+/// Mounts the disk of a node, if it has one of its own and it is not mounted: this machine may have been restarted. That
+/// of a virtual machine is mounted there alone.
 pub(crate) fn attach(config: &Config, node: &str) -> Result<(), LabError> {
     let (image, folder) = (image(config, node), config.disk(node));
-    if !image.exists() || is_mounted(&folder)? {
+    if !image.exists() || disk::is_virtual(&folder) || is_mounted(&folder)? {
         return Ok(());
     }
     create_folder(&folder)?;
@@ -104,11 +119,13 @@ pub(crate) fn discard(config: &Config, node: &str) -> Result<(), LabError> {
     remove(&image(config, node))
 }
 
-/// Bytes in use and size of the disk of a node, if it has one of its own that is mounted.
+/// Bytes in use and size of the disk of a node, if it has one of its own. Of one that is not mounted here, what it takes
+/// of this machine's.
 pub(crate) fn usage(config: &Config, node: &str) -> Option<(u64, u64)> {
     let folder = config.disk(node);
     if !is_mounted(&folder).ok()? {
-        return None;
+        let image = fs::metadata(image(config, node)).ok()?;
+        return Some((image.blocks() * 512, image.len()));
     }
     let stat = statvfs(&folder).ok()?;
     let size = stat.blocks() * stat.fragment_size();
@@ -118,13 +135,17 @@ pub(crate) fn usage(config: &Config, node: &str) -> Option<(u64, u64)> {
 /// Fills the disk of a node but for `leave` bytes, or frees it again if there is nothing to leave.
 ///
 /// # Errors
-/// [`LabError::UnknownNodes`]; [`LabError::SharedDisk`] for a node without a disk of its own.
+/// [`LabError::UnknownNodes`]; [`LabError::SharedDisk`] for a node without a disk of its own; [`LabError::OwnDisk`] for a
+/// virtual machine.
 pub fn fill(config: &Config, node: &str, leave: Option<u64>) -> Result<(), LabError> {
     down::require_root()?;
     let _lock = setup::lock(&config.lock(), &format!("lab `{}`", config.name))?;
     down::require(config, &[node.to_owned()])?;
-    attach(config, node)?;
     let folder = config.disk(node);
+    if disk::is_virtual(&folder) {
+        return Err(LabError::OwnDisk { node: node.to_owned() });
+    }
+    attach(config, node)?;
     if !is_mounted(&folder)? {
         return Err(LabError::SharedDisk { node: node.to_owned() });
     }

@@ -14,6 +14,7 @@ mod followed;
 mod gates;
 mod high_availability;
 mod hosts;
+mod machines;
 #[path = "../support/moto.rs"]
 mod moto;
 mod offline;
