@@ -116,6 +116,8 @@ mod tests {
     #[test]
     fn the_root_of_other_nodes_has_no_part_of_it() {
         let nodes = format!("{:?}", node_root::inputs());
-        assert!(PACKAGES.iter().all(|package| !nodes.contains(package)), "{nodes}");
+        for word in ["linux-image", "initramfs", "open-vm-tools", "/virtual"] {
+            assert!(!nodes.contains(word), "{word}");
+        }
     }
 }

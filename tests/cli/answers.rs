@@ -55,9 +55,13 @@ fn every_shell_gets_completions_for_every_verb() {
 #[test]
 fn bash_completes_verbs() {
     let (_, script, _) = ask(&["completions", "bash"]);
-    let test = "COMP_WORDS=(hoist kube); COMP_CWORD=1; _hoist hoist kube hoist; echo \"${COMPREPLY[*]}\"";
-    let output =
-        std::process::Command::new("bash").args(["-c", &format!("{script}\n{test}")]).output().unwrap();
+    // From a file, as shells read it: it is longer than an argument may be.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hoist");
+    std::fs::write(&file, script).unwrap();
+    let test =
+        ". \"$0\"; COMP_WORDS=(hoist kube); COMP_CWORD=1; _hoist hoist kube hoist; echo \"${COMPREPLY[*]}\"";
+    let output = std::process::Command::new("bash").args(["-c", test]).arg(&file).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "kubeconfig", "{output:?}");
 }
 
