@@ -197,6 +197,12 @@ token() { # token NODE: what to join with
         { read -r _ _ _ _ token _ hash && echo "$token $hash"; }
 }
 
+serves() { # serves NODE PORT: until the API server of a control plane that joined answers, for kubeadm join does not wait for it
+    on "$1" "until kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://${address[$1]}:$2 get --raw /readyz >/dev/null 2>&1
+        do sleep 0.5; done"
+    say "$1 serves"
+}
+
 await() { # await NODE NODE...: asked of the first one, until all are ready
     on "$1" "kubectl --kubeconfig /etc/kubernetes/admin.conf wait --for=condition=Ready --timeout=300s ${*/#/node/} >/dev/null"
     say "$# nodes are ready"

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join;
+
 use super::{
     Failure,
     addons::{Addons, Tools},
@@ -306,10 +308,16 @@ async fn wait_for_nodes(
     approve: bool,
 ) -> Result<Vec<NodeStatus>, Failure> {
     let api = cluster::api(inventory, session).await?;
-    let nodes = api.wait_for_nodes_ready(names, READY, &mut |_| {}).await?;
-    if approve {
-        serving::approve(inventory, session, names).await?;
-    }
+    let served = async {
+        match approve {
+            true => serving::approve(inventory, session, names).await,
+            false => Ok(()),
+        }
+    };
+    let (nodes, served) = join(api.wait_for_nodes_ready(names, READY, &mut |_| {}), served).await;
+    // A node that is not ready says more than its missing certificate.
+    let nodes = nodes?;
+    served?;
     Ok(nodes)
 }
 

@@ -80,9 +80,11 @@ enum Verb {
         command: Vec<OsString>,
     },
     /// Cut the power of nodes: everything in them ends at once. Their disks stay
-    #[command(after_help = "Example: hoist lab stop cp1 w1")]
+    #[command(
+        after_help = "Example: hoist lab stop cp1 w1\n         hoist lab stop north   a site: all nodes that stand there"
+    )]
     Stop {
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "NODE|SITE")]
         nodes: Vec<String>,
         /// Shut them down in order
         #[arg(long)]
@@ -91,7 +93,7 @@ enum Verb {
     /// Boot nodes that were stopped, and wait until they answer SSH
     #[command(after_help = "Example: hoist lab start cp1 w1")]
     Start {
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "NODE|SITE")]
         nodes: Vec<String>,
     },
     /// Cut links: what is sent on them is lost, in both directions
@@ -238,10 +240,12 @@ pub fn run(arguments: LabArgs) -> Result<Exit, Failure> {
             }
         }
         Verb::Stop { nodes, gently } => {
+            let nodes = lab::meant(&config, &nodes)?;
             let stopped = lab::stop(&config, &nodes, gently, &mut *steps::on_stderr())?;
             say_unchanged(&nodes, &stopped, "was stopped already");
         }
         Verb::Start { nodes } => {
+            let nodes = lab::meant(&config, &nodes)?;
             let started = lab::start(&config, &nodes, &mut *steps::on_stderr())?;
             say_unchanged(&nodes, &started, "is running already");
         }

@@ -1,6 +1,8 @@
 //! What lives in the cluster and not on its hosts, as a part of `plan` and `apply`: the labels and taints of nodes, and
 //! add-ons.
 
+use std::time::Duration;
+
 use super::{
     Failure,
     addons::{Addons, UNKNOWN},
@@ -12,9 +14,14 @@ use crate::{
     engine::{Event, Events, NodePlan, Plan},
     exit::Exit,
     inventory::Inventory,
+    kube::Patience,
     report::{self, tell_line},
     task::Change,
 };
+
+/// How long the API server may take where it is only compared with: one that is restarted is back sooner, and whoever asks
+/// for a plan of a cluster that is down wants to see what of the hosts.
+const COMPARING: Patience = Patience { request: Duration::from_secs(15), total: Duration::from_secs(30) };
 
 /// Adds to a plan what differs in the cluster. One that does not answer makes the exit code. Single roles are none of the
 /// cluster's business, and add-ons none of single hosts'.
@@ -43,7 +50,7 @@ pub async fn compare(
                     Ok(())
                 };
             }
-            api => api?,
+            api => api?.with_patience(COMPARING),
         };
         addon::refuse::plugin(&api, inventory, &session.hosts, &session.facts).await?;
         let joined = |name: &str| session.facts.get(name).is_none_or(|facts| facts.kubernetes.joined);

@@ -132,6 +132,11 @@ mod tests {
         let address = lab.hosts["w1"].address;
         assert_eq!(places(&lab)["w1"], Place { site: None, address });
         assert_eq!(places(&lab).len(), 3);
+        let sites = inventory::parse("ha.yaml", include_str!("../../inventory/ha.yaml")).unwrap().inventory;
+        assert!(sites.hosts.values().any(|host| host.site.is_some()));
+        for (name, place) in places(&sites) {
+            assert_eq!(place.site, sites.hosts[&name].site, "{name}: between sites each byte goes once");
+        }
         lab.artifacts.from = ArtifactsFrom::Installer;
         assert_eq!(places(&lab), BTreeMap::new());
     }

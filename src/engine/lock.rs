@@ -14,8 +14,9 @@ const IMPOSSIBLE: i32 = 74;
 
 /// The lock of a host, held for as long as our connection to it lives.
 ///
-/// It is flock(2) on a file in /run, held there by a process that ends when our root shell does or our connection: a run
-/// that is killed leaves neither a lock behind nor anything at work, and a reboot clears everything.
+/// It is flock(2) on a file in /run, held there by a process that ends when our connection does, or when somebody asks
+/// for the lock and our root shell has ended: a run that is killed leaves neither a lock behind nor anything at work, and
+/// a reboot clears everything.
 #[derive(Debug, Clone)]
 pub struct Lock {
     holder: String,

@@ -3,25 +3,36 @@
 command -v flock >/dev/null || { echo 'flock is missing' >&2; exit 74; }
 true >>/run/hoist.lock || exit 74
 exec 8>>/run/hoist.lock
-# Longer than a keeper needs to end what a run left that was cut off.
-flock -w 10 8 || { cat /run/hoist.lock; exit 75; }
+if ! flock -n 8; then
+	had=''
+	# Longer than a keeper needs to end what a run left that was cut off.
+	for attempt in 1 2 3 4 5 6 7 8 9 10; do
+		# The keeper looks at once whether anybody is left to keep the lock for, when what it waits in is ended.
+		waits_in=$(tail -n 1 /run/hoist.lock)
+		{ read -r name </proc/"$waits_in"/comm && [ "$name" = tail ] && kill "$waits_in"; } 2>/dev/null
+		flock -w 1 8 && had=yes && break
+	done
+	[ -n "$had" ] || { head -n 1 /run/hoist.lock; exit 75; }
+fi
 printf '%s\n' "$holder" >/run/hoist.lock
-# The keeper inherits the lock. It ends within a second of the root shell that asked for it. When the connection goes
-# first (hoist was killed, the network failed), it ends what the shell still runs there, so that the next run finds
-# nobody at work.
+# The keeper inherits the lock. It ends with the connection, or when somebody asks for the lock and the root shell has
+# ended. When the connection goes first (hoist was killed, the network failed), it ends what the shell still runs there,
+# so that the next run finds nobody at work.
 (
 	exec >/dev/null 2>&1 </dev/null
 	read -r keeper rest </proc/self/stat
 	read -r stat </proc/$$/stat
 	set -- ${stat##*) }
 	session=$4
-	# The SSH server's process of this connection: the nearest ancestor in another session that is not sudo's.
-	server='' process=$$
+	# The SSH server's process of this connection: the nearest ancestor in another session that is not sudo's. OpenSSH has
+	# one for each connection, and it is what to wait for; another server may live on, and then it is the shell.
+	server='' process=$$ waits_for=$$
 	while [ "$process" -gt 1 ] && read -r stat </proc/"$process"/stat; do
 		set -- ${stat##*) }
 		case $stat in *'(sudo)'*) ;; *)
 			if [ "$4" != "$session" ]; then
 				server=$process
+				case $stat in *'(sshd'*) waits_for=$process ;; esac
 				break
 			fi
 			;;
@@ -29,12 +40,16 @@ printf '%s\n' "$holder" >/run/hoist.lock
 		process=$2
 	done
 	alive() { kill -0 $$ && { [ -z "$server" ] || [ -e /proc/"$server" ]; }; }
-	sleep 1
-	# A tail that looks once a second costs a host next to nothing, a `sleep` each second a process. Both tails are
-	# started for what takes longer, and where tail has no --pid they end at once, and sleep it is.
-	if alive; then
-		{ for process in $$ $server; do { tail -f /dev/null -s 1 --pid="$process" && echo gone; } & done; } 8>&- | read -r _
-	fi
+	# One tail that looks once a second costs a host next to nothing; a `sleep` each second would be a process each, and
+	# with 500 hosts that is felt. The last line of the file is its process, so that it can be ended.
+	while alive; do
+		tail -f /dev/null -s 1 --pid="$waits_for" 8>&- &
+		echo $! >&8
+		wait $!
+		# Where tail has no --pid.
+		[ $? != 1 ] || break
+		alive && sleep 1
+	done
 	while alive; do sleep 1; done
 	kill -0 $$ || exit 0
 	for signal in TERM TERM KILL; do

@@ -31,6 +31,10 @@ pub struct Cluster {
     /// Where etcd runs.
     #[serde(default)]
     pub etcd: Etcd,
+    /// Whether etcd may have an even number of members, which survives no more losses than one member less: for a cluster
+    /// that has lost a host for good, until another takes its place.
+    #[serde(default)]
+    pub even_etcd: bool,
     /// The cluster's own networks.
     #[serde(default)]
     pub network: Network,

@@ -54,7 +54,8 @@ fn set(mut ssh: Command, ahead: i64) -> Result<(), LabError> {
     if lines.next().is_some() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wanted = i128::from(ahead) * 1_000_000 + now.as_micros().cast_signed();
-        writeln!(input, "{wanted}").map_err(failed())?;
+        // Who listens no more says why by how it ends.
+        let _ = writeln!(input, "{wanted}");
     }
     drop(input);
     lines.for_each(drop);
@@ -130,7 +131,8 @@ mod tests {
             let moved: f64 = said.trim().strip_suffix(" seconds").unwrap().parse().unwrap();
             assert!(said.starts_with(sign) && (moved - ahead as f64).abs() < 1.0, "{said}");
         }
-        let error = set(process::command("bash", &["-c", "echo ready; exit 3"]), 0).unwrap_err().to_string();
+        let deaf = "exec 0<&-; echo ready; sleep 0.2; exit 3";
+        let error = set(process::command("bash", &["-c", deaf]), 0).unwrap_err().to_string();
         assert!(error.contains("exit status: 3"), "{error}");
     }
 }

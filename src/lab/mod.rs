@@ -56,7 +56,7 @@ pub use kubernetes::VERSION as KUBERNETES;
 pub use links::{Link, NodeLinks};
 pub use network::GATEWAY;
 pub use node::{NodeSpec, Nodes};
-pub use power::{discard, start, stop};
+pub use power::{discard, meant, start, stop};
 pub use quality::{Delay, Loss, Quality, Rate};
 pub use relay::relay;
 pub use release::{Choice, Kubernetes, SAMPLE_IMAGE, choose, has_cgroup_v2, inventory_of, kept, newest};

@@ -1,6 +1,6 @@
 //! Power of single nodes: off, on, and gone for good.
 
-use std::{path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, path::Path, thread, time::Duration};
 
 use super::{
     cache::remove,
@@ -14,6 +14,30 @@ use super::{
     setup, switch, up, volume,
 };
 use crate::report::steps::{Progress, step};
+
+/// The nodes that words mean: a node's name means it, that of a site all nodes that stand there.
+///
+/// # Errors
+/// [`LabError::UnknownNodes`] for words that are neither.
+pub fn meant(config: &Config, words: &[String]) -> Result<Vec<String>, LabError> {
+    let known = down::nodes(config);
+    let mut meant: Vec<String> = Vec::new();
+    for word in words {
+        let at_site = known
+            .iter()
+            .filter(|_| !known.contains(word))
+            .filter(|node| disk::site(&config.disk(node)).as_ref() == Some(word));
+        let before = meant.len();
+        meant.extend(at_site.cloned());
+        if meant.len() == before {
+            meant.push(word.clone());
+        }
+    }
+    down::require(config, &meant)?;
+    let mut seen = BTreeSet::new();
+    meant.retain(|node| seen.insert(node.clone()));
+    Ok(meant)
+}
 
 /// Switches nodes off; the names of those that were on. Their disks stay.
 ///

@@ -19,9 +19,10 @@ fn verbs(of: &[&str]) -> Vec<String> {
 
 #[test]
 fn every_verb_has_its_golden_help_with_an_example() {
-    let mut all: Vec<Vec<String>> = verbs(&[]).into_iter().map(|verb| vec![verb]).collect();
-    for outer in ["addon", "lab", "inventory", "role", "bundle", "burst"] {
-        all.extend(verbs(&[outer]).into_iter().map(|verb| vec![outer.to_owned(), verb]));
+    let mut all: Vec<Vec<String>> = Vec::new();
+    for outer in verbs(&[]) {
+        all.extend(verbs(&[&outer]).into_iter().map(|verb| vec![outer.clone(), verb]));
+        all.push(vec![outer]);
     }
     assert!(all.len() >= 24, "{all:?}");
     for words in all {

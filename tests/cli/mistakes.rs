@@ -22,7 +22,7 @@ fn wrong_command_lines_exit_with_64() {
         (&["lab", "up", "--nodes", "cp1"], "NAME=ADDRESS"),
         (&["lab", "up", "--nodes", "3", "-i", "x"], "cannot be used with"),
         (&["lab", "up", "--disk", "10M"], "at least 1G"),
-        (&["lab", "stop"], "<NODES>"),
+        (&["lab", "stop"], "<NODE|SITE>"),
         (&["lab", "cut"], "<NODE|SITE>"),
         (&["lab", "slow", "w1"], "--delay"),
         (&["lab", "slow", "w1", "--delay", "1h"], "such as 100ms"),

@@ -21,6 +21,7 @@ fn distribution() {
     });
     roles(&stage);
     stage.step("a file leaves this machine once", || once(&stage));
+    stage.step("a second site gets it from this machine once, too", || second_site(&stage));
     stage.step("image archives are passed on before they go", || images(&stage));
     stage.step("a node that no other reaches is sent to", || cut_off(&stage));
     stage.step("a full disk is named, and freed of what came", || full(&stage));
@@ -101,6 +102,30 @@ fn once(stage: &Stage) {
         assert_eq!(stage.on(node, "ls -A /srv"), "file\n");
     }
     apply(stage, "file").exits(0).says("\"changes\":0");
+}
+
+fn second_site(stage: &Stage) {
+    for node in NODES {
+        stage.on(node, "rm /srv/file");
+    }
+    let sites = [
+        ("\nhosts:\n", "\nsites: [north, south]\nhosts:\n"),
+        ("[control-plane]}", "[control-plane], site: north}"),
+        ("10.77.0.12, roles: [worker]}", "10.77.0.12, roles: [worker], site: north}"),
+        ("10.77.0.13, roles: [worker]}", "10.77.0.13, roles: [worker], site: south}"),
+    ];
+    let inventory = stage.inventory("sites.yaml", &sites);
+    let before = left();
+    let (roles, inventory) = (stage.path("roles"), text(&inventory).to_owned());
+    let only = ["apply", "-i", &inventory, "--roles", text(&roles), "--only", "file", "--output", "json"];
+    let ran = stage.hoist(&only).exits(0);
+    let sent = left() - before;
+    assert!((1.95..=2.1).contains(&(sent as f64 / SIZE as f64)), "{sent} of {SIZE}: {ran}");
+    let received = events(&ran, "received");
+    let from = |host: &str| received.iter().find(|event| event["host"] == host).unwrap()["from"].clone();
+    assert_eq!(from("w2"), "installer", "{ran}");
+    assert!([from("cp1"), from("w1")].iter().any(|from| from == "cp1" || from == "w1"), "{ran}");
+    nobody_serves(stage);
 }
 
 fn images(stage: &Stage) {

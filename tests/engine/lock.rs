@@ -3,7 +3,7 @@
 use std::{
     fs,
     process::Command,
-    thread::sleep,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
@@ -66,26 +66,61 @@ async fn a_host_without_flock_says_so() {
     }
 }
 
-/// The keeper looks with tail(1), and where tail has no --pid with sleep(1): it must see the same.
+/// The keeper waits in tail(1), and where tail has no --pid in sleep(1): it must see the same. Who wants the lock in vain
+/// ends the tail, and after that it must still see the same.
 #[test]
 fn what_a_lost_connection_left_at_work_is_ended_and_the_lock_is_free() {
     if !geteuid().is_root() {
         eprintln!("skipped: not root, so no file in /run");
         return;
     }
-    for (number, tools) in
-        ["", "tail() { echo 'unrecognized option: pid' >&2; return 1; }\n"].iter().enumerate()
-    {
+    // What the keeper knows an SSH server by is its name.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["sshd", "other"] {
+        fs::copy("/bin/sh", folder.path().join(name)).unwrap();
+    }
+    let sudo = Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|output| output.status.success());
+    if !sudo {
+        eprintln!("skipped: no sudo, so no shell that was started by it");
+    }
+    let no_pid = "tail() { echo 'unrecognized option: pid' >&2; return 1; }\n";
+    let ways = [("sshd", "", ""), ("sshd", "sudo -n", ""), ("sshd", "", no_pid), ("other", "", "")];
+    for (number, (program, becoming, tools)) in ways.into_iter().enumerate() {
+        if !(sudo || becoming.is_empty()) {
+            continue;
+        }
         let name = format!("hoist-keeper-test-{number}-{}", std::process::id());
         let (lock, work) = (format!("/run/{name}.lock"), format!("/run/{name}.work"));
         let script = Lock::new("hoist").script().replace("/run/hoist.lock", &lock);
-        let script = format!("{tools}( {script} )\necho $$ >{work}\nsleep 1000\n");
+        let contender = script.replace(" 5 6 7 8 9 10", "");
+        let script = format!("{tools}( {script} )\necho $(ps -o sid= -p $$) >{work}\nsleep 1000\n");
         // The outer shell stands for the SSH server's process of the connection, the inner one for the root shell.
-        let mut server = Command::new("sh").args(["-c", "setsid sh -c \"$0\"; :", &script]).spawn().unwrap();
+        let begins = format!("setsid {becoming} sh -c \"$0\"; :");
+        let mut server = Command::new(folder.path().join(program));
+        let mut server = server.args(["-c", &begins, &script]).spawn().unwrap();
         let session = wait_for(|| fs::read_to_string(&work).ok().filter(|text| text.ends_with('\n')));
         // Long enough for the keeper to have gone on from its first second.
         sleep(Duration::from_millis(1500));
         let free = || Command::new("flock").args(["-n", &lock, "true"]).status().unwrap().success();
+        assert!(!free(), "{tools}");
+        let holder = format!("Z: hoist (process {})\n", std::process::id());
+        let waits_in = || fs::read_to_string(&lock).unwrap().lines().last().unwrap().to_owned();
+        let before = waits_in();
+        // Who holds it can be read at any time.
+        let reader = thread::spawn({
+            let (lock, holder) = (lock.clone(), holder.trim().to_owned());
+            let begun = Instant::now();
+            move || {
+                while begun.elapsed() < Duration::from_secs(3) {
+                    let text = fs::read_to_string(&lock).unwrap();
+                    assert!(text.lines().next().is_some_and(|line| line.ends_with(&holder)), "{text:?}");
+                }
+            }
+        });
+        let refused = Command::new("sh").args(["-c", &contender]).output().unwrap();
+        assert!(String::from_utf8_lossy(&refused.stdout).ends_with(&holder), "{refused:?}");
+        reader.join().unwrap();
+        assert_eq!(waits_in() != before, tools.is_empty(), "nobody had it looked");
         assert!(!free(), "{tools}");
         server.kill().unwrap();
         server.wait().unwrap();
@@ -93,6 +128,13 @@ fn what_a_lost_connection_left_at_work_is_ended_and_the_lock_is_free() {
             let found = Command::new("ps").args(["-o", "args=", "-s", session.trim()]).output().unwrap();
             String::from_utf8(found.stdout).unwrap()
         };
+        if program != "sshd" {
+            // Where one process may have all connections, the keeper looks when somebody asks.
+            sleep(Duration::from_millis(1500));
+            assert!(!free(), "it waits for the shell");
+            let next = Command::new("sh").args(["-c", &contender]).status().unwrap();
+            assert!(next.success());
+        }
         wait_for(|| (free() && members().is_empty()).then_some(()));
         fs::remove_file(&lock).unwrap();
         fs::remove_file(&work).unwrap();

@@ -71,7 +71,10 @@ fn soak() {
     let kind = std::env::var("HOIST_SOAK_CLUSTER").unwrap_or_else(|_| "lab".into());
     eprintln!("\n  seed {seed}");
     let (bed, kills) = match kind.as_str() {
-        "lab" => (kills::Bed::three_nodes(stage()), 50),
+        "lab" => {
+            let sample = include_str!("../../inventory/lab.yaml");
+            (kills::Bed::three_nodes(Stage::new("soak", sample)), 50)
+        }
         "lab-ha" => {
             let sample = include_str!("../../inventory/lab-ha.yaml").replace("hoist-ha", "hoist-lab");
             (kills::Bed::highly_available(Stage::new("cluster-soak", sample.leak())), 30)

@@ -124,6 +124,16 @@ fn power(lab: &Lab) {
     lab.ok(&["start", "a"]);
     assert_eq!(lab.on("a", "cat /root/last").stdout, b"bye\n");
 
+    // A site is all nodes that stand there.
+    let boots = [lab.boot("a"), lab.boot("b"), lab.boot("c")];
+    lab.ok(&["stop", "north", "b"]);
+    let states = || [0, 1, 2].map(|node| lab.status()[node]["state"].as_str().unwrap().to_owned());
+    assert_eq!(states(), ["stopped", "stopped", "running"]);
+    assert!(said(&lab.run(&["stop", "north"])).contains("b was stopped already"));
+    lab.ok(&["start", "north"]);
+    assert_eq!(states(), ["running"; 3]);
+    assert_eq!(lab.boot("c"), boots[2], "the other site was left alone");
+
     for verb in ["stop", "start", "down"] {
         let refused = lab.run(&[verb, "a", "nobody"]);
         assert_eq!(refused.status.code(), Some(64));

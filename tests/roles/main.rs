@@ -8,6 +8,7 @@ mod encryption;
 mod etcd;
 mod families;
 mod grown;
+mod hold;
 mod kubeadm;
 mod name_anew;
 mod once;

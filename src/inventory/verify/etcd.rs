@@ -24,7 +24,9 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
                 .help("add `etcd` to the roles of one or three hosts, or write `stacked`"),
         );
     }
-    if let Some(last) = members.last().filter(|_| members.len().is_multiple_of(2)) {
+    let even_number = members.len().is_multiple_of(2) && !inventory.cluster.even_etcd;
+    if let Some(last) = members.last().filter(|_| even_number && document.is_whole(&["cluster", "even_etcd"]))
+    {
         even(document, members.len(), last, problems);
     }
     if document.is_whole(&["sites"]) && document.is_whole(&["hosts", "*", "site"]) {
@@ -58,7 +60,7 @@ fn even(document: &Document<Inventory>, count: usize, last: &str, problems: &mut
         .label(format!("member {count}"))
         .help(format!(
             "{count} members survive no more losses than {}: take the role `{role}` from one host or give it to one \
-             more",
+             more; or write `even_etcd: true` below `cluster` until another takes the place of one that was lost",
             count - 1
         )),
     );
