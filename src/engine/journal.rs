@@ -175,6 +175,13 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// Closing the file is not enough: a process that is being started at this moment still has it, and with it the lock.
+    fn drop(&mut self) {
+        let _ = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).unlock();
+    }
+}
+
 /// Makes a file that only its owner reads: outputs of commands may be in it.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
@@ -244,6 +251,17 @@ mod tests {
             [],
             "one beside that is still at work does not count"
         );
+    }
+
+    #[test]
+    fn a_run_that_has_ended_holds_nothing_that_another_process_inherited() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::begin(folder.path()).unwrap();
+        journal.began(&[entry("one")]).unwrap();
+        // What a fork has until it executes its program.
+        let _inherited = journal.file.lock().unwrap().try_clone().unwrap();
+        drop(journal);
+        assert_eq!(Journal::begin(folder.path()).unwrap().1.len(), 1);
     }
 
     #[test]
