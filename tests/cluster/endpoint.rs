@@ -92,6 +92,19 @@ fn endpoint() {
         assert_eq!(process(), before, "it was reloaded, not restarted");
         stage.hoist(&["plan"]).exits(0).says("Nothing to change");
     });
+    stage.step("people get another address, and whoever asks there at once is served", || {
+        let process = || stage.on("cp1", "pidof kube-apiserver");
+        let before = process();
+        stage.inventory("inventory.yaml", &[(inventory, "endpoint: {vip: 10.77.0.101, local: true}")]);
+        stage.hoist(&["plan"]).exits(2).says("run name_anew");
+        stage.hoist(&["apply"]).exits(0);
+        stage.hoist(&["kubeconfig", "--file", text(&stage.path("kubeconfig"))]).exits(0);
+        stage.kubectl(&["config", "view"]).exits(0).says("server: https://10.77.0.101:6443");
+        stage.kubectl(&["get", "nodes"]).exits(0).says("w2 Ready");
+        assert_eq!(process(), before, "it was not started anew");
+        assert!(!answers(LAB, VIP), "the old address leads nowhere");
+        stage.hoist(&["plan"]).exits(0).says("Nothing to change");
+    });
 }
 
 /// How long an address of a lab was silent at most, from 1 s before `act` to 10 s after it.
