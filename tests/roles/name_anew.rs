@@ -49,13 +49,21 @@ fn run(shell: &str, kubeadm: &str) -> (bool, PathBuf, tempfile::TempDir) {
     for folder in [&pki, &root.path().join("bin"), &root.path().join("kubernetes/.pki")] {
         fs::create_dir_all(folder).unwrap();
     }
-    for name in ["ca.crt", "ca.key", "sa.key", "apiserver.crt", "apiserver.key", "../.pki/apiserver.crt"] {
+    for name in [
+        "ca.crt",
+        "ca.key",
+        "sa.key",
+        "apiserver.crt",
+        "apiserver.key",
+        "../.pki/apiserver.crt",
+        "../api-names",
+    ] {
         fs::write(pki.join(name), "old").unwrap();
     }
     let program = format!("#!/bin/sh\nroot={}\n{KUBEADM}{kubeadm}", root.path().display());
     put(&root.path().join("bin/kubeadm"), &program);
     let status = Command::new(shell)
-        .args(["-c", &script(root.path(), "name_anew")])
+        .args(["-c", &script(root.path(), "name_anew 10.0.0.1:6443")])
         .env("PATH", format!("{}/bin:/usr/bin:/bin", root.path().display()))
         .status()
         .unwrap();
