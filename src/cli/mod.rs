@@ -33,6 +33,8 @@ mod ssh;
 mod status;
 pub mod trust;
 
+use std::time::Duration;
+
 use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Failure;
 
@@ -140,15 +142,37 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
     }
 }
 
+/// How long what still runs on a thread of its own may take when all is said and done. A name that no server answers for
+/// would be looked for until long after.
+const REMAINS: Duration = Duration::from_secs(1);
+
 fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    tokio::runtime::Runtime::new().map_err(Failure::os)?.block_on(work)
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::os)?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(REMAINS);
+    outcome
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use clap::error::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn whoever_is_done_does_not_wait_for_a_name_server() {
+        let begun = Instant::now();
+        let exit = block_on(async {
+            let _lookup = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(20)));
+            // It cannot be taken back any more.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(Exit::Ok)
+        });
+        assert!(matches!(exit, Ok(Exit::Ok)));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {
