@@ -38,10 +38,15 @@ fn random(bytes: usize) -> Vec<u8> {
 fn a_full_disk_is_said_with_how_much_is_needed() {
     let bed = bed(&[random(6 << 20)]);
     let Some(tiny) = Tiny::mount(bed.path("tiny")) else { return };
-    let error = bundle::create(&tiny.0.join("office.bundle"), &bed.lock, &bed.store).unwrap_err();
-    let Error::NoSpace { needed, free, .. } = error else { panic!("{error}") };
-    assert!(needed > 6 << 20 && free > 3 << 20, "{needed}, {free}");
-    assert_eq!(fs::read_dir(&tiny.0).unwrap().count(), 0, "nothing half is left");
+    // A process that another test starts has the half file for a moment, and with it its room.
+    let told = (0..20).any(|_| {
+        let error = bundle::create(&tiny.0.join("office.bundle"), &bed.lock, &bed.store).unwrap_err();
+        let Error::NoSpace { needed, free, .. } = error else { panic!("{error}") };
+        assert!(needed > 6 << 20, "{needed}");
+        assert_eq!(fs::read_dir(&tiny.0).unwrap().count(), 0, "nothing half is left");
+        free > 3 << 20
+    });
+    assert!(told, "how much is free is said of the disk as it is afterwards");
 
     // Unpacking is not even begun.
     let inventory = format!(

@@ -138,6 +138,7 @@ fn datagrams_pass_on_each_port_that_nodes_will_use() {
     // Another program has the port of w2.
     let taken = hosts.inside(2, || std::net::UdpSocket::bind("10.7.0.13:7946").unwrap());
     let (_, findings) = preflight(&inventory, &[]);
+    let all = format!("{findings:#?}");
     let said = |findings: &[serde_json::Value]| said(findings, "udp-ports");
     let came =
         |to: &str, from: &str| format!("ok {to}: full-size datagrams came to UDP port 7946 from {from}");
@@ -146,7 +147,7 @@ fn datagrams_pass_on_each_port_that_nodes_will_use() {
         came("cp1", "w1, w2"),
         came("w1", "cp1, w2"),
     ];
-    assert_eq!(said(&findings), expected);
+    assert_eq!(said(&findings), expected, "{all}");
     drop(taken);
     // What is larger than the network carries is lost.
     hosts.narrow(1, "1450");
