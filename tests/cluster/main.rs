@@ -23,6 +23,7 @@ mod rented;
 mod repairs;
 mod restored;
 mod security;
+mod seven;
 mod single;
 #[path = "../support/skip.rs"]
 mod skip;
