@@ -16,6 +16,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A kubelet has what was approved within a second. Until it asks, there is nothing to approve.
 const PAUSE: Duration = Duration::from_millis(250);
+/// So often it is looked who has one, before what was asked for meanwhile is approved.
 const LOOKS: usize = 4;
 
 /// A kubelet that starts with one that has expired asks for another. Without openssl nobody could tell.
