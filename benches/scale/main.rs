@@ -19,7 +19,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use table::Figure;
@@ -29,7 +29,9 @@ use world::work;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const COUNTS: [usize; 4] = [50, 100, 250, 500];
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
+/// How long the shells of a run may take to end, which the next one should not pay for.
+const SETTLES: Duration = Duration::from_secs(3);
 /// Seconds after which a run has failed.
 const PATIENCE: &str = "300";
 /// The same forty statements as in `benches/peers`.
@@ -74,38 +76,41 @@ fn measure_all(counts: &[usize]) -> Outcome<Vec<Figure>> {
     let mut server = server.arg("--hosts").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(server.stdout.take().ok_or("it has no output")?).read_line(&mut line)?;
-    let figures = counts.iter().map(|hosts| measure(*hosts)).collect();
+    let figures = measure(counts);
     // It ends when its standard input does.
     drop(server.stdin.take());
     server.wait()?;
     figures
 }
 
-/// The median of some runs that find nothing to do, with the largest memory of any.
-fn measure(hosts: usize) -> Outcome<Figure> {
-    let inventory = world::inventory(hosts)?;
-    eprintln!("{hosts} hosts: making the statements true");
-    apply(hosts, &inventory)?;
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let round = apply(hosts, &inventory)?;
-        eprintln!("{hosts} hosts: {:.2} s, {} MB", round.elapsed.as_secs_f64(), round.memory >> 20);
-        let log = fs::read_to_string(work("log"))?;
-        if !log.contains("Nothing to change") {
-            return Err(format!("there was something to do:\n{log}").into());
-        }
-        rounds.push(round);
+/// The median of some runs that find nothing to do, with the largest memory of any. The numbers of hosts take turns, so that
+/// whatever else the machine does from one minute to the next does not fall on one of them alone.
+fn measure(counts: &[usize]) -> Outcome<Vec<Figure>> {
+    for hosts in counts {
+        eprintln!("{hosts} hosts: making the statements true");
+        apply(*hosts, &world::inventory(*hosts)?)?;
     }
-    let memory = rounds.iter().map(|round| round.memory).max().unwrap_or_default();
-    rounds.sort_by_key(|round| round.elapsed);
-    Ok(Figure { memory, ..rounds.swap_remove(ROUNDS / 2) })
+    let mut rounds: Vec<Vec<Figure>> = counts.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (hosts, rounds) in counts.iter().zip(&mut rounds) {
+            std::thread::sleep(SETTLES);
+            let round = apply(*hosts, &world::inventory(*hosts)?)?;
+            eprintln!("{hosts} hosts: {:.2} s, {} MB", round.elapsed.as_secs_f64(), round.memory >> 20);
+            let log = fs::read_to_string(work("log"))?;
+            if !log.contains("Nothing to change") {
+                return Err(format!("there was something to do:\n{log}").into());
+            }
+            rounds.push(round);
+        }
+    }
+    Ok(rounds.into_iter().map(Figure::median).collect())
 }
 
 /// One run.
 fn apply(hosts: usize, inventory: &Path) -> Outcome<Figure> {
     let hoist = env::var("HOIST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hoist").into());
     let log = fs::File::create(work("log"))?;
-    let begun = Instant::now();
+    let (begun, busy) = (Instant::now(), table::busy()?);
     let mut run = Command::new("timeout")
         .args([PATIENCE, &hoist, "apply", "--only", "peers", "--roles", ROLES, "-i"])
         .arg(inventory)
@@ -116,12 +121,12 @@ fn apply(hosts: usize, inventory: &Path) -> Outcome<Figure> {
         .stderr(log)
         .spawn()?;
     let ended = run.wait4()?;
-    let elapsed = begun.elapsed();
+    let (elapsed, busy) = (begun.elapsed(), table::busy()?.saturating_sub(busy));
     if !ended.status.success() {
         return Err(
             format!("hoist ended with {}:\n{}", ended.status, fs::read_to_string(work("log"))?).into()
         );
     }
     let used = ended.rusage;
-    Ok(Figure { hosts, elapsed, processor: used.utime + used.stime, memory: used.maxrss })
+    Ok(Figure { hosts, elapsed, busy, processor: used.utime + used.stime, memory: used.maxrss })
 }

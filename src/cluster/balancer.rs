@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
+use super::Observed;
 use crate::{
     facts::Facts,
     inventory::{Host, Inventory, Role},
@@ -44,6 +45,8 @@ struct Vrrp<'a> {
     priority: usize,
     /// The balancers of the other control planes.
     peers: Vec<Server<'a>>,
+    /// Whether one of these keeps the address already, as far as they were reached.
+    kept: bool,
 }
 
 /// The balancer of a host; `None` where it has none.
@@ -51,13 +54,15 @@ pub(super) fn balancer<'a>(
     inventory: &'a Inventory,
     name: &str,
     host: &Host,
-    facts: &'a Facts,
+    observed: &'a Observed,
 ) -> Option<Balancer<'a>> {
     if !inventory.balances(host) {
         return None;
     }
     let port = inventory.cluster.endpoint.port;
     let on = |port| control_planes(inventory, port);
+    let keeps = |peer: &Server| observed.get(peer.name).is_some_and(|facts| facts.keeper.is_some());
+    let others = |port| on(port).filter(|server| server.name != name);
     let is_control_plane = host.has(Role::ControlPlane);
     Some(Balancer {
         bind: if is_control_plane { format!("*:{port}") } else { format!("127.0.0.1:{port}") },
@@ -66,9 +71,10 @@ pub(super) fn balancer<'a>(
         vrrp: inventory.cluster.endpoint.vip.filter(|_| is_control_plane).map(|vip| Vrrp {
             vip,
             router_id: inventory.cluster.endpoint.router_id().unwrap_or_default(),
-            interface: interface(host, facts),
+            interface: observed.get(name).and_then(|facts| interface(host, facts)),
             priority: priority(on(port).position(|server| server.name == name).unwrap_or_default()),
-            peers: on(port).filter(|server| server.name != name).collect(),
+            peers: others(port).collect(),
+            kept: others(port).any(|peer| keeps(&peer)),
         }),
         own_address: None,
     })
@@ -135,8 +141,10 @@ mod tests {
             prefix: 24,
         };
         let addresses = vec![address("eth0", [172, 16, 0, 1].into()), address("bond0", host.address)];
-        let facts = Facts { addresses, ..Facts::default() };
-        json!(balancer(inventory, name, host, &facts))
+        let own = Facts { addresses, ..Facts::default() };
+        let other = Facts { keeper: Some(Vec::new()), ..Facts::default() };
+        let observed = [("cp1".to_owned(), other), (name.to_owned(), own)].into_iter().collect();
+        json!(balancer(inventory, name, host, &observed))
     }
 
     #[test]
@@ -151,7 +159,7 @@ mod tests {
             cp2["vrrp"],
             json!({
                 "vip": "10.0.0.9", "router_id": 9, "interface": "bond0", "priority": 190,
-                "peers": [{"name": "cp1", "address": "10.0.0.1", "port": 6443}],
+                "peers": [{"name": "cp1", "address": "10.0.0.1", "port": 6443}], "kept": true,
             })
         );
     }

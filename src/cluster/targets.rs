@@ -48,7 +48,7 @@ pub fn targets(
             own["kubeadm_flags"] = json!(flags(inventory, facts, initializes));
             own["registration"] = json!(kubeadm.as_ref().map(|kubeadm| kubeadm.registration(name, host)));
             own["etcd"] = etcd::host_context(inventory, observed, name, only.is_some());
-            own["balancer"] = json!(balancer::balancer(inventory, name, host, facts));
+            own["balancer"] = json!(balancer::balancer(inventory, name, host, observed));
             own["containerd"] = runtime::containerd(inventory, index, facts);
             own["disks"] = volumes::disks(host);
             own["longhorn_disks"] = json!(volumes::longhorn_disks(host));

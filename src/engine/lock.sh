@@ -40,10 +40,10 @@ printf '%s\n' "$holder" >/run/hoist.lock
 		process=$2
 	done
 	alive() { kill -0 $$ && { [ -z "$server" ] || [ -e /proc/"$server" ]; }; }
-	# One tail that looks once a second costs a host next to nothing; a `sleep` each second would be a process each, and
+	# One tail that looks every two seconds costs a host next to nothing; a `sleep` each time would be a process each, and
 	# with 500 hosts that is felt. The last line of the file is its process, so that it can be ended.
 	while alive; do
-		tail -f /dev/null -s 1 --pid="$waits_for" 8>&- &
+		tail -f /dev/null -s 2 --pid="$waits_for" 8>&- &
 		echo $! >&8
 		wait $!
 		# Where tail has no --pid.
@@ -54,7 +54,8 @@ printf '%s\n' "$holder" >/run/hoist.lock
 	kill -0 $$ || exit 0
 	for signal in TERM TERM KILL; do
 		left=''
-		for stat in /proc/[0-9]*/stat; do
+		# Shells read byte by byte, which takes seconds where there are thousands of processes: so grep looks first.
+		for stat in $(printf '%s\n' /proc/[0-9]*/stat | xargs grep -slF " $session "); do
 			read -r stat <"$stat" || continue
 			set -- ${stat##*) }
 			if [ "$4" = "$session" ] && [ "$1" != Z ] && [ "${stat%% *}" != "$keeper" ]; then

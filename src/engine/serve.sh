@@ -51,8 +51,9 @@ while read -r verb file rest; do
 		;;
 	esac
 done
-# Only children of this shell: by now other processes may have the numbers of those that ended.
-for stat in /proc/[0-9]*/stat; do
+# Only children of this shell: by now other processes may have the numbers of those that ended. grep looks first, for shells
+# read byte by byte.
+for stat in $(printf '%s\n' /proc/[0-9]*/stat | xargs grep -slF " $$ "); do
 	child=${stat#/proc/}
 	child=${child%/stat}
 	! mine "$child" || kill "$child"

@@ -1,9 +1,31 @@
 //! Load balancers before the API servers.
 
-use hoist::engine::{Library, RoleSteps, Templates};
+use std::{
+    fs,
+    io::Write as _,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use hoist::{
+    cluster::{Observed, targets},
+    engine::{Library, RoleSteps, Templates, compile},
+    facts::Facts,
+    inventory,
+    task::Task,
+};
 use serde_json::json;
 
-use super::bed::{compiled, written};
+use super::{
+    bed::{METAL, compiled, written},
+    namespace::Namespace,
+};
+
+/// What the inventory says.
+const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 18, 200);
+const PORT: u16 = 8443;
 
 /// Debian and Red Hat, with and without the virtual address.
 #[test]
@@ -30,4 +52,74 @@ fn what_balancers_get() {
     for name in ["127.0.0.1", "192.168.18.200"] {
         assert!(names.contains(&json!(name)), "{names:?}");
     }
+}
+
+/// How cp2 finds out whether it may start its keeper, where these control planes have one: a check.
+fn check(keepers: &[&str]) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/inventory/valid/balancers.yaml");
+    let inventory = inventory::load(&path).unwrap().inventory;
+    let facts = inventory.hosts.iter().map(|(name, host)| {
+        let keeper = if keepers.contains(&name.as_str()) { "keeper=yes\n" } else { "" };
+        (name.clone(), Facts::parse(&format!("{METAL}{keeper}address=ens192 {}/24\n", host.address)))
+    });
+    let observed: Observed = facts.collect();
+    let mut targets = targets(&inventory, &observed, None, Some(&["load-balancer".to_owned()]));
+    let target = targets.remove(1);
+    let roles = compile(&Library::default(), &Templates::new(Library::default()), &target).unwrap();
+    let steps = roles.into_iter().flat_map(|role| role.steps);
+    let mut waits = steps.filter_map(|step| match step.task {
+        Task::Wait(wait) => Some(wait.check),
+        _ => None,
+    });
+    waits.next()
+}
+
+#[test]
+fn only_where_others_keep_the_address_one_is_waited_for() {
+    assert!(check(&[]).is_none() && check(&["cp2"]).is_none());
+    assert!(check(&["cp1"]).is_some() && check(&["cp2", "cp3"]).is_some());
+}
+
+/// Else both would have it. The adverts are packets of VRRP's protocol, as keepalived sends them.
+#[test]
+fn nobody_takes_the_address_from_one_that_does_not_speak_to_it() {
+    let Some(network) = Namespace::create("vrrp") else { return };
+    network.address(&VIP.to_string());
+    let check = check(&["cp1"]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    network.run(move || {
+        let may_start = |runs: bool, adverts: Option<[u8; 2]>| {
+            fs::write(path.join("systemctl"), format!("#!/bin/sh\nexit {}\n", if runs { 0 } else { 3 }))
+                .unwrap();
+            Command::new("chmod").args(["+x", "systemctl"]).current_dir(&path).status().unwrap();
+            let paths = format!("{}:{}", path.display(), std::env::var("PATH").unwrap());
+            let mut asked = Command::new("sh").args(["-c", &check]).env("PATH", paths).spawn().unwrap();
+            for _ in 0..100 {
+                if let Some(status) = asked.try_wait().unwrap() {
+                    return status.success();
+                }
+                if let Some([version_and_type, router]) = adverts {
+                    let mut sender = Command::new("socat");
+                    sender.args(["-u", "-", "IP4-SENDTO:127.0.0.1:112"]).stdin(Stdio::piped());
+                    let mut sender = sender.spawn().unwrap();
+                    let packet = [version_and_type, router, 200, 1, 0, 50, 0, 0, 10, 7, 0, 100];
+                    sender.stdin.take().unwrap().write_all(&packet).unwrap();
+                    sender.wait().unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            asked.kill().unwrap();
+            panic!("it does not end");
+        };
+        assert!(may_start(false, None), "nobody has the address");
+        let holder = TcpListener::bind((VIP, PORT)).unwrap();
+        assert!(!may_start(false, None), "nothing is heard");
+        assert!(!may_start(false, Some([0x31, 78])), "another router");
+        assert!(!may_start(false, Some([0x21, 77])), "another version");
+        assert!(may_start(false, Some([0x31, 77])));
+        assert!(may_start(true, None), "its keeper runs");
+        drop(holder);
+        assert!(may_start(false, Some([0x31, 78])));
+    });
 }

@@ -8,9 +8,12 @@ mod encryption;
 mod etcd;
 mod families;
 mod grown;
+mod haproxy;
 mod hold;
 mod kubeadm;
 mod name_anew;
+#[path = "../support/namespace.rs"]
+mod namespace;
 mod once;
 mod place;
 mod read_anew;
@@ -18,6 +21,8 @@ mod renewal;
 mod restart;
 mod restore;
 mod samples;
+#[path = "../support/skip.rs"]
+mod skip;
 mod snapshot;
 mod tunnel;
 mod volumes;

@@ -28,7 +28,7 @@ impl Namespace {
         self.ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]);
     }
 
-    fn ip(&self, arguments: &[&str]) {
+    pub fn ip(&self, arguments: &[&str]) {
         assert!(Command::new("ip").args(["-n", &self.0]).args(arguments).status().unwrap().success());
     }
 

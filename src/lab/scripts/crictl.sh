@@ -40,6 +40,11 @@ rmp)
         case $pod in -*) continue ;; esac
         uid=$(k8s_ctr containers info "$pod" 2>/dev/null | sed -n 's/.*"io.kubernetes.pod.uid": "\(.*\)".*/\1/p' | head -n 1)
         [ -n "$uid" ] || continue
+        # What the network's plugins would be asked for: the namespace goes, with it both ends of its cable, and the address
+        # is free for another pod.
+        network=$(k8s_ctr containers info "$pod" 2>/dev/null | sed -n 's,.*"path": "/.*/netns/\([^"]*\)".*,\1,p' | head -n 1)
+        [ -z "$network" ] || ip netns delete "$network"
+        grep -slF "$pod" /var/lib/cni/networks/*/* | xargs -r rm -f
         for container in $(k8s_ctr containers list --quiet "labels.\"io.kubernetes.pod.uid\"==$uid" 2>/dev/null); do
             k8s_ctr tasks delete --force "$container" 2>/dev/null
             k8s_ctr containers delete "$container" 2>/dev/null
