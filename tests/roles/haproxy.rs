@@ -153,7 +153,7 @@ fn whoever_asks_while_three_die_finds_one_that_lives() {
 /// An API server that lives and is not ready: a look at it fails, and a client gets an answer.
 fn greet(mut client: TcpStream) {
     client.write_all(b"x").ok();
-    client.read(&mut [0; 64]).ok();
+    client.read_exact(&mut [0; 64]).ok();
 }
 
 /// How long a client waits for it, where it comes, and its connection.
