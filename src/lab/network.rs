@@ -25,6 +25,8 @@ use super::{
 
 /// Where `ip netns` keeps namespaces.
 const FOLDER: &str = "/run/netns";
+/// The kernel's settings of the network that a thread is in.
+const SETTINGS: &str = "/proc/sys/net";
 /// The bridge that nodes are plugged into.
 pub(crate) const BRIDGE: &str = "br0";
 /// This machine's end of the link to the bridge. It is a port like the nodes', so that its links can be cut like theirs.
@@ -106,12 +108,27 @@ impl Namespace {
             ip(&[&["-n", &self.name], arguments].concat())?;
         }
         // Whoever asks for a name, or for what is outside, learns each time and at once that nobody is there.
-        for (setting, value) in [("ip_forward", "1"), ("icmp_ratelimit", "0")] {
-            let file = format!("/proc/sys/net/ipv4/{setting}");
-            // Through this file a thread changes the network that it is in.
-            self.run(|| fs::write(&file, value))?.map_err(LabError::io("write", &file))?;
+        self.set("ipv4/ip_forward", "1")?;
+        self.set("ipv4/icmp_ratemask", "0")?;
+        // Nodes need this module, and cannot load it. With it the rules of this network would also be those of what nodes send
+        // each other, and it would keep their connections in mind; but it is a switch.
+        let of_bridges = Path::new(SETTINGS).join("bridge");
+        if !of_bridges.exists() {
+            let _ = process::output(process::command("modprobe", &["br_netfilter"]));
+        }
+        if of_bridges.exists() {
+            for family in ["iptables", "ip6tables", "arptables"] {
+                self.set(&format!("bridge/bridge-nf-call-{family}"), "0")?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes a setting of the kernel for this network alone.
+    fn set(&self, setting: &str, value: &str) -> Result<(), LabError> {
+        let file = Path::new(SETTINGS).join(setting);
+        // Through this file a thread changes the network that it is in.
+        self.run(|| fs::write(&file, value))?.map_err(LabError::io("write", &file))
     }
 
     /// Removes it, if this lab made it. What still runs in it keeps it alive, unnamed.

@@ -125,9 +125,8 @@ pub struct Kept {
 /// Machines that are installed tell their keys one after the other, and each change makes another gateway of it: for so
 /// long none may have come.
 pub const SETTLED: Duration = Duration::from_secs(20);
-/// Between two looks at a gateway that is as it should be, or at EC2 when it refuses or does not answer. With the 30 s for
-/// which EC2's checks may fail, and the 30 to 60 s that its successor takes, workers are cut off for less than the 300 s
-/// after which Kubernetes moves their pods.
+/// Between two looks at a gateway that is as it should be, or at EC2 when it refuses or does not answer. Its successor takes
+/// 30 to 60 s besides; after 60 s without a sign of a worker, by the inventory's defaults, Kubernetes moves its pods.
 const CALM: Duration = Duration::from_secs(10);
 /// Between two looks while it comes or goes.
 const BUSY: Duration = Duration::from_secs(2);

@@ -3,13 +3,16 @@
 
 use super::*;
 
-/// A shell in namespaces of its own. Its /run is empty, so that no daemon of this machine can be asked for anything.
+/// A shell in namespaces of its own. Its /run is empty, so that no daemon of this machine can be asked for anything; and it
+/// sees no processes but its own, for usermod refuses to change whom one belongs to, and another test's user has the same number.
 pub(super) async fn sandbox(folder: &std::path::Path) -> Option<Local> {
     if !is_root() {
         eprintln!("skipped: not root");
         return None;
     }
-    let shell = ["unshare", "--mount", "--uts", "--propagation", "private", "/bin/sh"];
+    let own =
+        ["--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let shell = [&["unshare"], &own[..], &["/bin/sh"]].concat();
     let allowed = std::process::Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status();
     if !allowed.is_ok_and(|status| status.success()) {
         eprintln!("skipped: no namespaces here");
