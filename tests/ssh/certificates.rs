@@ -110,10 +110,14 @@ fn certified(options: &'static [&'static str]) -> Option<Sshd> {
 /// The target of a server, with known_hosts of these lines; `CA`, `OTHER` and `KEY` are public keys.
 fn knowing(sshd: &Sshd, lines: &str) -> Target {
     let target = sshd.target();
-    let mut text = lines.to_owned();
-    for (word, key) in [("OTHER", "other"), ("CA", "ca"), ("KEY", "host_ed25519")] {
-        text = text.replace(word, sshd.public(key).trim_end());
-    }
+    // Whole words: what is put in may hold any letters.
+    let put_in = |word: &str| match word.trim_end() {
+        "OTHER" => sshd.public("other"),
+        "CA" => sshd.public("ca"),
+        "KEY" => sshd.public("host_ed25519"),
+        _ => word.to_owned(),
+    };
+    let text: String = lines.split_inclusive([' ', '\n']).map(put_in).collect();
     fs::write(&target.known_hosts[0], text).unwrap();
     target
 }

@@ -1,7 +1,8 @@
 //! An emulator of AWS for tests: moto, out of PyPI, on a loopback port of its own.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -55,19 +56,25 @@ impl Drop for Moto {
 }
 
 fn installed(cache: &Path) -> Result<PathBuf, String> {
-    let folder = cache.join(format!("tools/moto-{VERSION}"));
+    let tools = cache.join("tools");
+    let folder = tools.join(format!("moto-{VERSION}"));
+    let said = |error: io::Error| format!("{}: {error}", folder.display());
+    // Many tests begin at the same time, and one of them installs it.
+    fs::create_dir_all(&tools).map_err(said)?;
+    let turn = File::create(tools.join("moto.lock")).map_err(said)?;
+    turn.lock().map_err(said)?;
     if !folder.exists() {
         // Beside it first, so that nobody uses a half.
-        let beside = cache.join(format!("tools/moto-{VERSION}.{}", std::process::id()));
+        let beside = tools.join(format!("moto-{VERSION}.new"));
+        let _ = fs::remove_dir_all(&beside);
         let mut pip = Command::new(PYTHON);
         pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&beside);
         let output = pip.arg(format!("moto[server]=={VERSION}")).output();
         let output = output.map_err(|error| format!("{pip:?}: {error}"))?;
         if !output.status.success() {
-            let _ = fs::remove_dir_all(&beside);
             return Err(format!("{pip:?}: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        fs::rename(&beside, &folder).map_err(|error| error.to_string())?;
+        fs::rename(&beside, &folder).map_err(said)?;
     }
     Ok(folder)
 }
