@@ -1,5 +1,7 @@
 //! From every room's error to a report and an exit code.
 
+use textwrap::{WordSeparator, WordSplitter};
+
 use crate::{
     addon, artifact,
     burst::{self, cloud::CloudError, network, service},
@@ -12,6 +14,18 @@ use crate::{
 pub struct Failure {
     pub report: miette::Report,
     pub exit: Exit,
+}
+
+/// Reports end their lines at spaces alone: a fingerprint, a path or a command's option is copied, and compared, in one piece.
+pub fn keep_words_whole() {
+    let options = || {
+        miette::MietteHandlerOpts::new()
+            .word_separator(WordSeparator::AsciiSpace)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .break_words(false)
+    };
+    // Only the first hook of a process counts, and this is it.
+    let _ = miette::set_hook(Box::new(move |_| Box::new(options().build())));
 }
 
 impl Failure {

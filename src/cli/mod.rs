@@ -89,6 +89,7 @@ enum Verb {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> Exit {
+    failure::keep_words_whole();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -57,6 +57,13 @@ fn an_inventory_that_is_not_there() {
 }
 
 #[test]
+fn what_is_copied_stays_in_one_piece() {
+    let file = format!("/no-such-folder/{}none.yaml", "of-a/b+c/".repeat(20));
+    let (_, _, errors) = ask(&["plan", "-i", &file]);
+    assert!(errors.contains(&file), "{errors}");
+}
+
+#[test]
 fn artifacts_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
