@@ -30,6 +30,9 @@ use crate::{
 /// How long quick steps may take together.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Whoever waited so long for a fork has values anew that do not last.
+const LONG_WAIT: Duration = Duration::from_secs(60);
+
 /// What the hosts of a run share.
 pub(super) struct Shared {
     pub templates: Templates,
@@ -126,13 +129,18 @@ impl Carrier {
         // Whoever waits for another host does not hold up others that could act.
         let turn = self.turn(role, first, seen).await?;
         let patience = if turn.is_some() { Patience::Asks } else { Patience::Waits };
-        let stdin = self.late_stdin(role, first, patience).await?;
+        let mut stdin = self.late_stdin(role, first, patience).await?;
         let source = self.source(role, first, &acts).await;
+        let waited = Instant::now();
         // Waiting is no work, and what is awaited may be the work of hosts that have not had their turn yet.
         let mut fork = match first.task {
             Task::Wait(_) => None,
             _ => self.shared.forks.acquire().await.ok(),
         };
+        let lasts = self.shared.late.lasts(&first.late);
+        if lasts.is_some_and(|lasts| waited.elapsed() >= lasts.min(LONG_WAIT)) {
+            stdin = self.late_stdin(role, first, Patience::Asks).await?;
+        }
         let begun = Instant::now();
         for (step, summary) in steps {
             let (host, role, step, summary) = self.names(role, step, summary);
@@ -187,13 +195,19 @@ impl Carrier {
             match act {
                 Act::Script { text, stdin, timeout } => {
                     let stdin = stdin.and(input.clone());
-                    let output = self
-                        .host
-                        .run(Script { text, stdin, timeout })
-                        .await
-                        .map_err(|error| self.lost(role, step, &error))?;
-                    if output.status != 0 {
-                        return Err(self.refused(role, step, &output));
+                    self.script(role, step, Script { text, stdin, timeout }).await?;
+                }
+                Act::Await { slice, explain, timeout } => {
+                    let end = Instant::now() + timeout;
+                    let script = |text: &str| Script::new(text).timeout(timeout + Act::SLOW_CHECK);
+                    loop {
+                        let output = self.host.run(script(&slice)).await;
+                        if output.map_err(|error| self.lost(role, step, &error))?.status == 0 {
+                            break;
+                        }
+                        if Instant::now() >= end {
+                            self.script(role, step, script(&explain)).await?;
+                        }
                     }
                 }
                 Act::Send(delivery) => {
@@ -202,6 +216,11 @@ impl Carrier {
             }
         }
         Ok(())
+    }
+
+    async fn script(&self, role: &RoleSteps, step: &Step, script: Script) -> Result<(), Stop> {
+        let output = self.host.run(script).await.map_err(|error| self.lost(role, step, &error))?;
+        if output.status == 0 { Ok(()) } else { Err(self.refused(role, step, &output)) }
     }
 
     /// Quick steps as one script, which stops at the first that fails and says which.

@@ -44,7 +44,7 @@ impl Carrier {
     pub async fn source(&self, role: &RoleSteps, step: &Step, acts: &[Act]) -> Option<Source> {
         let mut files = acts.iter().filter_map(|act| match act {
             Act::Send(delivery) => Some(delivery),
-            Act::Script { .. } => None,
+            Act::Script { .. } | Act::Await { .. } => None,
         });
         let delivery = files.next().filter(|delivery| delivery.public && self.url(delivery).is_none())?;
         Some(self.claim(role, step, delivery).await)

@@ -62,7 +62,15 @@ pub struct Interrupted {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Lines>,
+}
+
+/// Where lines are written.
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    /// Whether the last one may lack its end, so that what follows must not be taken for a part of it.
+    torn: bool,
 }
 
 /// A step as the journal names it.
@@ -110,7 +118,7 @@ impl Journal {
             let _ = fs::remove_file(old);
             let _ = fs::remove_file(old.with_extension(LOG));
         }
-        Ok((Journal { path, file: Mutex::new(file) }, interrupted))
+        Ok((Journal { path, file: Mutex::new(Lines { file, torn: false }) }, interrupted))
     }
 
     /// Where it is.
@@ -166,8 +174,11 @@ impl Journal {
             serde_json::to_writer(&mut lines, &record).map_err(|error| self.error(error.into()))?;
             lines.push(b'\n');
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&lines).and_then(|()| file.sync_data()).map_err(|error| self.error(error))
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(lines)
+            .map_err(|error| self.error(error))
     }
 
     fn error(&self, cause: io::Error) -> Error {
@@ -175,10 +186,21 @@ impl Journal {
     }
 }
 
+impl Lines {
+    fn append(&mut self, mut lines: Vec<u8>) -> io::Result<()> {
+        if self.torn {
+            lines.insert(0, b'\n');
+        }
+        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        self.torn = written.is_err();
+        written
+    }
+}
+
 impl Drop for Journal {
     /// Closing the file is not enough: a process that is being started at this moment still has it, and with it the lock.
     fn drop(&mut self) {
-        let _ = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).unlock();
+        let _ = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).file.unlock();
     }
 }
 
@@ -203,8 +225,9 @@ fn unfinished(path: &Path) -> io::Result<Option<Vec<Interrupted>>> {
         return Ok(None);
     }
     let mut open: Vec<Interrupted> = Vec::new();
-    for line in BufReader::new(file).lines() {
-        let Ok(record) = serde_json::from_str::<Record>(&line?) else { continue };
+    // Not as text: a line may have been cut off within a character, or a disk have damaged it.
+    for line in BufReader::new(file).split(b'\n') {
+        let Ok(record) = serde_json::from_slice::<Record>(&line?) else { continue };
         let step = Interrupted { host: record.host, role: record.role, step: record.step };
         match record.state {
             State::Begin => open.push(step),
@@ -254,12 +277,43 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_cut_off_within_a_character_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::begin(folder.path()).unwrap();
+        journal.began(&[entry("one")]).unwrap();
+        // A full disk takes a part, and then has room again.
+        let mut lines = journal.file.lock().unwrap();
+        lines.file.write_all("{\"step\":\"ü".as_bytes().strip_suffix(b"\xbc").unwrap()).unwrap();
+        lines.torn = true;
+        drop(lines);
+        journal.began(&[entry("two")]).unwrap();
+        journal.ended(&[entry("one")], 1..1).unwrap();
+        drop(journal);
+        let (_, before) = Journal::begin(folder.path()).unwrap();
+        assert_eq!(before.iter().map(|step| &*step.step).collect::<Vec<_>>(), ["two"]);
+    }
+
+    /// No device is as full as this one.
+    #[test]
+    fn a_line_that_was_not_written_is_an_error_and_the_next_one_begins_anew() {
+        let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut lines = Lines { file: full(), torn: false };
+        assert!(lines.append(b"{}\n".to_vec()).is_err() && lines.torn);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        lines.file = create(&path).unwrap();
+        lines.append(b"{}\n".to_vec()).unwrap();
+        lines.append(b"{}\n".to_vec()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"\n{}\n{}\n");
+    }
+
+    #[test]
     fn a_run_that_has_ended_holds_nothing_that_another_process_inherited() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, _) = Journal::begin(folder.path()).unwrap();
         journal.began(&[entry("one")]).unwrap();
         // What a fork has until it executes its program.
-        let _inherited = journal.file.lock().unwrap().try_clone().unwrap();
+        let _inherited = journal.file.lock().unwrap().file.try_clone().unwrap();
         drop(journal);
         assert_eq!(Journal::begin(folder.path()).unwrap().1.len(), 1);
     }

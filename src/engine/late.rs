@@ -185,6 +185,11 @@ impl Late {
         }
     }
 
+    /// How long the first of these values to expire is good for, where any does.
+    pub fn lasts(&self, names: &BTreeSet<String>) -> Option<Duration> {
+        names.iter().filter_map(|name| self.providers.get(name)?.lasts).min()
+    }
+
     /// Where the answer is or will be; a new one where the answer is too old.
     fn cell(&self, name: &str, provider: &Provider) -> Cell {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);

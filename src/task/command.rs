@@ -72,6 +72,9 @@ pub struct Wait {
     pub timeout: u64,
 }
 
+/// So long others who ask the host something wait at most, besides a check's own time.
+const SLICE: Duration = Duration::from_secs(2);
+
 /// The line of a script that says what it does: the last one, after what prepares it.
 pub fn main_line(script: &str) -> &str {
     script.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim()
@@ -160,15 +163,16 @@ impl Kind for Wait {
     }
 
     fn acts(&self, _: &Observations) -> Vec<Act> {
-        let explain = self.explain.as_deref().unwrap_or(":");
         let message = quote(&format!("waited {} s in vain until {}", self.timeout, self.until));
+        let explain = self.explain.as_deref().unwrap_or(":");
         // A check may take long itself, so that the end is a time and not a count.
-        let text = format!(
+        let slice = format!(
             "end=$(($(date +%s) + {}))\nwhile :; do\n(\n{}\n) >/dev/null 2>&1 </dev/null && exit 0\n\
-             [ \"$(date +%s)\" -lt $end ] || break\nsleep 0.25 2>/dev/null || sleep 1\ndone\n\
-             echo {message} >&2\n(\n{explain}\n) >&2\nexit 1",
-            self.timeout, self.check
+             [ \"$(date +%s)\" -lt $end ] || exit 1\nsleep 0.25 2>/dev/null || sleep 1\ndone",
+            SLICE.as_secs().min(self.timeout),
+            self.check
         );
-        vec![Act::Script { text, stdin: None, timeout: Duration::from_secs(self.timeout + 60) }]
+        let explain = format!("echo {message} >&2\n(\n{explain}\n) >&2\nexit 1");
+        vec![Act::Await { slice, explain, timeout: Duration::from_secs(self.timeout) }]
     }
 }

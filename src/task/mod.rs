@@ -63,6 +63,10 @@ pub use swap::SwapOff;
 pub enum Act {
     /// Run this; a status other than 0 is a failure.
     Script { text: String, stdin: Option<Stdin>, timeout: Duration },
+    /// Run this again and again until its status is 0, which is to be so within that time; then `explain`, which says
+    /// why not. Each run lasts a few seconds at most, so that the host answers others in between: what is awaited may
+    /// be the work of hosts that need something of this one first.
+    Await { slice: String, explain: String, timeout: Duration },
     /// Put a file there.
     Send(Delivery),
 }
@@ -86,6 +90,17 @@ pub struct Delivery {
 }
 
 impl Act {
+    /// So long a check may take beyond the time in which it is to succeed.
+    pub const SLOW_CHECK: Duration = Duration::from_secs(60);
+
+    /// All of [`Act::Await`] as one script, for where nobody else asks the host.
+    pub fn await_at_once(slice: &str, explain: &str, timeout: Duration) -> String {
+        format!(
+            "end=$(($(date +%s) + {}))\nuntil (\n{slice}\n); do\n[ \"$(date +%s)\" -lt $end ] || {{\n{explain}\n}}\ndone",
+            timeout.as_secs()
+        )
+    }
+
     /// A script that answers at once.
     pub fn quick(text: String) -> Act {
         Act::Script { text, stdin: None, timeout: Duration::from_secs(60) }

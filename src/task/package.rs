@@ -204,7 +204,7 @@ mod tests {
     fn sent(acts: &[Act]) -> Vec<&str> {
         let sources = acts.iter().filter_map(|act| match act {
             Act::Send(delivery) => Some(delivery.source.as_str()),
-            Act::Script { .. } => None,
+            Act::Script { .. } | Act::Await { .. } => None,
         });
         sources.collect()
     }

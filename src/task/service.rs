@@ -48,6 +48,9 @@ pub struct Service {
     pub well: Option<String>,
 }
 
+/// Where the units are that are no part of a package.
+const UNITS: &str = "/etc/systemd/system/";
+
 /// How long what needs a unit may take to get well again.
 const WELL_AGAIN: Duration = Duration::from_secs(120);
 
@@ -57,6 +60,12 @@ impl Service {
         format!("/run/hoist/reloaded:{}", self.unit)
     }
 
+    /// The unit's own file, and the folder of its drop-ins, whose time moves when one comes or goes. systemd itself forgets
+    /// that they were changed as soon as anybody has it read all units anew, which restarts none.
+    fn own_files(&self) -> [String; 2] {
+        [format!("{UNITS}{}", self.unit), format!("{UNITS}{}.d", self.unit)]
+    }
+
     /// Those of these files that are newer than the running invocation.
     fn newer<'a>(&self, files: &'a [String], seen: &Observations) -> Vec<&'a str> {
         let Some(started) = seen.units.get(&self.unit).and_then(|unit| unit.started.as_deref()) else {
@@ -64,6 +73,19 @@ impl Service {
         };
         let newer = |path: &&String| seen.paths.get(*path).is_some_and(|file| later(&file.modified, started));
         files.iter().filter(newer).map(String::as_str).collect()
+    }
+
+    /// What a running unit has not been started with. A link to its file is not that: systemd makes those for aliases,
+    /// whenever a unit is enabled.
+    fn restart_because(&self, now: &UnitState, seen: &Observations) -> Vec<String> {
+        let mut newer: Vec<String> =
+            self.newer(&self.restart_after, seen).into_iter().map(String::from).collect();
+        let own = self.own_files();
+        let own = self.newer(&own, seen).into_iter().filter(|path| !seen.paths[*path].is_link());
+        let own: Vec<String> =
+            own.filter(|path| !newer.iter().any(|file| file == path)).map(String::from).collect();
+        newer.extend(own);
+        if now.stale { vec!["its unit file".to_string()] } else { newer }
     }
 
     /// The files that a running unit has read at no start and at no reload.
@@ -113,7 +135,7 @@ impl Service {
             runs.then_some("stop")
         } else if now.active != "active" {
             Some("start")
-        } else if now.stale || !self.newer(&self.restart_after, seen).is_empty() {
+        } else if !self.restart_because(now, seen).is_empty() {
             Some("restart")
         } else if !self.unread(seen).is_empty() {
             Some("reload")
@@ -125,7 +147,7 @@ impl Service {
 
 impl Kind for Service {
     fn probes(&self) -> Vec<Probe> {
-        let files = self.restart_after.iter().chain(&self.reload_after).cloned();
+        let files = self.restart_after.iter().chain(&self.reload_after).cloned().chain(self.own_files());
         let reloaded = (!self.reload_after.is_empty()).then(|| self.reloaded());
         files.chain(reloaded).map(Probe::Path).chain([Probe::Unit(self.unit.clone())]).collect()
     }
@@ -159,8 +181,7 @@ impl Kind for Service {
                 change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
             }
             Some("restart") => {
-                let newer = self.newer(&self.restart_after, seen);
-                let why = if now.stale { "its unit file".to_string() } else { newer.join(" ") };
+                let why = self.restart_because(&now, seen).join(" ");
                 change = change.attribute("started", format!("before the change of {why}"), "now");
                 change = change.disrupting(self.disrupts.clone().unwrap_or_else(|| self.unit.clone()));
             }

@@ -319,6 +319,25 @@ async fn a_value_that_is_too_old_is_asked_for_anew() {
     }
 }
 
+/// The same for one that had its value and then waited for its turn to act.
+#[tokio::test]
+async fn a_value_that_got_too_old_in_the_queue_is_asked_for_anew() {
+    let consumer = CONSUMER.replace("run: cat", "run: sleep 1.5; cat");
+    let bed = Bed::new(&[("consumer", &consumer), ("provider", "tasks: []\n")], &[JOIN]);
+    let asked = bed.root().join("asked");
+    let provider = format!(
+        "description: a test\nprovides:\n  join:\n    lasts: 1\n    run: echo x >> {0}; echo token=number-$(wc -l < {0})\ntasks:{DONE}",
+        asked.display()
+    );
+    fs::write(bed.state().join("roles/provider/role.yaml"), provider).unwrap();
+    let ran = bed.run(&[("p", &["provider"][..]), ("a", &["consumer"]), ("b", &["consumer"])], 1).await;
+    assert_eq!(*ran.outcome("b"), Outcome::Converged { changes: 1 });
+    let had = |host: &str| bed.read(&format!("{host}.joined")).split_off(host.len());
+    let mut had = ["a", "b"].map(had);
+    had.sort();
+    assert_eq!(had, [" has number-1\n", " has number-2\n"]);
+}
+
 const SLOW: &str = "
 tasks:
   - name: something that takes long

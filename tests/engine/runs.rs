@@ -225,3 +225,37 @@ tasks:
         assert_eq!(*ran.outcome(host), Outcome::Converged { changes: 1 }, "{host}");
     }
 }
+
+/// What a host waits for may be the work of one that first needs something of it.
+#[tokio::test]
+async fn who_waits_for_something_still_answers_others() {
+    let begins = "
+provides:
+  join: {run: echo token=something}
+tasks:
+  - name: it is there
+    command: {run: \"touch '{{ vars.root }}/here'\", creates: '{{ vars.root }}/here'}
+";
+    let waits = "
+needs: [begins]
+tasks:
+  - name: the other is there
+    wait: {until: the other is there, check: \"[ -e '{{ vars.root }}/there' ]\", timeout: 12}
+";
+    let comes = "
+tasks:
+  - name: it comes after a while
+    command: {run: \"sleep 0.5; touch '{{ vars.root }}/late'\", creates: '{{ vars.root }}/late'}
+  - name: with what the other gives
+    command:
+      run: cat > '{{ vars.root }}/there'
+      creates: '{{ vars.root }}/there'
+      stdin: {template: join.txt}
+      known_after: the other is there
+";
+    let template = ("join.txt", "{{ late.join.token }}\n");
+    let bed = Bed::new(&[("begins", begins), ("waits", waits), ("comes", comes)], &[template]);
+    let ran = bed.run(&[("a", &["begins", "waits"]), ("b", &["comes"])], 4).await;
+    assert_eq!(*ran.outcome("b"), Outcome::Converged { changes: 2 });
+    assert_eq!(*ran.outcome("a"), Outcome::Converged { changes: 2 });
+}

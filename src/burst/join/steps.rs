@@ -94,6 +94,9 @@ impl<'a> Steps<'a> {
                 let input = stdin.map(|stdin| self.input(role, step, &stdin));
                 Ok((text, input.transpose()?))
             }
+            Act::Await { slice, explain, timeout } => {
+                Ok((Act::await_at_once(&slice, &explain, timeout), None))
+            }
             Act::Send(file) => {
                 let (role, step, source_file) = (role.role.clone(), step.name.clone(), file.source);
                 let url = file.url.ok_or(Error::NoUrl { role, step, source_file })?;

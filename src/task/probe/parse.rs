@@ -32,7 +32,7 @@ impl Observations {
                 }
                 let ended = (line.is_empty() || line.starts_with('#')) && !unit.load.is_empty();
                 if ended && let Some(name) = answered(&mut asked, &id) {
-                    let started = seen.paths.get(&invocation(name)).map(|path| path.modified.clone());
+                    let started = seen.paths.get(&invocation(&id)).map(|path| path.modified.clone());
                     seen.units.insert(name.clone(), UnitState { started, ..std::mem::take(&mut unit) });
                 }
             }

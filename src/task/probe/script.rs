@@ -17,10 +17,7 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
                 paths.insert(path.clone());
             }
             Probe::Package(name) => packages.push(name.as_str()),
-            Probe::Unit(unit) => {
-                units.push(unit.as_str());
-                paths.insert(invocation(unit));
-            }
+            Probe::Unit(unit) => units.push(unit.as_str()),
             Probe::Sysctl(key) => sysctls.push(key.as_str()),
             Probe::Module { name, evidence } => tail.push_str(&module_probe(name, evidence.as_deref())),
             Probe::Text(path) => match path.strip_prefix('~') {
@@ -36,12 +33,24 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
         }
     }
     let mut script = String::from("export LC_ALL=C\n");
-    if !paths.is_empty() {
+    if !units.is_empty() {
+        // Asked first: an invocation has the name of the unit itself, which may have been asked for by an alias.
+        script.push_str(&format!(
+            "units=$(systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload {})\n\
+             set -f --; IFS='\n'\nfor line in $units; do case $line in Id=*) set -- \"$@\" {}\"${{line#Id=}}\" ;; esac; done\n\
+             set +f; unset IFS\n",
+            quote_all(units.iter().copied()),
+            invocation("")
+        ));
+    } else {
+        script.push_str("set --\n");
+    }
+    if !paths.is_empty() || !units.is_empty() {
         let words = quote_all(paths.iter().map(String::as_str));
         // Two processes however many paths there are; what is missing is simply not answered. Only regular
         // files have digests: reading a pipe in the place of a file would not end.
         script.push_str(&format!(
-            "set -- {words}\necho '#paths'\nstat -c '%f %U %G %s %.9Y %n' -- \"$@\" 2>/dev/null\n"
+            "set -- \"$@\" {words}\necho '#paths'\nstat -c '%f %U %G %s %.9Y %n' -- \"$@\" 2>/dev/null\n"
         ));
         script.push_str(DIGESTS);
     }
@@ -54,10 +63,7 @@ pub fn probe_script(probes: &BTreeSet<Probe>) -> String {
         ));
     }
     if !units.is_empty() {
-        script.push_str(&format!(
-            "echo '#units'\nsystemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload {}\n",
-            quote_all(units)
-        ));
+        script.push_str("echo '#units'\nprintf '%s\\n' \"$units\"\n");
     }
     if !sysctls.is_empty() {
         // Not the shell's `read`: it asks byte by byte, and these files answer only the first time.

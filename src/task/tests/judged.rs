@@ -79,6 +79,56 @@ fn a_service_restarts_when_what_it_reads_is_newer() {
     }
 }
 
+/// systemd says so only until anybody has it read all units anew, which restarts none.
+#[test]
+fn a_service_restarts_when_its_own_file_is_newer_whatever_systemd_has_read() {
+    let (file, link, folder) = (FILE, 0o120000, 0o040000);
+    // what, its kind, when it changed -> what is done
+    let table = [
+        ("", file, "99", None),
+        ("", file, "101", Some("restart a.service")),
+        ("", link, "101", None),
+        (".d", folder, "99", None),
+        (".d", folder, "101", Some("restart a.service")),
+    ];
+    let task = Task::Service(service());
+    for (what, mode, modified, expected) in table {
+        let path = format!("/etc/systemd/system/a.service{what}");
+        assert!(task.probes().contains(&Probe::Path(path.clone())));
+        let mut seen = Observations::default();
+        let state = PathState { mode, modified: modified.into(), ..PathState::default() };
+        seen.paths.insert(path.clone(), state);
+        let [load, active, file] = ["loaded", "active", "enabled"].map(str::to_string);
+        let unit = UnitState { load, active, file, stale: false, started: Some("100".into()) };
+        seen.units.insert("a.service".into(), unit);
+        let change = task.diff(&seen);
+        assert_eq!(change.as_ref().map(|change| &*change.summary), expected, "{path} {mode:o} {modified}");
+        assert!(change.is_none_or(|change| format!("{:?}", change.details).contains(&path)));
+    }
+}
+
+/// An invocation has the name of the unit itself.
+#[tokio::test]
+async fn a_unit_that_is_asked_for_by_an_alias_has_been_started_when_its_own_name_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (systemctl, invocations) = (folder.path().join("systemctl"), folder.path().join("invocation:"));
+    let answer = "#!/bin/sh\nprintf 'Id=ssh.service\\nLoadState=loaded\\nActiveState=active\\n'\n";
+    std::fs::write(&systemctl, answer).unwrap();
+    std::process::Command::new("chmod").arg("+x").arg(&systemctl).status().unwrap();
+    std::fs::write(format!("{}ssh.service", invocations.display()), "").unwrap();
+    let probes = BTreeSet::from([Probe::Unit("sshd.service".to_string())]);
+    let (path, own) = (folder.path().display(), "/run/systemd/units/invocation:");
+    let script = probe_script(&probes).replace(own, &invocations.display().to_string());
+    for shell in ["/bin/dash", "/bin/bash"] {
+        let host = Local::with_shell("here", &[shell]).await.unwrap();
+        let output = host.run(Script::new(format!("PATH={path}:$PATH\n{script}"))).await.unwrap();
+        let answer =
+            String::from_utf8(output.stdout).unwrap().replace(&invocations.display().to_string(), own);
+        let seen = Observations::parse(&probes, &answer);
+        assert!(seen.units["sshd.service"].started.is_some(), "{answer}");
+    }
+}
+
 #[test]
 fn a_service_reloads_when_neither_a_start_nor_a_reload_has_read_what_it_reads() {
     // when it started, was reloaded, and its files were changed -> what is done

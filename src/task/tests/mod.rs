@@ -80,7 +80,16 @@ async fn apply(host: &Local, task: &Task) -> Result<(), String> {
         false => None,
     };
     for act in acts {
+        let act = match act {
+            Act::Await { slice, explain, timeout } => Act::Script {
+                text: Act::await_at_once(&slice, &explain, timeout),
+                stdin: None,
+                timeout: timeout + Act::SLOW_CHECK,
+            },
+            act => act,
+        };
         match act {
+            Act::Await { .. } => unreachable!("it is a script now"),
             Act::Script { text, timeout, .. } => {
                 let output = host.run(Script::new(text).timeout(timeout)).await.unwrap();
                 if output.status != 0 {
