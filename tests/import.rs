@@ -24,6 +24,7 @@ fn inventories_of_kubespray_become_inventories_that_pass() {
             "builder/hosts.yaml",
             "ranges/hosts",
             "alike/hosts",
+            "beside/inventory.ini",
         ] {
             let imported = import(file);
             let notes: String = imported.notes.iter().map(|note| format!("note: {note}\n")).collect();
