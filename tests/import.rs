@@ -18,7 +18,14 @@ fn inventories_of_kubespray_become_inventories_that_pass() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for file in ["office/inventory.ini", "legacy/inventory.cfg", "builder/hosts.yaml", "ranges/hosts"] {
+        for file in [
+            "office/inventory.ini",
+            "legacy/inventory.cfg",
+            "builder/hosts.yaml",
+            "ranges/hosts",
+            "alike/hosts",
+            "beside/inventory.ini",
+        ] {
             let imported = import(file);
             let notes: String = imported.notes.iter().map(|note| format!("note: {note}\n")).collect();
             let answer = format!("{}\n{notes}", imported.text).replace(root, "");

@@ -83,7 +83,11 @@ impl Kubeadm {
             ("node-labels", labels.collect::<Vec<_>>().join(",")),
             ("provider-id", node.provider_id.to_string()),
         ];
-        self.registered(node.name, taints(node.taints), args.map(|(name, value)| (name.to_string(), value)))
+        self.registered(
+            node.name,
+            once(taints(node.taints)),
+            args.map(|(name, value)| (name.to_string(), value)),
+        )
     }
 
     fn registered(
@@ -125,8 +129,19 @@ impl Kubeadm {
         if host.has(Role::ControlPlane) && !host.has(Role::Worker) {
             taints.push(json!({"key": self.taint, "effect": "NoSchedule"}));
         }
-        taints
+        once(taints)
     }
+}
+
+/// Each key and effect once, or else no kubelet starts: what an inventory says itself comes before what hoist adds.
+fn once(taints: Vec<Value>) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::new();
+    for taint in taints {
+        if !kept.iter().any(|other| other["key"] == taint["key"] && other["effect"] == taint["effect"]) {
+            kept.push(taint);
+        }
+    }
+    kept
 }
 
 /// Taints as kubectl has them, in kubeadm's form.
@@ -230,6 +245,13 @@ mod tests {
         assert_eq!(taints_of(&LAB.replace("1.20.2", "1.36.2"), "cp1"), taint("control-plane"));
         let both = LAB.replace("roles: [control-plane]", "roles: [control-plane, worker]");
         assert_eq!(taints_of(&both, "cp1"), "[]");
+        // Who says it, too, has it once.
+        let said =
+            r#"roles: [control-plane], taints: ["node-role.kubernetes.io/master:NoSchedule", "a:NoExecute"]"#;
+        let [kubeadms, own] = [("node-role.kubernetes.io/master", "NoSchedule"), ("a", "NoExecute")]
+            .map(|(key, effect)| format!(r#"{{"key":"{key}","value":"","effect":"{effect}"}}"#));
+        let said = LAB.replace("roles: [control-plane]", said);
+        assert_eq!(taints_of(&said, "cp1"), format!("[{kubeadms},{own}]"));
         let three = include_str!("../../inventory/three.yaml");
         assert_eq!(
             taints_of(three, "w2"),

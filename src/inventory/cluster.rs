@@ -73,7 +73,7 @@ pub struct Cluster {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// An address or a DNS name, such as that of a load balancer of your own; without it and without `vip`, the address
+    /// An IPv4 address or a DNS name, such as that of a load balancer of your own; without it and without `vip`, the address
     /// of the first control-plane host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::host")]

@@ -317,11 +317,12 @@ impl Inventory {
     }
 
     /// Address and port at which the API server is reached from outside of the cluster. Where nothing leads to all
-    /// control planes, that is `speaker`, a control plane that lives.
+    /// control planes, that is the API server of `speaker`, a control plane that lives: the balancer before it leads to
+    /// the others as well, whose certificates have their own addresses and not this one.
     pub fn outer_endpoint(&self, speaker: &str) -> Option<(String, u16)> {
         let endpoint = &self.cluster.endpoint;
         match (self.shared_address(), self.hosts.get(speaker)) {
-            (None, Some(host)) if endpoint.local => Some((host.address.to_string(), endpoint.port)),
+            (None, Some(host)) if endpoint.local => Some((host.address.to_string(), self.api_port())),
             (Some(address), _) => Some((address, endpoint.port)),
             _ => self.endpoint(),
         }

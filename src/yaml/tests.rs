@@ -28,6 +28,10 @@ struct Sample {
     #[serde(default)]
     ratio: f64,
     #[serde(default)]
+    shift: i32,
+    #[serde(default)]
+    asn: Option<u32>,
+    #[serde(default)]
     free: BTreeMap<String, serde_json::Value>,
 }
 
@@ -76,6 +80,7 @@ fn good_documents_are_read() {
         "{\"name\": \"a\", \"count\": null}",
         "name: a\ncount: 0x10\nmode: '0644'\nratio: 1\n",
         "name: !!str 7",
+        "name: a\nshift: -2147483648\nasn: 4294967295",
         "name: &n a\nfree: {copy: *n, \"1\": [{b: .nan}]}",
         "---\nname: a\n...\n",
         "name: a\ntasks: [reboot, {file: {path: /x}}, {unit: {name: y}}]",
@@ -98,6 +103,10 @@ fn every_mistake_has_its_answer() {
         "name: a\ncount: '7'",
         "name: a\ncount: 256",
         "name: a\ncount: 1.5",
+        "name: a\nshift: 2147483648",
+        "name: a\nshift: -2147483649",
+        "name: a\nasn: 4294967296",
+        "name: a\nasn: 18446744073709551616",
         "name: a\nenabled: yes",
         "name: a\nenabled: 'off'",
         "name: a\ntasks: reboot",
@@ -126,6 +135,7 @@ fn every_mistake_has_its_answer() {
         "name: a\ntasks: [7]",
         "name: a\nsteps: [{kind: wiat, seconds: 3}]",
         "name: a\nsteps: [{kind: wait, seconds: -3}]",
+        "name: a\nsteps: [{kind: wait, seconds: 4294967296}]",
         "name: a\nsteps: [{seconds: 3}]",
         // Syntax.
         "",

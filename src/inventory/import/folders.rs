@@ -32,25 +32,40 @@ pub(super) fn read(folder: &Path, ansible: &mut Ansible) -> Result<(), Error> {
     Ok(())
 }
 
-/// The variables of one group or host: `NAME`, `NAME.yml`, `NAME.yaml`, `NAME.json`, and every file in a folder
-/// `NAME`, the later name winning.
+/// The variables of one group or host: of the first that there is of `NAME`, `NAME.yml`, `NAME.yaml` and `NAME.json`, as
+/// Ansible stops there. `NAME` may be a folder: then of every file in it, the later name winning.
 fn vars(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vars, Error> {
     let mut vars = Vars::new();
     // A name with a slash would lead out of the folder.
     if name.contains('/') || name.starts_with('.') {
         return Ok(vars);
     }
+    let mut there = Vec::new();
     for ending in ["", ".yml", ".yaml", ".json"] {
-        for file in files(&folder.join(format!("{name}{ending}")))? {
-            let source = Source::load(&file)?;
-            if source.text().starts_with("$ANSIBLE_VAULT") {
-                notes.push(format!("{}: not read, it is encrypted by ansible-vault", file.display()));
-                continue;
-            }
-            let (read, left_out) = tree::read_vars(&source)?;
-            vars.extend(read);
-            notes.extend(left_out);
+        let path = folder.join(format!("{name}{ending}"));
+        match path.try_exists() {
+            Ok(true) => there.push(path),
+            Ok(false) => {}
+            Err(cause) => return Err(ReadError::Io { path, cause }.into()),
         }
+    }
+    let Some((first, others)) = there.split_first() else { return Ok(vars) };
+    for other in others {
+        notes.push(format!(
+            "{}: not read, for Ansible reads {} in its place",
+            other.display(),
+            first.display()
+        ));
+    }
+    for file in files(first)? {
+        let source = Source::load(&file)?;
+        if source.text().starts_with("$ANSIBLE_VAULT") {
+            notes.push(format!("{}: not read, it is encrypted by ansible-vault", file.display()));
+            continue;
+        }
+        let (read, left_out) = tree::read_vars(&source)?;
+        vars.extend(read);
+        notes.extend(left_out);
     }
     Ok(vars)
 }
@@ -74,11 +89,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     }
 }
 
-/// Ansible reads neither hidden files nor those of editors nor what has another ending.
+/// Ansible reads neither hidden files nor those of editors nor what has another ending, nor folders with any.
 fn is_read(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = path.extension().map(|ending| ending.to_string_lossy());
     !name.starts_with('.')
         && !name.ends_with('~')
-        && (path.is_dir() || ending.is_none_or(|ending| matches!(&*ending, "yml" | "yaml" | "json")))
+        && ending.is_none_or(|ending| !path.is_dir() && matches!(&*ending, "yml" | "yaml" | "json"))
 }

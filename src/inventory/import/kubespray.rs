@@ -49,6 +49,7 @@ pub(super) fn convert(path: &Path, mut ansible: Ansible) -> Imported {
             false => machines.push(machine(name, roles, &ansible.vars(name), &mut notes)),
         }
     }
+    machine::name_apart(&mut machines, &mut notes);
     // Kubespray reaches every other host through it.
     if let Some(bastion) = bastion {
         let jump = json!(machine::jump(bastion, &ansible.vars(bastion)));

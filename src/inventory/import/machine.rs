@@ -1,6 +1,6 @@
 //! One host of Ansible as a host of hoist.
 
-use std::net::Ipv4Addr;
+use std::{collections::HashMap, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value as Json, json};
@@ -11,6 +11,8 @@ use crate::{inventory::Role, yaml};
 /// A host on its way into an inventory. What is not right is for the check of that inventory to say.
 pub(super) struct Machine {
     pub name: String,
+    /// What Ansible calls it.
+    pub was: String,
     pub address: String,
     pub roles: Vec<Role>,
     pub labels: Map<String, Json>,
@@ -35,18 +37,36 @@ pub(super) fn machine(name: &str, roles: Vec<Role>, vars: &Vars, notes: &mut Vec
         taints: values.list("node_taints"),
         pod_subnet: None,
         ssh: ssh(&mut values),
-        name: new_name(name, &mut values),
+        name: yaml::to_dns_label(name).unwrap_or_else(|| name.to_owned()),
+        was: name.to_owned(),
     }
 }
 
-fn new_name(name: &str, values: &mut Values) -> String {
-    let new = yaml::to_dns_label(name).unwrap_or_else(|| name.to_owned());
-    if new != name {
-        values.note(format!(
-            "`{name}` is called `{new}`: names of nodes are lower-case letters, digits and hyphens"
-        ));
+/// Gives every machine a name of its own, and tells of new names. Ansible has machines apart whose names differ only in
+/// what a node's name cannot have, such as `Node1` and `node1`.
+pub(super) fn name_apart(machines: &mut [Machine], notes: &mut Vec<String>) {
+    // Names that can stay do.
+    let stay = machines.iter().filter(|machine| machine.name == machine.was);
+    let mut taken: HashMap<String, String> =
+        stay.map(|machine| (machine.name.clone(), machine.was.clone())).collect();
+    for machine in machines.iter_mut().filter(|machine| machine.name != machine.was) {
+        let nearest = machine.name.clone();
+        let mut number = 1;
+        while taken.contains_key(&machine.name) {
+            number += 1;
+            machine.name = format!("{nearest}-{number}");
+        }
+        let mut note = format!(
+            "`{}` is called `{}`: names of nodes are lower-case letters, digits and hyphens",
+            machine.was, machine.name
+        );
+        if let Some(other) = taken.get(&nearest) {
+            note +=
+                &format!(", and `{nearest}` is the name of another machine, which Ansible calls `{other}`");
+        }
+        notes.push(note);
+        taken.insert(machine.name.clone(), machine.was.clone());
     }
-    new
 }
 
 /// The address of the machine itself comes before the one at which Ansible reaches it, for nodes need the former.

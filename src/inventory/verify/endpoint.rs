@@ -1,6 +1,6 @@
 //! Where the API server is reached.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use miette::Severity;
@@ -57,6 +57,11 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         return;
     }
     let address = endpoint.address.as_deref();
+    if let Some((reason, help)) = address.and_then(|address| leads_nowhere(&document.value, address)) {
+        let title = format!("the API server cannot be reached at {}", address.unwrap_or_default());
+        problems.push(Problem::new(at("address"), title).label(reason).help(help));
+        return;
+    }
     let ip = address.and_then(|text| text.parse::<Ipv4Addr>().ok());
     let host = ip.and_then(|ip| host_at(document, ip));
     match host {
@@ -73,6 +78,32 @@ pub(super) fn verify(document: &Document<Inventory>, problems: &mut Vec<Problem>
         _ if whole && (address.is_none() || host.is_some()) => one_for_all(document, problems),
         _ => {}
     }
+}
+
+/// Why an address of the endpoint leads to no API server, and what to do.
+fn leads_nowhere(inventory: &Inventory, address: &str) -> Option<(&'static str, &'static str)> {
+    if address.parse::<Ipv6Addr>().is_ok() {
+        return Some(("an IPv6 address", "hosts are IPv4: write an IPv4 address or a DNS name"));
+    }
+    let ip = match address {
+        "localhost" => Ipv4Addr::LOCALHOST,
+        _ => address.parse().ok()?,
+    };
+    // With `local` it is for people alone, who may have a tunnel that begins on their own machine. And a cluster of one
+    // machine that was begun so works, and keeps its endpoint for life.
+    let alone = inventory.hosts.len() == 1 && !inventory.burst.is_wanted();
+    if ip.is_loopback() && (inventory.cluster.endpoint.local || alone) {
+        return None;
+    }
+    let help = match ip.is_loopback() {
+        true => {
+            "write the address at which all nodes reach it, or `local: true` for a load balancer on every node"
+        }
+        false => {
+            "write the address at which all nodes reach it, or leave it out to take that of the first control plane"
+        }
+    };
+    Some((unusable(ip)?, help))
 }
 
 /// The endpoint's port, and where balancers listen on it the API servers' own.
@@ -238,6 +269,44 @@ mod tests {
         assert!(document.is_ok(), "{vip} {hosts:?}");
         let problem = found.into_iter().find(|problem| problem.title.contains("in the network of"))?;
         Some((problem.severity, problem.title))
+    }
+
+    /// The markers of everything that is said of the endpoint.
+    fn labels(text: &str) -> Vec<String> {
+        let document = yaml::read::<Inventory>(&Source::new("test", text)).unwrap();
+        let mut found = Vec::new();
+        verify(&document, &mut found);
+        found.into_iter().map(|problem| problem.label).collect()
+    }
+
+    #[test]
+    fn an_address_leads_somewhere() {
+        const LOOPBACK: &str = "a loopback address: every machine has it";
+        for (endpoint, reason) in [
+            ("{address: \"fd00::9\"}", Some("an IPv6 address")),
+            ("{address: \"fd00::9\", local: true}", Some("an IPv6 address")),
+            ("{address: \"::1\"}", Some("an IPv6 address")),
+            ("{address: 127.0.0.1}", Some(LOOPBACK)),
+            ("{address: localhost}", Some(LOOPBACK)),
+            ("{address: 0.0.0.0}", Some("no address at all")),
+            ("{address: 0.0.0.0, local: true}", Some("no address at all")),
+            ("{address: 224.0.0.9}", Some("a multicast address")),
+            // A tunnel of one's own may begin there.
+            ("{address: 127.0.0.1, local: true}", None),
+            ("{address: localhost, local: true}", None),
+            ("{address: 10.0.0.9}", None),
+            ("{address: api.example.lan}", None),
+        ] {
+            let text = format!(
+                "cluster: {{name: a, kubernetes: 1.34.1, endpoint: {endpoint}}}\nhosts:\n  \
+                 cp1: {{address: 10.0.0.1, roles: [control-plane]}}\n  w1: {{address: 10.0.0.2, roles: [worker]}}\n"
+            );
+            assert_eq!(labels(&text), Vec::from_iter(reason), "{endpoint}");
+        }
+        let alone = "cluster: {name: a, kubernetes: 1.34.1, endpoint: {address: 127.0.0.1}}\n\
+                     hosts: {a: {address: 10.0.0.1, roles: [control-plane, worker]}}\n";
+        assert_eq!(labels(alone), Vec::<String>::new());
+        assert_eq!(labels(&alone.replace("127.0.0.1", "0.0.0.0")), ["no address at all"]);
     }
 
     #[test]

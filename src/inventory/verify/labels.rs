@@ -1,5 +1,7 @@
 //! Labels and taints, as `kubectl` takes them.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::{
@@ -41,12 +43,27 @@ fn of_node(
         }
         form(document, &place_of_labels, label, name, problems);
     }
+    let mut seen = HashMap::new();
     for (index, taint) in taints.iter().enumerate() {
-        if let Err((reason, help)) = self::taint(taint) {
-            let index = index.to_string();
-            let path = [place, &["taints", &index]].concat();
-            let mistake = format!("`{taint}` cannot be a taint of {name}");
-            problems.push(Problem::new(document.tree.at(&path), mistake).label(reason).help(help));
+        let at = document.tree.at(&[place, &["taints", &index.to_string()]].concat());
+        match self::taint(taint) {
+            Err((reason, help)) => {
+                let mistake = format!("`{taint}` cannot be a taint of {name}");
+                problems.push(Problem::new(at, mistake).label(reason).help(help));
+            }
+            // The kubelet does not start with two, and the API server refuses such a node.
+            Ok((key, effect)) => match seen.get(&(key, effect)) {
+                Some(first) => problems.push(
+                    Problem::new(
+                        at,
+                        format!("two taints of {name} have the key `{key}` and the effect {effect}"),
+                    )
+                    .label("again here")
+                    .also(*first, "first here")
+                    .help("keep one of the two: the value does not tell taints apart"),
+                ),
+                None => _ = seen.insert((key, effect), at),
+            },
         }
     }
 }
@@ -87,8 +104,8 @@ const NAME_HELP: &str =
 const KEY_HELP: &str = "write a name of at most 63 letters, digits, `-`, `_` and `.`, possibly after a DNS name and \
                         a slash, such as example.com/disk";
 
-/// `key=value:Effect` or `key:Effect`.
-fn taint(text: &str) -> Result<(), (String, String)> {
+/// Key and effect, by which taints are told apart, of `key=value:Effect` or `key:Effect`.
+fn taint(text: &str) -> Result<(&str, &str), (String, String)> {
     let Some((rest, effect)) = text.rsplit_once(':') else {
         return Err((
             "no effect".into(),
@@ -107,7 +124,7 @@ fn taint(text: &str) -> Result<(), (String, String)> {
     if !value.is_empty() && !is_name(value) {
         return Err((format!("`{value}` is not allowed as a value"), NAME_HELP.to_owned()));
     }
-    Ok(())
+    Ok((key, effect))
 }
 
 /// A qualified name: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels

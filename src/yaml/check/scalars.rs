@@ -162,8 +162,10 @@ impl<'a> Checker<'a> {
 
     pub(super) fn number(&mut self, schema: &'a Json, node: &Node, number: &Number) {
         let limit = |name| schema.get(name).and_then(Json::as_f64);
-        let (least, most) = (limit("minimum"), limit("maximum"));
         let value = number.as_f64().unwrap_or(f64::NAN);
+        let (of_type_least, of_type_most) = of_type(schema);
+        let least = limit("minimum").or(of_type_least.filter(|least| value < *least));
+        let most = limit("maximum").or(of_type_most.filter(|most| value > *most));
         if least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most) {
             return;
         }
@@ -176,5 +178,15 @@ impl<'a> Checker<'a> {
             .label("out of range")
             .help(format!("write a number {range}"));
         self.report(problem);
+    }
+}
+
+/// What a whole number of 32 bits can be. schemars writes these limits only for smaller types; and what does not fit into
+/// 64 bits is no whole number here.
+fn of_type(schema: &Json) -> (Option<f64>, Option<f64>) {
+    match schema.get("format").and_then(Json::as_str) {
+        Some("int32") => (Some(i32::MIN.into()), Some(i32::MAX.into())),
+        Some("uint32") => (Some(u32::MIN.into()), Some(u32::MAX.into())),
+        _ => (None, None),
     }
 }

@@ -54,7 +54,11 @@ fn at(document: &Document<Inventory>, path: &[&str]) -> Span {
 
 fn bgp(document: &Document<Inventory>, metallb: &Metallb, problems: &mut Vec<Problem>) {
     let wanted = metallb.ranges().any(|(_, _, _, protocol)| protocol == Protocol::Bgp);
-    let missing = match (metallb.bgp.peers.is_empty(), metallb.bgp.asn.is_none()) {
+    // What is there and mistaken is told already.
+    let whole = |key| document.is_whole(&["addons", "metallb", "bgp", key]);
+    let no_peers = metallb.bgp.peers.is_empty() && whole("peers");
+    let no_asn = metallb.bgp.asn.is_none() && whole("asn");
+    let missing = match (no_peers, no_asn) {
         (true, _) => Some(("there is no router to tell", "peers: [{address: 192.168.18.1, asn: 64513}]")),
         (_, true) => Some(("the nodes have no ASN", "asn: 64512")),
         _ => None,
