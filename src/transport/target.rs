@@ -145,9 +145,15 @@ pub(crate) fn endpoint(address: &str, port: u16) -> String {
 
 /// Where OpenSSH looks up host keys: the user's file first, then the machine's.
 pub fn default_known_hosts() -> Vec<PathBuf> {
-    let user = std::env::home_dir().map(|home| home.join(".ssh/known_hosts"));
-    user.into_iter().chain([PathBuf::from(GLOBAL_KNOWN_HOSTS)]).collect()
+    [user_known_hosts(), global_known_hosts()].concat()
 }
 
-/// The machine's own file of host keys.
-pub(super) const GLOBAL_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+/// The user's own file of host keys.
+pub(super) fn user_known_hosts() -> Vec<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".ssh/known_hosts")).into_iter().collect()
+}
+
+/// The machine's.
+pub(super) fn global_known_hosts() -> Vec<PathBuf> {
+    vec!["/etc/ssh/ssh_known_hosts".into()]
+}

@@ -10,9 +10,10 @@ use std::{
 use futures::future::{BoxFuture, FutureExt};
 
 use super::{
-    Agent, Become, Error, Route, Target, default_known_hosts,
+    Agent, Become, Error, Route, Target,
     hop::Hop,
     ssh_config::{ConfigFile, Query, Said, SshConfig},
+    target::{global_known_hosts, user_known_hosts},
 };
 
 #[cfg(test)]
@@ -170,14 +171,14 @@ impl Resolver {
             Some(socket) => Agent::Socket(path(&socket.to_owned())?),
         };
         target.revoked_keys = said.revoked.as_ref().map(path).transpose()?;
-        if let Some(file) = &settings.known_hosts {
-            target.known_hosts = vec![file.clone()];
-        } else if let Some(files) = &said.known_hosts {
-            target.known_hosts = paths(files)?;
-            target.known_hosts.extend(said.global_known_hosts.iter().cloned());
+        target.known_hosts = if let Some(file) = &settings.known_hosts {
+            vec![file.clone()]
         } else {
-            target.known_hosts = default_known_hosts();
-        }
+            // Each by itself: who names the machine's files still has the default one of the user's.
+            let user = said.known_hosts.as_ref().map(|files| paths(files)).transpose()?;
+            let global = said.global_known_hosts.clone();
+            [user.unwrap_or_else(user_known_hosts), global.unwrap_or_else(global_known_hosts)].concat()
+        };
         Ok(())
     }
 }

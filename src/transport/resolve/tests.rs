@@ -1,6 +1,7 @@
 //! What wins, and which way it is.
 
 use super::*;
+use crate::transport::default_known_hosts;
 
 /// Resolves with an ssh_config of this text, in a folder in which `KEY` exists.
 async fn resolve(config: &str, settings: Settings) -> Result<Target, Error> {
@@ -62,6 +63,27 @@ async fn the_inventory_wins_over_the_file_wins_over_defaults() {
     assert_eq!((&target.keys, &target.known_hosts), (&vec!["/k".into()], &vec!["/kh".into()]));
     assert_eq!((target.connect_timeout.as_secs(), target.keepalive.as_secs()), (1, 2));
     assert!(matches!(target.r#become, Become::Root));
+}
+
+#[tokio::test]
+async fn the_user_s_known_hosts_and_the_machine_s_are_said_each_by_itself() {
+    let user = default_known_hosts()[0].clone();
+    for (config, expected) in [
+        // As FreeIPA sets up its clients.
+        ("GlobalKnownHostsFile /global", vec![user.clone(), "/global".into()]),
+        ("GlobalKnownHostsFile /one /two", vec![user.clone(), "/one".into(), "/two".into()]),
+        ("GlobalKnownHostsFile none", vec![user.clone()]),
+        ("UserKnownHostsFile none\nGlobalKnownHostsFile /global", vec!["/global".into()]),
+    ] {
+        assert_eq!(resolve(config, w1()).await.unwrap().known_hosts, expected, "{config}");
+    }
+    let begins = |known: &[PathBuf], with: [PathBuf; 2]| assert_eq!(known[..2], with);
+    let machine = default_known_hosts()[1].clone();
+    begins(
+        &resolve("UserKnownHostsFile /user", w1()).await.unwrap().known_hosts,
+        ["/user".into(), machine.clone()],
+    );
+    begins(&resolve("Port 22", w1()).await.unwrap().known_hosts, [user, machine]);
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ pub(in crate::transport) struct Said {
     pub(in crate::transport) identities_only: bool,
     pub(in crate::transport) identity_agent: Option<String>,
     pub(in crate::transport) known_hosts: Option<Vec<String>>,
-    pub(in crate::transport) global_known_hosts: Vec<PathBuf>,
+    /// ssh's own default where no file says any; none when ssh was not asked.
+    pub(in crate::transport) global_known_hosts: Option<Vec<PathBuf>>,
     pub(in crate::transport) revoked: Option<String>,
     pub(in crate::transport) proxy_jump: Option<String>,
     pub(in crate::transport) proxy_command: Option<String>,
@@ -51,7 +52,9 @@ impl Said {
                 "identitiesonly" => said.identities_only = value == "yes",
                 "identityagent" => said.identity_agent = text(),
                 "userknownhostsfile" => said.known_hosts = Some(files().map(str::to_owned).collect()),
-                "globalknownhostsfile" => said.global_known_hosts = files().map(PathBuf::from).collect(),
+                "globalknownhostsfile" => {
+                    said.global_known_hosts = Some(files().map(PathBuf::from).collect());
+                }
                 "revokedhostkeys" if value != "none" => said.revoked = text(),
                 "proxyjump" if value != "none" => said.proxy_jump = text(),
                 "proxycommand" if value != "none" => said.proxy_command = text(),
@@ -145,7 +148,7 @@ mod tests {
                 identity_agent: Some("none".into()),
                 identity_files: vec!["~/.ssh/id_%h".into(), "/a b/k".into()],
                 certificate_files: vec!["~/c.pub".into()],
-                global_known_hosts: vec!["/etc/a".into(), "/etc/b".into()],
+                global_known_hosts: Some(vec!["/etc/a".into(), "/etc/b".into()]),
                 proxy_jump: Some("a,b".into()),
                 ..Said::default()
             }
