@@ -10,7 +10,7 @@ use std::{
 
 use russh::{
     MethodKind,
-    keys::{self, Certificate, PrivateKey, PublicKey, agent::AgentIdentity},
+    keys::{self, Algorithm, Certificate, PrivateKey, PublicKey, agent::AgentIdentity},
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -181,8 +181,8 @@ fn default_keys() -> Vec<PathBuf> {
     names.iter().map(|name| home.join(".ssh").join(name)).filter(|path| path.exists()).collect()
 }
 
-/// Reads a private key. One that is encrypted, or of which only the public half is there, is left to the agent if
-/// that holds it. `ask` says whether people may be asked for a passphrase.
+/// Reads a private key. One that is encrypted or on a security key, or of which only the public half is there, is left
+/// to the agent if that holds it. `ask` says whether people may be asked for a passphrase.
 async fn load(path: &Path, held: &Held, ask: bool) -> Result<Key, String> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => "it is not a private key".into(),
@@ -200,13 +200,22 @@ async fn load(path: &Path, held: &Held, ask: bool) -> Result<Key, String> {
         signer: Signer::File(key),
     };
     match keys::decode_secret_key(&text, None) {
+        // The file has a handle of it.
+        Ok(key) if on_security_key(key.public_key()) => {}
         Ok(key) => return Ok(from_file(Arc::new(key))),
         Err(keys::Error::KeyIsEncrypted) => {}
         Err(_) if encrypted(&text) => {}
         Err(error) => return Err(format!("it is not a private key: {error}").to_lowercase()),
     }
-    if let Some(key) = public_half(path, &text).and_then(|public| held.key(&public, path)) {
+    let public = public_half(path, &text);
+    if let Some(key) = public.as_ref().and_then(|public| held.key(public, path)) {
         return Ok(key);
+    }
+    if public.as_ref().is_some_and(on_security_key) {
+        let path = path.display();
+        return Err(format!(
+            "it is on a security key, which only ssh-agent can ask: `ssh-add {path}` adds it there"
+        ));
     }
     match Question::Passphrase(path.to_owned()).recall() {
         Answer::Ask if !ask => Err("it is encrypted".into()),
@@ -233,6 +242,10 @@ async fn decrypt(path: &Path, text: &str) -> Result<Arc<PrivateKey>, String> {
     outcome
 }
 
+fn on_security_key(public: &PublicKey) -> bool {
+    matches!(public.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256)
+}
+
 fn encrypted(text: &str) -> bool {
     PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
         || text.contains("ENCRYPTED PRIVATE KEY")
@@ -251,4 +264,40 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use keys::ssh_key::{
+        LineEnding,
+        private::{Ed25519Keypair, KeypairData, SkEd25519},
+        public,
+    };
+
+    use super::*;
+
+    fn agent(keys: &[PublicKey]) -> Held {
+        let identities = keys.iter().cloned().map(|key| Arc::new(AgentIdentity::from(key))).collect();
+        Held { identities, ..Held::default() }
+    }
+
+    /// What `ssh-keygen -t ed25519-sk` writes: the handle by which the security key knows it.
+    #[tokio::test]
+    async fn a_key_on_a_security_key_is_left_to_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("id_ed25519_sk");
+        let pair = Ed25519Keypair::from_seed(&[7; 32]);
+        let public = public::SkEd25519::new(pair.public, "ssh:");
+        let handle = KeypairData::SkEd25519(SkEd25519::new(public, 1, [9; 64]).unwrap());
+        let key = PrivateKey::new(handle, "me").unwrap();
+        fs::write(&path, key.to_openssh(LineEnding::LF).unwrap()).unwrap();
+        let found = load(&path, &agent(&[key.public_key().clone()]), true).await.unwrap();
+        assert!(matches!(found.signer, Signer::Agent { .. }));
+        assert_eq!(found.name, path.display().to_string());
+        let refused = load(&path, &agent(&[]), true).await.unwrap_err();
+        assert!(
+            refused.contains("security key") && refused.contains(&format!("`ssh-add {}`", found.name)),
+            "{refused}"
+        );
+    }
 }
