@@ -20,6 +20,9 @@ pub struct Target {
     /// Private keys to log in with; beside each its certificate, in `KEY-cert.pub`. When empty: `id_ed25519`,
     /// `id_ecdsa` and `id_rsa` of `~/.ssh` that exist.
     pub keys: Vec<PathBuf>,
+    /// Whether `keys` are those of ssh_config: then one that cannot be used is passed over, as ssh does, and the usual
+    /// ones are not tried, not even when there is none. Otherwise somebody wants just these, and they must do.
+    pub keys_are_configured: bool,
     /// Further certificates for these keys and those of the agent.
     pub certificates: Vec<PathBuf>,
     /// Whether keys of the agent are used only when they are among `keys`.
@@ -102,6 +105,7 @@ impl Target {
             user,
             host_key_alias: None,
             keys: Vec::new(),
+            keys_are_configured: false,
             certificates: Vec::new(),
             only_these_keys: false,
             agent: Agent::Auto,

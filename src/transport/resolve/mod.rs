@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::{
     Agent, Become, Error, Route, Target,
+    credentials::is_there,
     hop::Hop,
     ssh_config::{ConfigFile, Query, Said, SshConfig},
     target::{global_known_hosts, user_known_hosts},
@@ -153,12 +154,15 @@ impl Resolver {
         let path = |text: &String| said.expand(text, &address, port, &user).map(|text| home(&text));
         let paths = |texts: &[String]| texts.iter().map(path).collect::<Result<Vec<PathBuf>, String>>();
         // As ssh does, passes over a configured key that is not there; one that the inventory names must be.
-        let mut configured = paths(&said.identity_files)?;
-        configured.retain(|path| path.exists());
-        target.keys = match &settings.key {
-            Some(key) if hop.is_none() || configured.is_empty() => vec![key.clone()],
-            _ => configured,
-        };
+        let mut configured = paths(said.identity_files.as_deref().unwrap_or_default())?;
+        configured.retain(|path| is_there(path));
+        match &settings.key {
+            Some(key) if hop.is_none() || configured.is_empty() => target.keys = vec![key.clone()],
+            _ => {
+                target.keys = configured;
+                target.keys_are_configured = said.identity_files.is_some();
+            }
+        }
         target.certificates = paths(&said.certificate_files)?;
         target.only_these_keys = said.identities_only;
         target.agent = match said.identity_agent.as_deref() {
