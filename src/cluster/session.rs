@@ -168,8 +168,9 @@ impl Session {
 async fn read(host: &dyn transport::Host, lock: Option<&Lock>) -> Result<Facts, Unusable> {
     let text = lock.map(Lock::script).unwrap_or_default() + facts::SCRIPT;
     let output = host.run(Script::new(text).timeout(facts::TIMEOUT)).await?;
-    if lock.is_some() {
+    if let Some(lock) = lock {
         Lock::taken(host.name(), &output)?;
+        host.relock(lock.again()).await;
     }
     Ok(Facts::answered(host, output)?)
 }

@@ -16,7 +16,7 @@ const IMPOSSIBLE: i32 = 74;
 ///
 /// It is flock(2) on a file in /run, held there by a process that ends when our connection does, or when somebody asks
 /// for the lock and our root shell has ended: a run that is killed leaves neither a lock behind nor anything at work, and
-/// a reboot clears everything.
+/// a reboot clears everything. A shell of this run that replaces another takes it [again](Lock::again).
 #[derive(Debug, Clone)]
 pub struct Lock {
     holder: String,
@@ -46,7 +46,13 @@ impl Lock {
     /// POSIX sh that takes the lock and goes on, or ends. It stands before a script that is run anyway, so that
     /// locking costs no round trip.
     pub fn script(&self) -> String {
-        format!("holder={}\n{SCRIPT}", quote(&self.holder))
+        format!("holder={} again=\n{SCRIPT}", quote(&self.holder))
+    }
+
+    /// The same for a shell that replaces the one with the lock ([`Host::relock`](crate::transport::Host::relock)): it is
+    /// refused, too, when somebody else had the lock in between.
+    pub fn again(&self) -> String {
+        format!("holder={} again=yes\n{SCRIPT}", quote(&self.holder))
     }
 
     /// Whether the lock was had, from what a script with [`Lock::script`] before it left on `host`.

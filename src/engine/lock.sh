@@ -1,5 +1,6 @@
 # Takes the lock of this host and goes on, or ends. It stands before a script that is run anyway, so that locking costs
-# no round trip. $holder says who we are.
+# no round trip. $holder says who we are. Where $again is set we had the lock before, and it went with the shell that had
+# it: so whoever had it since then may have changed everything that this run knows of the host.
 command -v flock >/dev/null || { echo 'flock is missing' >&2; exit 74; }
 true >>/run/hoist.lock || exit 74
 exec 8>>/run/hoist.lock
@@ -14,6 +15,8 @@ if ! flock -n 8; then
 	done
 	[ -n "$had" ] || { head -n 1 /run/hoist.lock; exit 75; }
 fi
+last=$(head -n 1 /run/hoist.lock)
+if [ -n "$again" ] && [ -n "$last" ] && [ "$last" != "$holder" ]; then echo "$last"; exit 75; fi
 printf '%s\n' "$holder" >/run/hoist.lock
 # The keeper inherits the lock. It ends with the connection, or when somebody asks for the lock and the root shell has
 # ended. When the connection goes first (hoist was killed, the network failed), it ends what the shell still runs there,

@@ -135,7 +135,8 @@ pub fn fetch_script(url: &str, sha256: &str, path: &str, mode: Mode) -> Script {
 
 /// Fetches `url` beside `dest`, compares its digest with `want`, and renames it. A program started by sshd or sudo
 /// does not have the proxy that people have: it is taken from where pam_env(8) takes it. Where
-/// nothing leads there it gives up within a minute, for the file may come another way.
+/// nothing leads there it gives up within a minute, for the file may come another way. wget gives a file the time that
+/// the server says; here it is as new as it is to this host, so that what is to restart after it does.
 const FETCH: &str = r#"
 fail() { rm -f "$part"; echo "$*" >&2; exit 1; }
 dir=${dest%/*} part=${dest%/*}/.${dest##*/}.hoist
@@ -169,5 +170,5 @@ else
 fi
 sum=$(sha256sum < "$part") && sum=${sum%% *} || fail "cannot read $part"
 [ "$sum" = "$want" ] || fail "$url has the digest $sum, not $want: compare it with what the publisher says"
-chown 0:0 "$part" && chmod "$mode" "$part" && mv -f "$part" "$dest" || fail "cannot put $dest in place"
+touch "$part" && chown 0:0 "$part" && chmod "$mode" "$part" && mv -f "$part" "$dest" || fail "cannot put $dest in place"
 "#;

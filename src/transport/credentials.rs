@@ -10,7 +10,7 @@ use std::{
 
 use russh::{
     MethodKind,
-    keys::{self, Certificate, PrivateKey, PublicKey, agent::AgentIdentity},
+    keys::{self, Algorithm, Certificate, PrivateKey, PublicKey, agent::AgentIdentity},
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -72,7 +72,7 @@ impl Credentials {
     /// of the agent, for servers accept only a few attempts; a certificate before its bare key, as OpenSSH does.
     ///
     /// # Errors
-    /// [`Error::Key`] when a key that is named for the target cannot be used.
+    /// [`Error::Key`] when a key that is named for the target cannot be used, and not by OpenSSH's configuration.
     pub(super) async fn gather(target: &Target) -> Result<Credentials, Error> {
         let (mut held, mut skipped) = (Held::default(), Vec::new());
         match Held::by(agent_socket(&target.agent), target.connect_timeout).await {
@@ -80,7 +80,8 @@ impl Credentials {
             Err(reason) => skipped.push(format!("ssh-agent ({reason})")),
         }
         let named = !target.keys.is_empty();
-        let files = if named { target.keys.clone() } else { default_keys() };
+        let usual = !named && !target.keys_are_configured;
+        let files = if usual { default_keys() } else { target.keys.clone() };
         let mut keys = Vec::new();
         for path in files {
             // People are asked about a key that nobody named only when there is nothing else to try.
@@ -96,7 +97,9 @@ impl Credentials {
                     }
                     keys.push(key);
                 }
-                Err(reason) if named => return Err(Error::Key { path, reason }),
+                Err(reason) if named && !target.keys_are_configured => {
+                    return Err(Error::Key { path, reason });
+                }
                 Err(reason) => skipped.push(format!("{} ({reason})", path.display())),
             }
         }
@@ -181,10 +184,18 @@ fn default_keys() -> Vec<PathBuf> {
     names.iter().map(|name| home.join(".ssh").join(name)).filter(|path| path.exists()).collect()
 }
 
-/// Reads a private key. One that is encrypted, or of which only the public half is there, is left to the agent if
-/// that holds it. `ask` says whether people may be asked for a passphrase.
+/// Whether there is a key of this name, if only its public half, which may be all that there is of a key in an agent.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.exists() || with_suffix(path, ".pub").exists()
+}
+
+/// Reads a private key. One that is encrypted or on a security key, or of which only the public half is there, is left
+/// to the agent if that holds it. `ask` says whether people may be asked for a passphrase.
 async fn load(path: &Path, held: &Held, ask: bool) -> Result<Key, String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+    let beside = with_suffix(path, ".pub");
+    let only_public = !path.exists() && beside.exists();
+    let text = fs::read_to_string(if only_public { &beside } else { path });
+    let text = text.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => "it is not a private key".into(),
         _ => error.to_string(),
     })?;
@@ -200,13 +211,22 @@ async fn load(path: &Path, held: &Held, ask: bool) -> Result<Key, String> {
         signer: Signer::File(key),
     };
     match keys::decode_secret_key(&text, None) {
+        // The file has a handle of it.
+        Ok(key) if on_security_key(key.public_key()) => {}
         Ok(key) => return Ok(from_file(Arc::new(key))),
         Err(keys::Error::KeyIsEncrypted) => {}
         Err(_) if encrypted(&text) => {}
         Err(error) => return Err(format!("it is not a private key: {error}").to_lowercase()),
     }
-    if let Some(key) = public_half(path, &text).and_then(|public| held.key(&public, path)) {
+    let public = public_half(path, &text);
+    if let Some(key) = public.as_ref().and_then(|public| held.key(public, path)) {
         return Ok(key);
+    }
+    if public.as_ref().is_some_and(on_security_key) {
+        let path = path.display();
+        return Err(format!(
+            "it is on a security key, which only ssh-agent can ask: `ssh-add {path}` adds it there"
+        ));
     }
     match Question::Passphrase(path.to_owned()).recall() {
         Answer::Ask if !ask => Err("it is encrypted".into()),
@@ -233,6 +253,10 @@ async fn decrypt(path: &Path, text: &str) -> Result<Arc<PrivateKey>, String> {
     outcome
 }
 
+fn on_security_key(public: &PublicKey) -> bool {
+    matches!(public.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256)
+}
+
 fn encrypted(text: &str) -> bool {
     PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
         || text.contains("ENCRYPTED PRIVATE KEY")
@@ -251,4 +275,56 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use keys::ssh_key::{
+        LineEnding,
+        private::{Ed25519Keypair, KeypairData, SkEd25519},
+        public,
+    };
+
+    use super::*;
+
+    fn agent(keys: &[PublicKey]) -> Held {
+        let identities = keys.iter().cloned().map(|key| Arc::new(AgentIdentity::from(key))).collect();
+        Held { identities, ..Held::default() }
+    }
+
+    /// What `ssh-keygen -t ed25519-sk` writes: the handle by which the security key knows it.
+    #[tokio::test]
+    async fn a_key_on_a_security_key_is_left_to_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("id_ed25519_sk");
+        let pair = Ed25519Keypair::from_seed(&[7; 32]);
+        let public = public::SkEd25519::new(pair.public, "ssh:");
+        let handle = KeypairData::SkEd25519(SkEd25519::new(public, 1, [9; 64]).unwrap());
+        let key = PrivateKey::new(handle, "me").unwrap();
+        fs::write(&path, key.to_openssh(LineEnding::LF).unwrap()).unwrap();
+        let found = load(&path, &agent(&[key.public_key().clone()]), true).await.unwrap();
+        assert!(matches!(found.signer, Signer::Agent { .. }));
+        assert_eq!(found.name, path.display().to_string());
+        let refused = load(&path, &agent(&[]), true).await.unwrap_err();
+        assert!(
+            refused.contains("security key") && refused.contains(&format!("`ssh-add {}`", found.name)),
+            "{refused}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_key_of_which_only_the_public_half_is_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("work");
+        assert!(!is_there(&path));
+        assert!(load(&path, &agent(&[]), true).await.unwrap_err().contains("No such file"));
+        let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&[7; 32]));
+        let key = PrivateKey::new(pair, "me").unwrap().public_key().clone();
+        fs::write(folder.path().join("work.pub"), key.to_openssh().unwrap()).unwrap();
+        assert!(is_there(&path));
+        let refused = load(&path, &agent(&[]), true).await.unwrap_err();
+        assert!(refused.contains("ssh-agent does not hold"), "{refused}");
+        let found = load(&path, &agent(&[key]), true).await.unwrap();
+        assert!(matches!(found.signer, Signer::Agent { .. }));
+    }
 }

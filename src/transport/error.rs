@@ -143,6 +143,13 @@ pub enum Error {
     ))]
     ShellEnded { host: String, reason: String, output: String },
 
+    #[error("the lock of {host} was lost with its root shell, and cannot be taken again: {reason}")]
+    #[diagnostic(help(
+        "a script broke the shell, or took too long; when the other run has ended, run the same command again: it goes \
+         on from where it stopped"
+    ))]
+    Unlocked { host: String, reason: String },
+
     #[error("a script on {host} wrote more than {limit} bytes to its {stream}{}", Tail(output))]
     #[diagnostic(help("let the script write to a file on the host, or filter what it prints"))]
     TooMuchOutput { host: String, stream: &'static str, limit: usize, output: String },
@@ -238,6 +245,7 @@ impl Error {
             | Error::KnownHosts { .. }
             | Error::Record { .. }
             | Error::Source { .. } => Exit::Os,
+            Error::Unlocked { .. } => Exit::Temporary,
             Error::Start { .. }
             | Error::Timeout { .. }
             | Error::ShellEnded { .. }

@@ -51,6 +51,10 @@ impl Host for Local {
         self.root.run(&script).await
     }
 
+    async fn relock(&self, script: String) {
+        self.root.relock(script).await;
+    }
+
     async fn send(&self, transfer: &Transfer, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error> {
         send::send(&self.root, transfer, progress).await
     }

@@ -166,6 +166,11 @@ pub trait Host: Send + Sync {
     /// Runs a script as root. A status other than 0 is an answer, not an error.
     async fn run(&self, script: Script) -> Result<Output, Error>;
 
+    /// Names the script that takes again what a lock needs which ends with the root shell. That is replaced when a
+    /// script breaks it or takes too long; each new one runs this first. Where it fails nothing is run on the host any
+    /// more: every call gives [`Error::Unlocked`].
+    async fn relock(&self, _script: String) {}
+
     /// Streams a file there, checks its digest, then renames it into place: a reader on the host sees the
     /// old file or the whole new one. `progress` is told of the bytes that need not be sent any more: those sent,
     /// and those that were there already. A transfer that was cut off goes on where it stopped.

@@ -16,6 +16,9 @@ use super::{
 /// The most time that clearing up after a script may take.
 const CLEAR_UP: Duration = Duration::from_secs(10);
 
+/// The most time that taking a lock again may take: it may wait for what another run left there.
+const RELOCK: Duration = Duration::from_secs(30);
+
 /// Where root shells on one host come from.
 #[async_trait]
 pub(crate) trait Opener: Send + Sync {
@@ -40,6 +43,8 @@ pub(crate) struct RootShell<O> {
 #[derive(Default)]
 pub(crate) struct Slot {
     shell: Option<Shell>,
+    /// What every shell after the first one must run with success before it is used: a lock may end with a shell.
+    relock: Option<String>,
     /// Sessions of shells that were given up in the middle of a script, which may still run.
     abandoned: Vec<Session>,
 }
@@ -50,7 +55,7 @@ impl<O: Opener> RootShell<O> {
         let shell = Some(opener.open().await?);
         Ok(RootShell {
             opener,
-            slot: Mutex::new(Slot { shell, abandoned: Vec::new() }),
+            slot: Mutex::new(Slot { shell, ..Slot::default() }),
             turns: AtomicUsize::new(0),
         })
     }
@@ -66,6 +71,11 @@ impl<O: Opener> RootShell<O> {
             Ok(output) => Ok(output),
             Err(failure) => Err(self.give_up(&mut slot, failure, script.timeout).await),
         }
+    }
+
+    /// See [`Host::relock`](super::Host::relock).
+    pub(crate) async fn relock(&self, script: String) {
+        self.slot.lock().await.relock = Some(script);
     }
 
     /// How many scripts it ran and files it took.
@@ -120,11 +130,27 @@ impl Slot {
                     // Best effort: a process that cannot be killed must not keep the host from being used.
                     let _ = shell.run(&reaper).await;
                 }
+                if let Some(script) = &self.relock {
+                    relock(&mut shell, script)
+                        .await
+                        .map_err(|reason| Error::Unlocked { host: opener.host().to_owned(), reason })?;
+                }
                 shell
             }
         };
         Ok(self.shell.insert(shell))
     }
+}
+
+/// Runs the script that takes the lock again, or says why that cannot be had.
+async fn relock(shell: &mut Shell, script: &str) -> Result<(), String> {
+    let output = match shell.run(&Script::new(script).timeout(RELOCK)).await {
+        Ok(output) if output.status == 0 => return Ok(()),
+        Ok(output) => [output.stdout, output.stderr].concat(),
+        Err(Failure::Ended { reason, .. }) => return Err(reason),
+        Err(_) => return Err(format!("no answer within {} s", RELOCK.as_secs())),
+    };
+    Err(String::from_utf8_lossy(&output).trim().to_owned())
 }
 
 /// A script that ends all processes of a session: asks them for two seconds, then kills them.

@@ -41,7 +41,8 @@ const SLOWEST_PEER: u64 = 128 << 10;
 /// went (`done`, `digest FOUND`, `peer WHY` …).
 ///
 /// The file grows next to its destination, never in /tmp, under a name made of its digest: so it is renamed within
-/// one file system, gets the security label of its folder, and can be continued by a later run.
+/// one file system, gets the security label of its folder, and can be continued by a later run. Its time is that at which
+/// it is put in place, also where an earlier run brought all of it: what is to restart after it looks at that.
 const RECEIVE: &str = r#"
 fail() { printf 'fail %s\n' "$*"; exit 1; }
 digest() { sum=$(sha256sum <"$1") || fail "cannot read $1"; sum=${sum%% *}; }
@@ -107,7 +108,7 @@ fi
 echo received
 digest "$part"
 if [ "$sum" != "$want" ]; then rm -f "$part"; echo "digest $sum"; exit 0; fi
-finish "$part" 2>&1 && mv -f "$part" "$dest" 2>&1 || { rm -f "$part"; exit 1; }
+touch "$part" 2>&1 && finish "$part" 2>&1 && mv -f "$part" "$dest" 2>&1 || { rm -f "$part"; exit 1; }
 echo done
 "#;
 

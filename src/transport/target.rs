@@ -20,6 +20,9 @@ pub struct Target {
     /// Private keys to log in with; beside each its certificate, in `KEY-cert.pub`. When empty: `id_ed25519`,
     /// `id_ecdsa` and `id_rsa` of `~/.ssh` that exist.
     pub keys: Vec<PathBuf>,
+    /// Whether `keys` are those of ssh_config: then one that cannot be used is passed over, as ssh does, and the usual
+    /// ones are not tried, not even when there is none. Otherwise somebody wants just these, and they must do.
+    pub keys_are_configured: bool,
     /// Further certificates for these keys and those of the agent.
     pub certificates: Vec<PathBuf>,
     /// Whether keys of the agent are used only when they are among `keys`.
@@ -102,6 +105,7 @@ impl Target {
             user,
             host_key_alias: None,
             keys: Vec::new(),
+            keys_are_configured: false,
             certificates: Vec::new(),
             only_these_keys: false,
             agent: Agent::Auto,
@@ -145,9 +149,15 @@ pub(crate) fn endpoint(address: &str, port: u16) -> String {
 
 /// Where OpenSSH looks up host keys: the user's file first, then the machine's.
 pub fn default_known_hosts() -> Vec<PathBuf> {
-    let user = std::env::home_dir().map(|home| home.join(".ssh/known_hosts"));
-    user.into_iter().chain([PathBuf::from(GLOBAL_KNOWN_HOSTS)]).collect()
+    [user_known_hosts(), global_known_hosts()].concat()
 }
 
-/// The machine's own file of host keys.
-pub(super) const GLOBAL_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+/// The user's own file of host keys.
+pub(super) fn user_known_hosts() -> Vec<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".ssh/known_hosts")).into_iter().collect()
+}
+
+/// The machine's.
+pub(super) fn global_known_hosts() -> Vec<PathBuf> {
+    vec!["/etc/ssh/ssh_known_hosts".into()]
+}

@@ -9,7 +9,7 @@ use std::{
 
 use hoist::{
     engine::{Error, Lock},
-    transport::{Host, Local, Output, Script},
+    transport::{self, Host, Local, Output, Script},
 };
 use nix::unistd::{geteuid, gethostname};
 
@@ -53,6 +53,46 @@ async fn the_second_is_refused_and_told_by_whom_until_the_first_has_gone() {
     let gone = Instant::now();
     assert!(Lock::taken("cp1", &take(&second, &lock).await).is_ok());
     assert!(gone.elapsed() < Duration::from_secs(3), "{:?}", gone.elapsed());
+}
+
+/// The shell with the lock is ended with everything in it when a script takes too long.
+#[tokio::test]
+async fn the_lock_outlives_a_shell_that_is_replaced_unless_somebody_else_had_it() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: not root, so no file in /run");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lock").display().to_string();
+    let [ours, theirs] = ["ours", "theirs"].map(Lock::new);
+    let at = |script: String| script.replace("/run/hoist.lock", &file);
+    let [first, second] = [open("cp1").await, open("cp1").await];
+    let take = async |host: &Local, lock: &Lock| {
+        let output = host.run(Script::new(at(lock.script()))).await.unwrap();
+        Lock::taken("cp1", &output)
+    };
+    take(&first, &ours).await.unwrap();
+    first.relock(at(ours.again())).await;
+    let hung = first.run(Script::new("sleep 1000").timeout(Duration::from_millis(300))).await.unwrap_err();
+    assert!(matches!(hung, transport::Error::Timeout { .. }), "{hung}");
+    assert_eq!(first.run(Script::new("echo on")).await.unwrap().stdout, b"on\n");
+    match take(&second, &theirs).await.unwrap_err() {
+        Error::Locked { holder, .. } => assert!(holder.contains("Z: ours (process "), "{holder}"),
+        other => panic!("{other}"),
+    }
+    // Between two scripts nobody is there to take it again.
+    first.run(Script::new("kill -9 $$; sleep 10")).await.unwrap_err();
+    take(&second, &theirs).await.unwrap();
+    let refused = async || {
+        let error = first.run(Script::new("echo on")).await.unwrap_err();
+        assert!(matches!(error, transport::Error::Unlocked { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("lock of cp1") && text.contains("Z: theirs (process "), "{text}");
+    };
+    refused().await;
+    // What is known of the host is old even when they have done what they wanted.
+    drop(second);
+    refused().await;
 }
 
 #[tokio::test]

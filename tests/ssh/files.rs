@@ -161,6 +161,26 @@ async fn a_connection_that_falls_silent_is_noticed_while_it_is_full() {
     assert!(matches!(error, Error::Lost { .. }), "{error}");
 }
 
+/// What is to restart after it looks whether it is newer.
+#[tokio::test]
+async fn a_file_that_an_earlier_run_brought_is_new_when_it_is_put_in_place() {
+    let Some(sshd) = Sshd::start() else { return };
+    let host = connect(&sshd.target()).await.unwrap();
+    let bytes = content(1000);
+    let transfer = transfer(&sshd.path(""), &bytes, &sshd.path("file"));
+    let part = sshd.path(&format!(".hoist-{}", transfer.sha256));
+    fs::write(&part, &bytes).unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(86_400);
+    fs::File::options().write(true).open(&part).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(send(&*host, &transfer).await.unwrap()[0], 1000);
+    let modified = || fs::metadata(sshd.path("file")).unwrap().modified().unwrap();
+    assert!(modified().elapsed().unwrap() < Duration::from_secs(60));
+    // But one that was in place already has not changed.
+    fs::File::options().write(true).open(sshd.path("file")).unwrap().set_modified(long_ago).unwrap();
+    send(&*host, &transfer).await.unwrap();
+    assert!(modified().elapsed().unwrap() > Duration::from_secs(3600));
+}
+
 #[tokio::test]
 async fn damaged_leftovers_are_not_built_upon() {
     let Some(sshd) = Sshd::start() else { return };

@@ -106,6 +106,37 @@ async fn a_key_of_another_algorithm_is_a_change() {
     );
 }
 
+/// Which lines count for a server on a port of its own: as OpenSSH's client has it.
+#[tokio::test]
+async fn lines_without_the_port_count_as_with_ssh() {
+    let Some(sshd) = Sshd::start() else { return };
+    let target = sshd.target();
+    for (name, kind) in [("old", "ed25519"), ("older", "rsa")] {
+        sshd.keygen(name, kind, "");
+    }
+    let file = sshd.path("known_hosts");
+    let plain = |key: &str| format!("127.0.0.1 {}", sshd.public(key));
+    let with_port = |key: &str| format!("[127.0.0.1]:{} {}", sshd.port, sshd.public(key));
+    for (lines, accepted) in [
+        (plain("host_ed25519"), true),
+        (plain("old") + &plain("host_ed25519"), true),
+        (plain("old"), false),
+        (with_port("old") + &plain("host_ed25519"), false),
+        (with_port("older") + &plain("host_ed25519"), false),
+        (with_port("old") + &with_port("host_ed25519"), true),
+        (format!("@cert-authority {}", with_port("old")) + &plain("host_ed25519"), true),
+    ] {
+        fs::write(&file, &lines).unwrap();
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "GlobalKnownHostsFile=none", "-o", "StrictHostKeyChecking=yes"]);
+        ssh.args(["-o", "BatchMode=yes", "-o", "IdentityAgent=none", "-o"]);
+        ssh.arg(format!("UserKnownHostsFile={}", file.display())).arg("-i").arg(sshd.path("user"));
+        ssh.args(["-p", &sshd.port.to_string(), "root@127.0.0.1", "true"]);
+        assert_eq!(ssh.output().unwrap().status.success(), accepted, "ssh: {lines}");
+        assert_eq!(connect(&target).await.is_ok(), accepted, "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn a_revoked_key_is_never_accepted() {
     let Some(sshd) = Sshd::start() else { return };

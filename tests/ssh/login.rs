@@ -164,6 +164,30 @@ async fn an_encrypted_key_that_the_agent_holds_needs_no_passphrase() {
     assert_eq!(whoami(&target).await, format!("{}\n", target.user));
 }
 
+/// As ssh does with `IdentityFile` and `IdentitiesOnly`; only a key that the inventory names must do.
+#[tokio::test]
+async fn keys_that_the_configuration_names() {
+    let Some(sshd) = Sshd::start() else { return };
+    let (_process, agent) = start_agent(&sshd);
+    let [work, other] = ["work", "other"].map(|name| sshd.keygen(name, "ed25519", ""));
+    add_to_agent(&agent, &other);
+    let locked = sshd.keygen("locked", "ed25519", "open sesame");
+    sshd.authorize("work");
+    let configured = Target { keys_are_configured: true, agent, ..sshd.target() };
+    // One that is encrypted is passed over where nobody can be asked.
+    let target = Target { keys: vec![locked, sshd.path("user")], ..configured.clone() };
+    assert_eq!(whoami(&target).await, format!("{}\n", target.user));
+    // Of one there is only the public half here.
+    let target = Target { keys: vec![work.clone()], only_these_keys: true, ..configured };
+    add_to_agent(&target.agent, &work);
+    std::fs::remove_file(&work).unwrap();
+    assert_eq!(whoami(&target).await, format!("{}\n", target.user));
+    // And where none is left the usual ones are not tried instead.
+    let none = Target { keys: Vec::new(), ..target };
+    let error = refusal(&none).await.to_string();
+    assert!(error.contains("tried nothing"), "{error}");
+}
+
 #[tokio::test]
 async fn an_agent_that_is_not_there() {
     let Some(sshd) = Sshd::start() else { return };

@@ -21,7 +21,9 @@ fn serve(body: &'static [u8]) -> String {
             let found = line.split(' ').nth(1).is_some_and(|path| path.ends_with("/file"));
             let status = if found { "200 OK" } else { "404 Not Found" };
             let body = if found { body } else { b"" };
-            let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+            // wget gives what it fetches that time.
+            let old = "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT";
+            let head = format!("HTTP/1.0 {status}\r\n{old}\r\nContent-Length: {}\r\n\r\n", body.len());
             stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         }
     });
@@ -32,7 +34,7 @@ fn serve(body: &'static [u8]) -> String {
 /// one of them.
 async fn apply_with(host: &Local, programs: &[&str], artifact: &Task) -> Option<Result<(), String>> {
     let bin = tempfile::tempdir().unwrap();
-    let always = ["sh", "mkdir", "rm", "sha256sum", "tr", "chown", "chmod", "mv"];
+    let always = ["sh", "mkdir", "rm", "sha256sum", "tr", "touch", "chown", "chmod", "mv"];
     for name in always.iter().chain(programs) {
         let folders = std::env::var_os("PATH")?;
         let path = std::env::split_paths(&folders).map(|dir| dir.join(name)).find(|it| it.exists())?;
@@ -73,6 +75,11 @@ async fn a_host_fetches_with_what_it_has() {
         apply_with(&host, &[program], &good).await.unwrap().unwrap();
         assert_eq!(good.diff(&observe(&host, std::slice::from_ref(&good)).await), None);
         assert_eq!(std::fs::read(&path).unwrap(), b"the file");
+        let age = std::fs::metadata(&path).unwrap().modified().unwrap().elapsed();
+        assert!(
+            age.is_ok_and(|age| age.as_secs() < 60),
+            "{program}: what restarts after it sees nothing new"
+        );
         // A wrong mode alone fetches nothing: there is no server any more at this address.
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let gone = json!({"url": "http://127.0.0.1:9/file", "sha256": sha256(b"the file"), "path": path});

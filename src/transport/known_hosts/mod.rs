@@ -182,13 +182,17 @@ impl KnownHost {
         if let Some(place) = self.revoked(key) {
             return Verdict::Revoked { place };
         }
-        // As OpenSSH does, the right key counts when it is recorded without the port too; a wrong one does not.
-        if self.marked(Marker::None).any(|entry| entry.key.key_data() == key.key_data()) {
+        // As with OpenSSH, lines without the port count only where none has it, of whatever algorithm: who recorded a
+        // key for this port meant no other one. And of those that count so only the right key does; a wrong one is
+        // that of another server.
+        let pinned = self.marked(Marker::None).any(|entry| entry.with_port);
+        let mut entries = self.marked(Marker::None).filter(|entry| entry.with_port || !pinned);
+        if entries.any(|entry| entry.key.key_data() == key.key_data()) {
             return Verdict::Known;
         }
         let entries = self.marked(Marker::None).filter(|entry| entry.with_port);
         let expected: Vec<_> = entries.map(Entry::recorded).collect();
-        if expected.is_empty() { Verdict::Unknown } else { Verdict::Changed { expected } }
+        if pinned { Verdict::Changed { expected } } else { Verdict::Unknown }
     }
 
     /// A certificate is known by the line of its authority. When it does not do, its key counts as a bare one, as

@@ -8,10 +8,13 @@ use super::*;
 
 const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
+/// Of another algorithm.
+const E: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlz\
+    dHAyNTYAAABBBC1fCd5vYsl0Gux1rDZ8gMDvFyxNk1hFi1uZC/RGKmt/GAeFgEtIKO2T24/Qu6fq4cwaXuYcS6C4Vxr9wdHj8JA=";
 
 fn known(lines: &str, address: &str, port: u16) -> KnownHost {
     let mut known = KnownHost::load(&[], address, port).unwrap();
-    known.parse(Path::new("kh"), &lines.replace("KEY-A", A).replace("KEY-B", B));
+    known.parse(Path::new("kh"), &lines.replace("KEY-A", A).replace("KEY-B", B).replace("KEY-E", E));
     known
 }
 
@@ -59,6 +62,12 @@ fn lines() {
         ("[h]:2222 KEY-B", "h", 22, "unknown"),
         ("h KEY-A", "h", 2222, "known"),
         ("h KEY-B", "h", 2222, "unknown"),
+        ("[h]:2222 KEY-B\nh KEY-A", "h", 2222, "changed 1"),
+        ("[h]:2222 KEY-E\nh KEY-A", "h", 2222, "changed 1"),
+        ("[h]:2222 KEY-B\n[h]:2222 KEY-A\nh KEY-B", "h", 2222, "known"),
+        ("@cert-authority [h]:2222 KEY-B\nh KEY-A", "h", 2222, "known"),
+        ("[h]:2222 KEY-B\nh KEY-A", "h", 22, "known"),
+        ("[h]:2222 KEY-B\n[h]:23 KEY-A", "h", 2222, "changed 1"),
         ("[fd00::1]:2222 KEY-A", "fd00::1", 2222, "known"),
         ("fd00::1 KEY-A", "fd00::1", 22, "known"),
         // Markers.

@@ -10,9 +10,11 @@ use std::{
 use futures::future::{BoxFuture, FutureExt};
 
 use super::{
-    Agent, Become, Error, Route, Target, default_known_hosts,
+    Agent, Become, Error, Route, Target,
+    credentials::is_there,
     hop::Hop,
     ssh_config::{ConfigFile, Query, Said, SshConfig},
+    target::{global_known_hosts, user_known_hosts},
 };
 
 #[cfg(test)]
@@ -152,12 +154,15 @@ impl Resolver {
         let path = |text: &String| said.expand(text, &address, port, &user).map(|text| home(&text));
         let paths = |texts: &[String]| texts.iter().map(path).collect::<Result<Vec<PathBuf>, String>>();
         // As ssh does, passes over a configured key that is not there; one that the inventory names must be.
-        let mut configured = paths(&said.identity_files)?;
-        configured.retain(|path| path.exists());
-        target.keys = match &settings.key {
-            Some(key) if hop.is_none() || configured.is_empty() => vec![key.clone()],
-            _ => configured,
-        };
+        let mut configured = paths(said.identity_files.as_deref().unwrap_or_default())?;
+        configured.retain(|path| is_there(path));
+        match &settings.key {
+            Some(key) if hop.is_none() || configured.is_empty() => target.keys = vec![key.clone()],
+            _ => {
+                target.keys = configured;
+                target.keys_are_configured = said.identity_files.is_some();
+            }
+        }
         target.certificates = paths(&said.certificate_files)?;
         target.only_these_keys = said.identities_only;
         target.agent = match said.identity_agent.as_deref() {
@@ -170,14 +175,14 @@ impl Resolver {
             Some(socket) => Agent::Socket(path(&socket.to_owned())?),
         };
         target.revoked_keys = said.revoked.as_ref().map(path).transpose()?;
-        if let Some(file) = &settings.known_hosts {
-            target.known_hosts = vec![file.clone()];
-        } else if let Some(files) = &said.known_hosts {
-            target.known_hosts = paths(files)?;
-            target.known_hosts.extend(said.global_known_hosts.iter().cloned());
+        target.known_hosts = if let Some(file) = &settings.known_hosts {
+            vec![file.clone()]
         } else {
-            target.known_hosts = default_known_hosts();
-        }
+            // Each by itself: who names the machine's files still has the default one of the user's.
+            let user = said.known_hosts.as_ref().map(|files| paths(files)).transpose()?;
+            let global = said.global_known_hosts.clone();
+            [user.unwrap_or_else(user_known_hosts), global.unwrap_or_else(global_known_hosts)].concat()
+        };
         Ok(())
     }
 }

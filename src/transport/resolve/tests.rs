@@ -1,12 +1,14 @@
 //! What wins, and which way it is.
 
 use super::*;
+use crate::transport::default_known_hosts;
 
-/// Resolves with an ssh_config of this text, in a folder in which `KEY` exists.
+/// Resolves with an ssh_config of this text, in a folder in which `KEY` exists, and the public half of `KEY-in-agent`.
 async fn resolve(config: &str, settings: Settings) -> Result<Target, Error> {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");
     std::fs::write(&key, "").unwrap();
+    std::fs::write(dir.path().join("key-in-agent.pub"), "").unwrap();
     let path = dir.path().join("config");
     std::fs::write(&path, config.replace("KEY", &key.display().to_string())).unwrap();
     Resolver::default().resolve(&Settings { config: ConfigFile::File(path), ..settings }).await
@@ -42,6 +44,7 @@ async fn the_inventory_wins_over_the_file_wins_over_defaults() {
     assert_eq!(way(&target), "bob@10.0.0.1:2222");
     assert!(matches!(target.r#become, Become::Sudo { password: None }));
     assert!(target.keys.len() == 1 && target.keys[0].ends_with("key"), "{:?}", target.keys);
+    assert!(target.keys_are_configured);
     assert_eq!(target.certificates, [PathBuf::from("/c-10.0.0.1.pub")]);
     assert!(target.only_these_keys && matches!(target.agent, Agent::Off));
     assert_eq!(target.known_hosts, [PathBuf::from("/known"), PathBuf::from("/more")]);
@@ -60,8 +63,52 @@ async fn the_inventory_wins_over_the_file_wins_over_defaults() {
     let target = resolve(CONFIG, settings).await.unwrap();
     assert_eq!(way(&target), "root@10.0.0.1:22");
     assert_eq!((&target.keys, &target.known_hosts), (&vec!["/k".into()], &vec!["/kh".into()]));
+    assert!(!target.keys_are_configured, "this one must do");
     assert_eq!((target.connect_timeout.as_secs(), target.keepalive.as_secs()), (1, 2));
     assert!(matches!(target.r#become, Become::Root));
+}
+
+#[tokio::test]
+async fn keys_of_the_file() {
+    for (config, expected, configured) in [
+        ("Port 22", vec![], false),
+        ("IdentityFile none", vec![], true),
+        // Whoever names keys does not want the usual ones instead.
+        ("IdentityFile KEY-that-is-not", vec![], true),
+        ("IdentityFile KEY-in-agent", vec!["key-in-agent"], true),
+        ("IdentityFile KEY-in-agent\nIdentityFile KEY", vec!["key-in-agent", "key"], true),
+    ] {
+        let target = resolve(config, w1()).await.unwrap();
+        let names: Vec<_> = target.keys.iter().map(|key| key.file_name().unwrap()).collect();
+        assert_eq!(
+            (names, target.keys_are_configured),
+            (expected.iter().map(AsRef::as_ref).collect(), configured),
+            "{config}"
+        );
+        let named = resolve(config, Settings { key: Some("/k".into()), ..w1() }).await.unwrap();
+        assert_eq!((named.keys, named.keys_are_configured), (vec!["/k".into()], false), "{config}");
+    }
+}
+
+#[tokio::test]
+async fn the_user_s_known_hosts_and_the_machine_s_are_said_each_by_itself() {
+    let user = default_known_hosts()[0].clone();
+    for (config, expected) in [
+        // As FreeIPA sets up its clients.
+        ("GlobalKnownHostsFile /global", vec![user.clone(), "/global".into()]),
+        ("GlobalKnownHostsFile /one /two", vec![user.clone(), "/one".into(), "/two".into()]),
+        ("GlobalKnownHostsFile none", vec![user.clone()]),
+        ("UserKnownHostsFile none\nGlobalKnownHostsFile /global", vec!["/global".into()]),
+    ] {
+        assert_eq!(resolve(config, w1()).await.unwrap().known_hosts, expected, "{config}");
+    }
+    let begins = |known: &[PathBuf], with: [PathBuf; 2]| assert_eq!(known[..2], with);
+    let machine = default_known_hosts()[1].clone();
+    begins(
+        &resolve("UserKnownHostsFile /user", w1()).await.unwrap().known_hosts,
+        ["/user".into(), machine.clone()],
+    );
+    begins(&resolve("Port 22", w1()).await.unwrap().known_hosts, [user, machine]);
 }
 
 #[tokio::test]

@@ -14,13 +14,14 @@ pub(in crate::transport) struct Said {
     pub(in crate::transport) user: Option<String>,
     pub(in crate::transport) port: Option<u16>,
     pub(in crate::transport) host_key_alias: Option<String>,
-    /// With tokens, see [`Said::expand`].
-    pub(in crate::transport) identity_files: Vec<String>,
+    /// With tokens, see [`Said::expand`]; empty when a file says `none`.
+    pub(in crate::transport) identity_files: Option<Vec<String>>,
     pub(in crate::transport) certificate_files: Vec<String>,
     pub(in crate::transport) identities_only: bool,
     pub(in crate::transport) identity_agent: Option<String>,
     pub(in crate::transport) known_hosts: Option<Vec<String>>,
-    pub(in crate::transport) global_known_hosts: Vec<PathBuf>,
+    /// ssh's own default where no file says any; none when ssh was not asked.
+    pub(in crate::transport) global_known_hosts: Option<Vec<PathBuf>>,
     pub(in crate::transport) revoked: Option<String>,
     pub(in crate::transport) proxy_jump: Option<String>,
     pub(in crate::transport) proxy_command: Option<String>,
@@ -46,12 +47,17 @@ impl Said {
                 "user" => said.user = text(),
                 "port" => said.port = value.parse().ok(),
                 "hostkeyalias" => said.host_key_alias = text(),
-                "identityfile" if value != "none" => said.identity_files.push(value.to_owned()),
+                "identityfile" => {
+                    let files = said.identity_files.get_or_insert_default();
+                    files.extend(text().filter(|file| file != "none"));
+                }
                 "certificatefile" if value != "none" => said.certificate_files.push(value.to_owned()),
                 "identitiesonly" => said.identities_only = value == "yes",
                 "identityagent" => said.identity_agent = text(),
                 "userknownhostsfile" => said.known_hosts = Some(files().map(str::to_owned).collect()),
-                "globalknownhostsfile" => said.global_known_hosts = files().map(PathBuf::from).collect(),
+                "globalknownhostsfile" => {
+                    said.global_known_hosts = Some(files().map(PathBuf::from).collect());
+                }
                 "revokedhostkeys" if value != "none" => said.revoked = text(),
                 "proxyjump" if value != "none" => said.proxy_jump = text(),
                 "proxycommand" if value != "none" => said.proxy_command = text(),
@@ -143,13 +149,20 @@ mod tests {
                 keepalive: Some(Duration::from_secs(7)),
                 host_key_alias: Some("alias".into()),
                 identity_agent: Some("none".into()),
-                identity_files: vec!["~/.ssh/id_%h".into(), "/a b/k".into()],
+                identity_files: Some(vec!["~/.ssh/id_%h".into(), "/a b/k".into()]),
                 certificate_files: vec!["~/c.pub".into()],
-                global_known_hosts: vec!["/etc/a".into(), "/etc/b".into()],
+                global_known_hosts: Some(vec!["/etc/a".into(), "/etc/b".into()]),
                 proxy_jump: Some("a,b".into()),
                 ..Said::default()
             }
         );
+    }
+
+    #[test]
+    fn no_key_and_nothing_said_of_keys_are_not_the_same() {
+        let keys = |text: &str| Said::parse(text, "w1").identity_files;
+        assert_eq!(keys("identityfile hoist-was-told-nothing\n"), None);
+        assert_eq!(keys("identityfile none\nidentityfile hoist-was-told-nothing\n"), Some(Vec::new()));
     }
 
     #[test]
