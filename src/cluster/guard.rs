@@ -2,6 +2,7 @@
 
 use super::{
     Session,
+    etcd::{OtherEtcd, same_etcd},
     identity::{OtherIdentity, same_identity},
     keepers::{self, TwoHolders},
     roles::{OtherRole, same_roles},
@@ -47,6 +48,9 @@ pub enum Refusal {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Identity(#[from] OtherIdentity),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Etcd(#[from] OtherEtcd),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Subnet(#[from] OtherSubnet),
@@ -103,6 +107,7 @@ impl Guard {
             same_roles(inventory, &session.facts, changed)?;
             same_version(inventory, &session.facts)?;
             same_identity(inventory, &session.facts)?;
+            same_etcd(inventory, &session.facts, changed)?;
         }
         if self.includes("bridge") {
             same_subnets(inventory, &session.facts)?;

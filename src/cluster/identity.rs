@@ -1,11 +1,15 @@
-//! What a cluster is begun with and keeps: where its API server is reached, and the ranges of its addresses.
+//! What a cluster is begun with and keeps: where its API server is reached and listens, the ranges of its addresses, and where
+//! etcd is.
 
 use std::fmt::Display;
 
 use ipnet::Ipv4Net;
 
 use super::{Observed, living};
-use crate::{facts::Kubernetes, inventory::Inventory};
+use crate::{
+    facts::Kubernetes,
+    inventory::{Etcd, Inventory},
+};
 
 /// The inventory says something else of the cluster than what it was begun with. The run that carried this out would
 /// take the old away from under nodes and pods that know nothing of the new.
@@ -50,6 +54,18 @@ const PODS: Kept = Kept {
     why: "pods that run keep the addresses that they have",
     setting: "`cluster.network.pods`",
 };
+const ETCD: Kept = Kept {
+    what: "etcd of this cluster is",
+    file: "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    why: "its data stay where they are, and the API servers would ask an etcd that is not there",
+    setting: "`cluster.etcd`",
+};
+const API_PORT: Kept = Kept {
+    what: "the API servers of this cluster listen on port",
+    file: "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    why: "no balancer can be put before them, or be taken away, while nodes reach them",
+    setting: "`cluster.endpoint` (with `vip` or `local` hoist's own balancers have its port, and API servers the one after it)",
+};
 
 /// Compares the inventory with what control planes that live have. What none of them says is passed over, and so are those
 /// of a cluster with another name, of which preflight tells. Where one of them has what the inventory says and others have
@@ -68,7 +84,13 @@ pub fn same_identity(inventory: &Inventory, facts: &Observed) -> Result<(), Othe
         same(&ENDPOINT, &planes, |own| endpoint(&own.endpoint), wanted)?;
     }
     same(&SERVICES, &planes, |own| range(&own.services), network.services.trunc())?;
-    same(&PODS, &planes, |own| range(&own.pods), network.pods.trunc())
+    same(&PODS, &planes, |own| range(&own.pods), network.pods.trunc())?;
+    let etcd = match inventory.cluster.etcd {
+        Etcd::Stacked => "stacked",
+        Etcd::External => "external",
+    };
+    same(&ETCD, &planes, |own| Some(own.etcd.clone()).filter(|said| !said.is_empty()), etcd.to_owned())?;
+    same(&API_PORT, &planes, |own| own.api_port, inventory.api_port())
 }
 
 fn same<T: Display + PartialEq>(
@@ -184,6 +206,47 @@ mod tests {
             let said = error.help().unwrap().to_string();
             assert!(said.starts_with("nothing was changed") && said.contains(help), "{said}");
         }
+    }
+
+    /// What kubeadm is told by hoist for each way, and what a cluster was told that was begun in another.
+    #[test]
+    fn where_etcd_is_and_where_api_servers_listen_is_kept() {
+        let told = |etcd: &str, api_port| Kubernetes {
+            etcd: etcd.to_owned(),
+            api_port,
+            ..plane("10.77.0.11:6443", "", "")
+        };
+        let with = |endpoint: &str| LAB.replace("endpoint: {address: 10.77.0.11, port: 6443}", endpoint);
+        let external = include_str!("../../tests/fixtures/cluster/etcd.yaml").to_owned();
+        let vip = plane("10.77.0.200:6443", "", "");
+        let behind = |api_port| Kubernetes { api_port: Some(api_port), ..vip.clone() };
+        for (text, own, refused) in [
+            (LAB.to_owned(), told("stacked", Some(6443)), None),
+            (LAB.to_owned(), told("", None), None),
+            (LAB.to_owned(), told("external", Some(6443)), Some((&ETCD, "external", "stacked"))),
+            (external.clone(), told("external", Some(6443)), None),
+            (external, told("stacked", Some(6443)), Some((&ETCD, "stacked", "external"))),
+            // The endpoint is the same, with a balancer before the API servers and without.
+            (with("endpoint: {vip: 10.77.0.200}"), behind(6444), None),
+            (with("endpoint: {address: 10.77.0.200}"), behind(6444), Some((&API_PORT, "6444", "6443"))),
+            (with("endpoint: {address: 10.77.0.200}"), behind(6443), None),
+            (with("endpoint: {vip: 10.77.0.200}"), behind(6443), Some((&API_PORT, "6443", "6444"))),
+        ] {
+            let said = answer(&text, &[("cp1", own.clone())]);
+            let said = said.as_ref().err().map(|it| (it.kept, it.has.as_str(), it.wanted.as_str()));
+            assert_eq!(said, refused, "{own:?}");
+        }
+        let own = Kubernetes { api_port: Some(6444), ..plane("127.0.0.1:6443", "", "") };
+        // The virtual address beside it is for people: it comes and goes.
+        for endpoint in ["endpoint: {local: true}", "endpoint: {vip: 10.77.0.201, local: true}"] {
+            assert_eq!(answer(&with(endpoint), &[("cp1", own.clone())]), Ok(()), "{endpoint}");
+        }
+        let why = answer(LAB, &[("cp1", told("external", None))]).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "etcd of this cluster is external (/etc/kubernetes/manifests/kube-apiserver.yaml on cp1), and the inventory says \
+             stacked"
+        );
     }
 
     #[test]

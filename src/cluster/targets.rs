@@ -69,7 +69,10 @@ pub(super) fn common(inventory: &Inventory, index: Option<&Index>, kubeadm: Opti
     let mut common = Context::default();
     common.set("cluster", cluster(inventory, index, kubeadm));
     let all = inventory.hosts.iter();
-    let all = all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pod_subnet(inventory, host)}));
+    // A host that is no node has no pods, and no subnet for them, whatever its address would make of it.
+    let pods = |host: &Host| pod_subnet(inventory, host).filter(|_| host.is_node());
+    let all =
+        all.map(|(name, host)| json!({"name": name, "address": host.address, "pod_subnet": pods(host)}));
     common.set("hosts", all.collect::<Vec<Value>>());
     common
 }
@@ -287,6 +290,18 @@ mod tests {
         assert_eq!(names, ["cp1"]);
         let names: Vec<String> = begins(Some(&["base".to_string()]));
         assert_eq!(names, Vec::<String>::new());
+    }
+
+    #[test]
+    fn hosts_that_are_no_nodes_have_no_pods_to_lead_to() {
+        let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
+        // It would have the subnet of w1.
+        let text = text.replace("10.77.0.23", "10.77.1.12");
+        let inventory = inventory::parse("etcd.yaml", &text).unwrap().inventory;
+        let hosts = common(&inventory, None, None).get("hosts");
+        let subnets: Vec<_> = (0..5).map(|index| hosts[index]["pod_subnet"].as_str()).collect();
+        assert_eq!(subnets, [None, None, None, Some("10.244.11.0/24"), Some("10.244.12.0/24")]);
+        assert_eq!(hosts[2]["address"], "10.77.1.12", "its name is known all the same");
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Etcd {
         self.data && !self.interrupted
     }
 
+    /// Whether it knows a member of this identity.
+    pub fn lists(&self, id: &str) -> bool {
+        self.members.iter().any(|member| member.id == id)
+    }
+
     /// Takes in one line of the fact script's answer.
     pub(super) fn read(&mut self, key: &str, value: &str) {
         match key {

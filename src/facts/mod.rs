@@ -150,6 +150,11 @@ pub struct Kubernetes {
     pub services: String,
     /// On a control plane: where pods get their addresses, as its controller manager is told; empty where it is not.
     pub pods: String,
+    /// On a control plane: where its API server is told that etcd is, in the inventory's words, `stacked` or `external`; empty
+    /// where it is not told.
+    pub etcd: String,
+    /// On a control plane: the port that its API server itself listens on, as it is told.
+    pub api_port: Option<u16>,
     /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
     pub encryption_key: bool,
     /// kubeadm is at work there for hoist, or was killed at it: what it made so far does not count.
@@ -244,6 +249,8 @@ impl Facts {
                     facts.kubernetes.endpoint = value.trim_matches('"').trim_end_matches('/').to_owned();
                 }
                 "kubernetes.services" => facts.kubernetes.services = value.trim_matches('"').to_owned(),
+                "kubernetes.etcd" => facts.kubernetes.etcd = text(),
+                "kubernetes.api_port" => facts.kubernetes.api_port = value.parse().ok(),
                 "kubernetes.pods" => facts.kubernetes.pods = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,
                 "kubernetes.api_server" => facts.kubernetes.api_server = true,

@@ -149,6 +149,14 @@ else
 		done < /etc/kubernetes/admin.conf
 		while read -r key value; do
 			case "$key $value" in
+				"- --etcd-servers="*)
+					if [ -e /etc/kubernetes/manifests/etcd.yaml ] || [ "${value#*=}" = https://127.0.0.1:2379 ]; then
+						say kubernetes.etcd stacked
+					else
+						say kubernetes.etcd external
+					fi
+					;;
+				"- --secure-port="*) say kubernetes.api_port "${value#*=}" ;;
 				"- --service-cluster-ip-range="*) say kubernetes.services "${value#*=}" ;;
 				"image: "*) say kubernetes.version "${value##*:}" && break ;;
 			esac

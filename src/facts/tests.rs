@@ -81,6 +81,7 @@ async fn a_node_tells_its_clusters_fingerprint() {
             "pki/ca.crt",
             "manifests/kube-apiserver.yaml",
             "manifests/kube-controller-manager.yaml",
+            "manifests/etcd.yaml",
         ] {
             let _ = std::fs::remove_file(folder.path().join(name));
         }
@@ -114,11 +115,25 @@ async fn a_node_tells_its_clusters_fingerprint() {
         assert!(own.pods.is_empty() && own.api_server, "{shell:?}");
         manifest("controller-manager", "    - --cluster-cidr=10.244.0.0/16\n");
         assert_eq!(ask().await.pods, "10.244.0.0/16", "{shell:?}");
+        for (servers, stacked) in [
+            ("https://127.0.0.1:2379", "stacked"),
+            ("https://10.0.0.21:2379", "external"),
+            ("https://127.0.0.1:2379,https://10.0.0.21:2379", "external"),
+        ] {
+            let etcd = format!("    - --etcd-servers={servers}\n");
+            manifest("apiserver", &format!("{etcd}    - --secure-port=6444\n"));
+            let own = ask().await;
+            assert_eq!((own.etcd.as_str(), own.api_port), (stacked, Some(6444)), "{shell:?} {servers}");
+        }
+        // Whoever told it of the other members, too.
+        write("manifests/etcd.yaml", "");
+        assert_eq!(ask().await.etcd, "stacked", "{shell:?}");
         // What is not said is not known.
         manifest("apiserver", "");
         manifest("controller-manager", "");
         let own = ask().await;
         assert_eq!((own.services.as_str(), own.pods.as_str()), ("", ""), "{shell:?}");
+        assert_eq!((own.etcd.as_str(), own.api_port), ("", None), "{shell:?}");
     }
 }
 

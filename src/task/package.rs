@@ -170,14 +170,17 @@ cd / && rm -rf "$dir"
 rmdir "${dir%/*}" 2>/dev/null
 exit $status"#;
 
-/// dnf installs files with their dependencies among them, and looks at the signature of each.
+/// dnf installs files with their dependencies among them, and looks at the signature of each. The keys that the distribution
+/// lays on its hosts are not known to rpm until dnf installs from a repository for the first time, and of files dnf knows no
+/// repository that would name a key.
 const DNF: &str = r#"
 cd "$dir" || exit 1
+for key in /etc/pki/rpm-gpg/RPM-GPG-KEY-*; do [ ! -e "$key" ] || rpmkeys --import "$key"; done
 set --
 for file in $files; do set -- "$@" "./$file"; done
 dnf -qy --disablerepo='*' --setopt=localpkg_gpgcheck=1 --setopt=install_weak_deps=False install "$@"
 status=$?
-[ "$status" = 0 ] || echo 'the pinned packages cannot be installed on this host: if it has newer ones, pin them anew with hoist lock --update' >&2
+[ "$status" = 0 ] || echo 'the pinned packages cannot be installed on this host: if it has newer ones, pin them anew with hoist lock --update; if a public key is not installed, put the key of who signed them on the host and run rpmkeys --import FILE' >&2
 cd / && rm -rf "$dir"
 rmdir "${dir%/*}" 2>/dev/null
 exit $status"#;

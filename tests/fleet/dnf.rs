@@ -2,8 +2,11 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     process::{Command, Stdio},
 };
+
+use hoist::task::{Act, Observations, Package, PackageFile, Task};
 
 use crate::{
     bed::{Fleet, Ran, address},
@@ -109,4 +112,62 @@ fn a_package_that_nobody_has_and_a_repository_that_is_away_have_their_causes() {
     fleet.on("2222", 0, "rm -rf /var/cache/dnf /var/lib/dnf");
     let ran = fleet.hoist("apply", &["--only", "none"]).exits(1).says("Failed to download metadata");
     ran.says("likely cause: the host does not reach one of its package repositories").says("dnf repolist");
+}
+
+/// Signs the packages with a key of its own, and puts its public half beside the repository.
+fn sign(fleet: &Fleet) {
+    let home = fleet.path("gpg");
+    fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+    let script = "set -e\n\
+        gpg --batch --quiet --passphrase '' --quick-generate-key hoist@example.lan rsa2048 sign never 2>/dev/null\n\
+        gpg --batch --armor --export hoist@example.lan >\"$1/RPM-GPG-KEY-test\"\n\
+        rpmsign --define '__gpg /usr/bin/gpg' --define '_gpg_name hoist@example.lan' --addsign \"$1\"/noarch/*.rpm >/dev/null\n\
+        gpgconf --kill gpg-agent";
+    let mut command = Command::new("sh");
+    quietly(
+        command
+            .args(["-c", script, "sh"])
+            .arg(fleet.path("repository"))
+            .env("GNUPGHOME", &home)
+            .env("HOME", home),
+    );
+}
+
+/// A host that has no network gets files, and its dnf has never asked for the distribution's key.
+#[test]
+fn pinned_packages_are_installed_with_the_keys_that_lie_on_the_host() {
+    if !Command::new("sh")
+        .args(["-c", "command -v gpg && command -v rpmsign"])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+    {
+        return skip("signed packages need Debian's packages gpg and rpm");
+    }
+    let Some(fleet) = start() else { return };
+    sign(&fleet);
+    let files = ["one", "two"].map(|name| PackageFile {
+        name: format!("hoist-{name}"),
+        version: "1.5-2".to_owned(),
+        source: format!("hoist-{name}-1.5-2.noarch.rpm"),
+        url: None,
+        sha256: name.to_owned(),
+    });
+    let package = Package { names: vec!["hoist-one".to_owned()], files: Some(files.into()) };
+    let acts = Task::Package(package).acts(&Observations::default());
+    let Some(Act::Script { text, .. }) = acts.last() else { panic!("{acts:?}") };
+    let repository = fleet.path("repository").display().to_string();
+    // As they are when they were sent.
+    let sent = format!(
+        "mkdir -p /var/lib/hoist/packages /etc/pki/rpm-gpg\n\
+         for name in one two; do cp {repository}/noarch/hoist-$name-*.rpm /var/lib/hoist/packages/$name.rpm || exit 1; done\n"
+    );
+    let tried = format!("( {text}\n) >/dev/null 2>/run/said");
+    let refused = "grep -q 'Public key for .* is not installed' /run/said && grep -q 'rpmkeys --import' /run/said || \
+                   { cat /run/said >&2; exit 1; }";
+    fleet.on("2222", 0, &format!("{sent}{tried} && exit 1\n{refused}"));
+    let key = format!("cp {repository}/RPM-GPG-KEY-test /etc/pki/rpm-gpg/ || exit 1\n");
+    let there = "|| { cat /run/said >&2; exit 1; }\ngrep -q hoist-two /usr/share/hoist-two/file";
+    fleet.on("2222", 0, &format!("{sent}{key}{tried} {there}"));
 }

@@ -3,6 +3,7 @@
 
 mod membership;
 mod settings;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,9 @@ use crate::{
 };
 use membership::{Member, Membership, Peer, Step, steps};
 pub(super) use settings::flags;
+pub use strangers::OtherEtcd;
+pub(super) use strangers::same_etcd;
+use strangers::{speaker, strangers};
 
 /// What a host has to do to be a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +59,20 @@ pub fn hosts(inventory: &Inventory) -> impl Iterator<Item = &str> {
 
 /// The hosts that are members, in the order of the inventory.
 pub fn living<'a>(inventory: &'a Inventory, facts: &'a Observed) -> impl Iterator<Item = &'a str> {
-    hosts(inventory).filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd.is_member()))
+    known(inventory, facts).filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd.is_member()))
+}
+
+/// The hosts that are members, or may become some: all but those that have another etcd.
+fn known<'a>(inventory: &'a Inventory, facts: &Observed) -> impl Iterator<Item = &'a str> {
+    let strangers = strangers(inventory, facts);
+    hosts(inventory).filter(move |name| strangers.iter().all(|stranger| stranger.host != *name))
 }
 
 /// Members that the inventory does not have, as one tells it who speaks for a majority. They count for the majority like
 /// all others.
 pub fn unlisted(inventory: &Inventory, facts: &Observed) -> Vec<String> {
-    let speaker = living(inventory, facts).find_map(|name| facts.get(name).filter(|facts| facts.etcd.quorum));
-    let members = speaker.into_iter().flat_map(|facts| &facts.etcd.members);
+    let seen = hosts(inventory).filter_map(|name| Some((name, &facts.get(name)?.etcd)));
+    let members = speaker(seen).into_iter().flat_map(|(_, etcd)| &etcd.members);
     let is_ours = |member: &Listed| {
         hosts(inventory)
             .map(|name| peer(inventory, name))
@@ -115,16 +125,18 @@ pub fn parts(inventory: &Inventory, facts: &Observed) -> BTreeMap<String, Part> 
         },
         Err(refusal) => Part::Wait { why: refusal.to_string() },
     };
-    all(&|_, etcd| match etcd {
-        _ if etcd.is_member() => Part::Keep,
-        _ if resumes(etcd) => Part::Resume,
-        _ => joins.clone(),
+    let strangers = strangers(inventory, facts);
+    all(&|name, etcd| match strangers.iter().find(|stranger| stranger.host == name) {
+        Some(stranger) => Part::Wait { why: stranger.to_string() },
+        None if etcd.is_member() => Part::Keep,
+        None if resumes(etcd) => Part::Resume,
+        None => joins.clone(),
     })
 }
 
 /// The membership as one tells it who speaks for a majority, and who of it runs.
 fn membership(seen: &[(&str, &Seen)]) -> Option<Membership> {
-    let (_, speaker) = seen.iter().find(|(_, etcd)| etcd.is_member() && etcd.quorum)?;
+    let (_, speaker) = speaker(seen.iter().copied())?;
     let runs = |id: &str| seen.iter().any(|(_, etcd)| etcd.id == id);
     let members = speaker.members.iter().map(|member| Member {
         id: member.id.clone(),
@@ -141,10 +153,10 @@ fn peer(inventory: &Inventory, name: &str) -> Peer {
     Peer { name: name.to_string(), address }
 }
 
-/// The authority that counts, by its digest: that of a member, or else the first there is.
+/// The authority that counts, by its digest: that of a member, or else the first there is. Never that of another etcd.
 fn authority<'a>(inventory: &Inventory, facts: &'a Observed) -> Option<&'a str> {
     let of = |name: &str| facts.get(name).map(|facts| facts.etcd.ca.as_str()).filter(|ca| !ca.is_empty());
-    living(inventory, facts).find_map(of).or_else(|| hosts(inventory).find_map(of))
+    living(inventory, facts).find_map(of).or_else(|| known(inventory, facts).find_map(of))
 }
 
 /// Where each host whose facts are known has the authority from.

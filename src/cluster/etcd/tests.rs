@@ -209,7 +209,7 @@ fn what_cannot_be_done_is_named() {
     assert!(matches!(steps(&now, &[twin]), Err(Refusal::Lives { .. })));
 }
 
-fn lab() -> Inventory {
+pub(super) fn lab() -> Inventory {
     let text = include_str!("../../../tests/fixtures/cluster/etcd.yaml");
     inventory::parse("etcd.yaml", text).unwrap().inventory
 }
@@ -217,7 +217,7 @@ fn lab() -> Inventory {
 /// Facts of etcd1 to etcd3: ` ` silent, `-` nothing, `a` only an authority, `m` a member that runs, `d` a member that is
 /// down, `i` interrupted and down with data, `r` interrupted and running, `l` the same as a learner, `n` interrupted
 /// without data. Members that run know the identities 1 to 3 of `listed`.
-fn facts(hosts: &str, listed: &str) -> Observed {
+pub(super) fn facts(hosts: &str, listed: &str) -> Observed {
     let majority = hosts.chars().filter(|what| matches!(what, 'm' | 'r')).count() * 2 > listed.len();
     let members = listed.chars().map(|id| Listed {
         id: id.to_string(),
@@ -264,6 +264,9 @@ fn every_host_has_its_part() {
         ("mmd", "123", "keep keep keep"),
         ("mm ", "123", "keep keep"),
         ("m-", "1", "keep join"),
+        // The data are another etcd's, or those of a member that was taken out.
+        ("mmd", "12", "keep keep wait"),
+        ("mmm", "12", "keep keep wait"),
         // Without a majority nobody joins, but what has data starts.
         ("mi-", "123", "keep resume wait"),
         ("d--", "", "keep wait wait"),
