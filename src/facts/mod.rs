@@ -153,6 +153,11 @@ pub struct Kubernetes {
     /// On a control plane: where its API server is told that etcd is, in the inventory's words, `stacked` or `external`; empty
     /// where it is not told.
     pub etcd: String,
+    /// On a control plane: the URLs of the members of etcd that its API server asks.
+    pub etcd_servers: Vec<String>,
+    /// On a control plane whose etcd is elsewhere: SHA-256 of the certificate of the authority of that etcd, as
+    /// [`Etcd::ca`]; empty where it cannot be read.
+    pub etcd_authority: String,
     /// On a control plane: the port that its API server itself listens on, as it is told.
     pub api_port: Option<u16>,
     /// It has a key for the cluster's Secrets. Only that of a control plane counts: another host's may be a leftover.
@@ -250,6 +255,10 @@ impl Facts {
                 }
                 "kubernetes.services" => facts.kubernetes.services = value.trim_matches('"').to_owned(),
                 "kubernetes.etcd" => facts.kubernetes.etcd = text(),
+                "kubernetes.etcd_servers" => {
+                    facts.kubernetes.etcd_servers = value.split(',').map(str::to_owned).collect();
+                }
+                "kubernetes.etcd_authority" => facts.kubernetes.etcd_authority = text(),
                 "kubernetes.api_port" => facts.kubernetes.api_port = value.parse().ok(),
                 "kubernetes.pods" => facts.kubernetes.pods = value.trim_matches('"').to_owned(),
                 "kubernetes.control_plane" => facts.kubernetes.control_plane = true,

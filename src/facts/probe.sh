@@ -149,7 +149,13 @@ else
 		done < /etc/kubernetes/admin.conf
 		while read -r key value; do
 			case "$key $value" in
+				# kubeadm's own; no other etcd is compared with it.
+				"- --etcd-cafile=/etc/kubernetes/pki/"*) ;;
+				"- --etcd-cafile="*)
+					ca=$(sha256sum < "${value#*=}") && say kubernetes.etcd_authority "${ca%% *}"
+					;;
 				"- --etcd-servers="*)
+					say kubernetes.etcd_servers "${value#*=}"
 					if [ -e /etc/kubernetes/manifests/etcd.yaml ] || [ "${value#*=}" = https://127.0.0.1:2379 ]; then
 						say kubernetes.etcd stacked
 					else

@@ -124,6 +124,16 @@ async fn a_node_tells_its_clusters_fingerprint() {
             manifest("apiserver", &format!("{etcd}    - --secure-port=6444\n"));
             let own = ask().await;
             assert_eq!((own.etcd.as_str(), own.api_port), (stacked, Some(6444)), "{shell:?} {servers}");
+            assert_eq!((own.etcd_servers.join(","), own.etcd_authority.as_str()), (servers.to_owned(), ""));
+        }
+        let external = "    - --etcd-servers=https://10.0.0.21:2379\n";
+        write("etcd-ca.crt", "one");
+        for (authority, digest) in [("etcd-ca.crt", one), ("pki/ca.crt", ""), ("not-there", "")] {
+            let file = folder.path().join(authority);
+            manifest("apiserver", &format!("    - --etcd-cafile={}\n{external}", file.display()));
+            let own = ask().await;
+            let expected = (digest, "external");
+            assert_eq!((own.etcd_authority.as_str(), own.etcd.as_str()), expected, "{shell:?} {authority}");
         }
         // Whoever told it of the other members, too.
         write("manifests/etcd.yaml", "");

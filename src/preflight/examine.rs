@@ -9,7 +9,7 @@ use super::{
     architecture::of_programs,
     clock,
     finding::{Check, Finding, merge},
-    firewall, fsync,
+    firewall, foreign, fsync,
     neighbours::Neighbours,
     occupied, overlay, ping, pools, ports, repair, storage,
     survey::{self, Depth, Survey},
@@ -89,6 +89,7 @@ pub async fn examine(inventory: &Inventory, targets: &[Target], programs: Option
     findings.extend(pool_addresses(inventory, &hosts).await);
     let facts = hosts.iter().map(|host| (host.name.clone(), host.facts.clone())).collect();
     findings.extend(of_programs(programs, &facts));
+    findings.extend(foreign::of_etcd(inventory, &facts));
     let subjects = subjects(inventory, &hosts);
     findings.extend(judge(inventory, &subjects));
     let copied = repair::copied(&subjects).into_iter().filter_map(|(name, identities)| {

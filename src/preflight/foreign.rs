@@ -1,11 +1,17 @@
 //! Hosts that belong to another cluster already, or still have something of one.
 
+use indexmap::IndexMap;
+
 use super::{
     Subject,
     finding::{Check, Finding},
     survey::Survey,
 };
-use crate::inventory::{Inventory, Role};
+use crate::{
+    cluster::etcd::other_etcds,
+    facts::Facts,
+    inventory::{Inventory, Role},
+};
 
 const FOREIGN: Check = Check {
     name: "foreign-cluster",
@@ -26,6 +32,9 @@ const OWN: [&str; 1] = ["/etc/cni/net.d/10-bridge.conflist"];
 
 const RESET: &str = "if nobody needs that cluster any more, `kubeadm reset --force` on the host, then remove \
                      /etc/cni/net.d and reboot; otherwise take the host out of the inventory";
+
+const OTHER_ETCD: &str = "mend its address, take it out of the inventory, or remove its data if nobody needs them: \
+                          docs/operations.md, \"etcd on hosts of its own\", tells how to see which host is the wrong one";
 
 /// Whether this is what a finding is about.
 pub fn is(finding: &Finding) -> bool {
@@ -109,6 +118,12 @@ fn node(inventory: &Inventory, host: &Subject, whose: Whose) -> Finding {
             FOREIGN.skipped(host.name, "a node of a cluster; of which one only a control plane can tell")
         }
     }
+}
+
+/// What facts tell of etcd on hosts of its own: that it is one, and the one that API servers ask.
+pub fn of_etcd(inventory: &Inventory, facts: &IndexMap<String, Facts>) -> Vec<Finding> {
+    let others = other_etcds(inventory, facts).into_iter();
+    others.map(|other| FOREIGN.error(other.host(), other.to_string(), OTHER_ETCD)).collect()
 }
 
 /// What the survey tells of one host: other distributions, and what a host that is no node has of a cluster.
@@ -226,6 +241,25 @@ mod tests {
         assert_eq!(said(&fleet), [ours(), (Error, other.into())]);
         fleet.facts("w1").kubernetes.authority.clear();
         assert_eq!(said(&fleet)[1].0, Warning);
+    }
+
+    #[test]
+    fn another_etcd_is_told() {
+        let text = include_str!("../../tests/fixtures/cluster/etcd.yaml");
+        let inventory = crate::inventory::parse("etcd.yaml", text).unwrap().inventory;
+        let mut facts: IndexMap<String, Facts> =
+            ["cp1", "etcd1"].map(|name| (name.to_owned(), Facts::default())).into_iter().collect();
+        (facts["etcd1"].etcd.data, facts["etcd1"].etcd.ca) = (true, "aa".to_owned());
+        facts["cp1"].kubernetes.etcd_servers = vec!["https://10.77.0.31:2379".to_owned()];
+        facts["cp1"].kubernetes.etcd_authority = "aa".to_owned();
+        assert_eq!(of_etcd(&inventory, &facts), []);
+        facts["cp1"].kubernetes.etcd_authority = "bb".to_owned();
+        let found = of_etcd(&inventory, &facts);
+        assert_eq!(
+            (found.len(), found[0].severity, found[0].hosts.as_slice()),
+            (1, Error, &["etcd1".to_owned()][..])
+        );
+        assert!(found[0].observed.starts_with("etcd1 has data of etcd, and not of the etcd that the API"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Act, Change, Delivery, Kind, Mode, Observations, Probe, quote};
 
+/// What keeps an image from the kubelet's garbage collection, and so from being lost on a site without a registry. containerd
+/// 1.7 and newer honour it (`internal/cri/labels`), it does no harm before, and none takes it off an image again.
+pub(super) const PINNED_LABEL: &str = "io.cri-containerd.pinned=pinned";
+
 /// A container image in containerd, imported from an archive when it is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,18 +56,23 @@ impl Kind for Image {
         let change = Change::new(format!("import image {}", self.reference));
         match seen.images.get(&self.reference) {
             None => Some(change),
-            Some(digest) if *digest == self.digest => None,
-            Some(digest) => Some(change.attribute("digest", digest, &self.digest)),
+            Some(own) if own.digest != self.digest => {
+                Some(change.attribute("digest", &own.digest, &self.digest))
+            }
+            Some(own) if own.pinned => None,
+            // Pulled by somebody else, or an import that was cut off.
+            Some(_) => Some(Change::new(format!("keep image {} from being removed", self.reference))),
         }
     }
 
-    fn acts(&self, _: &Observations) -> Vec<Act> {
+    fn acts(&self, seen: &Observations) -> Vec<Act> {
         let (file, reference) = (quote(&self.archive()), quote(&self.reference));
-        // The pinned label keeps the kubelet's garbage collection away from what a site without a registry
-        // could not pull again (honoured by containerd 1.7 and newer, harmless before).
+        let label = format!("ctr -n k8s.io images label {reference} {PINNED_LABEL} >/dev/null");
+        if seen.images.get(&self.reference).is_some_and(|own| own.digest == self.digest) {
+            return vec![Act::quick(label)];
+        }
         let text = format!(
-            "ctr -n k8s.io images import --digests=false {file} >/dev/null && \
-             ctr -n k8s.io images label {reference} io.cri-containerd.pinned=pinned >/dev/null; s=$?\n\
+            "ctr -n k8s.io images import --digests=false {file} >/dev/null && {label}; s=$?\n\
              rm -f {file}; rmdir /var/lib/hoist 2>/dev/null\n\
              [ $s = 0 ] || df -h /var/lib/containerd >&2; exit $s"
         );

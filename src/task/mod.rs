@@ -52,7 +52,8 @@ pub use line::{Block, Line};
 pub use mount::Mount;
 pub use package::{Package, PackageFile};
 pub use probe::{
-    DiskState, Observations, PathState, Probe, Text, UnitState, UserState, contents_script, probe_script,
+    DiskState, ImageState, Observations, PathState, Probe, Text, UnitState, UserState, contents_script,
+    probe_script,
 };
 pub use require::Require;
 pub use service::Service;

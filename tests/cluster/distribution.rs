@@ -187,4 +187,13 @@ fn full_for_an_image(stage: &Stage) {
     stage.hoist(&["lab", "fill", "w1", "--undo"]).exits(0);
     apply(stage, "images").exits(0);
     assert!(stage.on("w1", "ctr -n k8s.io images ls -q").contains(image));
+    // As after an import that was cut off.
+    let label = format!("ctr -n k8s.io images label {image} io.cri-containerd.pinned=");
+    stage.on("w1", &label);
+    let ran = apply(stage, "images").exits(0).says("\"changes\":1");
+    assert!(events(&ran, "received").is_empty(), "{ran}");
+    let pinned =
+        format!("ctr -n k8s.io images ls | grep -F {image} | grep -c io.cri-containerd.pinned=pinned");
+    assert_eq!(stage.on("w1", &pinned).trim(), "1");
+    apply(stage, "images").exits(0).says("\"changes\":0");
 }

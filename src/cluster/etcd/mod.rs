@@ -18,8 +18,8 @@ use crate::{
 };
 use membership::{Member, Membership, Peer, Step, steps};
 pub(super) use settings::flags;
-pub use strangers::OtherEtcd;
 pub(super) use strangers::same_etcd;
+pub use strangers::{OtherEtcd, other_etcds};
 use strangers::{speaker, strangers};
 
 /// What a host has to do to be a member.
@@ -65,7 +65,7 @@ pub fn living<'a>(inventory: &'a Inventory, facts: &'a Observed) -> impl Iterato
 /// The hosts that are members, or may become some: all but those that have another etcd.
 fn known<'a>(inventory: &'a Inventory, facts: &Observed) -> impl Iterator<Item = &'a str> {
     let strangers = strangers(inventory, facts);
-    hosts(inventory).filter(move |name| strangers.iter().all(|stranger| stranger.host != *name))
+    hosts(inventory).filter(move |name| strangers.iter().all(|stranger| stranger.host() != *name))
 }
 
 /// Members that the inventory does not have, as one tells it who speaks for a majority. They count for the majority like
@@ -126,7 +126,7 @@ pub fn parts(inventory: &Inventory, facts: &Observed) -> BTreeMap<String, Part> 
         Err(refusal) => Part::Wait { why: refusal.to_string() },
     };
     let strangers = strangers(inventory, facts);
-    all(&|name, etcd| match strangers.iter().find(|stranger| stranger.host == name) {
+    all(&|name, etcd| match strangers.iter().find(|stranger| stranger.host() == name) {
         Some(stranger) => Part::Wait { why: stranger.to_string() },
         None if etcd.is_member() => Part::Keep,
         None if resumes(etcd) => Part::Resume,

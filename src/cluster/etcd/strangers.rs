@@ -1,21 +1,35 @@
 //! Hosts with the data of another etcd, or of a member that was taken out: nothing may be led to them.
 
-use super::{Inventory, Observed, Seen, hosts, peer};
+use super::{Inventory, Observed, Seen, hosts, living, peer};
 use crate::inventory::Role;
 
-/// A host has data of etcd, and is no member of the one that others have. With the authority of these, its API servers would
-/// be led to two etcds.
+/// A host has data of etcd, and not of that of this cluster.
 #[derive(Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-#[error("{host} has data of etcd, and is no member of the etcd that {speaker} is a member of")]
-#[diagnostic(help(
-    "nothing was changed, for the API servers would be led to two etcds: {host} has the data of another one, or of a member \
-     that was taken out; or it is {speaker} that is of another cluster (docs/operations.md, \"etcd on hosts of its own\", tells \
-     how to see which). Take the wrong one out of the inventory; or, if nobody needs its data, run `systemctl disable --now \
-     etcd` on it, move /var/lib/etcd-external/member out of that folder, and try again"
-))]
-pub struct OtherEtcd {
-    pub host: String,
-    pub speaker: String,
+pub enum OtherEtcd {
+    /// It is no member of the one that others have. With the authority of these, API servers would be led to two etcds.
+    #[error("{host} has data of etcd, and is no member of the etcd that {speaker} is a member of")]
+    #[diagnostic(help(
+        "nothing was changed, for the API servers would be led to two etcds: {host} has the data of another one, or of a \
+         member that was taken out; or it is {speaker} that is of another cluster (docs/operations.md, \"etcd on hosts of its \
+         own\", tells how to see which). Take the wrong one out of the inventory; or, if nobody needs its data, run \
+         `systemctl disable --now etcd` on it, move /var/lib/etcd-external/member out of that folder, and try again"
+    ))]
+    Member { host: String, speaker: String },
+    /// An API server that lives asks other hosts, and knows another authority.
+    #[error("{host} has data of etcd, and not of the etcd that the API server on {plane} asks ({asked})")]
+    #[diagnostic(help(
+        "nothing was changed, for the API servers would be led to another etcd, of which they do not know the authority: \
+         mend the address of {host} in the inventory, or take it out and write the hosts that etcd of this cluster is on"
+    ))]
+    Asked { host: String, plane: String, asked: String },
+}
+
+impl OtherEtcd {
+    /// Whose data these are.
+    pub fn host(&self) -> &str {
+        let (OtherEtcd::Member { host, .. } | OtherEtcd::Asked { host, .. }) = self;
+        host
+    }
 }
 
 /// Whether all that etcd is on belongs together, where a run changes any of it, or what asks it.
@@ -31,10 +45,34 @@ pub(in crate::cluster) fn same_etcd(
     if !changed.iter().any(|name| asks(name) || hosts(inventory).any(|own| own == *name)) {
         return Ok(());
     }
-    match strangers(inventory, facts).into_iter().next() {
-        Some(stranger) => Err(stranger),
+    match other_etcds(inventory, facts).into_iter().next() {
+        Some(other) => Err(other),
         None => Ok(()),
     }
+}
+
+/// The hosts that have another etcd than others, or than API servers ask.
+pub fn other_etcds(inventory: &Inventory, facts: &Observed) -> Vec<OtherEtcd> {
+    let mut others = strangers(inventory, facts);
+    others.extend(unasked(inventory, facts));
+    others
+}
+
+/// A member whose authority is not the one that an API server knows, which asks elsewhere. Members come and go, and somebody
+/// may have changed the authority: only both together are another etcd.
+fn unasked(inventory: &Inventory, facts: &Observed) -> Option<OtherEtcd> {
+    let planes = inventory
+        .with_role(Role::ControlPlane)
+        .filter_map(|(name, _)| Some((name, &facts.get(name)?.kubernetes)));
+    let (plane, own) = planes.into_iter().find(|(_, own)| !own.etcd_authority.is_empty())?;
+    let is_other = |host: &&str| {
+        let ca = &facts[*host].etcd.ca;
+        let url = format!("https://{}:2379", peer(inventory, host).address);
+        !ca.is_empty() && *ca != own.etcd_authority && !own.etcd_servers.contains(&url)
+    };
+    let host = living(inventory, facts).find(is_other)?;
+    let asked = own.etcd_servers.join(", ");
+    Some(OtherEtcd::Asked { host: host.to_owned(), plane: plane.to_owned(), asked })
 }
 
 /// The hosts that are members of something else than the one who speaks, in the order of the inventory. Where nobody speaks,
@@ -43,7 +81,8 @@ pub(super) fn strangers(inventory: &Inventory, facts: &Observed) -> Vec<OtherEtc
     let seen = || hosts(inventory).filter_map(|name| Some((name, &facts.get(name)?.etcd)));
     let Some((speaker, theirs)) = speaker(seen()) else { return Vec::new() };
     let others = seen().filter(|(name, own)| own.is_member() && !is_one_of(inventory, name, own, theirs));
-    let named = |(host, _): (&str, _)| OtherEtcd { host: host.to_owned(), speaker: speaker.to_owned() };
+    let named =
+        |(host, _): (&str, _)| OtherEtcd::Member { host: host.to_owned(), speaker: speaker.to_owned() };
     others.map(named).collect()
 }
 
@@ -89,7 +128,10 @@ mod tests {
     }
 
     fn refused(facts: &Observed) -> Option<(String, String)> {
-        same_etcd(&lab(), facts, ALL).err().map(|why| (why.host, why.speaker))
+        same_etcd(&lab(), facts, ALL).err().map(|why| match why {
+            OtherEtcd::Member { host, speaker } => (host, speaker),
+            other @ OtherEtcd::Asked { .. } => panic!("{other}"),
+        })
     }
 
     #[test]
@@ -163,6 +205,34 @@ mod tests {
             help.starts_with("nothing was changed") && help.contains("/var/lib/etcd-external/member"),
             "{help}"
         );
+    }
+
+    #[test]
+    fn another_etcd_than_api_servers_ask_is_refused() {
+        let told = |own: &str, asked: &[&str], authority: &str| {
+            let mut facts = facts(own, "123");
+            let plane = &mut facts["cp1"].kubernetes;
+            plane.etcd_servers = asked.iter().map(|last| format!("https://10.77.0.{last}:2379")).collect();
+            plane.etcd_authority = authority.to_owned();
+            same_etcd(&lab(), &facts, ALL).err().map(|why| why.to_string())
+        };
+        for (own, asked, authority) in [
+            ("mmm", &["21", "22", "23"][..], "ca"),
+            // All hosts were replaced, one after the other; somebody gave them another authority.
+            ("mmm", &["31", "32", "33"], "ca"),
+            ("mmm", &["21", "22", "23"], "another"),
+            // Nothing is known of the API server, or of etcd.
+            ("mmm", &["31"], ""),
+            ("---", &["31"], "another"),
+            // No members: they begin, and who lost them all is told so elsewhere.
+            ("aaa", &["31"], "another"),
+        ] {
+            assert_eq!(told(own, asked, authority), None, "{own} {asked:?} {authority}");
+        }
+        let refused =
+            "has data of etcd, and not of the etcd that the API server on cp1 asks (https://10.77.0.31:2379)";
+        assert_eq!(told("mmm", &["31"], "another"), Some(format!("etcd1 {refused}")));
+        assert_eq!(told(" m ", &["31"], "another"), Some(format!("etcd2 {refused}")));
     }
 
     #[test]

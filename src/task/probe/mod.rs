@@ -128,6 +128,15 @@ pub struct MountState {
     pub device: DeviceNumber,
 }
 
+/// An image in containerd.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageState {
+    /// Of its manifest, as `ctr images ls` shows it.
+    pub digest: String,
+    /// The kubelet does not remove it to make room.
+    pub pinned: bool,
+}
+
 /// What was found on a block device. One that is not there has no state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DiskState {
@@ -164,8 +173,8 @@ pub struct Observations {
     pub disks: BTreeMap<String, DiskState>,
     /// The block devices that sources of mounts are: links and tags such as `UUID=…` by the device's own name.
     pub devices: BTreeMap<String, (DeviceNumber, String)>,
-    /// References of images and the digest of each.
-    pub images: BTreeMap<String, String>,
+    /// Images by reference.
+    pub images: BTreeMap<String, ImageState>,
     /// Scripts of [`Probe::Check`] that answered 0.
     pub passed: BTreeSet<String>,
     /// Files that statements edit. What is missing is not in it.

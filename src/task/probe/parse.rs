@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
-    DeviceNumber, DiskState, MountState, Observations, PathState, Probe, Text, UnitState, UserState, checks,
-    invocation, script::octal, sysctl_key, words,
+    DeviceNumber, DiskState, ImageState, MountState, Observations, PathState, Probe, Text, UnitState,
+    UserState, checks, invocation, script::octal, sysctl_key, words,
 };
+use crate::task::image::PINNED_LABEL;
 
 impl Observations {
     /// Reads the answer to [`probe_script`] for the same probes. Lines it does not know are passed over.
@@ -167,7 +168,11 @@ impl Observations {
                 if let [reference, _, digest, ..] = columns[..]
                     && digest.starts_with("sha256:")
                 {
-                    self.images.insert(reference.to_string(), digest.to_string());
+                    let pinned = columns
+                        .last()
+                        .is_some_and(|labels| labels.split(',').any(|label| label == PINNED_LABEL));
+                    self.images
+                        .insert(reference.to_string(), ImageState { digest: digest.to_string(), pinned });
                 }
             }
             _ => {}

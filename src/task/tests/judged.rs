@@ -36,6 +36,7 @@ fn recorded_answers() {
         #swap\nactive /dev/dm-1\nmasked\nunit zramswap.service\n\
         #images\nREF TYPE DIGEST SIZE PLATFORMS LABELS\n\
         k8s.gcr.io/pause:3.2 application/vnd.oci.image.manifest.v1+json sha256:ab 1.0 MiB linux/amd64 -\n\
+        a:1 application/vnd.oci.image.manifest.v1+json sha256:cd 1.0 MiB linux/amd64 io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned\n\
         #module overlay\n";
     let seen = Observations::parse(&probes, answer);
     let containerd = &seen.units["containerd.service"];
@@ -49,7 +50,9 @@ fn recorded_answers() {
     assert_eq!(seen.sysctls["net.ipv4.conf.eth0/100.rp_filter"], "2");
     assert_eq!((&*seen.swaps, seen.swap_masked), (&["/dev/dm-1".to_string()][..], true));
     assert_eq!(seen.swap_units, ["zramswap.service"]);
-    assert_eq!(seen.images["k8s.gcr.io/pause:3.2"], "sha256:ab");
+    let image = |digest: &str, pinned| ImageState { digest: digest.to_owned(), pinned };
+    assert_eq!(seen.images["k8s.gcr.io/pause:3.2"], image("sha256:ab", false));
+    assert_eq!(seen.images["a:1"], image("sha256:cd", true));
     assert!(seen.modules.contains("overlay"));
 }
 
@@ -289,9 +292,17 @@ fn packages_images_swap_and_parameters() {
         url: String::new(),
         sha256: "00".into(),
     });
-    for (there, differs) in [(None, true), (Some("sha256:bb"), true), (Some("sha256:aa"), false)] {
-        seen.images = there.map(|digest| ("a:1".to_string(), digest.to_string())).into_iter().collect();
-        assert_eq!(image.diff(&seen).is_some(), differs, "{there:?}");
+    for (there, expected, acts) in [
+        (None, Some("import image a:1"), 2),
+        (Some(("sha256:bb", true)), Some("import image a:1"), 2),
+        // Nothing is sent for what is there.
+        (Some(("sha256:aa", false)), Some("keep image a:1 from being removed"), 1),
+        (Some(("sha256:aa", true)), None, 1),
+    ] {
+        let state = there.map(|(digest, pinned)| ImageState { digest: digest.to_owned(), pinned });
+        seen.images = state.into_iter().map(|state| ("a:1".to_owned(), state)).collect();
+        assert_eq!(image.diff(&seen).map(|change| change.summary).as_deref(), expected, "{there:?}");
+        assert_eq!(image.acts(&seen).len(), acts, "{there:?}");
     }
 
     let swap = Task::SwapOff(SwapOff {});
