@@ -388,7 +388,9 @@ fn another_is_asked(stage: &Stage) {
         .says("foreign-cluster")
         .says("and not of the etcd that the API server");
     stage.on("cp1", "mv /root/kube-apiserver.yaml /etc/kubernetes/manifests/");
-    serves(stage);
+    until("the API server asks its own etcd again", 120, || {
+        stage.kubectl(&["get", "configmap", "kept", "--request-timeout=5s"]).exit == Some(0)
+    });
     nothing_to_change(stage);
 }
 
