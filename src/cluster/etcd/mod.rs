@@ -69,7 +69,7 @@ fn known<'a>(inventory: &'a Inventory, facts: &Observed) -> impl Iterator<Item =
 }
 
 /// Members that the inventory does not have, as one tells it who speaks for a majority. They count for the majority like
-/// all others.
+/// all others. In the order of their names.
 pub fn unlisted(inventory: &Inventory, facts: &Observed) -> Vec<String> {
     let seen = hosts(inventory).filter_map(|name| Some((name, &facts.get(name)?.etcd)));
     let members = speaker(seen).into_iter().flat_map(|(_, etcd)| &etcd.members);
@@ -83,7 +83,9 @@ pub fn unlisted(inventory: &Inventory, facts: &Observed) -> Vec<String> {
         "" => member.address.clone(),
         name => format!("{name} ({})", member.address),
     };
-    others.map(words).collect()
+    let mut named: Vec<String> = others.map(words).collect();
+    named.sort();
+    named
 }
 
 /// The part of each host whose facts are known.
