@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    expired, restored,
+    another, expired, restored,
     stage::{Stage, cache, output_of, text, until},
 };
 
@@ -64,7 +64,7 @@ fn etcd() {
     stage.step("hosts that lost everything get it back from the snapshot and the authority's key", || {
         restored::lost(&stage, &kept);
     });
-    stage.step("another etcd than API servers ask is refused", || another_is_asked(&stage));
+    stage.step("another etcd than API servers ask is refused", || another::is_refused(&stage));
     stage.step("the authority's key was never shown", || secrets(&stage));
 }
 
@@ -369,29 +369,6 @@ fn no_second(stage: &Stage, nodes: &str) {
     stage.hoist(&["lab", "down", "etcd3"]).exits(0);
     stage.hoist(&["lab", "up", "-i", nodes]).exits(0);
     stage.hoist(&["apply"]).exits(1).says("cp1, w1 belong to a cluster: a new etcd would know nothing of it");
-}
-
-/// As where the inventory has another cluster's addresses for etcd; what its facts are read from is what kubeadm wrote.
-fn another_is_asked(stage: &Stage) {
-    stage.on(
-        "cp1",
-        "cd /etc/kubernetes/manifests && cp kube-apiserver.yaml /root/ && touch /root/other.crt\n\
-         grep -q -e '--etcd-cafile=/etc/kubernetes/etcd/ca.crt' kube-apiserver.yaml || exit 1\n\
-         sed -i -e 's,\\(--etcd-cafile=\\).*,\\1/root/other.crt,' -e 's,\\(--etcd-servers=\\).*,\\1https://10.77.0.99:2379,' \
-         kube-apiserver.yaml",
-    );
-    let why = "etcd1 has data of etcd, and not of the etcd that the API server on cp1 asks (https://10.77.0.99:2379)";
-    stage.hoist(&["plan"]).exits(1).says(why);
-    stage
-        .hoist(&["preflight"])
-        .exits(1)
-        .says("foreign-cluster")
-        .says("and not of the etcd that the API server");
-    stage.on("cp1", "mv /root/kube-apiserver.yaml /etc/kubernetes/manifests/");
-    until("the API server asks its own etcd again", 120, || {
-        stage.kubectl(&["get", "configmap", "kept", "--request-timeout=5s"]).exit == Some(0)
-    });
-    nothing_to_change(stage);
 }
 
 fn secrets(stage: &Stage) {

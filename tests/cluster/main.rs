@@ -5,6 +5,7 @@
 //! runs is said there, at `HOIST_STORIES`.
 
 mod addons;
+mod another;
 mod distribution;
 mod endpoint;
 mod etcd;
